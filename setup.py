@@ -1,0 +1,45 @@
+"""Install trt_ssd_ros as an ament_python package."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = "trt_ssd_ros"
+
+
+def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
+    """Return the setuptools entry that puts a folder's files into the package's share."""
+    files = sorted(file for pattern in patterns for file in glob(f"{folder}/{pattern}"))
+    return f"share/{PACKAGE}/{folder}", files
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        share("launch", "*.launch.py"),
+        share("config", "*.yaml", "*.xml", "*.rviz"),
+        share("config/models", "*.yaml"),
+        share("engines", "*.onnx"),
+        share("photos", "*.jpg"),
+    ],
+    python_requires=">=3.10",
+    install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml"],
+    zip_safe=False,
+    maintainer="trt_ssd_ros developers",
+    maintainer_email="developers@trt-ssd-ros.org",
+    description="SSD object detection for ROS 2: images in, vision_msgs/Detection2DArray out.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            f"detector_node = {PACKAGE}.ros.detector_node:main",
+            f"camera_node = {PACKAGE}.ros.camera_node:main",
+            f"record = {PACKAGE}.ros.recorder_node:main",
+            f"benchmark = {PACKAGE}.ros.benchmark:main",
+        ],
+    },
+)

@@ -1,0 +1,1 @@
+"""SSD object detection for ROS 2, on TensorRT or ONNX Runtime."""

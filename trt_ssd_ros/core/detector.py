@@ -1,0 +1,130 @@
+"""Detector: images in, Detections out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.frames import ChannelOrder
+from trt_ssd_ros.core.inference_engine import InferenceEngine
+from trt_ssd_ros.core.model_card import Defaults, ModelCard
+
+CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
+    "rgb": np.array([0, 1, 2], np.int32),
+    "bgr": np.array([2, 1, 0], np.int32),
+}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What may change from one frame to the next without rebuilding anything.
+
+    Attributes:
+        classes: Lowest score reported, one number per class; above 1 switches that class off.
+        iou: Overlap in [0, 1] above which the lesser of two boxes of a class is dropped.
+        max_detections: Most boxes reported for an image.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    classes: tuple[float, ...]
+    iou: float
+    max_detections: int
+
+    def __post_init__(self) -> None:
+        if not all(score >= 0 for score in self.classes):
+            raise ValueError(f"class thresholds: found {self.classes}, expected numbers of 0 or more")
+        if not 0 <= self.iou <= 1:
+            raise ValueError(f"IoU threshold: found {self.iou}, expected 0 to 1")
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections: found {self.max_detections}, expected 1 or more")
+
+    @classmethod
+    def uniform(cls, defaults: Defaults, class_count: int) -> Thresholds:
+        """Return a card's defaults with the same score threshold for every class."""
+        return cls((defaults.score_threshold,) * class_count, defaults.iou_threshold, defaults.max_detections)
+
+
+@dataclass
+class DetectorCounts:
+    """How many images were seen, and in how many of them something out of the ordinary happened.
+
+    Attributes:
+        images: Images detected in.
+        unsettled: The graph's NMS had not reached its fixed point; greedy NMS finished it on the host.
+        saturated: Every candidate slot was taken, so weaker candidates may have been cut before NMS.
+    """
+
+    images: int = 0
+    unsettled: int = 0
+    saturated: int = 0
+
+
+class Detector:
+    """One detection graph, an engine that runs it, and the thresholds it runs with.
+
+    `thresholds` may be replaced between calls. Like its engine, a detector belongs to one thread.
+    """
+
+    def __init__(self, engine: InferenceEngine, card: ModelCard) -> None:
+        self.card = card
+        self.thresholds = Thresholds.uniform(card.defaults, len(card.labels))
+        self.counts = DetectorCounts()
+        self._engine = engine
+
+    def detect(self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> Detections:
+        """Find the objects in one image.
+
+        Args:
+            image: (H, W, 3) uint8, any height and width, contiguous or not.
+            channel_order: The order of its channels.
+
+        Returns:
+            Boxes in pixels of this image, best first.
+
+        Raises:
+            ValueError: The image has another type or shape.
+        """
+        return self.detect_batch(image[None], channel_order)[0]
+
+    def detect_batch(self, images: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> list[Detections]:
+        """Find the objects in several images of one size, (N, H, W, 3) uint8; see `detect`."""
+        thresholds = self.thresholds
+        outputs = self._engine.run(
+            {
+                "image": images,
+                "channel_order": CHANNEL_ORDERS[channel_order],
+                "class_threshold": np.array(thresholds.classes, np.float32),
+                "iou_threshold": np.array([thresholds.iou], np.float32),
+            }
+        )
+        height, width = images.shape[1:3]
+        return [
+            self._finish({name: tensor[index] for name, tensor in outputs.items()}, width, height, thresholds)
+            for index in range(len(images))
+        ]
+
+    def _finish(
+        self, outputs: dict[str, NDArray[Any]], width: int, height: int, thresholds: Thresholds
+    ) -> Detections:
+        """Turn one image's candidates into detections, finishing NMS where the graph could not."""
+        self.counts.images += 1
+        self.counts.saturated += int(outputs["scores"][-1] > 0)
+        if outputs["settled"]:
+            keep = outputs["keep"] != 0
+        else:
+            self.counts.unsettled += 1
+            keep = nms(outputs["boxes"], outputs["scores"], outputs["class_ids"], thresholds.iou)
+        kept = np.flatnonzero(keep)[: thresholds.max_detections]
+        boxes = clip_boxes(scale_boxes(outputs["boxes"][kept], width, height), width, height)
+        return Detections(boxes, outputs["scores"][kept], outputs["class_ids"][kept])
+
+    def close(self) -> None:
+        """Close the engine; further calls do nothing."""
+        self._engine.close()

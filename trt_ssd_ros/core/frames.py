@@ -1,0 +1,243 @@
+"""Camera messages to pixels.
+
+Anything with the fields of a `sensor_msgs/Image` is read; ROS itself is not imported. Encodings of three
+channels are viewed where the message holds them, all others go through one OpenCV conversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+ChannelOrder = Literal["rgb", "bgr"]
+
+
+class FrameError(ValueError):
+    """An image message cannot be read. The text says, on one line, what was found and what was expected."""
+
+
+class UnsupportedEncodingError(FrameError):
+    """The encoding of an image message is none of `SUPPORTED_ENCODINGS`."""
+
+
+class ImageMessage(Protocol):
+    """The fields of a `sensor_msgs/Image` that describe its pixels."""
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+
+    @property
+    def encoding(self) -> str:
+        """One of the names in `sensor_msgs/image_encodings.hpp`."""
+
+    @property
+    def is_bigendian(self) -> int | bool:
+        """Whether samples of more than one byte come most significant byte first."""
+
+    @property
+    def step(self) -> int:
+        """Bytes from the start of one row to the start of the next."""
+
+    @property
+    def data(self) -> Any:
+        """The bytes: anything with a buffer (`array.array`, `bytes`, uint8 `ndarray`), or a list of ints."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """The pixels of one camera image.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, read-only. For `bgr8`, `rgb8` and `8UC3` a view of the message's own bytes,
+            its rows `step` bytes apart; for every other encoding a contiguous array of its own.
+        channel_order: What the last axis of `pixels` holds.
+    """
+
+    pixels: NDArray[np.uint8]
+    channel_order: ChannelOrder
+
+
+Converter = Callable[[NDArray[Any]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How an encoding lays out an image, and how its samples become pixels.
+
+    Attributes:
+        samples: Samples that each column takes in a row.
+        convert: (rows, W, samples) of `dtype` to (H, W, 3) uint8.
+        channel_order: What `convert` returns.
+        dtype: Type of a sample; the message tells its byte order.
+        block: Rows and columns that share their chroma: the image consists of whole blocks.
+        minimum: Least height and width that can be converted.
+        chroma_plane: Whether half as many rows of chroma follow the rows of the image.
+    """
+
+    samples: int
+    convert: Converter
+    channel_order: ChannelOrder = "bgr"
+    dtype: type[np.unsignedinteger[Any]] = np.uint8
+    block: tuple[int, int] = (1, 1)
+    minimum: int = 1
+    chroma_plane: bool = False
+
+    def rows(self, height: int) -> int:
+        return height * 3 // 2 if self.chroma_plane else height
+
+    def row_bytes(self, width: int) -> int:
+        return width * self.samples * np.dtype(self.dtype).itemsize
+
+
+def _as_they_are(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    return samples
+
+
+def _by_opencv(code: int) -> Converter:
+    return lambda samples: np.asarray(cv2.cvtColor(samples, code), np.uint8)
+
+
+def _mono16_to_bgr(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale 0..65535 to 0..255, to the nearest; 65535 / 255 is odd, so no value lies half way."""
+    native = np.require(samples, np.uint16, ("C_CONTIGUOUS", "ALIGNED"))
+    grey = cv2.convertScaleAbs(native, alpha=255 / 65535)
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def _bayer(code: int) -> _Layout:
+    return _Layout(1, _by_opencv(code), minimum=3)
+
+
+_BGR = _Layout(3, _as_they_are)
+_BGRA = _Layout(4, _by_opencv(cv2.COLOR_BGRA2BGR))
+_MONO = _Layout(1, _by_opencv(cv2.COLOR_GRAY2BGR))
+_UYVY = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_UYVY), block=(1, 2))
+_YUYV = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_YUYV), block=(1, 2))
+
+# OpenCV names a Bayer pattern by the second and third pixel of its second row: BayerBG is RGGB. (Its newer
+# names, BayerRGGB and so on, are missing from the OpenCV 4.5.4 of Ubuntu 22.04.)
+# 16UC1 is left out on purpose: by convention it is depth, not a picture.
+_LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
+    {
+        "bgr8": _BGR,
+        "rgb8": _Layout(3, _as_they_are, channel_order="rgb"),
+        "8UC3": _BGR,
+        "bgra8": _BGRA,
+        "rgba8": _Layout(4, _by_opencv(cv2.COLOR_BGRA2BGR), channel_order="rgb"),
+        "8UC4": _BGRA,
+        "mono8": _MONO,
+        "8UC1": _MONO,
+        "mono16": _Layout(1, _mono16_to_bgr, dtype=np.uint16),
+        "uyvy": _UYVY,
+        "yuv422": _UYVY,
+        "yuyv": _YUYV,
+        "yuv422_yuy2": _YUYV,
+        "nv12": _Layout(1, _by_opencv(cv2.COLOR_YUV2BGR_NV12), block=(2, 2), chroma_plane=True),
+        "nv21": _Layout(1, _by_opencv(cv2.COLOR_YUV2BGR_NV21), block=(2, 2), chroma_plane=True),
+        "bayer_rggb8": _bayer(cv2.COLOR_BayerBG2BGR),
+        "bayer_bggr8": _bayer(cv2.COLOR_BayerRG2BGR),
+        "bayer_gbrg8": _bayer(cv2.COLOR_BayerGR2BGR),
+        "bayer_grbg8": _bayer(cv2.COLOR_BayerGB2BGR),
+    }
+)
+SUPPORTED_ENCODINGS: tuple[str, ...] = tuple(_LAYOUTS)
+
+
+def frame_from_message(message: ImageMessage) -> Frame:
+    """Return the pixels of an image message.
+
+    `8UC3`, `8UC4` and `8UC1` name no colours; they are taken as BGR, BGRA and grey, as OpenCV has them.
+    `mono16` is scaled from 0..65535 to 0..255. Bytes after the last row are ignored, and the last row needs
+    no padding. The size of the data is checked before any pixels are allocated.
+
+    Args:
+        message: Any object with the fields of a `sensor_msgs/Image`. A view keeps `data` alive, and shows
+            what is written into it later.
+
+    Returns:
+        The pixels, (H, W, 3) uint8, and the order of their channels.
+
+    Raises:
+        UnsupportedEncodingError: The encoding is none of `SUPPORTED_ENCODINGS`.
+        FrameError: The fields contradict each other, or the image is empty or cut short.
+    """
+    layout = _layout_of(message.encoding)
+    _check_geometry(message, layout)
+    pixels = layout.convert(_samples(message, layout))
+    pixels.setflags(write=False)
+    return Frame(pixels, layout.channel_order)
+
+
+def _layout_of(encoding: str) -> _Layout:
+    layout = _LAYOUTS.get(encoding)
+    if layout is None:
+        raise UnsupportedEncodingError(_advice_on(encoding))
+    return layout
+
+
+def _advice_on(encoding: str) -> str:
+    if not encoding:
+        return "image encoding is empty: set it in the camera driver, for example to 'bgr8'"
+    meant = {name.lower(): name for name in _LAYOUTS}.get(encoding.strip().lower())
+    if meant:
+        return f"image encoding {encoding!r} is spelled {meant!r} in ROS: correct it in the camera driver"
+    return f"image encoding {encoding!r} is not supported: publish one of {', '.join(SUPPORTED_ENCODINGS)}"
+
+
+def _check_geometry(message: ImageMessage, layout: _Layout) -> None:
+    what, least, row_bytes = _described(message), layout.minimum, layout.row_bytes(message.width)
+    if min(message.width, message.height) < least:
+        raise FrameError(f"{what}: expected at least {least}x{least} pixels")
+    if message.height % layout.block[0] or message.width % layout.block[1]:
+        sides = "width and height" if layout.block[0] > 1 else "width"
+        raise FrameError(f"{what}: expected an even {sides}, because neighbours share their chroma")
+    if message.step < row_bytes:
+        raise FrameError(f"{what}: step is {message.step}, expected at least {row_bytes} bytes")
+
+
+def _described(message: ImageMessage) -> str:
+    return f"{message.encoding} image {message.width} wide and {message.height} high"
+
+
+def _samples(message: ImageMessage, layout: _Layout) -> NDArray[Any]:
+    """View the data as (rows, W, samples), rows `step` bytes apart, in the message's byte order."""
+    buffer = _bytes_of(message)
+    rows, row_bytes = layout.rows(message.height), layout.row_bytes(message.width)
+    if buffer.nbytes < (rows - 1) * message.step + row_bytes:
+        raise FrameError(
+            f"{_described(message)}: data has {buffer.nbytes} bytes, "
+            f"expected {rows * message.step} ({rows} rows of step {message.step})"
+        )
+    dtype = np.dtype(layout.dtype).newbyteorder(">" if message.is_bigendian else "<")
+    strides = (message.step, layout.samples * dtype.itemsize, dtype.itemsize)
+    return np.ndarray((rows, message.width, layout.samples), dtype, buffer, strides=strides)
+
+
+def _bytes_of(message: ImageMessage) -> memoryview:
+    """View the data as plain bytes; only a sequence without a buffer (a list) is copied."""
+    try:
+        view = memoryview(message.data)
+    except TypeError:
+        view = _copied(message.data)
+    if view.itemsize != 1:
+        raise FrameError(f"image data has items of {view.itemsize} bytes each, expected single bytes (uint8)")
+    return view if view.c_contiguous else memoryview(view.tobytes())
+
+
+def _copied(data: Any) -> memoryview:
+    try:
+        return memoryview(bytes(iter(data)))
+    except (TypeError, ValueError) as error:
+        kind = type(data).__name__
+        raise FrameError(f"image data is a {kind}, expected bytes ({error})") from error

@@ -1,0 +1,229 @@
+"""Compose a detector's ONNX and its model card into one graph from camera bytes to final boxes.
+
+Inputs of the composed graph (N images of H x W pixels, C classes):
+    image            uint8 [N, H, W, 3]  camera pixels as they came
+    channel_order    int32 [3]           where red, green and blue stand: [0, 1, 2] for rgb, [2, 1, 0] for bgr
+    class_threshold  float32 [C]         lowest score reported for each class; above 1 switches a class off
+    iou_threshold    float32 [1]         overlap above which NMS drops the lesser box of a class
+
+Outputs (M candidates, best first):
+    boxes            float32 [N, M, 4]   x1 y1 x2 y2, normalised to the image, not clipped to it
+    scores           float32 [N, M]      0 where the slot is empty
+    class_ids        int32 [N, M]        index into the card's labels
+    keep             int32 [N, M]        1 where the candidate survives NMS
+    settled          int32 [N]           0 where NMS had not reached its fixed point
+
+The operators are those of opset 17 that ONNX Runtime and TensorRT 8.5 to 11 all run, with static shapes behind
+the resize; see docs/architecture.md for what is avoided and why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from trt_ssd_ros.core.graph_builder import OPSET, GraphBuilder
+from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
+
+NMS_ROUNDS = 16
+COORDINATE_LIMIT = 1e4
+"""Candidates with a corner further out than this many image sizes, or not a number, are empty slots."""
+
+
+def load_network(card: ModelCard) -> onnx.ModelProto:
+    """Read the card's ONNX file.
+
+    Raises:
+        ModelCardError: The file is missing, is not the one the card describes, or is no ONNX.
+    """
+    try:
+        content = card.onnx.path.read_bytes()
+    except OSError as error:
+        raise ModelCardError("onnx.path", f"{card.onnx.path} ({error.strerror})", "a readable file") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.onnx.sha256:
+        raise ModelCardError("onnx.sha256", f"{digest} in {card.onnx.path}", card.onnx.sha256)
+    return onnx.load_from_string(content)
+
+
+def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = None) -> onnx.ModelProto:
+    """Build the self-contained graph that is described at the top of this module.
+
+    Args:
+        network: The detector as its card describes it.
+        card: The detector's card.
+        candidates: Boxes that enter NMS, instead of the card's number.
+
+    Raises:
+        ModelCardError: The card does not fit the network: tensor names, sizes, prior or class count.
+    """
+    priors = card.priors.priors(card.input.height, card.input.width)
+    check_fit(network, card, len(priors))
+    count = min(candidates or card.defaults.candidates, len(priors) * len(card.labels))
+    graph = GraphBuilder()
+    graph.input("image", TensorProto.UINT8, ["N", "H", "W", 3])
+    graph.input("channel_order", TensorProto.INT32, [3])
+    graph.input("class_threshold", TensorProto.FLOAT, [len(card.labels)])
+    graph.input("iou_threshold", TensorProto.FLOAT, [1])
+    graph.splice(network, card.input.tensor, _preprocess(graph, card))
+    scores = _convert_scores(graph, card)
+    best, anchors, class_ids = _best_candidates(graph, scores, len(card.labels), count)
+    boxes = _decode(graph, card, priors, anchors)
+    boxes, scores = _drop_unusable(graph, boxes, best)
+    keep, settled = _suppress(graph, boxes, scores, class_ids, count)
+    graph.output("boxes", boxes, TensorProto.FLOAT, ["N", count, 4])
+    graph.output("scores", scores, TensorProto.FLOAT, ["N", count])
+    graph.output("class_ids", class_ids, TensorProto.INT32, ["N", count])
+    graph.output("keep", keep, TensorProto.INT32, ["N", count])
+    graph.output("settled", settled, TensorProto.INT32, ["N"])
+    return graph.model(card.name)
+
+
+def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> None:
+    """Check a card against its network before anything is built.
+
+    Raises:
+        ModelCardError: Names the field of the card that does not fit.
+    """
+    inputs = {tensor.name: _dimensions(tensor) for tensor in network.graph.input}
+    outputs = {tensor.name: _dimensions(tensor) for tensor in network.graph.output}
+    opset = max(item.version for item in network.opset_import if item.domain in ("", "ai.onnx"))
+    if opset > OPSET:
+        raise ModelCardError("onnx", f"opset {opset}", f"opset {OPSET} or lower, so that every TensorRT reads it")
+    size = [card.input.height, card.input.width]
+    columns = len(card.labels) + (card.outputs.background != "none")
+    image = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
+    for field, name, tensors, expected, meaning in (
+        ("input.tensor", card.input.tensor, inputs, image, "input.layout, height and width"),
+        ("outputs.boxes", card.outputs.boxes, outputs, [prior_count, 4], "priors"),
+        (
+            "outputs.scores",
+            card.outputs.scores,
+            outputs,
+            [prior_count, columns],
+            "priors, labels and background",
+        ),
+    ):
+        if name not in tensors:
+            raise ModelCardError(field, repr(name), f"one of the network's tensors {sorted(tensors)}")
+        found = tensors[name][1:]
+        if len(found) != len(expected) or any(f not in (e, None) for f, e in zip(found, expected, strict=True)):
+            raise ModelCardError(f"{field} {name}", f"[N, {found}]", f"[N, {expected}] from {meaning}")
+
+
+def _dimensions(tensor: onnx.ValueInfoProto) -> list[int | None]:
+    """Return a tensor's dimensions, None for each dynamic one."""
+    return [d.dim_value if d.HasField("dim_value") else None for d in tensor.type.tensor_type.shape.dim]
+
+
+def _preprocess(graph: GraphBuilder, card: ModelCard) -> str:
+    spec = card.input
+    pixels = graph("Cast", "image", to=TensorProto.FLOAT)
+    batch = graph("Slice", graph("Shape", "image"), graph.constant([0], np.int64), graph.constant([1], np.int64))
+    size = graph("Concat", batch, graph.constant([spec.height, spec.width, 3], np.int64), axis=0)
+    resized = graph("Resize", pixels, "", "", size, mode="linear", coordinate_transformation_mode=spec.resize)
+    order = "channel_order"
+    if spec.channel_order == "bgr":
+        order = graph("Gather", order, graph.constant([2, 1, 0], np.int64), axis=0)
+    ordered = graph("Gather", resized, order, axis=3)
+    scale = np.array(spec.scale)
+    scaled = graph("Mul", ordered, graph.constant(scale))
+    normalised = graph("Add", scaled, graph.constant(-np.array(spec.mean) * scale))
+    return normalised if spec.layout == "NHWC" else graph("Transpose", normalised, perm=[0, 3, 1, 2])
+
+
+def _convert_scores(graph: GraphBuilder, card: ModelCard) -> str:
+    """Return scores [N, A, C] without the background, 0 where they do not pass their class threshold."""
+    scores = f"network/{card.outputs.scores}"
+    if card.outputs.score_conversion == "softmax":
+        scores = graph("Softmax", scores, axis=2)
+    if card.outputs.background != "none":
+        first = 1 if card.outputs.background == "first" else 0
+        bounds = ([first], [first + len(card.labels)], [2])
+        scores = graph("Slice", scores, *(graph.constant(bound, np.int64) for bound in bounds))
+    if card.outputs.score_conversion == "sigmoid":
+        scores = graph("Sigmoid", scores)
+    passes = graph("GreaterOrEqual", scores, "class_threshold")
+    return graph("Where", passes, scores, graph.constant(0.0))
+
+
+def _best_candidates(graph: GraphBuilder, scores: str, classes: int, count: int) -> tuple[str, str, str]:
+    """Return scores, anchor indices and class ids [N, M] of the best pairs of anchor and class."""
+    flat = graph("Reshape", scores, graph.constant([0, -1], np.int64))
+    best, indices = graph.multiple(2, "TopK", flat, graph.constant([count], np.int64), axis=1)
+    divisor = graph.constant(classes, np.int64)
+    anchors = graph("Div", indices, divisor)
+    class_ids = graph("Sub", indices, graph("Mul", anchors, divisor))
+    return best, anchors, graph("Cast", class_ids, to=TensorProto.INT32)
+
+
+def _decode(graph: GraphBuilder, card: ModelCard, priors: NDArray[np.float32], anchors: str) -> str:
+    """Decode the candidates' boxes to x1 y1 x2 y2 (SSD, Liu et al. 2016, section 2.2)."""
+    order = [card.outputs.box_order.index(letter) for letter in "xywh"]
+    scales = np.array(card.outputs.box_scales)[order]
+    index = graph("Unsqueeze", anchors, graph.constant([2], np.int64))
+    encoded = graph("GatherND", f"network/{card.outputs.boxes}", index, batch_dims=1)
+    if order != [0, 1, 2, 3]:
+        encoded = graph("Gather", encoded, graph.constant(order, np.int64), axis=2)
+    halves = graph.constant([2, 2], np.int64)
+    offset, log_size = graph.multiple(2, "Split", graph("Div", encoded, graph.constant(scales)), halves, axis=2)
+    prior_centre = graph("Gather", graph.constant(priors[:, :2]), anchors, axis=0)
+    prior_size = graph("Gather", graph.constant(priors[:, 2:]), anchors, axis=0)
+    centre = graph("Add", graph("Mul", offset, prior_size), prior_centre)
+    half = graph("Mul", graph("Mul", graph("Exp", log_size), prior_size), graph.constant(0.5))
+    return graph("Concat", graph("Sub", centre, half), graph("Add", centre, half), axis=2)
+
+
+def _drop_unusable(graph: GraphBuilder, boxes: str, scores: str) -> tuple[str, str]:
+    """Empty the slots whose box is not finite; a comparison with NaN is false."""
+    inside = graph("LessOrEqual", graph("Abs", boxes), graph.constant(COORDINATE_LIMIT))
+    corners = graph("Cast", inside, to=TensorProto.FLOAT)
+    usable = graph("Greater", graph("ReduceMin", corners, axes=[2]), graph.constant(0.5))
+    usable_slots = graph("Reshape", usable, graph.constant([0, -1], np.int64))
+    zero = graph.constant(0.0)
+    return graph("Where", usable, boxes, zero), graph("Where", usable_slots, scores, zero)
+
+
+def _suppress(graph: GraphBuilder, boxes: str, scores: str, class_ids: str, count: int) -> tuple[str, str]:
+    """Greedy NMS as a fixed point: keep the valid boxes that no kept better box of their class overlaps.
+
+    Round t settles the t-th box of every chain of suppressions, so a round that changes nothing has found greedy
+    NMS; `settled` tells whether the last one did.
+    """
+    overlap = _overlap_mask(graph, boxes, class_ids, count)
+    zero, half = graph.constant(0.0), graph.constant(0.5)
+    column = graph("Unsqueeze", scores, graph.constant([2], np.int64))
+    valid = graph("Cast", graph("Greater", column, zero), to=TensorProto.FLOAT)
+    keep = before = valid
+    for _ in range(NMS_ROUNDS):
+        before = keep
+        suppressed = graph("Less", graph("MatMul", overlap, keep), half)
+        keep = graph("Where", suppressed, valid, zero)
+    change = graph("ReduceMax", graph("Abs", graph("Sub", keep, before)), axes=[1, 2], keepdims=0)
+    settled = graph("Cast", graph("Less", change, half), to=TensorProto.INT32)
+    flat = graph("Reshape", keep, graph.constant([0, -1], np.int64))
+    return graph("Cast", flat, to=TensorProto.INT32), settled
+
+
+def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int) -> str:
+    """Return [N, M, M] float, 1 where the column's box is better and would suppress the row's."""
+    rows = graph.multiple(4, "Split", boxes, graph.constant([1, 1, 1, 1], np.int64), axis=2)
+    columns = [graph("Transpose", row, perm=[0, 2, 1]) for row in rows]
+    zero = graph.constant(0.0)
+    width, height = (
+        graph("Max", graph("Sub", graph("Min", rows[b], columns[b]), graph("Max", rows[a], columns[a])), zero)
+        for a, b in ((0, 2), (1, 3))
+    )
+    intersection = graph("Mul", width, height)
+    area = graph("Mul", graph("Sub", rows[2], rows[0]), graph("Sub", rows[3], rows[1]))
+    both = graph("Add", area, graph("Transpose", area, perm=[0, 2, 1]))
+    limit = graph("Mul", graph("Sub", both, intersection), "iou_threshold")
+    class_row = graph("Unsqueeze", class_ids, graph.constant([2], np.int64))
+    same_class = graph("Equal", class_row, graph("Transpose", class_row, perm=[0, 2, 1]))
+    better = graph.constant(np.tri(count, k=-1, dtype=np.bool_)[None], np.bool_)
+    overlap = graph("And", graph("And", graph("Greater", intersection, limit), same_class), better)
+    return graph("Cast", overlap, to=TensorProto.FLOAT)
