@@ -16,12 +16,14 @@ def scale_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
 def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
     """Move the corners of boxes (..., 4) that lie outside a width x height image onto its border."""
     corners = np.array([width, height, width, height], np.float32)
-    return np.asarray(np.clip(boxes, 0, corners), np.float32)
+    clipped: Boxes = np.clip(boxes, 0, corners)
+    return clipped
 
 
 def areas(boxes: Boxes) -> NDArray[np.float32]:
     """Return the areas (N,) of boxes (N, 4)."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    sizes: Boxes = boxes[:, 2:] - boxes[:, :2]
+    return sizes[:, 0] * sizes[:, 1]
 
 
 def overlaps(box: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool_]:

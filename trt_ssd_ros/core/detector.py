@@ -78,6 +78,11 @@ class Detector:
         self.counts = DetectorCounts()
         self._engine = engine
 
+    @property
+    def engine_name(self) -> str:
+        """Runtime, version and device, for people."""
+        return self._engine.name
+
     def detect(self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> Detections:
         """Find the objects in one image.
 

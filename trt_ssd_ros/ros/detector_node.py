@@ -1,0 +1,159 @@
+"""The detector node: sensor_msgs/Image in, vision_msgs/Detection2DArray out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from diagnostic_updater import Updater
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.core.frames import Frame, FrameError
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.engines.backend import open_detector
+from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes, fill_status
+from trt_ssd_ros.ros.image_reader import read_image
+from trt_ssd_ros.ros.inference_executor import InferenceExecutor
+from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, with_info
+from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.ros.newest_slot import NewestSlot
+from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_model
+from trt_ssd_ros.ros.process import spin_node
+from trt_ssd_ros.ros.resources import model_card_path
+
+NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+
+
+class DetectorNode(Node):
+    """Detects in the newest image there is, in a thread of its own.
+
+    The image callback only puts the message into a slot. The inference thread takes it from there, runs the
+    engine and publishes, so that parameters and diagnostics are answered meanwhile.
+
+    Args:
+        open_engine: Opens the detector of a card on a backend.
+
+    Raises:
+        ValueError: A parameter, the model card or its ONNX file is wrong.
+        RuntimeError: The backend is not installed.
+    """
+
+    def __init__(self, open_engine: Callable[[ModelCard, str], Detector] = open_detector) -> None:
+        super().__init__("detector")
+        model, backend = declare_model(self)
+        self._card = ModelCard.load(model_card_path(model))
+        self._settings = DetectionParameters(self, self._card)
+        self.failed = False
+        self._slot: NewestSlot[Image] = NewestSlot()
+        self._counts = FrameCounts()
+        self._gaps = SequenceGaps()
+        self._times = StageTimes()
+        self._inference = InferenceExecutor(self.context)
+        try:
+            self._detector = self._inference.submit(lambda: self._open(open_engine, backend)).result()
+        except Exception:
+            self._inference.shutdown()
+            raise
+        self._create_interfaces()
+        self._apply_parameters()
+        call_after_set(self, self._apply_parameters)
+        self.get_logger().info(f"{self._card.name} on {self._detector.engine_name}, waiting for images")
+
+    def destroy_node(self) -> None:
+        """End the inference thread, which closes the engine, then the node."""
+        self._inference.shutdown()
+        super().destroy_node()
+
+    def _open(self, open_engine: Callable[[ModelCard, str], Detector], backend: str) -> Detector:
+        detector = open_engine(self._card, backend)
+        self._inference.resources.callback(detector.close)
+        return detector
+
+    def _create_interfaces(self) -> None:
+        self._label_info_publisher = self.create_publisher(LabelInfo, "label_info", LATCHED)
+        self._detections_publisher = self.create_publisher(
+            Detection2DArray, "detections", RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+        self._debug_publisher = self.create_publisher(
+            Image, "debug_image", RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+        self._updater = Updater(self)
+        self._updater.setHardwareID(self._detector.engine_name)
+        self._updater.add("detector", self._diagnose)
+        self._subscription = self.create_subscription(
+            Image, "image", with_info(self._receive), NEWEST, qos_overriding_options=OVERRIDABLE
+        )
+
+    def _apply_parameters(self) -> None:
+        self._detector.thresholds = self._settings.thresholds()
+        header = Header(stamp=self.get_clock().now().to_msg())
+        threshold = self._settings.score_threshold
+        self._label_info_publisher.publish(label_info_to_msg(self._card.labels, threshold, header))
+
+    def _receive(self, message: Image, info: MessageInfo) -> None:
+        publishers = self._subscription.get_publisher_count()
+        self._counts.lost += self._gaps.missing_before(info, publishers)
+        if self._slot.put(message):
+            self._inference.submit(self._detect_newest).add_done_callback(self._end_on_failure)
+
+    def _detect_newest(self) -> None:
+        message = self._slot.take()
+        assert message is not None, "detection is scheduled only by filling the slot"
+        try:
+            frame = read_image(message)
+        except FrameError as error:
+            self._counts.refused += 1
+            self.get_logger().warning(f"image dropped: {error}", throttle_duration_sec=5.0)
+            return
+        start = time.perf_counter()
+        detections = self._detector.detect(frame.pixels, frame.channel_order)
+        self._times.engine.append((time.perf_counter() - start) * 1e3)
+        self._publish(message.header, frame, detections)
+
+    def _publish(self, header: Header, frame: Frame, detections: Detections) -> None:
+        labels = self._card.labels
+        self._detections_publisher.publish(
+            detections_to_msg(detections, header, labels, self._settings.class_id_format)
+        )
+        self._counts.processed += 1
+        age = self.get_clock().now() - Time.from_msg(header.stamp, clock_type=self.get_clock().clock_type)
+        self._times.latency.append(age.nanoseconds / 1e6)
+        if self._debug_publisher.get_subscription_count() and self._settings.debug_image:
+            drawn = draw_detections(frame.pixels, detections, labels, frame.channel_order)
+            self._debug_publisher.publish(image_to_msg(drawn, frame.channel_order, header))
+
+    def _end_on_failure(self, done: Future[None]) -> None:
+        """End the process when detection fails: an engine that failed once is not to be trusted again."""
+        error = done.exception()
+        if error is not None and self.context.ok():
+            self.failed = True
+            self.get_logger().fatal(f"detection failed, the node ends: {type(error).__name__}: {error}")
+            self.context.try_shutdown()
+
+    def _diagnose(self, status: Any) -> Any:
+        self._counts.overwritten = self._slot.overwritten
+        return fill_status(status, self._detector.engine_name, self._counts, self._detector.counts, self._times)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the detector node."""
+    return spin_node(DetectorNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

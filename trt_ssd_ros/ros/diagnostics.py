@@ -1,0 +1,79 @@
+"""What became of every frame, and how long it took, for /diagnostics."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from trt_ssd_ros.core.detector import DetectorCounts
+
+WINDOW = 300
+"""Frames that the percentiles look back on."""
+
+
+@dataclass
+class FrameCounts:
+    """What became of every frame since the first one that arrived.
+
+    `published = processed + overwritten + refused + lost` once nothing is in flight.
+
+    Attributes:
+        processed: Detected and published.
+        overwritten: Replaced by a newer one while the engine was busy.
+        refused: Not readable; see the log.
+        lost: Missing in the publisher's sequence numbers, so dropped by the middleware. Counted while one
+            publisher is matched; several publishers' numbers cannot be told apart.
+    """
+
+    processed: int = 0
+    overwritten: int = 0
+    refused: int = 0
+    lost: int = 0
+
+
+@dataclass
+class StageTimes:
+    """Milliseconds that the last WINDOW frames took.
+
+    Attributes:
+        latency: From the image's stamp to the published detections, on the node's clock.
+        engine: From pixels to detections.
+    """
+
+    latency: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    engine: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+
+def fill_status(
+    status: Any,
+    engine: str,
+    counts: FrameCounts,
+    detector: DetectorCounts,
+    times: StageTimes,
+) -> Any:
+    """Fill a diagnostic_updater status wrapper."""
+    if counts.processed == 0:
+        status.summary(DiagnosticStatus.WARN, "no image yet")
+    else:
+        status.summary(DiagnosticStatus.OK, f"{counts.processed} images")
+    status.add("engine", engine)
+    for name, value in {
+        **vars(counts),
+        "nms finished on host": detector.unsettled,
+        "saturated": detector.saturated,
+    }.items():
+        status.add(name, str(value))
+    for name, value in {**percentiles("latency", times.latency), **percentiles("engine", times.engine)}.items():
+        status.add(name, f"{value:.2f}")
+    return status
+
+
+def percentiles(name: str, milliseconds: Iterable[float]) -> Mapping[str, float]:
+    """Return the median and the 99th percentile under the names `<name> p50 ms` and `<name> p99 ms`."""
+    values = list(milliseconds)
+    return {f"{name} p{q} ms": float(np.percentile(values, q)) for q in (50, 99)} if values else {}

@@ -1,0 +1,26 @@
+"""Read the pixels of an Image message; what the core cannot read goes to cv_bridge where that is installed."""
+
+from __future__ import annotations
+
+from sensor_msgs.msg import Image
+
+from trt_ssd_ros.core.frames import Frame, FrameError, UnsupportedEncodingError, frame_from_message
+
+
+def read_image(message: Image) -> Frame:
+    """Return the pixels of an image message, as a view of the message where its layout allows.
+
+    Raises:
+        FrameError: The image cannot be read; says what was found and what was expected.
+    """
+    try:
+        return frame_from_message(message)
+    except UnsupportedEncodingError as unsupported:
+        try:
+            from cv_bridge import CvBridge, CvBridgeError  # noqa: PLC0415 - optional, and heavy
+        except ImportError:
+            raise unsupported from None
+        try:
+            return Frame(CvBridge().imgmsg_to_cv2(message, desired_encoding="bgr8"), "bgr")
+        except CvBridgeError as error:
+            raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {error}") from error

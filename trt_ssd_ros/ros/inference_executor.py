@@ -1,0 +1,59 @@
+"""InferenceExecutor: an rclpy executor with a thread of its own, the only one that touches the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from threading import Thread
+from typing import TypeVar
+
+from rclpy.context import Context
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+
+T = TypeVar("T")
+
+
+def new_executor(context: Context) -> Executor:
+    """Return the fastest executor there is: EventsExecutor (Jazzy and newer), else SingleThreadedExecutor."""
+    try:
+        from rclpy.experimental import EventsExecutor  # noqa: PLC0415 - Humble has none
+    except ImportError:
+        return SingleThreadedExecutor(context=context)
+    return EventsExecutor(context=context)
+
+
+class InferenceExecutor:
+    """Runs work one piece after another in a dedicated thread, while other executors answer ROS.
+
+    CUDA contexts belong to a thread, so the engine is opened, run and closed here. Whatever is entered into
+    `resources` from within the work is closed in this thread when it ends, also when ROS is shut down.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.resources = ExitStack()
+        self._executor = new_executor(context)
+        self._thread = Thread(target=self._spin, name="inference")
+        self._thread.start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run work in the inference thread; the future gets its result or its exception."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
+
+        self._executor.create_task(run)
+        return future
+
+    def shutdown(self) -> None:
+        """Finish the work in hand, close the resources and end the thread; further calls do nothing."""
+        self._executor.shutdown()
+        self._thread.join()
+
+    def _spin(self) -> None:
+        with self.resources, suppress(ExternalShutdownException):
+            self._executor.spin()

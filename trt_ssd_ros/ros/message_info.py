@@ -1,0 +1,45 @@
+"""What the middleware tells about a message, and what can be told from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MessageInfo = Mapping[str, Any]
+
+
+def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., None]:
+    """Return a subscription callback that gets a message and its info from every executor.
+
+    rclpy up to 7.1.11 needs this: its EventsExecutor passes the two as one tuple (HandleSubscriptionReady in
+    rclpy/src/rclpy/events_executor/events_executor.cpp), its other executors as two arguments.
+    """
+
+    def receive(*received: Any) -> None:
+        callback(*(received if len(received) == 2 else received[0]))
+
+    receive.__signature__ = inspect.signature(callback)  # type: ignore[attr-defined]
+    return receive
+
+
+@dataclass
+class SequenceGaps:
+    """Finds the messages that the middleware dropped, from the sequence numbers of those that arrived."""
+
+    _last: int | None = None
+
+    def missing_before(self, info: MessageInfo, publishers: int) -> int:
+        """Return how many messages went missing just before this one.
+
+        The numbers of several publishers cannot be told apart, so nothing is counted while there is more than one,
+        nor on a middleware that gives no numbers.
+
+        Args:
+            info: What came with the message.
+            publishers: How many publishers are matched.
+        """
+        number = info.get("publication_sequence_number")
+        last, self._last = self._last, number if publishers == 1 else None
+        return number - last - 1 if number is not None and last is not None and number > last else 0

@@ -1,0 +1,70 @@
+"""Turn the project's values into ROS messages."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.frames import ChannelOrder
+
+CLASS_ID_FORMATS = ("name", "id")
+
+
+def detections_to_msg(
+    detections: Detections, header: Header, labels: Sequence[str], class_id_format: str = "name"
+) -> Detection2DArray:
+    """Return the message for one image's detections.
+
+    Args:
+        detections: Boxes in pixels of the source image.
+        header: The source image's header; it is copied into the array and into each detection.
+        labels: Name of each class id.
+        class_id_format: Whether `class_id` carries the label's `name` or its `id` in LabelInfo.
+    """
+    names = labels if class_id_format == "name" else [str(index) for index in range(len(labels))]
+    corners = detections.boxes.astype(np.float64)
+    centres = ((corners[:, :2] + corners[:, 2:]) / 2).tolist()
+    sizes = (corners[:, 2:] - corners[:, :2]).tolist()
+    message = Detection2DArray(header=header)
+    message.detections = [
+        _detection(header, names[class_id], score, centre, size)
+        for class_id, score, centre, size in zip(
+            detections.class_ids.tolist(), detections.scores.tolist(), centres, sizes, strict=True
+        )
+    ]
+    return message
+
+
+def _detection(
+    header: Header, class_id: str, score: float, centre: Sequence[float], size: Sequence[float]
+) -> Detection2D:
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = class_id
+    result.hypothesis.score = score
+    detection = Detection2D(header=header, results=[result])
+    detection.bbox.center.position.x, detection.bbox.center.position.y = centre
+    detection.bbox.size_x, detection.bbox.size_y = size
+    return detection
+
+
+def label_info_to_msg(labels: Sequence[str], threshold: float, header: Header) -> LabelInfo:
+    """Return the message that maps class ids to names; threshold is the lowest score reported."""
+    classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels)]
+    return LabelInfo(header=header, class_map=classes, threshold=threshold)
+
+
+def image_to_msg(pixels: NDArray[np.uint8], channel_order: ChannelOrder, header: Header) -> Image:
+    """Return the message for an image (H, W, 3) uint8."""
+    height, width = pixels.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=f"{channel_order}8", step=3 * width)
+    data = array.array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    message.data = data
+    return message

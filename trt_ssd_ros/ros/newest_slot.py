@@ -1,0 +1,34 @@
+"""NewestSlot: holds one item; a newer one replaces it."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class NewestSlot(Generic[T]):
+    """Hands the newest item from one thread to another and counts the items that were replaced unseen.
+
+    Nothing queues: however slow the taker is, it gets the newest item there is.
+    """
+
+    def __init__(self) -> None:
+        self.overwritten = 0
+        self._item: T | None = None
+        self._lock = Lock()
+
+    def put(self, item: T) -> bool:
+        """Put an item in and tell whether the slot was empty, so that somebody must be told to take it."""
+        with self._lock:
+            was_empty = self._item is None
+            self.overwritten += not was_empty
+            self._item = item
+            return was_empty
+
+    def take(self) -> T | None:
+        """Return the item and empty the slot; None if it is empty."""
+        with self._lock:
+            item, self._item = self._item, None
+            return item
