@@ -1,6 +1,162 @@
-"""Placeholder until the nodes land in this session."""
-from launch import LaunchDescription
+"""Detect objects in a camera's images.
+
+ros2 launch trt_ssd_ros detect.launch.py image_topic:=/camera/image_raw     a camera that already publishes
+ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a webcam without a driver
+ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos that come with the package
+"""
+
+from posixpath import dirname, join
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from trt_ssd_ros.ros.dds_profile import profile_environment
+from trt_ssd_ros.ros.resources import share_folder
+
+BOOLEANS = ("true", "false")
+CONFIG = share_folder() / "config"
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "source",
+        default_value="topic",
+        description="Where images come from: topic (subscribe to image_topic) | demo (photos of this package) | "
+        "file:<path of an image, a folder or a video> | webcam:<number>",
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="image_raw",
+        description="Topic of the images, read or, with a source, published",
+    ),
+    DeclareLaunchArgument(
+        "model",
+        default_value="",
+        description="Name of a shipped model card or the path of one; empty: as in params_file",
+    ),
+    DeclareLaunchArgument("backend", default_value="", description="auto | onnxruntime; empty: as in params_file"),
+    DeclareLaunchArgument(
+        "score_threshold", default_value="", description="Lowest score reported, 0 to 1; empty: as in params_file"
+    ),
+    DeclareLaunchArgument(
+        "debug",
+        default_value="true",
+        choices=BOOLEANS,
+        description="Publish debug_image (drawn only while somebody subscribes to it)",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image in rviz2"
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=str(CONFIG / "detect.yaml"),
+        description="YAML file with the nodes' parameters",
+    ),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and relative topics"),
+    DeclareLaunchArgument(
+        "log_level", default_value="info", description="Log level of the nodes: debug | info | warn | error"
+    ),
+    DeclareLaunchArgument(
+        "dds_profile",
+        default_value="true",
+        choices=BOOLEANS,
+        description="Give Fast DDS a shared-memory segment for large images, unless you have set its profile",
+    ),
+]
 
 
-def generate_launch_description():
-    return LaunchDescription()
+def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return what the arguments ask for."""
+    chosen = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
+    actions: list[LaunchDescriptionEntity] = []
+    if chosen["dds_profile"] == "true":
+        profile = profile_environment(CONFIG / "fastdds_large_images.xml")
+        actions += [SetEnvironmentVariable(name, value) for name, value in profile.items()]
+    else:
+        actions.append(SetEnvironmentVariable("TRT_SSD_DDS_PROFILE", "0"))
+    if chosen["source"] != "topic":
+        actions.append(camera(chosen))
+    actions.append(detector(chosen))
+    if chosen["rviz"] == "true":
+        actions.append(rviz(chosen))
+    return actions
+
+
+def detector(chosen: dict[str, str]) -> Node:
+    """Return the detector node; without it the launch ends."""
+    overrides: dict[str, str | float | bool] = {
+        name: chosen[name] for name in ("model", "backend") if chosen[name]
+    }
+    overrides["debug_image"] = chosen["debug"] == "true"
+    if chosen["score_threshold"]:
+        overrides["score_threshold"] = number("score_threshold", chosen["score_threshold"])
+    return Node(
+        package="trt_ssd_ros",
+        executable="detector_node",
+        name="detector",
+        namespace=chosen["namespace"],
+        parameters=[chosen["params_file"], overrides],
+        remappings=[("image", chosen["image_topic"])],
+        ros_arguments=["--log-level", chosen["log_level"]],
+        output="screen",
+        on_exit=Shutdown(reason="the detector ended"),
+    )
+
+
+def camera(chosen: dict[str, str]) -> Node:
+    """Return the camera node; when it fails the launch ends."""
+    source = chosen["source"]
+    if source != "demo" and source.partition(":")[0] not in ("file", "webcam"):
+        raise ValueError(f"source: found '{source}', expected topic, demo, file:<path> or webcam:<number>")
+    topic = chosen["image_topic"]
+    return Node(
+        package="trt_ssd_ros",
+        executable="camera_node",
+        name="camera",
+        namespace=chosen["namespace"],
+        parameters=[chosen["params_file"], {"source": source}],
+        remappings=[("image_raw", topic), ("camera_info", join(dirname(topic), "camera_info"))],
+        ros_arguments=["--log-level", chosen["log_level"]],
+        output="screen",
+        on_exit=end_if_failed,
+    )
+
+
+def rviz(chosen: dict[str, str]) -> Node:
+    """Return rviz2 with a view of debug_image."""
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError as error:
+        raise RuntimeError(
+            "rviz:=true needs rviz2, which is not installed: sudo apt install ros-$ROS_DISTRO-rviz2"
+        ) from error
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz",
+        namespace=chosen["namespace"],
+        arguments=["-d", str(CONFIG / "detect.rviz")],
+        remappings=[("/debug_image", "debug_image")],
+        output="screen",
+    )
+
+
+def end_if_failed(event: ProcessExited, _: LaunchContext) -> list[Shutdown]:
+    """End the launch with a camera that failed; a source that came to its end leaves the detector running."""
+    return [Shutdown(reason="the camera failed")] if event.returncode else []
+
+
+def number(argument: str, text: str) -> float:
+    """Read a number from a launch argument."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{argument}: found '{text}', expected a number") from None
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=launch_nodes)])

@@ -239,5 +239,4 @@ def _copied(data: Any) -> memoryview:
     try:
         return memoryview(bytes(iter(data)))
     except (TypeError, ValueError) as error:
-        kind = type(data).__name__
-        raise FrameError(f"image data is a {kind}, expected bytes ({error})") from error
+        raise FrameError(f"image data is of type {type(data).__name__}, expected bytes ({error})") from error

@@ -23,7 +23,9 @@ _SETTINGS = {
 
 
 def keep_freed_blocks() -> bool:
-    """Tell glibc to keep freed blocks, unless the user has set the allocator up or it is not glibc.
+    """Tell glibc to keep freed blocks from now on, unless the user has set the allocator up or it is not glibc.
+
+    What was freed before is given back first, so call it once the large temporaries of the start are gone.
 
     Returns:
         Whether the setting was made.
@@ -33,5 +35,8 @@ def keep_freed_blocks() -> bool:
     )
     if os.environ.get(SWITCH) == "0" or tuned_by_user or "LD_PRELOAD" in os.environ:
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(option, value) for option, value in _SETTINGS.items())
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
+        return False
+    libc.malloc_trim(0)
+    return all(libc.mallopt(option, value) for option, value in _SETTINGS.items())

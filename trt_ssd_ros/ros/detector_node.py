@@ -66,7 +66,7 @@ class DetectorNode(Node):
         self._inference = InferenceExecutor(self.context)
         try:
             self._detector = self._inference.submit(lambda: self._open(open_engine, backend)).result()
-        except Exception:
+        except BaseException:
             self._inference.shutdown()
             raise
         self._create_interfaces()

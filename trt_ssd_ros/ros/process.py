@@ -1,12 +1,13 @@
-"""The life of one node's process: settings, spinning, an orderly end, an exit code."""
+"""The life of one ROS process: settings, spinning, an orderly end, an exit code."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import get_default_context
@@ -15,6 +16,28 @@ from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.inference_executor import new_executor
 from trt_ssd_ros.ros.resources import share_folder
+
+
+@contextmanager
+def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
+    """Start ROS with room for large images and yield an executor; destroy its nodes and shut ROS down at the end.
+
+    A signal or a shutdown from elsewhere ends the block without an error.
+
+    Args:
+        args: Command line, sys.argv by default.
+    """
+    os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
+    rclpy.init(args=None if args is None else list(args))
+    executor = new_executor(get_default_context())
+    try:
+        yield executor
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        for node in executor.get_nodes():
+            node.destroy_node()
+        rclpy.try_shutdown()
 
 
 def spin_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> int:
@@ -28,22 +51,14 @@ def spin_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> 
     Returns:
         The exit code: 0 after a shutdown or a signal, 1 if the node could not be made or failed.
     """
-    keep_freed_blocks()
-    os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
-    rclpy.init(args=None if args is None else list(args))
     node = None
-    try:
-        node = create()
-        executor = new_executor(get_default_context())
+    with ros_context(args) as executor:
+        try:
+            node = create()
+        except (ValueError, RuntimeError) as error:
+            get_logger("trt_ssd_ros").fatal(str(error))
+            return 1
+        keep_freed_blocks()
         executor.add_node(node)
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ValueError, RuntimeError) as error:
-        get_logger("trt_ssd_ros").fatal(str(error))
-        return 1
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
     return int(getattr(node, "failed", False))

@@ -1,0 +1,165 @@
+"""Detections drawn on a copy of an image, for people to look at."""
+
+from __future__ import annotations
+
+import colorsys
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.frames import ChannelOrder
+
+Color = tuple[int, int, int]
+Point = tuple[int, int]
+Corners = tuple[int, int, int, int]
+
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+_SHADES = ((0.75, 1.0), (0.45, 1.0), (0.9, 0.75))
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def draw_detections(
+    pixels: NDArray[np.uint8],
+    detections: Detections,
+    labels: Sequence[str],
+    channel_order: ChannelOrder = "bgr",
+) -> NDArray[np.uint8]:
+    """Return a copy of an image with a box and a label on every detection, the best ones on top.
+
+    Lines and letters grow with the image. A class has the same colour in every image.
+
+    Args:
+        pixels: (H, W, 3) uint8; left as it is.
+        detections: Boxes in pixels of this image. They are clipped to it; those wholly outside are left out.
+        labels: Name of each class id. A class id without a name is shown as its number.
+        channel_order: What the last axis of `pixels` holds.
+
+    Returns:
+        A new contiguous (H, W, 3) uint8 array in the same channel order.
+
+    Raises:
+        ValueError: `pixels` is not (H, W, 3) uint8.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (height, width, 3)")
+    pen = _Pen(np.array(pixels, order="C"), channel_order)
+    drawn = _worst_first(_inside(detections, pen.width, pen.height))
+    boxes = [pen.corners(box) for box in drawn.boxes]
+    class_ids = [int(class_id) for class_id in drawn.class_ids]
+    for box, class_id in zip(boxes, class_ids, strict=True):
+        pen.draw_box(box, class_color(class_id))
+    for box, class_id, score in zip(boxes, class_ids, drawn.scores, strict=True):
+        pen.draw_plate(box, pen.caption(_name(class_id, labels), float(score)), class_color(class_id))
+    return pen.canvas
+
+
+@cache
+def class_color(class_id: int) -> Color:
+    """Return the colour of a class as red, green and blue in 0..255.
+
+    Hues advance by the golden ratio, which spreads any run of class ids evenly; three shades take turns.
+    """
+    hue = (0.32 + class_id * _GOLDEN_RATIO) % 1
+    saturation, value = _SHADES[class_id % len(_SHADES)]
+    red, green, blue = (round(255 * level) for level in colorsys.hsv_to_rgb(hue, saturation, value))
+    return red, green, blue
+
+
+@cache
+def _text_color(background: Color) -> Color:
+    """Return black or white, whichever has the higher contrast ratio (WCAG 2.1) with a background."""
+    levels = [level / 255 for level in background]
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    on_black, on_white = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
+    return _BLACK if on_black > on_white else _WHITE
+
+
+def _inside(detections: Detections, width: int, height: int) -> Detections:
+    x1, y1, x2, y2 = detections.boxes.T
+    return detections[(x1 < width) & (y1 < height) & (x2 >= 0) & (y2 >= 0)]
+
+
+def _worst_first(detections: Detections) -> Detections:
+    return detections[np.argsort(-detections.scores, kind="stable")[::-1]]
+
+
+def _name(class_id: int, labels: Sequence[str]) -> str:
+    """Return a label in ASCII, all that the Hershey fonts have: accents are dropped, the rest becomes '?'."""
+    label = labels[class_id] if 0 <= class_id < len(labels) else str(class_id)
+    letters = (c for c in unicodedata.normalize("NFKD", label) if not unicodedata.combining(c))
+    return "".join(c if " " <= c <= "~" else "?" for c in letters)
+
+
+class _Pen:
+    """Draws on one canvas, in its channel order, lines and letters in proportion to its size."""
+
+    def __init__(self, canvas: NDArray[np.uint8], channel_order: ChannelOrder) -> None:
+        self.canvas = canvas
+        self.height, self.width = canvas.shape[:2]
+        self._channels = slice(None, None, 1 if channel_order == "rgb" else -1)
+        size = (self.width * self.height) ** 0.5
+        self._line = round(1.2 + size / 350)
+        self._outline = (self._line + 1) // 3
+        self._font_scale = 0.27 + size / 2400
+        self._font = cv2.FONT_HERSHEY_SIMPLEX if size < 600 else cv2.FONT_HERSHEY_DUPLEX
+        self._stroke = max(1, round(size / 1000))
+        (_, self._ascent), self._descent = self._text_size("Ag")
+        self._margin = max(2, self._ascent // 3)
+
+    def corners(self, box: NDArray[np.float32]) -> Corners:
+        """Return a box (x1, y1, x2, y2) clipped to the canvas, in whole pixels; x2 and y2 are exclusive."""
+        limits = (self.width, self.height, self.width, self.height)
+        x1, y1, x2, y2 = np.clip(box, 0, limits).round().astype(int).tolist()
+        return x1, y1, x2, y2
+
+    def draw_box(self, corners: Corners, color: Color) -> None:
+        """Draw a box in its colour, the line inside its edge and outlined in black to stand out anywhere."""
+        x1, y1, x2, y2 = corners
+        out = self._outline
+        self._draw_frame((x1 - out, y1 - out, x2 + out, y2 + out), self._line + 2 * out, _BLACK)
+        self._draw_frame(corners, self._line, color)
+
+    def _draw_frame(self, corners: Corners, line: int, color: Color) -> None:
+        """Fill four strips: exact to the pixel, which OpenCV's thick lines are not."""
+        x1, y1, x2, y2 = corners
+        rows = ((x1, y1, x2, y1 + line), (x1, y2 - line, x2, y2))
+        columns = ((x1, y1, x1 + line, y2), (x2 - line, y1, x2, y2))
+        for left, top, right, bottom in (*rows, *columns):
+            self._fill(self.canvas, (left, top), (right - 1, bottom - 1), color)
+
+    def draw_plate(self, corners: Corners, caption: str, color: Color) -> None:
+        """Draw a caption on a filled plate: above the box, or inside its top where there is no room above."""
+        width = self._text_width(caption) + 2 * self._margin
+        height = self._margin + self._ascent + max(self._margin, self._descent)
+        x1, y1, _, _ = corners
+        left = max(0, min(x1, self.width - width))
+        top = y1 - height if y1 >= height else max(0, min(y1, self.height - height))
+        plate = self.canvas[top : top + height, left : left + width]
+        self._fill(plate, (0, 0), (width, height), color)
+        origin = (self._margin, self._margin + self._ascent)
+        cv2.putText(
+            plate, caption, origin, self._font, self._font_scale, _text_color(color), self._stroke, cv2.LINE_AA
+        )
+
+    def caption(self, name: str, score: float) -> str:
+        """Return name and score in percent, the name shortened until both fit into the width of the canvas."""
+        room = self.width - 2 * self._margin
+        names = (name if end == len(name) else f"{name[:end]}.." for end in range(len(name), 0, -1))
+        captions = (f"{short} {score:.0%}" for short in names)
+        return next((text for text in captions if self._text_width(text) <= room), f"{score:.0%}")
+
+    def _fill(self, area: NDArray[np.uint8], first: Point, last: Point, color: Color) -> None:
+        cv2.rectangle(area, first, last, color[self._channels], cv2.FILLED)
+
+    def _text_width(self, text: str) -> int:
+        (width, _), _ = self._text_size(text)
+        return width
+
+    def _text_size(self, text: str) -> tuple[Sequence[int], int]:
+        return cv2.getTextSize(text, self._font, self._font_scale, self._stroke)
