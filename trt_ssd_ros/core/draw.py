@@ -136,7 +136,7 @@ class _Pen:
     def draw_plate(self, corners: Corners, caption: str, color: Color) -> None:
         """Draw a caption on a filled plate: above the box, or inside its top where there is no room above."""
         width = self._text_width(caption) + 2 * self._margin
-        height = self._margin + self._ascent + max(self._margin, self._descent)
+        height = self._margin + self._ascent + self._descent + max(2, self._margin // 2)
         x1, y1, _, _ = corners
         left = max(0, min(x1, self.width - width))
         top = y1 - height if y1 >= height else max(0, min(y1, self.height - height))

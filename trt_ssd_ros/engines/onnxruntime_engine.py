@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,28 +14,37 @@ from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
 
+def open_session(model: onnx.ModelProto) -> Any:
+    """Open an onnxruntime.InferenceSession on all CPU cores.
+
+    Its threads sleep between operators instead of spinning: spinning takes the cores away from the middleware
+    (measured with the node on two cores at 30 Hz: 59 against 30 ms of processor time an image).
+
+    Raises:
+        RuntimeError: ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime  # noqa: PLC0415 - only who asks for this engine needs it
+    except ImportError as error:
+        raise RuntimeError("ONNX Runtime is not installed: pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 class OnnxRuntimeEngine:
     """An ONNX Runtime session on the CPU.
 
     Args:
         model: A composed graph.
-        threads: Threads for one operator; 0 takes one per core.
 
     Raises:
         RuntimeError: ONNX Runtime is not installed.
     """
 
-    def __init__(self, model: onnx.ModelProto, threads: int = 0) -> None:
-        try:
-            import onnxruntime  # noqa: PLC0415 - only who asks for this engine needs it
-        except ImportError as error:
-            raise RuntimeError("ONNX Runtime is not installed: pip install onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.name = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._session = open_session(model)
+        self.name = f"ONNX Runtime {version('onnxruntime')} on the CPU"
         self.inputs: Mapping[str, TensorSpec] = {
             item.name: TensorSpec(np.dtype(DTYPES[item.type]), tuple(item.shape))
             for item in self._session.get_inputs()

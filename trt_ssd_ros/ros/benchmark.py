@@ -29,7 +29,7 @@ from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.core.graph import compose, load_network
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameters import DEFAULT_MODEL
@@ -90,10 +90,8 @@ def time_in_turns(calls: Mapping[str, Callable[[], object]], repeats: int) -> di
 
 def time_inference(card: ModelCard, image: NDArray[np.uint8], repeats: int) -> dict[str, Timing]:
     """Time ONNX Runtime on the composed graph alone, and the detector around it."""
-    import onnxruntime  # noqa: PLC0415 - only the benchmark of the bare session needs it here
-
     model = compose(load_network(card), card)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model)
     feeds = {
         "image": image[None],
         "channel_order": CHANNEL_ORDERS["bgr"],
