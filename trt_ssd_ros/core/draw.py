@@ -19,7 +19,7 @@ Point = tuple[int, int]
 Corners = tuple[int, int, int, int]
 
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
-_SHADES = ((0.75, 1.0), (0.45, 1.0), (0.9, 0.75))
+_SHADES = ((0.75, 1.0), (0.45, 1.0), (1.0, 0.8))
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
