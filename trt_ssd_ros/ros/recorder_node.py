@@ -27,7 +27,7 @@ from trt_ssd_ros.ros.process import ros_context
 VIDEO_RATE = 15
 VIDEO_WIDTH = 640
 STARTUP_SECONDS = 30.0
-PICTURES = 6
+PICTURES = 3
 
 
 @dataclass
@@ -172,7 +172,7 @@ def write_pictures(recording: Recording, folder: Path) -> list[Path]:
             paths.append(folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png")
             _require_written(cv2.imwrite(str(paths[-1]), sighting.picture), paths[-1])
     if recording.clip:
-        paths.append(folder / "detections.webm")
+        paths.append(folder / "detections.mkv")
         height, width = recording.clip[0].shape[:2]
         video = cv2.VideoWriter(str(paths[-1]), cv2.VideoWriter.fourcc(*"VP80"), VIDEO_RATE, (width, height))
         _require_written(video.isOpened(), paths[-1])
