@@ -23,4 +23,5 @@ def read_image(message: Image) -> Frame:
         try:
             return Frame(CvBridge().imgmsg_to_cv2(message, desired_encoding="bgr8"), "bgr")
         except CvBridgeError as error:
-            raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {error}") from error
+            reason = " ".join(str(error).split())
+            raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {reason}") from error
