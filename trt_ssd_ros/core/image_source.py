@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+LOGGER = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TOUR_HEIGHT = 800
 TOUR_FRAMES = 240
@@ -71,7 +73,7 @@ class ImageFiles:
     """Image files in the order of their names.
 
     Attributes:
-        unreadable: Files that OpenCV could not read, so far; they are passed over.
+        unreadable: Files that OpenCV could not read, so far; they are passed over with one warning each.
     """
 
     rate = None
@@ -85,7 +87,9 @@ class ImageFiles:
         for path in self._paths:
             try:
                 yield read_image_file(path)
-            except SourceError:
+            except SourceError as error:
+                if path not in self.unreadable:
+                    LOGGER.warning("passed over: %s", error)
                 self.unreadable.add(path)
         if len(self.unreadable) == len(self._paths):
             raise SourceError(f"found {len(self._paths)} files none of which is an image, e.g. {self._paths[0]}")

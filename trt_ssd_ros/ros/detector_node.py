@@ -131,8 +131,9 @@ class DetectorNode(Node):
             detections_to_msg(detections, header, labels, self._settings.class_id_format)
         )
         self._counts.processed += 1
-        age = self.get_clock().now() - Time.from_msg(header.stamp, clock_type=self.get_clock().clock_type)
-        self._times.latency.append(age.nanoseconds / 1e6)
+        stamp = Time.from_msg(header.stamp, clock_type=self.get_clock().clock_type)
+        if stamp.nanoseconds:
+            self._times.latency.append((self.get_clock().now() - stamp).nanoseconds / 1e6)
         if self._debug_publisher.get_subscription_count() and self._settings.debug_image:
             drawn = draw_detections(frame.pixels, detections, labels, frame.channel_order)
             self._debug_publisher.publish(image_to_msg(drawn, frame.channel_order, header))
