@@ -100,6 +100,8 @@ class Detector:
 
     def detect_batch(self, images: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> list[Detections]:
         """Find the objects in several images of one size, (N, H, W, 3) uint8; see `detect`."""
+        if 0 in images.shape:
+            raise ValueError(f"image: found shape {images.shape}, expected one image or more with pixels")
         thresholds = self.thresholds
         outputs = self._engine.run(
             {

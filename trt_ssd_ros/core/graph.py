@@ -19,35 +19,18 @@ the resize; see docs/architecture.md for what is avoided and why.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from trt_ssd_ros.core.graph_builder import OPSET, GraphBuilder
+from trt_ssd_ros.core.graph_builder import GraphBuilder
 from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
+from trt_ssd_ros.core.network import as_graph_opset, batch_size, check_fit
 
 NMS_ROUNDS = 16
 COORDINATE_LIMIT = 1e4
 """Candidates with a corner further out than this many image sizes, or not a number, are empty slots."""
-
-
-def load_network(card: ModelCard) -> onnx.ModelProto:
-    """Read the card's ONNX file.
-
-    Raises:
-        ModelCardError: The file is missing, is not the one the card describes, or is no ONNX.
-    """
-    try:
-        content = card.onnx.path.read_bytes()
-    except OSError as error:
-        raise ModelCardError("onnx.path", f"{card.onnx.path} ({error.strerror})", "a readable file") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != card.onnx.sha256:
-        raise ModelCardError("onnx.sha256", f"{digest} in {card.onnx.path}", card.onnx.sha256)
-    return onnx.load_from_string(content)
 
 
 def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = None) -> onnx.ModelProto:
@@ -64,60 +47,30 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
     priors = card.priors.priors(card.input.height, card.input.width)
     check_fit(network, card, len(priors))
     count = min(candidates or card.defaults.candidates, len(priors) * len(card.labels))
+    batch = batch_size(network, card)
     graph = GraphBuilder()
-    graph.input("image", TensorProto.UINT8, ["N", "H", "W", 3])
+    graph.input("image", TensorProto.UINT8, [batch, "H", "W", 3])
     graph.input("channel_order", TensorProto.INT32, [3])
     graph.input("class_threshold", TensorProto.FLOAT, [len(card.labels)])
     graph.input("iou_threshold", TensorProto.FLOAT, [1])
-    graph.splice(network, card.input.tensor, _preprocess(graph, card))
+    graph.splice(as_graph_opset(network), card.input.tensor, _preprocess(graph, card))
     scores = _convert_scores(graph, card)
     best, anchors, class_ids = _best_candidates(graph, scores, len(card.labels), count)
     boxes = _decode(graph, card, priors, anchors)
     boxes, scores = _drop_unusable(graph, boxes, best)
     keep, settled = _suppress(graph, boxes, scores, class_ids, count)
-    graph.output("boxes", boxes, TensorProto.FLOAT, ["N", count, 4])
-    graph.output("scores", scores, TensorProto.FLOAT, ["N", count])
-    graph.output("class_ids", class_ids, TensorProto.INT32, ["N", count])
-    graph.output("keep", keep, TensorProto.INT32, ["N", count])
-    graph.output("settled", settled, TensorProto.INT32, ["N"])
-    return graph.model(card.name)
-
-
-def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> None:
-    """Check a card against its network before anything is built.
-
-    Raises:
-        ModelCardError: Names the field of the card that does not fit.
-    """
-    inputs = {tensor.name: _dimensions(tensor) for tensor in network.graph.input}
-    outputs = {tensor.name: _dimensions(tensor) for tensor in network.graph.output}
-    opset = max(item.version for item in network.opset_import if item.domain in ("", "ai.onnx"))
-    if opset > OPSET:
-        raise ModelCardError("onnx", f"opset {opset}", f"opset {OPSET} or lower, so that every TensorRT reads it")
-    size = [card.input.height, card.input.width]
-    columns = len(card.labels) + (card.outputs.background != "none")
-    image = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
-    for field, name, tensors, expected, meaning in (
-        ("input.tensor", card.input.tensor, inputs, image, "input.layout, height and width"),
-        ("outputs.boxes", card.outputs.boxes, outputs, [prior_count, 4], "priors"),
-        (
-            "outputs.scores",
-            card.outputs.scores,
-            outputs,
-            [prior_count, columns],
-            "priors, labels and background",
-        ),
-    ):
-        if name not in tensors:
-            raise ModelCardError(field, repr(name), f"one of the network's tensors {sorted(tensors)}")
-        found = tensors[name][1:]
-        if len(found) != len(expected) or any(f not in (e, None) for f, e in zip(found, expected, strict=True)):
-            raise ModelCardError(f"{field} {name}", f"[N, {found}]", f"[N, {expected}] from {meaning}")
-
-
-def _dimensions(tensor: onnx.ValueInfoProto) -> list[int | None]:
-    """Return a tensor's dimensions, None for each dynamic one."""
-    return [d.dim_value if d.HasField("dim_value") else None for d in tensor.type.tensor_type.shape.dim]
+    graph.output("boxes", boxes, TensorProto.FLOAT, [batch, count, 4])
+    graph.output("scores", scores, TensorProto.FLOAT, [batch, count])
+    graph.output("class_ids", class_ids, TensorProto.INT32, [batch, count])
+    graph.output("keep", keep, TensorProto.INT32, [batch, count])
+    graph.output("settled", settled, TensorProto.INT32, [batch])
+    try:
+        return graph.model(card.name)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelCardError(
+            "onnx", f"a network that does not fit in ({reason})", "one float32 input, operators of opset 17"
+        ) from error
 
 
 def _preprocess(graph: GraphBuilder, card: ModelCard) -> str:

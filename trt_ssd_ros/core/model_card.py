@@ -20,6 +20,8 @@ PRIOR_GENERATORS: Mapping[str, type[PriorGenerator]] = {
     "multiscale_anchor_generator": MultiscaleAnchorGenerator,
 }
 
+PRIOR_NUMBERS_THAT_MAY_BE_0 = ("interpolated_ratio", "min_level", "reduce_lowest")
+
 
 class ModelCardError(ValueError):
     """A model card is wrong or does not fit its ONNX: names the field, what was found and what was expected."""
@@ -109,13 +111,10 @@ class ModelCard:
             OSError: The file cannot be read.
         """
         try:
-            card = _read(cls, yaml.safe_load(path.read_text(encoding="utf-8")), "")
+            card = _read(cls, _read_yaml(path), "")
         except ModelCardError as error:
             error.args = (f"model card {path}: {error}",)
             raise
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise ModelCardError(f"model card {path}", f"no YAML ({reason})", "a YAML mapping") from error
         assert isinstance(card, cls)
         object.__setattr__(card.onnx, "path", (path.parent / card.onnx.path).resolve())
         return card
@@ -140,6 +139,15 @@ class ModelCard:
 def _require(condition: bool, field: str, found: object, expected: str) -> None:
     if not condition:
         raise ModelCardError(field, found, expected)
+
+
+def _read_yaml(path: Path) -> object:
+    """Parse a YAML file. PyYAML lets errors of int(), date() and deep nesting through besides its own."""
+    content = path.read_bytes()
+    try:
+        return yaml.safe_load(content.decode("utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ModelCardError("the card", f"no YAML ({' '.join(str(error).split())})", "a YAML mapping") from error
 
 
 def _read(kind: Any, value: object, field: str) -> Any:
@@ -173,8 +181,17 @@ def _read_dataclass(kind: Any, value: object, field: str) -> Any:
 def _read_priors(value: object, field: str) -> PriorGenerator:
     numbers = dict(value) if isinstance(value, dict) else {}
     name = numbers.pop("generator", None)
-    _require(name in PRIOR_GENERATORS, f"{field}.generator", repr(name), " or ".join(PRIOR_GENERATORS))
+    _require(name in list(PRIOR_GENERATORS), f"{field}.generator", repr(name), " or ".join(PRIOR_GENERATORS))
     generator: PriorGenerator = _read_dataclass(PRIOR_GENERATORS[str(name)], numbers, field)
+    for item, found in vars(generator).items():
+        lowest = min(found, default=0) if isinstance(found, tuple) else found
+        if item in PRIOR_NUMBERS_THAT_MAY_BE_0:
+            _require(lowest >= 0, f"{field}.{item}", found, "0 or more")
+        else:
+            _require(lowest > 0, f"{field}.{item}", found, "numbers above 0")
+    if isinstance(generator, MultiscaleAnchorGenerator):
+        least, most = generator.min_level, generator.max_level
+        _require(most >= least, f"{field}.max_level", most, f"{least} (min_level) or more")
     return generator
 
 
@@ -190,6 +207,7 @@ def _read_scalar(kind: type, value: object, field: str) -> object:
     if kind is Path:
         return Path(str(_read_scalar(str, value, field)))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        _require(abs(value) < 2**1023, field, "a number beyond float", "a finite number")
         value = float(value)
     _require(
         type(value) is kind, field, repr(value), {str: "text", int: "a whole number"}.get(kind, kind.__name__)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose, load_network
+from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 BACKENDS = ("auto", "onnxruntime")

@@ -26,9 +26,10 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.core.graph import compose, load_network
+from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.messages import image_to_msg

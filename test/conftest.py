@@ -1,0 +1,74 @@
+"""What several test files share: the shipped model and the photographs. Nothing here needs ROS or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+Photo = Callable[..., NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds everything."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def card_path(repository: Path) -> Path:
+    """The card of the shipped model."""
+    return repository / "config" / "models" / "ssd_mobilenet_v2_oidv4.yaml"
+
+
+@pytest.fixture(scope="session")
+def card(card_path: Path) -> ModelCard:
+    """The shipped model's card."""
+    return ModelCard.load(card_path)
+
+
+@pytest.fixture(scope="session")
+def network(card: ModelCard) -> onnx.ModelProto:
+    """The shipped network as it is on disk; not to be changed."""
+    return load_network(card)
+
+
+@pytest.fixture(scope="session")
+def shipped_graph(network: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+    """The shipped network composed into one graph; not to be changed."""
+    return compose(network, card)
+
+
+@pytest.fixture(scope="session")
+def shipped_engine(shipped_graph: onnx.ModelProto) -> OnnxRuntimeEngine:
+    """The shipped model's graph under ONNX Runtime."""
+    return OnnxRuntimeEngine(shipped_graph)
+
+
+@pytest.fixture
+def detector(shipped_engine: OnnxRuntimeEngine, card: ModelCard) -> Detector:
+    """A detector of its own for every test, with the card's thresholds; the engine is shared."""
+    return Detector(shipped_engine, card)
+
+
+@pytest.fixture(scope="session")
+def photo(repository: Path) -> Photo:
+    """Read a photograph as (H, W, 3) bgr: photo("chelsea"), or photo("chelsea", width, height) to resize it."""
+
+    def read(name: str, *size: int) -> NDArray[np.uint8]:
+        image = cv2.imread(str(repository / "photos" / f"{name}.jpg"))
+        assert image is not None
+        return cv2.resize(image, size) if size else image
+
+    return read

@@ -1,0 +1,194 @@
+"""Detector with an engine that answers what the test says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.core.model_card import Defaults
+
+WIDTH, HEIGHT = 200, 100
+
+# Five candidates of one image, best first: box normalised to the image, score, class id, survives NMS.
+CANDIDATES = [
+    ((0.1, 0.1, 0.2, 0.2), 0.9, 3, 1),
+    ((0.1, 0.1, 0.2, 0.2), 0.8, 3, 0),
+    ((0.5, 0.5, 1.5, 1.5), 0.7, 7, 1),
+    ((-1.0, 0.5, 0.25, 0.75), 0.6, 0, 1),
+    ((0.0, 0.0, 0.0, 0.0), 0.0, 0, 0),
+]
+
+
+def outputs_of(candidates: list[tuple], settled: int = 1) -> dict[str, np.ndarray]:
+    """Put one image's candidates into the graph's outputs."""
+    boxes, scores, class_ids, keep = zip(*candidates, strict=True)
+    return {
+        "boxes": np.array([boxes], np.float32),
+        "scores": np.array([scores], np.float32),
+        "class_ids": np.array([class_ids], np.int32),
+        "keep": np.array([keep], np.int32),
+        "settled": np.array([settled], np.int32),
+    }
+
+
+class FakeEngine:
+    """Answers every call with the same outputs and remembers what it was asked."""
+
+    name = "fake"
+
+    def __init__(self, *images: dict[str, np.ndarray]) -> None:
+        self.inputs = {}
+        self.asked: list[dict[str, np.ndarray]] = []
+        self.closed = 0
+        self.outputs = {name: np.concatenate([image[name] for image in images]) for name in images[0]}
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.asked.append(inputs)
+        return self.outputs
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def image(count: int | None = None) -> np.ndarray:
+    shape = (HEIGHT, WIDTH, 3)
+    return np.zeros(shape if count is None else (count, *shape), np.uint8)
+
+
+def detector_on(card, *images: dict[str, np.ndarray]) -> tuple[Detector, FakeEngine]:
+    engine = FakeEngine(*images)
+    return Detector(engine, card), engine
+
+
+def test_nothing_found_is_empty(card):
+    nothing = [((0, 0, 0, 0), 0, 0, 0)] * 3
+    detector, _ = detector_on(card, outputs_of(nothing))
+    assert len(detector.detect(image())) == 0
+
+
+def test_kept_candidates_become_detections_in_pixels_of_the_image(card):
+    detector, _ = detector_on(card, outputs_of(CANDIDATES))
+    found = detector.detect(image())
+    np.testing.assert_allclose(found.boxes, [(20, 10, 40, 20), (100, 50, 200, 100), (0, 50, 50, 75)], rtol=1e-6)
+    np.testing.assert_allclose(found.scores, [0.9, 0.7, 0.6], rtol=1e-6)
+    assert found.class_ids.tolist() == [3, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("most", "scores"), [(1, [0.9]), (2, [0.9, 0.7]), (3, [0.9, 0.7, 0.6]), (99, [0.9, 0.7, 0.6])]
+)
+def test_max_detections_cuts_the_weakest(card, most, scores):
+    detector, _ = detector_on(card, outputs_of(CANDIDATES))
+    detector.thresholds = replace(detector.thresholds, max_detections=most)
+    np.testing.assert_allclose(detector.detect(image()).scores, scores, rtol=1e-6)
+
+
+def test_an_unsettled_image_gets_greedy_nms_whatever_the_graph_kept(card):
+    wrong = [(box, score, class_id, 1 - keep) for box, score, class_id, keep in CANDIDATES]
+    detector, _ = detector_on(card, outputs_of(wrong, settled=0))
+    assert detector.detect(image()).class_ids.tolist() == [3, 7, 0]
+    assert detector.counts.unsettled == 1
+
+
+@pytest.mark.parametrize(("iou", "class_ids"), [(1.0, [3, 3, 7, 0]), (0.5, [3, 7, 0])])
+def test_the_host_s_nms_uses_the_live_iou_threshold(card, iou, class_ids):
+    detector, _ = detector_on(card, outputs_of(CANDIDATES, settled=0))
+    detector.thresholds = replace(detector.thresholds, iou=iou)
+    assert detector.detect(image()).class_ids.tolist() == class_ids
+
+
+def test_every_image_of_a_batch_has_its_own_detections(card):
+    nothing = outputs_of([((0, 0, 0, 0), 0, 0, 0)] * len(CANDIDATES))
+    detector, _ = detector_on(card, nothing, outputs_of(CANDIDATES), outputs_of(CANDIDATES, settled=0))
+    found = detector.detect_batch(image(3))
+    assert [len(detections) for detections in found] == [0, 3, 3]
+    assert (detector.counts.images, detector.counts.unsettled, detector.counts.saturated) == (3, 1, 0)
+
+
+def test_counts_add_up_over_calls(card):
+    full = outputs_of(CANDIDATES[:4])
+    detector, _ = detector_on(card, full, outputs_of(CANDIDATES[:4], settled=0))
+    detector.detect_batch(image(2))
+    detector.detect_batch(image(2))
+    assert (detector.counts.images, detector.counts.unsettled, detector.counts.saturated) == (4, 2, 4)
+
+
+def test_the_engine_is_asked_in_the_graph_s_terms(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.thresholds = Thresholds((0.1,) * 22 + (2.0,), 0.25, 10)
+    detector.detect(image())
+    (asked,) = engine.asked
+    assert {name: (array.dtype, array.shape) for name, array in asked.items()} == {
+        "image": (np.uint8, (1, HEIGHT, WIDTH, 3)),
+        "channel_order": (np.int32, (3,)),
+        "class_threshold": (np.float32, (23,)),
+        "iou_threshold": (np.float32, (1,)),
+    }
+    np.testing.assert_allclose(asked["class_threshold"], [0.1] * 22 + [2], rtol=1e-6)
+    assert asked["iou_threshold"] == [0.25]
+
+
+def test_the_image_is_not_copied_on_its_way_to_the_engine(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    pixels = image()
+    detector.detect(pixels)
+    assert np.shares_memory(engine.asked[0]["image"], pixels)
+
+
+@pytest.mark.parametrize(("arguments", "order"), [((), [2, 1, 0]), (("bgr",), [2, 1, 0]), (("rgb",), [0, 1, 2])])
+def test_channel_order_says_where_red_green_and_blue_stand(card, arguments, order):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.detect(image(), *arguments)
+    assert engine.asked[0]["channel_order"].tolist() == order
+
+
+def test_detections_stay_when_the_engine_overwrites_its_outputs(card):
+    """An engine's outputs are valid until the next call only."""
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    found = detector.detect(image())
+    for output in engine.outputs.values():
+        output[:] = 0
+    assert found.scores.all()
+    assert found.boxes.any()
+    assert found.class_ids.any()
+
+
+def test_close_closes_the_engine(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.close()
+    assert engine.closed == 1
+
+
+def test_a_detector_starts_with_the_card_s_thresholds(card):
+    detector, _ = detector_on(card, outputs_of(CANDIDATES))
+    assert detector.thresholds == Thresholds((0.3,) * 23, 0.6, 100)
+
+
+def test_uniform_thresholds_are_the_same_for_every_class():
+    assert Thresholds.uniform(Defaults(0.25, 0.5, 50, 20), 3) == Thresholds((0.25, 0.25, 0.25), 0.5, 20)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"classes": ()}, {"classes": (0, 1, 1.5, np.inf)}, {"iou": 0}, {"iou": 1}]
+)
+def test_thresholds_in_range(changes):
+    replace(Thresholds((0.5,), 0.5, 1), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": (0.5, -0.1)}, r"class thresholds: found \(0.5, -0.1\), expected numbers of 0 or more"),
+        ({"classes": (np.nan,)}, "class thresholds: found .*nan"),
+        ({"iou": -0.1}, "IoU threshold: found -0.1, expected 0 to 1"),
+        ({"iou": 1.1}, "IoU threshold: found 1.1"),
+        ({"iou": np.nan}, "IoU threshold: found nan"),
+        ({"max_detections": 0}, "max_detections: found 0, expected 1 or more"),
+    ],
+)
+def test_thresholds_out_of_range_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(Thresholds((0.5,), 0.5, 1), **changes)

@@ -1,0 +1,208 @@
+"""The shipped model against an independent decode of its raw outputs, written here in plain NumPy and float64.
+
+Nothing of the composed graph is used in the reference: it resizes with OpenCV, runs the network as it is on disk,
+and has priors, sigmoid, box decoding and NMS of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.frames import frame_from_message
+from trt_ssd_ros.core.model_card import ModelCard
+
+PIXEL_TOLERANCE = 1.0
+SCORE_TOLERANCE = 1e-4
+IOU_THRESHOLD = 0.6
+
+PHOTOS = {"chelsea": "Cat", "astronaut": "Person", "coffee": "Coffee cup"}
+SIZES = [(), (641, 479), (33, 2000), (2000, 33)]
+"""Width and height that the photographs are resized to; () for their own."""
+
+Decoded = tuple[np.ndarray, np.ndarray]
+"""Scores (1917, 23), and boxes (1917, 4) as x1 y1 x2 y2 in pixels of the image."""
+
+
+def reference_priors() -> np.ndarray:
+    """ssd_mobilenet's 1917 boxes (centre y, centre x, height, width), SSD paper section 2.2."""
+    scales = [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0]
+    rows = []
+    for layer, cells in enumerate([19, 10, 5, 3, 2, 1]):
+        scale, between = scales[layer], np.sqrt(scales[layer] * scales[layer + 1])
+        shapes = [(scale, ratio) for ratio in (1, 2, 0.5, 3, 0.3333)] + [(between, 1)]
+        for row in range(cells):
+            for column in range(cells):
+                for size, ratio in [(0.1, 1), (scale, 2), (scale, 0.5)] if layer == 0 else shapes:
+                    centre = (row + 0.5) / cells, (column + 0.5) / cells
+                    rows.append((*centre, size / np.sqrt(ratio), size * np.sqrt(ratio)))
+    return np.array(rows)
+
+
+def reference_decode(encodings: np.ndarray, logits: np.ndarray, width: int, height: int) -> Decoded:
+    """Decode one image's raw outputs."""
+    priors = reference_priors()
+    dy, dx, dh, dw = (encodings.astype(np.float64) / [10, 10, 5, 5]).T
+    y, x = priors[:, 0] + dy * priors[:, 2], priors[:, 1] + dx * priors[:, 3]
+    half_height, half_width = priors[:, 2] * np.exp(dh) / 2, priors[:, 3] * np.exp(dw) / 2
+    corners = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=1)
+    scores = 1 / (1 + np.exp(-logits[:, 1:].astype(np.float64)))  # column 0 is the background
+    return scores, corners * [width, height, width, height]
+
+
+def reference_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes x1 y1 x2 y2."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return width * height / (both - width * height)
+
+
+def reference_nms(decoded: Decoded, score_threshold: float, width: int, height: int) -> Detections:
+    """Keep the boxes of each class that overlap no better one, best first, clipped to the image."""
+    scores, boxes = decoded
+    kept: list[tuple[int, int]] = []
+    for anchor, class_id in sorted(np.argwhere(scores >= score_threshold), key=lambda at: -scores[tuple(at)]):
+        rivals = [other for other, same in kept if same == class_id]
+        overlaps = np.array([reference_iou(boxes[other], boxes[anchor]) for other in rivals])
+        leads = scores[rivals, class_id] - scores[anchor, class_id]
+        assert np.all(np.abs(overlaps - IOU_THRESHOLD) > 1e-4), "an overlap that rounding could decide"
+        assert np.all(leads[overlaps > IOU_THRESHOLD] > 1e-5), "a tie that rounding could decide"
+        if np.all(overlaps <= IOU_THRESHOLD):
+            kept.append((anchor, class_id))
+    anchors, class_ids = np.array(kept).T
+    return Detections(
+        np.clip(boxes[anchors], 0, [width, height, width, height]), scores[anchors, class_ids], class_ids
+    )
+
+
+def clear_threshold(scores: np.ndarray, lowest: float, highest: float) -> float:
+    """Return the score threshold that is furthest from every score, so that rounding cannot decide."""
+    near = np.sort(scores[(scores > lowest) & (scores < highest)])
+    gap = np.argmax(np.diff(near))
+    assert near[gap + 1] - near[gap] > 4 * SCORE_TOLERANCE
+    return (near[gap] + near[gap + 1]) / 2
+
+
+@pytest.fixture(scope="module")
+def reference(card: ModelCard) -> Callable[[np.ndarray], Decoded]:
+    """Run the network as it is on disk on a bgr image and decode what it says."""
+    session = onnxruntime.InferenceSession(card.onnx.path.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def run(image: np.ndarray) -> Decoded:
+        rgb = np.ascontiguousarray(image[..., ::-1], np.float32)
+        resized = cv2.resize(rgb, (300, 300), interpolation=cv2.INTER_LINEAR)
+        encodings, logits = session.run(
+            ["raw_outputs/box_encodings", "raw_outputs/class_predictions"],
+            {"normalized_input_image_tensor": (resized / np.float32(127.5) - 1)[None]},
+        )
+        height, width = image.shape[:2]
+        return reference_decode(encodings[0], logits[0], width, height)
+
+    return run
+
+
+def assert_same(found: Detections, expected: Detections) -> None:
+    """Compare class by class: of two classes with almost the same score, either may come first."""
+    assert np.all(np.diff(found.scores) <= 0)
+    found = found[np.lexsort((-found.scores, found.class_ids))]
+    expected = expected[np.lexsort((-expected.scores, expected.class_ids))]
+    np.testing.assert_array_equal(found.class_ids, expected.class_ids)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=SCORE_TOLERANCE)
+    np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=PIXEL_TOLERANCE)
+
+
+def assert_identical(found: Detections, expected: Detections) -> None:
+    np.testing.assert_array_equal(found.class_ids, expected.class_ids)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+
+
+def set_score_threshold(detector: Detector, score: float) -> None:
+    assert detector.thresholds.iou == IOU_THRESHOLD
+    detector.thresholds = replace(detector.thresholds, classes=(score,) * len(detector.card.labels))
+
+
+@pytest.mark.parametrize(("name", "label"), PHOTOS.items())
+def test_the_best_detection_is_what_the_photograph_shows(detector, card, photo, name, label):
+    best = detector.detect(photo(name))[:1]
+    assert [card.labels[class_id] for class_id in best.class_ids] == [label]
+    assert best.scores[0] > 0.5
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_detections_at_the_card_s_thresholds_are_those_of_an_independent_decode(detector, reference, photo, name):
+    image = photo(name)
+    height, width = image.shape[:2]
+    assert_same(detector.detect(image), reference_nms(reference(image), 0.3, width, height))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", PHOTOS)
+def test_weak_detections_at_any_image_size_are_those_of_an_independent_decode(
+    detector, reference, photo, name, size
+):
+    image = photo(name, *size)
+    height, width = image.shape[:2]
+    decoded = reference(image)
+    threshold = clear_threshold(decoded[0], 0.1, 0.15)
+    set_score_threshold(detector, threshold)
+    found = detector.detect(image)
+    assert len(found) > 0
+    assert_same(found, reference_nms(decoded, threshold, width, height))
+
+
+def message_of(image: np.ndarray, encoding: str) -> SimpleNamespace:
+    """A stand-in for a sensor_msgs/Image that holds a bgr image in another encoding, its rows padded."""
+    colours = {
+        "bgr8": image,
+        "rgb8": image[..., ::-1],
+        "bgra8": cv2.cvtColor(image, cv2.COLOR_BGR2BGRA),
+        "rgba8": cv2.cvtColor(image, cv2.COLOR_BGR2RGBA),
+    }
+    rows = colours[encoding].reshape(len(image), -1)
+    padded = np.pad(rows, ((0, 0), (0, 7)), constant_values=255)
+    return SimpleNamespace(
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=padded.shape[1],
+        data=padded.tobytes(),
+    )
+
+
+@pytest.mark.parametrize("size", SIZES[:2], ids=str)
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "bgra8", "rgba8"])
+def test_every_encoding_of_an_image_gives_identical_detections(detector, photo, encoding, size):
+    image = photo("astronaut", *size)
+    set_score_threshold(detector, 0.1)
+    frame = frame_from_message(message_of(image, encoding))
+    found = detector.detect(frame.pixels, frame.channel_order)
+    assert len(found) > 10
+    assert_identical(found, detector.detect(image))
+
+
+def test_channel_order_matters(detector, photo):
+    """Guards the test above: were the colours ignored, it would pass as well."""
+    image = photo("astronaut")
+    assert not np.array_equal(detector.detect(image, "rgb").scores, detector.detect(image, "bgr").scores)
+
+
+def test_a_batch_finds_what_its_images_find_one_by_one(detector, photo):
+    images = np.stack([photo(name, 320, 240) for name in PHOTOS])
+    set_score_threshold(detector, 0.1)
+    batch = detector.detect_batch(images)
+    assert [len(found) > 0 for found in batch] == [True] * len(images)
+    for found, image in zip(batch, images, strict=True):
+        assert_same(found, detector.detect(image))

@@ -1,0 +1,135 @@
+"""A model card and its network: the file, the fit, and what is said where they do not fit."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
+from trt_ssd_ros.core.network import batch_size, check_fit, load_network
+
+
+def with_onnx(card: ModelCard, path: Path, content: bytes) -> ModelCard:
+    """Write a network file and return the card that describes it, hash and all."""
+    path.write_bytes(content)
+    return replace(card, onnx=replace(card.onnx, path=path, sha256=hashlib.sha256(content).hexdigest()))
+
+
+def test_a_missing_network_is_named(card, tmp_path):
+    path = tmp_path / "none.onnx"
+    with pytest.raises(ModelCardError, match=r"onnx\.path: found .*none\.onnx .*, expected a readable file"):
+        load_network(replace(card, onnx=replace(card.onnx, path=path)))
+
+
+def test_another_network_s_hash_is_named(card, tmp_path):
+    wrong = with_onnx(card, tmp_path / "a.onnx", b"as it was")
+    wrong.onnx.path.write_bytes(b"as it is")
+    digest = hashlib.sha256(b"as it is").hexdigest()
+    with pytest.raises(ModelCardError, match=rf"onnx\.sha256: found {digest} in .*, expected {wrong.onnx.sha256}"):
+        load_network(wrong)
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", b"<html>404</html>"])
+def test_a_file_that_is_no_network_is_named(card, tmp_path, content):
+    with pytest.raises(ModelCardError) as caught:
+        load_network(with_onnx(card, tmp_path / "a.onnx", content))
+    assert caught.value.field == "onnx.path"
+    assert "a.onnx" in str(caught.value)
+
+
+def interface(opset: int = 17) -> onnx.ModelProto:
+    """Build a network without nodes that looks like the shipped one from outside."""
+    return onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": {opset}]>
+        net (float[N, 300, 300, 3] x) => (float[N, 1917, 4] boxes, float[N, 1917, 24] scores) {{}}"""
+    )
+
+
+@pytest.fixture
+def small_card(card: ModelCard) -> ModelCard:
+    """The shipped card with the tensor names of `interface`."""
+    return replace(
+        card,
+        input=replace(card.input, tensor="x"),
+        outputs=replace(card.outputs, boxes="boxes", scores="scores"),
+    )
+
+
+@pytest.mark.parametrize("opset", [11, 13, 16, 17])
+def test_a_card_fits_any_opset_that_tensorrt_8_reads(small_card, opset):
+    check_fit(interface(opset), small_card, 1917)
+
+
+def test_dynamic_dimensions_fit(small_card):
+    network = interface()
+    for tensor in (*network.graph.input, *network.graph.output):
+        for dimension in tensor.type.tensor_type.shape.dim:
+            dimension.dim_param = "any"
+    check_fit(network, small_card, 1917)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "field", "found", "expected"),
+    [
+        ("input", {"tensor": "image"}, "input.tensor", "'image'", "one of the network's tensors ['x']"),
+        ("outputs", {"boxes": "x"}, "outputs.boxes", "'x'", "one of the network's tensors ['boxes', 'scores']"),
+        ("outputs", {"scores": "logits"}, "outputs.scores", "'logits'", "['boxes', 'scores']"),
+        ("input", {"height": 320}, "input.tensor", "300, 300, 3", "320, 300, 3"),
+        ("input", {"width": 320}, "input.tensor", "300, 300, 3", "300, 320, 3"),
+        ("input", {"layout": "NCHW"}, "input.tensor", "300, 300, 3", "3, 300, 300"),
+        ("outputs", {"background": "none"}, "outputs.scores", "1917, 24", "1917, 23"),
+        ("outputs", {"boxes": "scores"}, "outputs.boxes", "1917, 24", "1917, 4"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_named(small_card, section, change, field, found, expected):
+    wrong = replace(small_card, **{section: replace(getattr(small_card, section), **change)})
+    with pytest.raises(ModelCardError) as caught:
+        check_fit(interface(), wrong, 1917)
+    assert caught.value.field.startswith(field)
+    before, after = str(caught.value).split(", expected ", maxsplit=1)
+    assert found in before
+    assert expected in after
+
+
+def test_another_number_of_priors_is_named(small_card):
+    with pytest.raises(ModelCardError, match=r"outputs\.boxes.*1917.*expected.*1083.*priors"):
+        check_fit(interface(), small_card, 1083)
+
+
+@pytest.mark.parametrize("count", [22, 24])
+def test_another_number_of_labels_is_named(small_card, count):
+    labels = tuple(f"label {index}" for index in range(count))
+    with pytest.raises(ModelCardError, match=rf"outputs\.scores.*24.*expected.*{count + 1}.*labels"):
+        check_fit(interface(), replace(small_card, labels=labels), 1917)
+
+
+def test_an_opset_that_tensorrt_8_does_not_read_is_named(small_card):
+    with pytest.raises(ModelCardError, match="onnx: found opset 18, expected opset 17 or lower"):
+        check_fit(interface(18), small_card, 1917)
+
+
+def test_a_network_of_another_rank_is_named(small_card):
+    network = interface()
+    del network.graph.output[0].type.tensor_type.shape.dim[2]
+    with pytest.raises(ModelCardError, match=r"outputs\.boxes"):
+        check_fit(network, small_card, 1917)
+
+
+def test_compose_checks_the_fit_first(card, network):
+    with pytest.raises(ModelCardError, match=r"outputs\.scores"):
+        compose(network, replace(card, labels=card.labels[1:]))
+
+
+def test_a_network_of_one_batch_size_gives_a_graph_of_that_batch_size(card, network):
+    """Else the graph would promise any batch and fail when it runs."""
+    fixed = copy.deepcopy(network)
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    assert (batch_size(network, card), batch_size(fixed, card)) == ("N", 1)
+    image, *_ = compose(fixed, card).graph.input
+    assert image.type.tensor_type.shape.dim[0].dim_value == 1

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from trt_ssd_ros.core.model_card import ModelCardError
+from trt_ssd_ros.engines.backend import BACKENDS, open_detector
+
+
+def test_auto_and_onnxruntime_are_backends():
+    assert {"auto", "onnxruntime"} <= set(BACKENDS)
+
+
+def test_onnxruntime_detects(card, photo):
+    detector = open_detector(card, "onnxruntime")
+    assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["Cat"]
+    detector.close()
+
+
+def test_auto_detects_with_whatever_works_here(card, photo):
+    detector = open_detector(card)
+    assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["Cat"]
+    detector.close()
+
+
+@pytest.mark.parametrize("backend", ["", "ONNXRuntime", "cuda"])
+def test_an_unknown_backend_is_named_with_the_known_ones(card, backend):
+    with pytest.raises(ValueError, match=f"backend: found '{backend}', expected one of {', '.join(BACKENDS)}"):
+        open_detector(card, backend)
+
+
+def test_a_card_that_does_not_fit_fails_before_a_session_opens(card):
+    with pytest.raises(ModelCardError, match="priors, labels and background"):
+        open_detector(replace(card, labels=card.labels[:-1]), "onnxruntime")
