@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -44,19 +45,20 @@ def spin_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> 
     """Create a node and spin it until ROS is shut down.
 
     Args:
-        create: Makes the node. A ValueError or RuntimeError from it, as from a wrong parameter, is logged as one
-            line.
+        create: Makes the node.
         args: Command line, sys.argv by default.
 
     Returns:
-        The exit code: 0 after a shutdown or a signal, 1 if the node could not be made or failed.
+        The exit code: 0 after a shutdown or a signal; 1 if the node failed, or could not be made, for which the
+        log then has one line.
     """
     node = None
-    with ros_context(args) as executor:
+    with ExitStack() as stack:
         try:
+            executor = stack.enter_context(ros_context(args))
             node = create()
-        except (ValueError, RuntimeError) as error:
-            get_logger("trt_ssd_ros").fatal(str(error))
+        except (OSError, ParameterException, RuntimeError, ValueError) as error:
+            get_logger("trt_ssd_ros").fatal(" ".join(str(error).split()))
             return 1
         keep_freed_blocks()
         executor.add_node(node)
