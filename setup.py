@@ -36,10 +36,8 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            f"detector_node = {PACKAGE}.ros.detector_node:main",
-            f"camera_node = {PACKAGE}.ros.camera_node:main",
-            f"record = {PACKAGE}.ros.recorder_node:main",
-            f"benchmark = {PACKAGE}.ros.benchmark:main",
+            f"{command} = {PACKAGE}.ros.commands:{command}"
+            for command in ("detector_node", "camera_node", "record", "benchmark")
         ],
     },
 )

@@ -5,6 +5,8 @@ ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a we
 ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos that come with the package
 """
 
+import os
+from pathlib import Path
 from posixpath import dirname, join
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -57,7 +59,10 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and relative topics"),
     DeclareLaunchArgument(
-        "log_level", default_value="info", description="Log level of the nodes: debug | info | warn | error"
+        "log_level",
+        default_value="info",
+        choices=("debug", "info", "warn", "error"),
+        description="Log level of the nodes",
     ),
     DeclareLaunchArgument(
         "dds_profile",
@@ -71,6 +76,8 @@ ARGUMENTS = [
 def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what the arguments ask for."""
     chosen = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in ARGUMENTS}
+    if not Path(chosen["params_file"]).is_file():
+        raise ValueError(f"params_file: found no file {chosen['params_file']}, expected a YAML file")
     actions: list[LaunchDescriptionEntity] = []
     if chosen["dds_profile"] == "true":
         profile = profile_environment(CONFIG / "fastdds_large_images.xml")
@@ -100,9 +107,9 @@ def detector(chosen: dict[str, str]) -> Node:
         namespace=chosen["namespace"],
         parameters=[chosen["params_file"], overrides],
         remappings=[("image", chosen["image_topic"])],
-        ros_arguments=["--log-level", chosen["log_level"]],
+        ros_arguments=log_level(chosen, "detector"),
         output="screen",
-        on_exit=Shutdown(reason="the detector ended"),
+        on_exit=end_with_detector,
     )
 
 
@@ -119,7 +126,7 @@ def camera(chosen: dict[str, str]) -> Node:
         namespace=chosen["namespace"],
         parameters=[chosen["params_file"], {"source": source}],
         remappings=[("image_raw", topic), ("camera_info", join(dirname(topic), "camera_info"))],
-        ros_arguments=["--log-level", chosen["log_level"]],
+        ros_arguments=log_level(chosen, "camera"),
         output="screen",
         on_exit=end_if_failed,
     )
@@ -131,7 +138,8 @@ def rviz(chosen: dict[str, str]) -> Node:
         get_package_prefix("rviz2")
     except PackageNotFoundError as error:
         raise RuntimeError(
-            "rviz:=true needs rviz2, which is not installed: sudo apt install ros-$ROS_DISTRO-rviz2"
+            "rviz:=true needs rviz2, which is not installed: sudo apt install "
+            f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-rviz2; without ROS from apt, try scripts/demo --view"
         ) from error
     return Node(
         package="rviz2",
@@ -144,9 +152,22 @@ def rviz(chosen: dict[str, str]) -> Node:
     )
 
 
-def end_if_failed(event: ProcessExited, _: LaunchContext) -> list[Shutdown]:
-    """End the launch with a camera that failed; a source that came to its end leaves the detector running."""
-    return [Shutdown(reason="the camera failed")] if event.returncode else []
+def end_if_failed(event: ProcessExited, _: LaunchContext) -> None:
+    """End the launch, and make it fail, when a process fails; one that is done leaves the others running."""
+    if event.returncode:
+        raise RuntimeError(f"{event.process_name} failed (exit code {event.returncode}), see above")
+
+
+def end_with_detector(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
+    """End the launch when the detector ends."""
+    end_if_failed(event, context)
+    return [Shutdown(reason="the detector ended")]
+
+
+def log_level(chosen: dict[str, str], node: str) -> list[str]:
+    """Return the ROS arguments that set the level of one node's own logger."""
+    logger = ".".join([*chosen["namespace"].strip("/").split("/"), node]).lstrip(".")
+    return ["--log-level", f"{logger}:={chosen['log_level']}"]
 
 
 def number(argument: str, text: str) -> float:

@@ -110,10 +110,14 @@ class VideoStream:
 
     def __init__(self, target: str | int) -> None:
         self._live = isinstance(target, int)
-        self._capture = cv2.VideoCapture(target)
+        device = Path(f"/dev/video{target}")
+        if self._live and not device.exists():
+            there = ", ".join(sorted(map(str, device.parent.glob("video*")))) or "no webcam at all"
+            raise SourceError(f"webcam:{target} needs {device}, which does not exist; found {there}")
+        self._capture = cv2.VideoCapture(target, cv2.CAP_V4L2 if self._live else cv2.CAP_ANY)
         if not self._capture.isOpened():
-            kind = f"webcam {target} (is it plugged in, and may this user read /dev/video{target}?)"
-            raise SourceError(f"cannot open {kind if self._live else f'{target} as an image or a video'}")
+            what = f"{device}: may this user read it?" if self._live else f"{target} as an image or a video"
+            raise SourceError(f"cannot open {what}")
 
     @property
     def rate(self) -> float | None:

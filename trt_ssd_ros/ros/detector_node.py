@@ -72,7 +72,8 @@ class DetectorNode(Node):
         self._create_interfaces()
         self._apply_parameters()
         call_after_set(self, self._apply_parameters)
-        self.get_logger().info(f"{self._card.name} on {self._detector.engine_name}, waiting for images")
+        topic = self._subscription.topic_name
+        self.get_logger().info(f"{self._card.name} on {self._detector.engine_name}, waiting for images on {topic}")
 
     def destroy_node(self) -> None:
         """End the inference thread, which closes the engine, then the node."""
@@ -92,6 +93,7 @@ class DetectorNode(Node):
         self._debug_publisher = self.create_publisher(
             Image, "debug_image", RESULTS, qos_overriding_options=OVERRIDABLE
         )
+        self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
         self._updater = Updater(self)
         self._updater.setHardwareID(self._detector.engine_name)
         self._updater.add("detector", self._diagnose)
@@ -123,6 +125,7 @@ class DetectorNode(Node):
         start = time.perf_counter()
         detections = self._detector.detect(frame.pixels, frame.channel_order)
         self._times.engine.append((time.perf_counter() - start) * 1e3)
+        self.get_logger().debug(f"{len(detections)} detections in {self._times.engine[-1]:.1f} ms")
         self._publish(message.header, frame, detections)
 
     def _publish(self, header: Header, frame: Frame, detections: Detections) -> None:

@@ -52,12 +52,14 @@ def spin_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> 
         The exit code: 0 after a shutdown or a signal; 1 if the node failed, or could not be made, for which the
         log then has one line.
     """
-    node = None
+    node = executor = None
     with ExitStack() as stack:
         try:
             executor = stack.enter_context(ros_context(args))
             node = create()
         except (OSError, ParameterException, RuntimeError, ValueError) as error:
+            if executor is not None and not rclpy.ok():
+                return 0  # a signal came while the node was made
             get_logger("trt_ssd_ros").fatal(" ".join(str(error).split()))
             return 1
         keep_freed_blocks()

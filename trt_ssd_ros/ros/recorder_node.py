@@ -63,13 +63,14 @@ class RecorderNode(Node):
     """Subscribes to detections, debug_image and /diagnostics and keeps what a person wants to see.
 
     Args:
+        recording: Gets what is received.
         live: Where the live line goes.
         view: Whether a window shows the debug images.
     """
 
-    def __init__(self, live: TextIO, view: bool = False) -> None:
+    def __init__(self, recording: Recording, live: TextIO, view: bool = False) -> None:
         super().__init__("recorder")
-        self.recording = Recording()
+        self.recording = recording
         self._live = live
         self._view = view
         self._first_stamp: float | None = None
@@ -188,27 +189,30 @@ def _require_written(written: bool, path: Path) -> None:
 
 
 def record(seconds: float, view: bool, live: TextIO = sys.stderr) -> Recording:
-    """Watch for some seconds from the first detections on.
+    """Watch for some seconds from the first detections on, or until interrupted.
 
     Raises:
         RuntimeError: No detections arrive.
     """
+    recording = Recording()
     with ros_context() as executor:
-        node = RecorderNode(live, view)
+        node = RecorderNode(recording, live, view)
         keep_freed_blocks()
         executor.add_node(node)
+        topic = node.resolve_topic_name("detections")
+        live.write(f"waiting for {topic} ...\n")
         started = node.get_clock().now()
-        while node.recording.frames == 0:
+        while recording.frames == 0:
             if (node.get_clock().now() - started).nanoseconds > STARTUP_SECONDS * 1e9:
-                raise RuntimeError(
-                    f"no detections on {node.resolve_topic_name('detections')} in {STARTUP_SECONDS:g} s"
-                )
+                raise RuntimeError(f"no {topic} in {STARTUP_SECONDS:g} s: is a detector running?")
             executor.spin_once(timeout_sec=0.2)
         first = node.get_clock().now()
         while (node.get_clock().now() - first).nanoseconds < seconds * 1e9:
             executor.spin_once(timeout_sec=0.2)
-        live.write("\r\x1b[K" if live.isatty() else "")
-        return node.recording
+    live.write("\r\x1b[K" if live.isatty() else "")
+    if recording.frames == 0:
+        raise RuntimeError("interrupted before any detections arrived")
+    return recording
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -220,7 +224,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         recording = record(options.seconds, options.view)
-        print(table(recording))
+        print(table(recording), "", f"writing pictures and video to {options.output} ...", sep="\n", flush=True)
         for path in write_pictures(recording, options.output):
             print(f"wrote       {path}")
     except (RuntimeError, cv2.error) as error:

@@ -1,0 +1,36 @@
+"""The package's executables, imported only when they run, so that Ctrl-C ends an import without a traceback."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+INTERRUPTED = 130
+"""The exit code that shells give to a process which SIGINT ended."""
+
+
+def detector_node() -> int:
+    """Run the detector node."""
+    return _run("detector_node")
+
+
+def camera_node() -> int:
+    """Run the camera node."""
+    return _run("camera_node")
+
+
+def record() -> int:
+    """Run the recorder."""
+    return _run("recorder_node")
+
+
+def benchmark() -> int:
+    """Run the benchmark."""
+    return _run("benchmark")
+
+
+def _run(module: str) -> int:
+    try:
+        code: int = import_module(f"trt_ssd_ros.ros.{module}").main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
