@@ -45,9 +45,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "debug",
-        default_value="true",
-        choices=BOOLEANS,
-        description="Publish debug_image (drawn only while somebody subscribes to it)",
+        default_value="",
+        choices=("", *BOOLEANS),
+        description="Publish debug_image (drawn only while somebody subscribes to it); empty: as in params_file",
     ),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image in rviz2"
@@ -97,7 +97,8 @@ def detector(chosen: dict[str, str]) -> Node:
     overrides: dict[str, str | float | bool] = {
         name: chosen[name] for name in ("model", "backend") if chosen[name]
     }
-    overrides["debug_image"] = chosen["debug"] == "true"
+    if chosen["debug"]:
+        overrides["debug_image"] = chosen["debug"] == "true"
     if chosen["score_threshold"]:
         overrides["score_threshold"] = number("score_threshold", chosen["score_threshold"])
     return Node(

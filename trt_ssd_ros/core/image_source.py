@@ -118,6 +118,8 @@ class VideoStream:
         if not self._capture.isOpened():
             what = f"{device}: may this user read it?" if self._live else f"{target} as an image or a video"
             raise SourceError(f"cannot open {what}")
+        if self._live:
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     @property
     def rate(self) -> float | None:

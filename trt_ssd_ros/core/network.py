@@ -63,6 +63,9 @@ def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> No
         found = tensors[name][1:]
         if len(found) != len(expected) or any(f not in (e, None) for f, e in zip(found, expected, strict=True)):
             raise ModelCardError(f"{field} {name}", ["N", *found], f"{['N', *expected]} from {meaning}")
+    batch = batch_size(network, card)
+    if batch not in (1, "N"):
+        raise ModelCardError("onnx", f"a batch of {batch}", "a batch of 1, or better a dynamic one")
 
 
 def batch_size(network: onnx.ModelProto, card: ModelCard) -> int | str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,19 @@ from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
 
+def load_onnxruntime() -> Any:
+    """Return the onnxruntime module, of whichever distribution brought it.
+
+    Raises:
+        RuntimeError: It is not installed.
+    """
+    try:
+        import onnxruntime  # noqa: PLC0415 - only who asks for this engine needs it
+    except ImportError as error:
+        raise RuntimeError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
+    return onnxruntime
+
+
 def open_session(model: onnx.ModelProto) -> Any:
     """Open an onnxruntime.InferenceSession on all CPU cores.
 
@@ -21,15 +33,15 @@ def open_session(model: onnx.ModelProto) -> Any:
     (measured with the node on two cores at 30 Hz: 59 against 30 ms of processor time an image).
 
     Raises:
-        RuntimeError: ONNX Runtime is not installed.
+        RuntimeError: ONNX Runtime is not installed, or cannot run the model.
     """
-    try:
-        import onnxruntime  # noqa: PLC0415 - only who asks for this engine needs it
-    except ImportError as error:
-        raise RuntimeError("ONNX Runtime is not installed: pip install onnxruntime") from error
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no base class of their own
+        raise RuntimeError(f"ONNX Runtime cannot run this network: {' '.join(str(error).split())}") from error
 
 
 class OnnxRuntimeEngine:
@@ -39,12 +51,12 @@ class OnnxRuntimeEngine:
         model: A composed graph.
 
     Raises:
-        RuntimeError: ONNX Runtime is not installed.
+        RuntimeError: ONNX Runtime is not installed, or cannot run the model.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._session = open_session(model)
-        self.name = f"ONNX Runtime {version('onnxruntime')} on the CPU"
+        self.name = f"ONNX Runtime {load_onnxruntime().__version__} on the CPU"
         self.inputs: Mapping[str, TensorSpec] = {
             item.name: TensorSpec(np.dtype(DTYPES[item.type]), tuple(item.shape))
             for item in self._session.get_inputs()

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,34 +25,16 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameters import DEFAULT_MODEL
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.resources import model_card_path, share_folder
+from trt_ssd_ros.tools.inference_timing import Timing, time_inference
 
-ROUNDS = 10
 STARTUP_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds for one image."""
-
-    p50: float
-    p99: float
-
-    @classmethod
-    def of(cls, milliseconds: Sequence[float]) -> Timing:
-        """Summarise measurements."""
-        p50, p99 = np.percentile(milliseconds, (50, 99))
-        return cls(float(p50), float(p99))
 
 
 @dataclass(frozen=True)
@@ -74,36 +56,6 @@ class NodeReport:
     received: int
     cpu_ms: float
     memory_mib: float
-
-
-def time_in_turns(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
-    """Time several calls, a few of each in turn, so that all of them see the same machine."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(ROUNDS + 1):
-        for name, call in calls.items():
-            for _ in range(repeats // ROUNDS):
-                start = time.perf_counter()
-                call()
-                if round_number > 0:
-                    times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: Timing.of(values) for name, values in times.items()}
-
-
-def time_inference(card: ModelCard, image: NDArray[np.uint8], repeats: int) -> dict[str, Timing]:
-    """Time ONNX Runtime on the composed graph alone, and the detector around it."""
-    model = compose(load_network(card), card)
-    session = open_session(model)
-    feeds = {
-        "image": image[None],
-        "channel_order": CHANNEL_ORDERS["bgr"],
-        "class_threshold": np.full(len(card.labels), card.defaults.score_threshold, np.float32),
-        "iou_threshold": np.array([card.defaults.iou_threshold], np.float32),
-    }
-    detector = Detector(OnnxRuntimeEngine(model), card)
-    return time_in_turns(
-        {"bare session": lambda: session.run(None, feeds), "Detector.detect": lambda: detector.detect(image)},
-        repeats,
-    )
 
 
 class ImageStream(Node):
@@ -151,6 +103,8 @@ def measure_node(model: str, image: NDArray[np.uint8], rate: float, seconds: flo
                 stream.send()
             time.sleep(1.0)
             received = len(stream.latencies)
+            if received == 0:
+                raise RuntimeError(f"none of {stream.sent} images was answered")
             return NodeReport(
                 latency=Timing.of(stream.latencies),
                 rate=received / seconds,
@@ -232,13 +186,13 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=200, help="images for the first two rows (default: 200)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args(remove_ros_args(args)[1:])
-    card = ModelCard.load(model_card_path(options.model))
-    photo = read_image_file(share_folder() / "photos" / "chelsea.jpg")
-    image = np.asarray(cv2.resize(photo, (options.width, options.height)), np.uint8)
-    inference = time_inference(card, image, options.repeats)
     try:
+        card = ModelCard.load(model_card_path(options.model))
+        photo = read_image_file(share_folder() / "photos" / "chelsea.jpg")
+        image = np.asarray(cv2.resize(photo, (options.width, options.height)), np.uint8)
+        inference = time_inference(card, image, options.repeats)
         node = measure_node(options.model, image, options.rate, options.seconds)
-    except RuntimeError as error:
+    except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     print(report(f"{options.width}x{options.height}", inference, node, options.rate))

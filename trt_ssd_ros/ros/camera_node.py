@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from threading import Event, Thread
 from time import monotonic
 
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
@@ -17,7 +16,7 @@ from trt_ssd_ros.core import image_source
 from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameters import declare
-from trt_ssd_ros.ros.process import spin_node
+from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.resources import share_folder
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -25,7 +24,7 @@ OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 DEFAULT_RATE = 30.0
 
 
-class CameraNode(Node):
+class CameraNode(FailableNode):
     """Publishes image_raw and camera_info at a set rate, reading in a thread of its own.
 
     Raises:
@@ -38,7 +37,6 @@ class CameraNode(Node):
         rate = declare(self, "rate", 0.0, "Images a second; 0: the source's own rate, else 30", (0.0, 1000.0))
         self._loop = declare(self, "loop", True, "Start again at the end")
         self._frame_id = declare(self, "frame_id", "camera", "frame_id of the images")
-        self.failed = False
         self._image_publisher = self.create_publisher(
             Image, "image_raw", CAMERA, qos_overriding_options=OVERRIDABLE
         )
@@ -63,8 +61,7 @@ class CameraNode(Node):
             count = self._publish_all()
         except Exception as error:
             if self.context.ok():
-                self.failed = True
-                self.get_logger().fatal(f"camera stopped: {error}")
+                self.fail(f"camera stopped: {error}")
         else:
             if not self._stop.is_set():
                 self.get_logger().info(f"the source ended after {count} images")
@@ -73,9 +70,10 @@ class CameraNode(Node):
             self.context.try_shutdown()
 
     def _publish_all(self) -> int:
-        due, count = monotonic(), 0
-        for image in self._images():
-            if self._stop.wait(max(0.0, due - monotonic())):
+        due, count, images = monotonic(), 0, self._images()
+        while not self._stop.wait(max(0.0, due - monotonic())):
+            image = next(images, None)
+            if image is None:
                 break
             self._publish(image)
             count += 1

@@ -9,10 +9,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from diagnostic_updater import Updater
-from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -30,7 +28,7 @@ from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, with_info
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
 from trt_ssd_ros.ros.newest_slot import NewestSlot
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_model
-from trt_ssd_ros.ros.process import spin_node
+from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.resources import model_card_path
 
 NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -39,7 +37,7 @@ LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 
 
-class DetectorNode(Node):
+class DetectorNode(FailableNode):
     """Detects in the newest image there is, in a thread of its own.
 
     The image callback only puts the message into a slot. The inference thread takes it from there, runs the
@@ -58,7 +56,6 @@ class DetectorNode(Node):
         model, backend = declare_model(self)
         self._card = ModelCard.load(model_card_path(model))
         self._settings = DetectionParameters(self, self._card)
-        self.failed = False
         self._slot: NewestSlot[Image] = NewestSlot()
         self._counts = FrameCounts()
         self._gaps = SequenceGaps()
@@ -108,7 +105,7 @@ class DetectorNode(Node):
         self._label_info_publisher.publish(label_info_to_msg(self._card.labels, threshold, header))
 
     def _receive(self, message: Image, info: MessageInfo) -> None:
-        publishers = self._subscription.get_publisher_count()
+        publishers = self.count_publishers(self._subscription.topic_name)
         self._counts.lost += self._gaps.missing_before(info, publishers)
         if self._slot.put(message):
             self._inference.submit(self._detect_newest).add_done_callback(self._end_on_failure)
@@ -134,9 +131,9 @@ class DetectorNode(Node):
             detections_to_msg(detections, header, labels, self._settings.class_id_format)
         )
         self._counts.processed += 1
-        stamp = Time.from_msg(header.stamp, clock_type=self.get_clock().clock_type)
-        if stamp.nanoseconds:
-            self._times.latency.append((self.get_clock().now() - stamp).nanoseconds / 1e6)
+        stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
+        if stamp > 0:
+            self._times.latency.append((self.get_clock().now().nanoseconds - stamp) / 1e6)
         if self._debug_publisher.get_subscription_count() and self._settings.debug_image:
             drawn = draw_detections(frame.pixels, detections, labels, frame.channel_order)
             self._debug_publisher.publish(image_to_msg(drawn, frame.channel_order, header))
@@ -145,9 +142,7 @@ class DetectorNode(Node):
         """End the process when detection fails: an engine that failed once is not to be trusted again."""
         error = done.exception()
         if error is not None and self.context.ok():
-            self.failed = True
-            self.get_logger().fatal(f"detection failed, the node ends: {type(error).__name__}: {error}")
-            self.context.try_shutdown()
+            self.fail(f"detection failed, the node ends: {type(error).__name__}: {error}")
 
     def _diagnose(self, status: Any) -> Any:
         self._counts.overwritten = self._slot.overwritten

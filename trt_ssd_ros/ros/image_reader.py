@@ -17,11 +17,11 @@ def read_image(message: Image) -> Frame:
         return frame_from_message(message)
     except UnsupportedEncodingError as unsupported:
         try:
-            from cv_bridge import CvBridge, CvBridgeError  # noqa: PLC0415 - optional, and heavy
+            from cv_bridge import CvBridge  # noqa: PLC0415 - optional, and heavy
+
+            return Frame(CvBridge().imgmsg_to_cv2(message, desired_encoding="bgr8"), "bgr")
         except ImportError:
             raise unsupported from None
-        try:
-            return Frame(CvBridge().imgmsg_to_cv2(message, desired_encoding="bgr8"), "bgr")
-        except CvBridgeError as error:
+        except Exception as error:  # besides CvBridgeError, whatever NumPy and OpenCV raise inside it
             reason = " ".join(str(error).split())
             raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {reason}") from error

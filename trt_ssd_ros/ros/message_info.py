@@ -11,14 +11,17 @@ MessageInfo = Mapping[str, Any]
 
 
 def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., None]:
-    """Return a subscription callback that gets a message and its info from every executor.
+    """Return a subscription callback that gets a message and its info from every executor of every rclpy.
 
-    rclpy up to 7.1.11 needs this: its EventsExecutor passes the two as one tuple (HandleSubscriptionReady in
-    rclpy/src/rclpy/events_executor/events_executor.cpp), its other executors as two arguments.
+    Jazzy's executors pass the two as two arguments, but for its EventsExecutor (up to rclpy 7.1.11), which passes them
+    as one tuple: HandleSubscriptionReady in rclpy/src/rclpy/events_executor/events_executor.cpp. Humble passes the
+    message alone; its info is then empty.
     """
 
     def receive(*received: Any) -> None:
-        callback(*(received if len(received) == 2 else received[0]))
+        if len(received) == 1:
+            received = received[0] if isinstance(received[0], tuple) else (received[0], {})
+        callback(*received)
 
     receive.__signature__ = inspect.signature(callback)  # type: ignore[attr-defined]
     return receive
@@ -43,3 +46,7 @@ class SequenceGaps:
         number = info.get("publication_sequence_number")
         last, self._last = self._last, number if publishers == 1 else None
         return number - last - 1 if number is not None and last is not None and number > last else 0
+
+    def restart(self) -> None:
+        """Forget what came before, as when a publisher appears or goes: its successor counts anew."""
+        self._last = None

@@ -19,6 +19,22 @@ from trt_ssd_ros.ros.inference_executor import new_executor
 from trt_ssd_ros.ros.resources import share_folder
 
 
+class FailableNode(Node):
+    """A node that may end its process with an error.
+
+    Attributes:
+        failed: Whether it did.
+    """
+
+    failed = False
+
+    def fail(self, reason: str) -> None:
+        """Log the reason and shut ROS down, which ends the process with exit code 1."""
+        self.failed = True
+        self.get_logger().fatal(reason)
+        self.context.try_shutdown()
+
+
 @contextmanager
 def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
     """Start ROS with room for large images and yield an executor; destroy its nodes and shut ROS down at the end.
@@ -41,7 +57,7 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
         rclpy.try_shutdown()
 
 
-def spin_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> int:
+def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = None) -> int:
     """Create a node and spin it until ROS is shut down.
 
     Args:
@@ -65,4 +81,4 @@ def spin_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> 
         keep_freed_blocks()
         executor.add_node(node)
         executor.spin()
-    return int(getattr(node, "failed", False))
+    return int(node is not None and node.failed)

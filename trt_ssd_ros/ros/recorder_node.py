@@ -6,16 +6,16 @@ import argparse
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.time import Time
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
@@ -24,7 +24,7 @@ from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.process import ros_context
 
-VIDEO_RATE = 15
+VIDEO_RATE = 10
 VIDEO_WIDTH = 640
 STARTUP_SECONDS = 30.0
 PICTURES = 3
@@ -48,15 +48,57 @@ class Recording:
         frames: Detection arrays received.
         latencies: Milliseconds from each image's stamp to its detections' arrival here.
         sightings: By label.
-        counts: The detector's own counts, from /diagnostics.
-        clip: Small frames of the video, VIDEO_RATE a second.
+        counts: The detector's own counts, from the latest /diagnostics.
+        counts_before: The same from the first.
     """
 
     frames: int = 0
     latencies: list[float] = field(default_factory=list)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     counts: dict[str, str] = field(default_factory=dict)
-    clip: list[NDArray[np.uint8]] = field(default_factory=list)
+    counts_before: dict[str, str] = field(default_factory=dict)
+
+    def by_frames(self) -> list[tuple[str, Sighting]]:
+        """Return what was seen, most often seen first."""
+        return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
+
+    def count(self, name: str) -> int:
+        """Return how much one of the detector's counts grew."""
+        return int(self.counts.get(name, 0)) - int(self.counts_before.get(name, 0))
+
+
+class Video:
+    """A small video of VIDEO_RATE frames a second, written while frames come.
+
+    Args:
+        path: Of the file.
+
+    Attributes:
+        frames: Frames written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.frames = 0
+        self._writer: cv2.VideoWriter | None = None
+        self._first = 0.0
+
+    def add(self, picture: NDArray[np.uint8], seconds: float) -> None:
+        """Add a BGR picture (H, W, 3) that was taken at this time, unless its time is not due."""
+        if self._writer is None:
+            height = round(VIDEO_WIDTH * picture.shape[0] / picture.shape[1] / 2) * 2
+            self._size, self._first = (VIDEO_WIDTH, height), seconds
+            codec = cv2.VideoWriter.fourcc(*"VP80")
+            self._writer = cv2.VideoWriter(str(self.path), codec, VIDEO_RATE, self._size)
+            _require_written(self._writer.isOpened(), self.path)
+        if (seconds - self._first) * VIDEO_RATE >= self.frames:
+            self._writer.write(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA))
+            self.frames += 1
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
 
 
 class RecorderNode(Node):
@@ -64,16 +106,19 @@ class RecorderNode(Node):
 
     Args:
         recording: Gets what is received.
+        video: Gets the debug images.
         live: Where the live line goes.
         view: Whether a window shows the debug images.
     """
 
-    def __init__(self, recording: Recording, live: TextIO, view: bool = False) -> None:
+    def __init__(self, recording: Recording, video: Video, live: TextIO, view: bool = False) -> None:
         super().__init__("recorder")
         self.recording = recording
+        self._video = video
         self._live = live
         self._view = view
-        self._first_stamp: float | None = None
+        namespace = self.get_namespace()
+        self._status_name = "detector: detector" if namespace == "/" else f"{namespace}/detector: detector"
         self._recent: deque[Detection2DArray] = deque(maxlen=30)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Image, "debug_image", self._on_debug_image, 5)
@@ -81,8 +126,8 @@ class RecorderNode(Node):
         self.create_timer(0.25 if live.isatty() else 2.0, self._say)
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        age = self.get_clock().now() - Time.from_msg(message.header.stamp)
-        self.recording.latencies.append(age.nanoseconds / 1e6)
+        age = self.get_clock().now().nanoseconds - _nanoseconds(message.header.stamp)
+        self.recording.latencies.append(age / 1e6)
         self.recording.frames += 1
         self._recent.append(message)
         for label in {_label(detection) for detection in message.detections}:
@@ -94,7 +139,7 @@ class RecorderNode(Node):
         for array in self._recent:
             if array.header.stamp == message.header.stamp:
                 self._keep_best(array, picture)
-        self._extend_clip(message, picture)
+        self._video.add(picture, _nanoseconds(message.header.stamp) / 1e9)
         if self._view:
             cv2.imshow("trt_ssd_ros", picture)
             cv2.waitKey(1)
@@ -106,19 +151,11 @@ class RecorderNode(Node):
             if score > sighting.score:
                 sighting.score, sighting.box, sighting.picture = score, _corners(detection), picture
 
-    def _extend_clip(self, message: Image, picture: NDArray[np.uint8]) -> None:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds / 1e9
-        if self._first_stamp is None:
-            self._first_stamp = stamp
-        if (stamp - self._first_stamp) * VIDEO_RATE >= len(self.recording.clip):
-            size = (VIDEO_WIDTH, round(VIDEO_WIDTH * picture.shape[0] / picture.shape[1] / 2) * 2)
-            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-            self.recording.clip.append(np.asarray(small, np.uint8))
-
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.endswith("detector: detector"):
+            if status.name == self._status_name:
                 self.recording.counts = {item.key: item.value for item in status.values}
+                self.recording.counts_before = self.recording.counts_before or self.recording.counts
 
     def _say(self) -> None:
         if not self._recent:
@@ -130,6 +167,10 @@ class RecorderNode(Node):
         else:
             self._live.write(f"{line}\n")
         self._live.flush()
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def _label(detection: Detection2D) -> str:
@@ -145,41 +186,28 @@ def _corners(detection: Detection2D) -> tuple[int, int, int, int]:
 def table(recording: Recording) -> str:
     """Return what was seen and how fast, as text."""
     lines = [f"{'label':<16}{'score':>6}   {'box x1 y1 x2 y2':<22}{'seen in':>9} frames"]
-    by_frames = sorted(recording.sightings.items(), key=lambda item: -item[1].frames)
-    for label, sighting in by_frames:
+    for label, sighting in recording.by_frames():
         box = " ".join(f"{corner:4d}" for corner in sighting.box)
         lines.append(f"{label:<16}{sighting.score:6.2f}   {box:<22}{sighting.frames:9d}")
-    counts = {name: int(recording.counts.get(name, 0)) for name in ("processed", "overwritten", "refused", "lost")}
-    dropped = sum(counts.values()) - counts["processed"]
+    processed, *drops = (recording.count(name) for name in ("processed", "overwritten", "lost", "refused"))
     p50, p99 = np.percentile(recording.latencies, (50, 99))
     lines += [
         "",
         f"engine      {recording.counts.get('engine', 'unknown')}",
-        f"frames      {sum(counts.values())} in, {counts['processed']} processed, {dropped} dropped "
-        f"({counts['overwritten']} replaced by newer ones, {counts['lost']} by the middleware, "
-        f"{counts['refused']} unreadable)",
+        f"frames      {processed + sum(drops)} in, {processed} processed, {sum(drops)} dropped "
+        f"({drops[0]} replaced by newer ones, {drops[1]} by the middleware, {drops[2]} unreadable)",
         f"latency     p50 {p50:.1f} ms, p99 {p99:.1f} ms from stamp to detections received",
     ]
     return "\n".join(lines)
 
 
 def write_pictures(recording: Recording, folder: Path) -> list[Path]:
-    """Write the best picture of each of the labels seen most, and the video; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the best picture of each of the labels seen most, and return the paths."""
     paths = []
-    by_frames = sorted(recording.sightings.items(), key=lambda item: -item[1].frames)
-    for label, sighting in by_frames[:PICTURES]:
+    for label, sighting in recording.by_frames()[:PICTURES]:
         if sighting.picture is not None:
             paths.append(folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png")
             _require_written(cv2.imwrite(str(paths[-1]), sighting.picture), paths[-1])
-    if recording.clip:
-        paths.append(folder / "detections.mkv")
-        height, width = recording.clip[0].shape[:2]
-        video = cv2.VideoWriter(str(paths[-1]), cv2.VideoWriter.fourcc(*"VP80"), VIDEO_RATE, (width, height))
-        _require_written(video.isOpened(), paths[-1])
-        for picture in recording.clip:
-            video.write(picture)
-        video.release()
     return paths
 
 
@@ -188,7 +216,7 @@ def _require_written(written: bool, path: Path) -> None:
         raise RuntimeError(f"cannot write {path}: is the folder writable, and does OpenCV know the format?")
 
 
-def record(seconds: float, view: bool, live: TextIO = sys.stderr) -> Recording:
+def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.stderr) -> Recording:
     """Watch for some seconds from the first detections on, or until interrupted.
 
     Raises:
@@ -196,7 +224,7 @@ def record(seconds: float, view: bool, live: TextIO = sys.stderr) -> Recording:
     """
     recording = Recording()
     with ros_context() as executor:
-        node = RecorderNode(recording, live, view)
+        node = RecorderNode(recording, video, live, view)
         keep_freed_blocks()
         executor.add_node(node)
         topic = node.resolve_topic_name("detections")
@@ -223,11 +251,13 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--view", action="store_true", help="show the debug images in a window")
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
-        recording = record(options.seconds, options.view)
-        print(table(recording), "", f"writing pictures and video to {options.output} ...", sep="\n", flush=True)
-        for path in write_pictures(recording, options.output):
+        options.output.mkdir(parents=True, exist_ok=True)
+        with closing(Video(options.output / "detections.mkv")) as video:
+            recording = record(options.seconds, video, options.view)
+        print(table(recording))
+        for path in [*write_pictures(recording, options.output), *([video.path] if video.frames else [])]:
             print(f"wrote       {path}")
-    except (RuntimeError, cv2.error) as error:
+    except (OSError, RuntimeError, cv2.error) as error:
         print(f"record: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0

@@ -24,7 +24,7 @@ def model_card_path(model: str) -> Path:
         ValueError: There is no such card; names those there are.
     """
     folder = share_folder() / "config" / "models"
-    for path in (folder / f"{model}.yaml", Path(model)):
+    for path in (folder / f"{model}.yaml", Path(model).expanduser()):
         if path.is_file():
             return path
     names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
