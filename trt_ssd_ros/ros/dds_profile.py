@@ -23,9 +23,9 @@ _SEGMENT_BYTES = 64 << 20
 def profile_environment(profile: Path, shared_memory: Path = Path("/dev/shm")) -> Mapping[str, str]:  # noqa: S108
     """Return the environment variables that select the profile; none where the user has chosen otherwise.
 
-    None as well where another middleware is chosen, where ROS_LOCALHOST_ONLY=1 (Humble could not restrict the profile's
-    transports), or where the shared memory is too small for the segment (as in
-    a container with the default 64 MB), in which case Fast DDS would start without any shared memory.
+    None as well where another middleware is chosen; where ROS_LOCALHOST_ONLY=1, which Humble could not apply to the
+    profile's transports; and where the shared memory is too small for the segment (as in a container with the
+    default 64 MB), since Fast DDS would start without any shared memory.
     """
     chosen = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
     if os.environ.get(SWITCH) == "0" or any(name in os.environ for name in chosen):

@@ -24,7 +24,7 @@ from trt_ssd_ros.engines.backend import open_detector
 from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes, fill_status
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
-from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, with_info
+from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
 from trt_ssd_ros.ros.newest_slot import NewestSlot
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_model
@@ -95,7 +95,12 @@ class DetectorNode(FailableNode):
         self._updater.setHardwareID(self._detector.engine_name)
         self._updater.add("detector", self._diagnose)
         self._subscription = self.create_subscription(
-            Image, "image", with_info(self._receive), NEWEST, qos_overriding_options=OVERRIDABLE
+            Image,
+            "image",
+            with_info(self._receive),
+            NEWEST,
+            event_callbacks=on_publishers_changed(self._gaps.restart),
+            qos_overriding_options=OVERRIDABLE,
         )
 
     def _apply_parameters(self) -> None:

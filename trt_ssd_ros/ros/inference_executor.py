@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
-from threading import Thread
-from typing import TypeVar
+from threading import Lock, Thread
+from typing import Any, TypeVar
 
 from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
@@ -33,14 +33,26 @@ class InferenceExecutor:
     def __init__(self, context: Context) -> None:
         self.resources = ExitStack()
         self._executor = new_executor(context)
+        self._lock = Lock()
+        self._waiting: set[Future[Any]] = set()
+        self._ended = False
         self._thread = Thread(target=self._spin, name="inference")
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run work in the inference thread; the future gets its result or its exception."""
+        """Run work in the inference thread; the future gets its result or its exception.
+
+        Where the thread ends before the work has begun, the exception is ExternalShutdownException.
+        """
         future: Future[T] = Future()
+        with self._lock:
+            if self._ended:
+                future.set_exception(ExternalShutdownException())
+                return future
+            self._waiting.add(future)
 
         def run() -> None:
+            self._waiting.discard(future)
             try:
                 future.set_result(work())
             except Exception as error:
@@ -57,3 +69,7 @@ class InferenceExecutor:
     def _spin(self) -> None:
         with self.resources, suppress(ExternalShutdownException):
             self._executor.spin()
+        with self._lock:
+            self._ended = True
+        for future in self._waiting:
+            future.set_exception(ExternalShutdownException())

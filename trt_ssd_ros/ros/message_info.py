@@ -13,9 +13,9 @@ MessageInfo = Mapping[str, Any]
 def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., None]:
     """Return a subscription callback that gets a message and its info from every executor of every rclpy.
 
-    Jazzy's executors pass the two as two arguments, but for its EventsExecutor (up to rclpy 7.1.11), which passes them
-    as one tuple: HandleSubscriptionReady in rclpy/src/rclpy/events_executor/events_executor.cpp. Humble passes the
-    message alone; its info is then empty.
+    Jazzy's executors pass two arguments, but for its EventsExecutor (up to rclpy 7.1.11), which passes one tuple:
+    HandleSubscriptionReady in rclpy/src/rclpy/events_executor/events_executor.cpp. Humble passes the message alone;
+    its info is then empty.
     """
 
     def receive(*received: Any) -> None:
@@ -25,6 +25,18 @@ def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., Non
 
     receive.__signature__ = inspect.signature(callback)  # type: ignore[attr-defined]
     return receive
+
+
+def on_publishers_changed(callback: Callable[[], None]) -> Any:
+    """Return the event callbacks of a subscription that call back when a publisher appears or goes.
+
+    None where rclpy has no such event (Humble).
+    """
+    try:
+        from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: PLC0415 - not in Humble
+    except ImportError:
+        return None
+    return SubscriptionEventCallbacks(matched=lambda _: callback())
 
 
 @dataclass

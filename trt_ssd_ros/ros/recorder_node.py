@@ -7,7 +7,6 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,82 +22,10 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.recording import Recording, Sighting, table, write_pictures
+from trt_ssd_ros.ros.video import Video
 
-VIDEO_RATE = 10
-VIDEO_WIDTH = 640
 STARTUP_SECONDS = 30.0
-PICTURES = 3
-
-
-@dataclass
-class Sighting:
-    """What was seen of one label: in how many frames, and where it scored best."""
-
-    frames: int = 0
-    score: float = 0.0
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    picture: NDArray[np.uint8] | None = None
-
-
-@dataclass
-class Recording:
-    """Everything that was received.
-
-    Attributes:
-        frames: Detection arrays received.
-        latencies: Milliseconds from each image's stamp to its detections' arrival here.
-        sightings: By label.
-        counts: The detector's own counts, from the latest /diagnostics.
-        counts_before: The same from the first.
-    """
-
-    frames: int = 0
-    latencies: list[float] = field(default_factory=list)
-    sightings: dict[str, Sighting] = field(default_factory=dict)
-    counts: dict[str, str] = field(default_factory=dict)
-    counts_before: dict[str, str] = field(default_factory=dict)
-
-    def by_frames(self) -> list[tuple[str, Sighting]]:
-        """Return what was seen, most often seen first."""
-        return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
-
-    def count(self, name: str) -> int:
-        """Return how much one of the detector's counts grew."""
-        return int(self.counts.get(name, 0)) - int(self.counts_before.get(name, 0))
-
-
-class Video:
-    """A small video of VIDEO_RATE frames a second, written while frames come.
-
-    Args:
-        path: Of the file.
-
-    Attributes:
-        frames: Frames written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.frames = 0
-        self._writer: cv2.VideoWriter | None = None
-        self._first = 0.0
-
-    def add(self, picture: NDArray[np.uint8], seconds: float) -> None:
-        """Add a BGR picture (H, W, 3) that was taken at this time, unless its time is not due."""
-        if self._writer is None:
-            height = round(VIDEO_WIDTH * picture.shape[0] / picture.shape[1] / 2) * 2
-            self._size, self._first = (VIDEO_WIDTH, height), seconds
-            codec = cv2.VideoWriter.fourcc(*"VP80")
-            self._writer = cv2.VideoWriter(str(self.path), codec, VIDEO_RATE, self._size)
-            _require_written(self._writer.isOpened(), self.path)
-        if (seconds - self._first) * VIDEO_RATE >= self.frames:
-            self._writer.write(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA))
-            self.frames += 1
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
 
 
 class RecorderNode(Node):
@@ -181,39 +108,6 @@ def _corners(detection: Detection2D) -> tuple[int, int, int, int]:
     x, y = detection.bbox.center.position.x, detection.bbox.center.position.y
     w, h = detection.bbox.size_x, detection.bbox.size_y
     return round(x - w / 2), round(y - h / 2), round(x + w / 2), round(y + h / 2)
-
-
-def table(recording: Recording) -> str:
-    """Return what was seen and how fast, as text."""
-    lines = [f"{'label':<16}{'score':>6}   {'box x1 y1 x2 y2':<22}{'seen in':>9} frames"]
-    for label, sighting in recording.by_frames():
-        box = " ".join(f"{corner:4d}" for corner in sighting.box)
-        lines.append(f"{label:<16}{sighting.score:6.2f}   {box:<22}{sighting.frames:9d}")
-    processed, *drops = (recording.count(name) for name in ("processed", "overwritten", "lost", "refused"))
-    p50, p99 = np.percentile(recording.latencies, (50, 99))
-    lines += [
-        "",
-        f"engine      {recording.counts.get('engine', 'unknown')}",
-        f"frames      {processed + sum(drops)} in, {processed} processed, {sum(drops)} dropped "
-        f"({drops[0]} replaced by newer ones, {drops[1]} by the middleware, {drops[2]} unreadable)",
-        f"latency     p50 {p50:.1f} ms, p99 {p99:.1f} ms from stamp to detections received",
-    ]
-    return "\n".join(lines)
-
-
-def write_pictures(recording: Recording, folder: Path) -> list[Path]:
-    """Write the best picture of each of the labels seen most, and return the paths."""
-    paths = []
-    for label, sighting in recording.by_frames()[:PICTURES]:
-        if sighting.picture is not None:
-            paths.append(folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png")
-            _require_written(cv2.imwrite(str(paths[-1]), sighting.picture), paths[-1])
-    return paths
-
-
-def _require_written(written: bool, path: Path) -> None:
-    if not written:
-        raise RuntimeError(f"cannot write {path}: is the folder writable, and does OpenCV know the format?")
 
 
 def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.stderr) -> Recording:

@@ -1,0 +1,78 @@
+"""Recording: what was received from a detector in a while, as a table and as pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+PICTURES = 3
+
+
+@dataclass
+class Sighting:
+    """What was seen of one label: in how many frames, and where it scored best."""
+
+    frames: int = 0
+    score: float = 0.0
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    picture: NDArray[np.uint8] | None = None
+
+
+@dataclass
+class Recording:
+    """Everything that was received.
+
+    Attributes:
+        frames: Detection arrays received.
+        latencies: Milliseconds from each image's stamp to its detections' arrival here.
+        sightings: By label.
+        counts: The detector's own counts, from the latest /diagnostics.
+        counts_before: The same from the first.
+    """
+
+    frames: int = 0
+    latencies: list[float] = field(default_factory=list)
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    counts: dict[str, str] = field(default_factory=dict)
+    counts_before: dict[str, str] = field(default_factory=dict)
+
+    def by_frames(self) -> list[tuple[str, Sighting]]:
+        """Return what was seen, most often seen first."""
+        return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
+
+    def count(self, name: str) -> int:
+        """Return how much one of the detector's counts grew."""
+        return int(self.counts.get(name, 0)) - int(self.counts_before.get(name, 0))
+
+
+def table(recording: Recording) -> str:
+    """Return what was seen and how fast, as text."""
+    lines = [f"{'label':<16}{'score':>6}   {'box x1 y1 x2 y2':<22}{'seen in':>9} frames"]
+    for label, sighting in recording.by_frames():
+        box = " ".join(f"{corner:4d}" for corner in sighting.box)
+        lines.append(f"{label:<16}{sighting.score:6.2f}   {box:<22}{sighting.frames:9d}")
+    processed, *drops = (recording.count(name) for name in ("processed", "overwritten", "lost", "refused"))
+    p50, p99 = np.percentile(recording.latencies, (50, 99))
+    lines += [
+        "",
+        f"engine      {recording.counts.get('engine', 'unknown')}",
+        f"frames      {processed + sum(drops)} in, {processed} processed, {sum(drops)} dropped "
+        f"({drops[0]} replaced by newer ones, {drops[1]} by the middleware, {drops[2]} unreadable)",
+        f"latency     p50 {p50:.1f} ms, p99 {p99:.1f} ms from stamp to detections received",
+    ]
+    return "\n".join(lines)
+
+
+def write_pictures(recording: Recording, folder: Path) -> list[Path]:
+    """Write the best picture of each of the labels seen most, and return the paths."""
+    paths = []
+    for label, sighting in recording.by_frames()[:PICTURES]:
+        if sighting.picture is not None:
+            paths.append(folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png")
+            if not cv2.imwrite(str(paths[-1]), sighting.picture):
+                raise RuntimeError(f"cannot write {paths[-1]}: is the folder writable?")
+    return paths
