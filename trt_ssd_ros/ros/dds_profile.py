@@ -23,8 +23,8 @@ _SEGMENT_BYTES = 64 << 20
 def profile_environment(profile: Path, shared_memory: Path = Path("/dev/shm")) -> Mapping[str, str]:  # noqa: S108
     """Return the environment variables that select the profile; none where the user has chosen otherwise.
 
-    None as well where another middleware is chosen; where ROS_LOCALHOST_ONLY=1, which Humble could not apply to the
-    profile's transports; and where the shared memory is too small for the segment (as in a container with the
+    None as well where another middleware is chosen; where ROS_LOCALHOST_ONLY=1, which Humble could not apply to
+    the profile's transports; and where the shared memory is too small for the segment (as in a container with the
     default 64 MB), since Fast DDS would start without any shared memory.
     """
     chosen = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")

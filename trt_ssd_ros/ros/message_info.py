@@ -14,8 +14,8 @@ def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., Non
     """Return a subscription callback that gets a message and its info from every executor of every rclpy.
 
     Jazzy's executors pass two arguments, but for its EventsExecutor (up to rclpy 7.1.11), which passes one tuple:
-    HandleSubscriptionReady in rclpy/src/rclpy/events_executor/events_executor.cpp. Humble passes the message alone;
-    its info is then empty.
+    HandleSubscriptionReady in rclpy/src/rclpy/events_executor/events_executor.cpp. Humble passes the message
+    alone; its info is then empty.
     """
 
     def receive(*received: Any) -> None:
