@@ -55,9 +55,11 @@ class SequenceGaps:
             info: What came with the message.
             publishers: How many publishers are matched.
         """
-        number = info.get("publication_sequence_number")
+        number: int | None = info.get("publication_sequence_number")
         last, self._last = self._last, number if publishers == 1 else None
-        return number - last - 1 if number is not None and last is not None and number > last else 0
+        if last is None or self._last is None or self._last < last:
+            return 0
+        return max(0, self._last - last - 1)
 
     def restart(self) -> None:
         """Forget what came before, as when a publisher appears or goes: its successor counts anew."""

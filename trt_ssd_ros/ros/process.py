@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -39,22 +40,25 @@ class FailableNode(Node):
 def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
     """Start ROS with room for large images and yield an executor; destroy its nodes and shut ROS down at the end.
 
-    A signal or a shutdown from elsewhere ends the block without an error.
+    A signal or a shutdown from elsewhere ends the block without an error. SIGINT only shuts ROS down: Python would
+    raise KeyboardInterrupt as well, in the middle of whatever callback runs.
 
     Args:
         args: Command line, sys.argv by default.
     """
+    python_handler = signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
     rclpy.init(args=None if args is None else list(args))
     executor = new_executor(get_default_context())
     try:
         yield executor
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     finally:
         for node in executor.get_nodes():
             node.destroy_node()
         rclpy.try_shutdown()
+        signal.signal(signal.SIGINT, python_handler)
 
 
 def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = None) -> int:

@@ -1,0 +1,94 @@
+"""What the ROS tests share: a domain for every test, a node to talk with, processes that always end."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if importlib.util.find_spec("rclpy") is None:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    from probe import BEST_EFFORT, DetectorClient, NodeProcess, Probe, new_domain
+
+    from trt_ssd_ros.ros.dds_profile import profile_environment
+    from trt_ssd_ros.ros.resources import share_folder
+
+StartProcess = Callable[..., "NodeProcess"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def large_images() -> None:
+    """Give this process room for large images, as the nodes give it to themselves; Fast DDS reads this once."""
+    os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    """A ROS domain of the test's own."""
+    with new_domain() as domain:
+        yield domain
+
+
+@pytest.fixture
+def probe(domain: int) -> Iterator[Probe]:
+    """A node in the test's domain."""
+    probe = Probe(domain)
+    yield probe
+    probe.close()
+
+
+@pytest.fixture
+def client(probe: Probe) -> DetectorClient:
+    """Sends images best effort, as most cameras do."""
+    return DetectorClient(probe, BEST_EFFORT)
+
+
+@pytest.fixture
+def start_process(domain: int, tmp_path: Path) -> Iterator[StartProcess]:
+    """Start a process in the test's domain: start_process(command, NAME=value of an environment variable)."""
+    with ExitStack() as stack:
+
+        def start(command: list[str], **environment: str) -> NodeProcess:
+            log = tmp_path / f"process{len(list(tmp_path.glob('process*')))}.log"
+            process = NodeProcess(command, domain, log, **environment)
+            stack.callback(process.close)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def start_node(start_process: StartProcess) -> StartProcess:
+    """Start a node of the package: start_node("camera_node", rate=5.0, loop=False) sets parameters."""
+
+    def start(name: str, **parameters: Any) -> NodeProcess:
+        return start_process([sys.executable, "-m", f"trt_ssd_ros.ros.{name}", *ros_arguments(parameters)])
+
+    return start
+
+
+@pytest.fixture
+def start_slow_detector(start_process: StartProcess) -> StartProcess:
+    """Start a detector node whose engine is slow: start_slow_detector(0.1) takes 0.1 s more for each image."""
+
+    def start(seconds: float, **environment: str) -> NodeProcess:
+        script = Path(__file__).parent / "slow_detector.py"
+        return start_process([sys.executable, str(script)], ENGINE_DELAY=str(seconds), **environment)
+
+    return start
+
+
+def ros_arguments(parameters: dict[str, Any]) -> list[str]:
+    """Return parameters as they stand on a command line."""
+    if not parameters:
+        return []
+    texts = {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in parameters.items()}
+    return ["--ros-args", *itertools.chain(*(("-p", f"{name}:={text}") for name, text in texts.items()))]

@@ -1,0 +1,227 @@
+"""What the ROS tests talk with: a node in the test's own domain, and the processes under test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from domain_coordinator import domain_id
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter, parameter_value_to_python
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from trt_ssd_ros.ros.dds_profile import PROFILE_VARIABLES
+
+PATIENCE = 30.0
+"""Seconds to wait for what has to happen: generous, because it is only used up when a test fails."""
+BEST_EFFORT = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
+_next_domain = itertools.count(random.randrange(100))  # noqa: S311 - to be unlikely, not unguessable
+
+
+@contextmanager
+def new_domain() -> Iterator[int]:
+    """Reserve a ROS domain that no test had lately or has now."""
+    with domain_id(lambda: next(_next_domain) % 100 + 1) as domain:
+        yield domain
+
+
+class Probe:
+    """A node that is spun only while a test waits for something."""
+
+    def __init__(self, domain: int) -> None:
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=domain)
+        self.node = Node("probe", context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+
+    def add_node(self, node: Node) -> None:
+        """Spin another node of this context as well."""
+        self._executor.add_node(node)
+
+    def close(self) -> None:
+        """Leave the domain."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+    def spin(self, seconds: float) -> None:
+        """Answer what comes in for some seconds."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def spin_once(self) -> None:
+        """Answer one thing that is already there, if anything is."""
+        self._executor.spin_once(timeout_sec=0)
+
+    def spin_until(self, happened: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
+        """Wait for something to happen; fail the test and say what it was if it does not."""
+        if not self.happens(happened, patience):
+            pytest.fail(f"waited {patience:g} s in vain for {what}")
+
+    def happens(self, happened: Callable[[], Any], patience: float) -> bool:
+        """Wait for something and tell whether it happened in time."""
+        end = time.monotonic() + patience
+        while not happened():
+            if time.monotonic() > end:
+                return False
+            self._executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def receive(self, kind: Any, topic: str, qos: QoSProfile | int = 10) -> list[Any]:
+        """Subscribe and return the list that messages are put into."""
+        received: list[Any] = []
+        self.node.create_subscription(kind, topic, received.append, qos)
+        return received
+
+    def call(self, kind: Any, service: str, request: Any) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(kind, service)
+        self.spin_until(client.service_is_ready, f"service {service}")
+        future = client.call_async(request)
+        self.spin_until(future.done, f"the answer of {service}")
+        return future.result()
+
+    def set_parameter(self, name: str, value: Any, node: str = "detector") -> Any:
+        """Set a parameter and return the SetParametersResult."""
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        return self.call(SetParameters, f"{node}/set_parameters", request).results[0]
+
+    def get_parameter(self, name: str, node: str = "detector") -> Any:
+        """Return the value of a parameter."""
+        response = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]))
+        return parameter_value_to_python(response.values[0])
+
+
+class DetectorClient:
+    """Sends images to a detector node and gets its answers.
+
+    Attributes:
+        sent: Images published.
+        answers: Detections received.
+    """
+
+    def __init__(self, probe: Probe, qos: QoSProfile = BEST_EFFORT) -> None:
+        self.probe = probe
+        self.sent = 0
+        self.answers: list[Detection2DArray] = probe.receive(Detection2DArray, "detections")
+        self._publisher = probe.node.create_publisher(Image, "image", qos)
+        self._diagnostics = probe.receive(DiagnosticArray, "/diagnostics")
+
+    def send(self, image: Image) -> None:
+        """Publish an image."""
+        self._publisher.publish(image)
+        self.sent += 1
+
+    def ask(self, image: Image) -> Detection2DArray:
+        """Publish an image until detections with its stamp come back, and return them.
+
+        Again and again, because what is published before the node has discovered the publisher is lost.
+        """
+        self.probe.spin_until(self._matched, "the detector node")
+        before, patience = len(self.answers), 0.5
+        while patience < PATIENCE:
+            self.send(image)
+            if self.probe.happens(lambda: self._answer(image, before), patience):
+                return self._answer(image, before)
+            patience *= 2
+        pytest.fail("no detections come back")
+
+    def _matched(self) -> bool:
+        return self._publisher.get_subscription_count() > 0 and self.probe.node.count_publishers("detections") > 0
+
+    def _answer(self, image: Image, since: int) -> Detection2DArray | None:
+        return next((a for a in self.answers[since:] if a.header.stamp == image.header.stamp), None)
+
+    def status(self) -> Mapping[str, str]:
+        """Return the values of the newest status of the detector in /diagnostics."""
+        statuses = [s for array in self._diagnostics for s in array.status if s.name.endswith(": detector")]
+        return {value.key: value.value for value in statuses[-1].values} if statuses else {}
+
+    def counts(self) -> tuple[int, ...]:
+        """Return the newest processed, overwritten, refused and lost."""
+        status = self.status()
+        return tuple(int(status.get(name, 0)) for name in ("processed", "overwritten", "refused", "lost"))
+
+
+class NodeProcess:
+    """A process under test; all that it prints goes into a file."""
+
+    def __init__(self, command: Sequence[str], domain: int, log: Path, **environment: str) -> None:
+        inherited = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
+        changed = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(log.parent), "PYTHONUNBUFFERED": "1"}
+        self._log = log
+        self._ended_by_test = False
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**inherited, **changed, **environment},
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    @property
+    def log(self) -> str:
+        """All it has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it and its children a signal, as a terminal does."""
+        os.killpg(self.pid, number)
+
+    def wait_until_it_says(self, text: str, patience: float = PATIENCE) -> None:
+        """Wait for it to print something."""
+        end = time.monotonic() + patience
+        while text not in self.log:
+            if not self.running or time.monotonic() > end:
+                pytest.fail(f"waited in vain for the process to say {text!r}; it said:\n{self.log}")
+            time.sleep(0.02)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """Wait for its end and return its exit code."""
+        self._ended_by_test = True
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the process did not end within {patience:g} s; it said:\n{self.log}")
+
+    def close(self) -> None:
+        """End it if it still runs, show what it said, and fail unless it ended in good order."""
+        stopped_by_us = self.running
+        if stopped_by_us:
+            self.send_signal(signal.SIGINT)
+        try:
+            code = self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.send_signal(signal.SIGKILL)
+            code = self._process.wait()
+        print(f"--- {' '.join(self._process.args)} ended with {code}, having said:\n{self.log}")
+        if not self._ended_by_test:
+            assert (stopped_by_us, code) == (True, 0), f"the process ended with {code} on its own or by force"
+            assert "Traceback" not in self.log

@@ -1,0 +1,46 @@
+"""The benchmark prints its rows and writes its figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.ros
+
+ROWS = ["bare session", "Detector.detect", "image published to detections received"]
+
+
+def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    size = ["--width", "320", "--height", "240"]
+    repeats = ["--repeats", "20", "--seconds", "1", "--rate", "10", "--json", str(figures)]
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.benchmark", *size, *repeats])
+    assert process.wait(60) == 0
+    assert "320x240" in process.log
+    for row in ROWS:
+        p50, p99, ratio = re.search(rf"^{row} +([\d.]+) +([\d.]+) +([\d.]+)$", process.log, re.MULTILINE).groups()
+        assert 0 < float(p50) <= float(p99)
+        assert float(ratio) > 0
+    node = json.loads(figures.read_text())["node"]
+    assert node["sent"] == 10
+    assert 0 < node["received"] <= 10
+    assert node["cpu_ms"] > 0
+    assert 20 < node["memory_mib"] < 2000
+    assert f"node: {node['received']} of 10 images at 10 Hz" in process.log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--model", "nope"], "expected the path of a model card"), (["--width", "0"], "")],
+    ids=["no such model", "no pixels"],
+)
+def test_a_wrong_argument_ends_with_one_line(start_process: Any, arguments: list[str], said: str) -> None:
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.benchmark", *arguments])
+    assert process.wait() == 1
+    assert said in process.log
+    assert "Traceback" not in process.log

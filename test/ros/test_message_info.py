@@ -1,0 +1,79 @@
+"""What the middleware tells about a message, from real publishers and executors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Int32
+
+from trt_ssd_ros.ros.inference_executor import new_executor
+from trt_ssd_ros.ros.message_info import SequenceGaps, with_info
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "missing"),
+    [
+        ([], []),
+        ([(1, 1)], [0]),
+        ([(7, 1)], [0]),
+        ([(1, 1), (2, 1), (3, 1)], [0, 0, 0]),
+        ([(1, 1), (5, 1), (6, 1), (8, 1)], [0, 3, 0, 1]),
+        ([(9, 1), (1, 1), (3, 1)], [0, 0, 1]),
+        ([(4, 1), (4, 1), (5, 1)], [0, 0, 0]),
+        ([(1, 2), (9, 2), (20, 1), (22, 1)], [0, 0, 0, 1]),
+        ([(1, 1), (9, 2), (20, 1)], [0, 0, 0]),
+        ([(1, 0), (5, 1), (7, 1)], [0, 0, 1]),
+        ([(None, 1), (None, 1), (5, 1), (7, 1), (None, 1), (9, 1)], [0, 0, 0, 1, 0, 0]),
+    ],
+    ids=[
+        *("nothing", "the first", "joined late", "in order", "gaps", "publisher restarted", "the same again"),
+        *("two publishers", "a second publisher", "no publisher matched yet", "middleware without numbers"),
+    ],
+)
+def test_gaps(arrivals: list[tuple[int | None, int]], missing: list[int]) -> None:
+    gaps = SequenceGaps()
+    infos = [({} if number is None else {"publication_sequence_number": number}, n) for number, n in arrivals]
+    assert [gaps.missing_before(info, publishers) for info, publishers in infos] == missing
+
+
+def single_threaded(context: Context) -> Executor:
+    """The executor of Humble."""
+    return SingleThreadedExecutor(context=context)
+
+
+@pytest.mark.parametrize("make_executor", [single_threaded, new_executor], ids=["single threaded", "fastest"])
+def test_every_executor_passes_message_and_info(domain: int, make_executor: Any) -> None:
+    context = Context()
+    rclpy.init(args=[], context=context, domain_id=domain)
+    executor = make_executor(context)
+    node = Node("listener", context=context)
+    executor.add_node(node)
+    received: list[tuple[Int32, Any]] = []
+    subscription = node.create_subscription(
+        Int32, "numbers", with_info(lambda message, info: received.append((message, info))), 10
+    )
+    publisher = node.create_publisher(Int32, "numbers", 10)
+    for _ in range(200):
+        if publisher.get_subscription_count() and subscription.get_publisher_count():
+            break
+        executor.spin_once(timeout_sec=0.05)
+    for number in range(5):
+        publisher.publish(Int32(data=number))
+    for _ in range(200):
+        if len(received) >= 5:
+            break
+        executor.spin_once(timeout_sec=0.05)
+    executor.shutdown()
+    node.destroy_node()
+    context.try_shutdown()
+    assert [message.data for message, _ in received] == [0, 1, 2, 3, 4]
+    numbers = [info["publication_sequence_number"] for _, info in received]
+    assert numbers == list(range(numbers[0], numbers[0] + 5))
+    assert all(info["source_timestamp"] > 0 for _, info in received)
