@@ -92,8 +92,8 @@ def test_fast_dds_takes_it(start_process: Any, switch: str, large: bool) -> None
     process = start_process([sys.executable, "-c", WAIT_FOR_A_SIGNAL], **{SWITCH: switch})
     process.wait_until_it_says("ready")
     sizes = segment_sizes(process.pid)
-    assert bool([size for size in sizes if size >= 64 * MEBIBYTE]) is large
-    assert bool([size for size in sizes if MEBIBYTE / 4 <= size < MEBIBYTE]) is not large, "and no default segment"
+    assert sizes, "its own segment at least; others of the domain may be mapped as well"
+    assert any(size >= 64 * MEBIBYTE for size in sizes) is large
 
 
 def segment_sizes(pid: int) -> list[int]:
