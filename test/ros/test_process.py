@@ -59,6 +59,13 @@ def test_a_node_can_end_its_process(start_process: Any, start: str, code: int) -
     assert "Traceback" not in process.log
 
 
+def test_a_callback_that_a_shutdown_overtakes_is_an_orderly_end(start_process: Any) -> None:
+    overtaken = "lambda: (self.context.try_shutdown(), self.count_publishers('images'))"
+    process = start_process(program(f"self.create_timer(0.1, {overtaken})"))
+    assert process.wait() == 0
+    assert "Traceback (most recent call last)" not in process.log
+
+
 @pytest.mark.parametrize(
     "start",
     [

@@ -110,6 +110,8 @@ class DetectorNode(FailableNode):
         self._label_info_publisher.publish(label_info_to_msg(self._card.labels, threshold, header))
 
     def _receive(self, message: Image, info: MessageInfo) -> None:
+        if not self.context.ok():
+            return
         publishers = self.count_publishers(self._subscription.topic_name)
         self._counts.lost += self._gaps.missing_before(info, publishers)
         if self._slot.put(message):

@@ -32,6 +32,7 @@ class InferenceExecutor:
 
     def __init__(self, context: Context) -> None:
         self.resources = ExitStack()
+        self._context = context
         self._executor = new_executor(context)
         self._lock = Lock()
         self._waiting: set[Future[Any]] = set()
@@ -67,9 +68,14 @@ class InferenceExecutor:
         self._thread.join()
 
     def _spin(self) -> None:
-        with self.resources, suppress(ExternalShutdownException):
-            self._executor.spin()
-        with self._lock:
-            self._ended = True
-        for future in self._waiting:
-            future.set_exception(ExternalShutdownException())
+        try:
+            with self.resources, suppress(ExternalShutdownException):
+                self._executor.spin()
+        except RuntimeError:
+            if self._context.ok():
+                raise  # else a shutdown overtook the start of the spinning
+        finally:
+            with self._lock:
+                self._ended = True
+            for future in self._waiting:
+                future.set_exception(ExternalShutdownException())

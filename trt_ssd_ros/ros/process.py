@@ -54,6 +54,9 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
         yield executor
     except ExternalShutdownException:
         pass
+    except RuntimeError:
+        if rclpy.ok():
+            raise  # else a shutdown overtook what needs ROS: a callback, or the start of the spinning
     finally:
         for node in executor.get_nodes():
             node.destroy_node()
