@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
 from trt_ssd_ros.core.model_card import ModelCardError
 from trt_ssd_ros.engines.backend import BACKENDS, open_detector
+from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
 
 
 def test_auto_and_onnxruntime_are_backends():
@@ -28,6 +30,12 @@ def test_auto_detects_with_whatever_works_here(card, photo):
 def test_an_unknown_backend_is_named_with_the_known_ones(card, backend):
     with pytest.raises(ValueError, match=f"backend: found '{backend}', expected one of {', '.join(BACKENDS)}"):
         open_detector(card, backend)
+
+
+@pytest.mark.skipif(any(map(find_spec, FLAVOURS)), reason="TensorRT is installed here")
+def test_tensorrt_without_tensorrt_says_what_is_missing(card):
+    with pytest.raises(RuntimeError, match=r"TensorRT cannot be imported \(tensorrt: .*; tensorrt_rtx: .*\)"):
+        open_detector(card, "tensorrt")
 
 
 def test_a_card_that_does_not_fit_fails_before_a_session_opens(card):
