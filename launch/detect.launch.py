@@ -39,7 +39,9 @@ ARGUMENTS = [
         default_value="",
         description="Name of a shipped model card or the path of one; empty: as in params_file",
     ),
-    DeclareLaunchArgument("backend", default_value="", description="auto | onnxruntime | tensorrt; empty: as in params_file"),
+    DeclareLaunchArgument(
+        "backend", default_value="", description="auto | onnxruntime | tensorrt; empty: as in params_file"
+    ),
     DeclareLaunchArgument(
         "score_threshold", default_value="", description="Lowest score reported, 0 to 1; empty: as in params_file"
     ),
