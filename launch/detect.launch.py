@@ -16,7 +16,7 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from trt_ssd_ros.ros.dds_profile import profile_environment
+from trt_ssd_ros.ros.dds_profile import SWITCH, profile_environment
 from trt_ssd_ros.ros.resources import share_folder
 
 BOOLEANS = ("true", "false")
@@ -85,7 +85,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         profile = profile_environment(CONFIG / "fastdds_large_images.xml")
         actions += [SetEnvironmentVariable(name, value) for name, value in profile.items()]
     else:
-        actions.append(SetEnvironmentVariable("TRT_SSD_DDS_PROFILE", "0"))
+        actions.append(SetEnvironmentVariable(SWITCH, "0"))
     if chosen["source"] != "topic":
         actions.append(camera(chosen))
     actions.append(detector(chosen))

@@ -96,10 +96,12 @@ def test_the_cuda_graph_changes_nothing(plan, library, on_gpu, card, photo):
         plain.close()
 
 
-def test_an_image_beyond_the_plan_is_an_error_and_the_next_one_is_found(on_gpu, photo):
+def test_an_image_beyond_the_plan_is_an_error_and_the_next_one_is_found(on_gpu, engine, photo):
+    on_gpu.detect(photo("chelsea"))
     with pytest.raises(RuntimeError, match=r"takes no image of shape \[1, 2200, 4000, 3\]"):
         on_gpu.detect(np.zeros((2200, 4000, 3), np.uint8))
     assert len(on_gpu.detect(photo("chelsea"))) == 1
+    assert engine._graph is not None, "of the same size as before, it is captured again"
 
 
 @pytest.mark.parametrize("kept", [0, 0.5])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda_memory import CapturedWork, CaptureRefusedError, CudaDevice, SharedMemory
+from trt_ssd_ros.engines.cuda_memory import CapturedWork, CudaDevice, SharedMemory
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class TensorRtEngine:
     def _prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Make everything ready for inputs of these shapes, and run once: kernels may only be compiled now."""
         self._drop_graph()
+        self._arrays.clear()  # should any of this fail, the next image prepares anew
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._library.failure(f"takes no {name} of shape {list(shape)}")
@@ -120,7 +121,7 @@ class TensorRtEngine:
     def _capture(self) -> None:
         try:
             self._graph = CapturedWork(self._device.stream, self._enqueue)
-        except (CaptureRefusedError, RuntimeError) as error:
+        except RuntimeError as error:
             self._may_capture = False
             LOGGER.warning("running without a CUDA graph: %s", error)
 

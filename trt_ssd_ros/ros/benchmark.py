@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.executors import Executor
 from rclpy.node import Node
-from rclpy.time import Time
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -28,7 +27,7 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros.parameters import DEFAULT_MODEL
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.resources import model_card_path, share_folder
@@ -77,8 +76,8 @@ class ImageStream(Node):
         self.sent += 1
 
     def _receive(self, message: Detection2DArray) -> None:
-        age = self.get_clock().now() - Time.from_msg(message.header.stamp)
-        self.latencies.append(age.nanoseconds / 1e6)
+        age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
+        self.latencies.append(age / 1e6)
         self.first_answer.set()
 
 

@@ -25,7 +25,7 @@ from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes, fill_status
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
 from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
-from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg, nanoseconds
 from trt_ssd_ros.ros.newest_slot import NewestSlot
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_model
 from trt_ssd_ros.ros.process import FailableNode, spin_node
@@ -138,7 +138,7 @@ class DetectorNode(FailableNode):
             detections_to_msg(detections, header, labels, self._settings.class_id_format)
         )
         self._counts.processed += 1
-        stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
+        stamp = nanoseconds(header.stamp)
         if stamp > 0:
             self._times.latency.append((self.get_clock().now().nanoseconds - stamp) / 1e6)
         if self._debug_publisher.get_subscription_count() and self._settings.debug_image:

@@ -6,6 +6,7 @@ import array
 from collections.abc import Sequence
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -15,6 +16,11 @@ from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
 
 CLASS_ID_FORMATS = ("name", "id")
+
+
+def nanoseconds(stamp: Time) -> int:
+    """Return a stamp as nanoseconds; unlike rclpy's Time it may lie before 1970, as broken drivers have it."""
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def detections_to_msg(

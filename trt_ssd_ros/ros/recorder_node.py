@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
+from trt_ssd_ros.ros.messages import nanoseconds
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.recording import Recording, Sighting, table, write_pictures
 from trt_ssd_ros.ros.video import Video
@@ -53,7 +54,7 @@ class RecorderNode(Node):
         self.create_timer(0.25 if live.isatty() else 2.0, self._say)
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        age = self.get_clock().now().nanoseconds - _nanoseconds(message.header.stamp)
+        age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
         self.recording.latencies.append(age / 1e6)
         self.recording.frames += 1
         self._recent.append(message)
@@ -66,7 +67,7 @@ class RecorderNode(Node):
         for array in self._recent:
             if array.header.stamp == message.header.stamp:
                 self._keep_best(array, picture)
-        self._video.add(picture, _nanoseconds(message.header.stamp) / 1e9)
+        self._video.add(picture, nanoseconds(message.header.stamp) / 1e9)
         if self._view:
             cv2.imshow("trt_ssd_ros", picture)
             cv2.waitKey(1)
@@ -94,10 +95,6 @@ class RecorderNode(Node):
         else:
             self._live.write(f"{line}\n")
         self._live.flush()
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def _label(detection: Detection2D) -> str:
