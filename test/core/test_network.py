@@ -97,6 +97,13 @@ def test_a_card_that_does_not_fit_is_named(small_card, section, change, field, f
     assert expected in after
 
 
+def test_a_network_that_takes_other_numbers_than_floats_is_named(small_card):
+    network = interface()
+    network.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    with pytest.raises(ModelCardError, match=r"input\.tensor x: found TensorProto.UINT8, expected FLOAT or FLOAT16"):
+        check_fit(network, small_card, 1917)
+
+
 def test_another_number_of_priors_is_named(small_card):
     with pytest.raises(ModelCardError, match=r"outputs\.boxes.*1917.*expected.*1083.*priors"):
         check_fit(interface(), small_card, 1083)

@@ -6,6 +6,7 @@ import hashlib
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import TensorProto
 
 from trt_ssd_ros.core.graph_builder import OPSET
 from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
@@ -63,6 +64,10 @@ def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> No
         found = tensors[name][1:]
         if len(found) != len(expected) or any(f not in (e, None) for f, e in zip(found, expected, strict=True)):
             raise ModelCardError(f"{field} {name}", ["N", *found], f"{['N', *expected]} from {meaning}")
+    kind = input_type(network, card)
+    if kind not in (TensorProto.FLOAT, TensorProto.FLOAT16):
+        taken = onnx.helper.tensor_dtype_to_string(kind)
+        raise ModelCardError(f"input.tensor {card.input.tensor}", taken, "FLOAT or FLOAT16")
     batch = batch_size(network, card)
     if batch not in (1, "N"):
         raise ModelCardError("onnx", f"a batch of {batch}", "a batch of 1, or better a dynamic one")
@@ -70,8 +75,17 @@ def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> No
 
 def batch_size(network: onnx.ModelProto, card: ModelCard) -> int | str:
     """Return the only batch size that a network takes, or "N" if it takes any."""
-    tensor = next(tensor for tensor in network.graph.input if tensor.name == card.input.tensor)
-    return _dimensions(tensor)[0] or "N"
+    return _dimensions(_input(network, card))[0] or "N"
+
+
+def input_type(network: onnx.ModelProto, card: ModelCard) -> int:
+    """Return the type of the numbers that a network takes: TensorProto.FLOAT, or FLOAT16 in half precision."""
+    return _input(network, card).type.tensor_type.elem_type
+
+
+def _input(network: onnx.ModelProto, card: ModelCard) -> onnx.ValueInfoProto:
+    tensors: dict[str, onnx.ValueInfoProto] = {tensor.name: tensor for tensor in network.graph.input}
+    return tensors[card.input.tensor]
 
 
 def _dimensions(tensor: onnx.ValueInfoProto) -> list[int | None]:

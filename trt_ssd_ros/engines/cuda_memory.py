@@ -1,18 +1,22 @@
 """The CUDA layer (pycuda): one context, one stream, memory on both sides, and work captured as a CUDA graph.
 
-A CUDA context is bound to a thread, and one that is still bound when the process ends aborts it. So everything is
-opened, used and closed by one thread, in the reverse order, and nothing relies on the garbage collector.
+A CUDA context is bound to a thread, and one that is still bound when the process ends aborts it. So it is bound
+only while it is used, one thread opens, uses and closes everything, and nothing relies on the garbage collector.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+ALIGNMENT = 256
 _RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED: what other threads do meanwhile does not break the capture
 
 
@@ -34,7 +38,7 @@ class CaptureRefusedError(RuntimeError):
 
 
 class CudaDevice:
-    """The first GPU, with its primary context bound to this thread, and one stream.
+    """The first GPU, with its primary context and one stream.
 
     Attributes:
         name: The GPU's product name.
@@ -57,58 +61,93 @@ class CudaDevice:
         self.compute_capability: tuple[int, int] = device.compute_capability()
         self.integrated = bool(device.get_attribute(self._cuda.device_attribute.INTEGRATED))
         self._context = device.retain_primary_context()
-        self._context.push()
-        self.stream = self._cuda.Stream()
+        with self.bound():
+            self.stream = self._cuda.Stream()
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Bind the context to this thread for a while.
+
+        Raises:
+            RuntimeError: CUDA failed meanwhile; has its words.
+        """
+        try:
+            self._context.push()
+            try:
+                yield
+            finally:
+                self._context.pop()
+        except self._cuda.Error as error:
+            raise RuntimeError(f"{self.name}: {error}") from error
 
     def memory_used(self) -> int:
         """Return the bytes of GPU memory in use, by everybody."""
-        free, total = self._cuda.mem_get_info()
+        with self.bound():
+            free, total = self._cuda.mem_get_info()
         return int(total - free)
 
     def close(self) -> None:
-        """Unbind and release the context; further calls do nothing."""
+        """Release the context; further calls do nothing."""
         if self._context is not None:
-            self.stream = None
-            self._context.pop()
+            with self.bound():
+                self.stream = None
             self._context.detach()
             self._context = None
 
 
 class SharedMemory:
-    """A block of pinned host memory and its like on the GPU; the same block where both share their memory.
+    """A block of pinned host memory with several tensors in it, and its like on the GPU.
+
+    Where both share their memory, as on Jetson, it is one and the same block and nothing is copied.
 
     Args:
-        device: Where the memory is.
-        size: Bytes.
+        device: Where the memory is; bound, as it must be for all that follows.
+        tensors: Type and shape of each.
+
+    Attributes:
+        arrays: Views of the tensors in host memory, not to be used after `close`.
+        addresses: Where the tensors are for the GPU.
     """
 
-    def __init__(self, device: CudaDevice, size: int) -> None:
+    def __init__(self, device: CudaDevice, tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> None:
         cuda = load_pycuda()
+        sizes = [dtype.itemsize * prod(shape) for dtype, shape in tensors.values()]
+        *starts, end = accumulate((_aligned(size) for size in sizes), initial=0)
         flags = cuda.host_alloc_flags.DEVICEMAP if device.integrated else 0
-        self.host: NDArray[np.uint8] = cuda.pagelocked_empty(size, np.uint8, mem_flags=flags)
-        self._host_allocation: Any = self.host.base
-        self._allocation = None if device.integrated else cuda.mem_alloc(size)
         self._cuda = cuda
-        self._stream = device.stream
-        self.address = int(self._allocation or self._host_allocation.get_device_pointer())
+        self._device = device
+        self._host = cuda.pagelocked_empty(end, np.uint8, mem_flags=flags)
+        self._allocation = None if device.integrated else cuda.mem_alloc(end)
+        address = int(self._allocation or self._host.base.get_device_pointer())
+        self.addresses = {name: address + start for name, start in zip(tensors, starts, strict=True)}
+        self.arrays: dict[str, NDArray[Any]] = {
+            name: self._host[start : start + size].view(dtype).reshape(shape)
+            for (name, (dtype, shape)), start, size in zip(tensors.items(), starts, sizes, strict=True)
+        }
 
-    def upload(self, size: int) -> None:
-        """Copy the first bytes to the GPU, in stream order."""
+    def upload(self) -> None:
+        """Copy everything to the GPU, in stream order."""
         if self._allocation is not None:
-            self._cuda.memcpy_htod_async(self.address, self.host[:size], self._stream)
+            self._cuda.memcpy_htod_async(self._allocation, self._host, self._device.stream)
 
-    def download(self, size: int) -> None:
-        """Copy the first bytes from the GPU, in stream order."""
+    def download(self) -> None:
+        """Copy everything from the GPU, in stream order."""
         if self._allocation is not None:
-            self._cuda.memcpy_dtoh_async(self.host[:size], self.address, self._stream)
+            self._cuda.memcpy_dtoh_async(self._host, self._allocation, self._device.stream)
 
     def close(self) -> None:
-        """Free both; further calls do nothing. Arrays that view `host` must not be used any more."""
-        if self.address:
-            self.address = 0
+        """Free both; further calls do nothing."""
+        if self._host is not None:
+            self.arrays.clear()
+            host, self._host = self._host, None
+            host.base.free()
             if self._allocation is not None:
                 self._allocation.free()
-            self._host_allocation.free()
+
+
+def _aligned(size: int) -> int:
+    """Round up to where TensorRT lets a tensor begin."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class CapturedWork:
