@@ -40,7 +40,10 @@ ARGUMENTS = [
         description="Name of a shipped model card or the path of one; empty: as in params_file",
     ),
     DeclareLaunchArgument(
-        "backend", default_value="", description="auto | onnxruntime | tensorrt; empty: as in params_file"
+        "backend", default_value="", description="auto | tensorrt | onnxruntime; empty: as in params_file"
+    ),
+    DeclareLaunchArgument(
+        "precision", default_value="", description="auto | fp32 | fp16, for TensorRT; empty: as in params_file"
     ),
     DeclareLaunchArgument(
         "score_threshold", default_value="", description="Lowest score reported, 0 to 1; empty: as in params_file"
@@ -97,7 +100,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def detector(chosen: dict[str, str]) -> Node:
     """Return the detector node; without it the launch ends."""
     overrides: dict[str, str | float | bool] = {
-        name: chosen[name] for name in ("model", "backend") if chosen[name]
+        name: chosen[name] for name in ("model", "backend", "precision") if chosen[name]
     }
     if chosen["debug"]:
         overrides["debug_image"] = chosen["debug"] == "true"

@@ -100,7 +100,9 @@ def test_a_card_that_does_not_fit_is_named(small_card, section, change, field, f
 def test_a_network_that_takes_other_numbers_than_floats_is_named(small_card):
     network = interface()
     network.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
-    with pytest.raises(ModelCardError, match=r"input\.tensor x: found TensorProto.UINT8, expected FLOAT or FLOAT16"):
+    with pytest.raises(
+        ModelCardError, match=r"input\.tensor x: found TensorProto.UINT8, expected FLOAT or FLOAT16"
+    ):
         check_fit(network, small_card, 1917)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.engines.plan_builder import ImageShapes, build_plan
+from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS, TensorRt
 
@@ -31,7 +31,7 @@ def library() -> TensorRt:
 
 @pytest.fixture(scope="module")
 def plan(library: TensorRt, shipped_graph) -> bytes:
-    return build_plan(shipped_graph, library, ImageShapes())
+    return build_plan(shipped_graph, library, BuildOptions())
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ class SlowEngine(OnnxRuntimeEngine):
         print("the engine is closed", flush=True)
 
 
-def open_slowly(card: ModelCard, _: str) -> Detector:
+def open_slowly(card: ModelCard, *_: object) -> Detector:
     """Open the detector of a card on a slow engine."""
     print("the engine opens", flush=True)
     time.sleep(float(os.environ.get("OPEN_DELAY", "0")))

@@ -2,47 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import onnx
+import numpy as np
+from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.inference_engine import InferenceEngine
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
+from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
+from trt_ssd_ros.engines.cuda_memory import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.engines.plan_builder import ImageShapes, build_plan
-from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
+from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
-
-def open_tensorrt(model: onnx.ModelProto) -> TensorRtEngine:
-    """Build a plan for this GPU and open it."""
-    library = TensorRt()
-    return TensorRtEngine(build_plan(model, library, ImageShapes()), library)
+LOGGER = logging.getLogger(__name__)
+BACKENDS = ("auto", "tensorrt", "onnxruntime")
 
 
-ENGINES: Mapping[str, Callable[[onnx.ModelProto], InferenceEngine]] = {
-    "auto": OnnxRuntimeEngine,
-    "onnxruntime": OnnxRuntimeEngine,
-    "tensorrt": open_tensorrt,
-}
-BACKENDS = tuple(ENGINES)
+@dataclass(frozen=True)
+class EngineChoice:
+    """What runs the network, and how.
+
+    Attributes:
+        backend: One of BACKENDS. `auto` is TensorRT where it is installed and a GPU answers, else ONNX Runtime.
+        precision: One of PRECISIONS, for TensorRT; ONNX Runtime always runs fp32.
+        build: What TensorRT's plans are built for.
+
+    Raises:
+        ValueError: There is no such backend or precision.
+    """
+
+    backend: str = "auto"
+    precision: str = "auto"
+    build: BuildOptions = field(default_factory=BuildOptions)
+
+    def __post_init__(self) -> None:
+        for name, choices in (("backend", BACKENDS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                found = getattr(self, name)
+                raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(choices)}")
 
 
-def open_detector(card: ModelCard, backend: str = "auto") -> Detector:
-    """Load a card's network, compose its graph and open it on a backend.
+def open_detector(
+    card: ModelCard,
+    choice: EngineChoice = EngineChoice(),
+    samples: Sequence[NDArray[np.uint8]] = (),
+    progress: BuildProgress | None = None,
+) -> Detector:
+    """Open a card's detector, building its plan if need be.
 
     Args:
         card: The detector's card.
-        backend: One of BACKENDS. `auto` is ONNX Runtime until TensorRT plans are kept from one start to the next.
+        choice: What runs it, and how.
+        samples: Images (H, W, 3) bgr in which `precision: auto` compares fp16 with fp32; without any it is fp32.
+        progress: Told how far a build is, and asked whether to go on.
 
     Raises:
         ModelCardError: The card does not fit its ONNX file.
-        ValueError: There is no such backend.
         RuntimeError: The backend's library or its GPU is missing, or it cannot run the network.
     """
-    if backend not in ENGINES:
-        raise ValueError(f"backend: found {backend!r}, expected one of {', '.join(BACKENDS)}")
-    return Detector(ENGINES[backend](compose(load_network(card), card)), card)
+    engine = _open_tensorrt(card, choice, samples, progress or LoggedProgress())
+    return Detector(engine or OnnxRuntimeEngine(compose(load_network(card), card)), card)
+
+
+def _open_tensorrt(
+    card: ModelCard, choice: EngineChoice, samples: Sequence[NDArray[np.uint8]], progress: BuildProgress
+) -> InferenceEngine | None:
+    """Open TensorRT if it was chosen, or is there to be chosen."""
+    if choice.backend == "onnxruntime":
+        return None
+    try:
+        library, gpu = TensorRt(), Gpu.find()
+    except RuntimeError as reason:
+        if choice.backend == "tensorrt":
+            raise
+        LOGGER.warning("running on the CPU with ONNX Runtime: %s", reason)
+        return None
+    plans = CardPlans(card, library, gpu, choice.build, PlanCache(cache_folder()), progress)
+    precision = choice.precision
+    if precision == "auto":
+        precision = plans.choose(samples) if samples else "fp32"
+    return plans.open(precision)

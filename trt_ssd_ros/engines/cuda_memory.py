@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
 from typing import Any
@@ -37,13 +38,46 @@ class CaptureRefusedError(RuntimeError):
     """The driver does not capture or launch this work as a CUDA graph."""
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """What is known of a GPU before it is used.
+
+    Attributes:
+        name: Its product name.
+        compute_capability: As "8.7".
+        integrated: Whether it shares its memory with the CPU, as on Jetson.
+    """
+
+    name: str
+    compute_capability: str
+    integrated: bool
+
+    @classmethod
+    def find(cls) -> Gpu:
+        """Describe the first GPU.
+
+        Raises:
+            RuntimeError: There is no pycuda, no driver or no GPU.
+        """
+        cuda = load_pycuda()
+        device = _first_device(cuda)
+        major, minor = device.compute_capability()
+        return cls(device.name(), f"{major}.{minor}", bool(device.get_attribute(cuda.device_attribute.INTEGRATED)))
+
+
+def _first_device(cuda: Any) -> Any:
+    try:
+        cuda.init()
+        return cuda.Device(0)
+    except cuda.Error as error:
+        raise RuntimeError(f"no NVIDIA GPU answers: {error}") from error
+
+
 class CudaDevice:
     """The first GPU, with its primary context and one stream.
 
     Attributes:
-        name: The GPU's product name.
-        compute_capability: Major and minor.
-        integrated: Whether it shares its memory with the CPU, as on Jetson.
+        gpu: What is known of it.
         stream: The stream that everything runs in.
 
     Raises:
@@ -52,15 +86,8 @@ class CudaDevice:
 
     def __init__(self) -> None:
         self._cuda = load_pycuda()
-        try:
-            self._cuda.init()
-            device = self._cuda.Device(0)
-        except self._cuda.Error as error:
-            raise RuntimeError(f"no NVIDIA GPU answers: {error}") from error
-        self.name: str = device.name()
-        self.compute_capability: tuple[int, int] = device.compute_capability()
-        self.integrated = bool(device.get_attribute(self._cuda.device_attribute.INTEGRATED))
-        self._context = device.retain_primary_context()
+        self.gpu = Gpu.find()
+        self._context = _first_device(self._cuda).retain_primary_context()
         with self.bound():
             self.stream = self._cuda.Stream()
 
@@ -77,8 +104,10 @@ class CudaDevice:
                 yield
             finally:
                 self._context.pop()
+        except self._cuda.MemoryError as error:
+            raise RuntimeError(f"{self.gpu.name} is out of memory ({error}): what else runs on it?") from error
         except self._cuda.Error as error:
-            raise RuntimeError(f"{self.name}: {error}") from error
+            raise RuntimeError(f"{self.gpu.name} failed: {error}") from error
 
     def memory_used(self) -> int:
         """Return the bytes of GPU memory in use, by everybody."""
@@ -113,11 +142,11 @@ class SharedMemory:
         cuda = load_pycuda()
         sizes = [dtype.itemsize * prod(shape) for dtype, shape in tensors.values()]
         *starts, end = accumulate((_aligned(size) for size in sizes), initial=0)
-        flags = cuda.host_alloc_flags.DEVICEMAP if device.integrated else 0
+        flags = cuda.host_alloc_flags.DEVICEMAP if device.gpu.integrated else 0
         self._cuda = cuda
         self._device = device
         self._host = cuda.pagelocked_empty(end, np.uint8, mem_flags=flags)
-        self._allocation = None if device.integrated else cuda.mem_alloc(end)
+        self._allocation = None if device.gpu.integrated else cuda.mem_alloc(end)
         address = int(self._allocation or self._host.base.get_device_pointer())
         self.addresses = {name: address + start for name, start in zip(tensors, starts, strict=True)}
         self.arrays: dict[str, NDArray[Any]] = {
@@ -148,6 +177,49 @@ class SharedMemory:
 def _aligned(size: int) -> int:
     """Round up to where TensorRT lets a tensor begin."""
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+class DeviceMemory:
+    """GPU memory for one tensor that is written from wherever it lies; mapped host memory where both share theirs.
+
+    The driver copies pageable memory through pinned memory of its own in small pieces, which stay in the cache:
+    for a 1280x720 image that takes two thirds of the time of a copy into pinned memory and an upload from there.
+
+    Args:
+        device: Where the memory is; bound, as it must be for all that follows.
+        dtype: The tensor's type.
+        shape: The tensor's shape.
+
+    Attributes:
+        address: Where the tensor is for the GPU.
+    """
+
+    def __init__(self, device: CudaDevice, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self._cuda = load_pycuda()
+        self._device = device
+        self._shared: SharedMemory | None = None
+        self._allocation: Any = None
+        if device.gpu.integrated:
+            self._shared = SharedMemory(device, {"tensor": (dtype, shape)})
+            self.address = self._shared.addresses["tensor"]
+        else:
+            self._allocation = self._cuda.mem_alloc(dtype.itemsize * prod(shape))
+            self.address = int(self._allocation)
+
+    def write(self, array: NDArray[Any]) -> None:
+        """Copy an array here, in stream order; it must stay as it is until the stream was waited for."""
+        if self._shared:
+            np.copyto(self._shared.arrays["tensor"], array)
+        else:
+            self._cuda.memcpy_htod_async(self.address, np.ascontiguousarray(array), self._device.stream)
+
+    def close(self) -> None:
+        """Free it; further calls do nothing."""
+        if self._shared:
+            self._shared.close()
+        elif self._allocation is not None:
+            self._allocation.free()
+            self._allocation = None
 
 
 class CapturedWork:

@@ -6,60 +6,111 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx
+from onnx import TensorProto
 
+from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, progress_monitor
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 
 @dataclass(frozen=True)
-class ImageShapes:
-    """The images a plan takes, as (N, H, W): smallest, the one it is tuned for, and largest."""
+class BuildOptions:
+    """What a plan is built for.
 
-    smallest: tuple[int, int, int] = (1, 1, 1)
-    typical: tuple[int, int, int] = (1, 720, 1280)
-    largest: tuple[int, int, int] = (8, 2160, 3840)
+    Attributes:
+        batch: Most images at once; the plan is tuned for this many.
+        max_image_side: Most pixels an image may have in height and in width.
+        typical_image: Height and width that the plan is tuned for.
+        workspace_mib: Most scratch memory that a layer may use.
+        optimization_level: TensorRT's, 0 (fast to build) to 5 (thorough); None leaves its default.
+        dla_core: Deep learning accelerator (Jetson) that runs the network's layers; None for the GPU.
+        compute_capability: GPU to build for, as "8.6", on a machine without one (TensorRT for RTX only).
+    """
+
+    batch: int = 1
+    max_image_side: int = 4096
+    typical_image: tuple[int, int] = (720, 1280)
+    workspace_mib: int = 1024
+    optimization_level: int | None = None
+    dla_core: int | None = None
+    compute_capability: str | None = None
+
+    def image_shapes(self) -> list[tuple[int, int, int, int]]:
+        """Return the smallest, the typical and the largest shape of `image`, [N, H, W, 3]."""
+        side = self.max_image_side
+        height, width = (min(size, side) for size in self.typical_image)
+        return [(1, 1, 1, 3), (self.batch, height, width, 3), (self.batch, side, side, 3)]
 
 
 def build_plan(
-    model: onnx.ModelProto,
-    library: TensorRt,
-    shapes: ImageShapes,
-    workspace_mib: int = 1024,
+    model: onnx.ModelProto, library: TensorRt, options: BuildOptions, progress: BuildProgress | None = None
 ) -> bytes:
     """Build a plan.
 
     Args:
         model: A composed graph.
         library: TensorRT as it is installed here.
-        shapes: Images the plan takes.
-        workspace_mib: Most scratch memory a layer may use.
+        options: What the plan is built for.
+        progress: Told how far it is, and asked whether to go on.
 
     Raises:
-        RuntimeError: TensorRT cannot parse or build the graph; has its words.
+        BuildCancelledError: `progress` asked to stop.
+        RuntimeError: TensorRT cannot parse or build the graph, or there is no DLA; has TensorRT's words.
     """
     trt = library.module
     builder = trt.Builder(library.logger)
-    network = builder.create_network(network_flags(trt))
+    network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, library.logger)
     if not parser.parse(model.SerializeToString()):
         errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
         raise library.failure(f"cannot parse the graph: {errors}")
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
-    config.add_optimization_profile(_profile(builder, shapes))
+    config = _configure(builder, trt, options, is_half(model))
+    if progress and hasattr(config, "progress_monitor"):
+        monitor = progress_monitor(trt, progress)
+        config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
+    if progress and progress.cancelled():
+        raise BuildCancelledError
     if plan is None:
         raise library.failure("cannot build the plan")
     return bytes(plan)
 
 
-def network_flags(trt: Any) -> int:
+def is_half(model: onnx.ModelProto) -> bool:
+    """Tell whether a graph has weights in half precision."""
+    return any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
+
+
+def _configure(builder: Any, trt: Any, options: BuildOptions, half: bool) -> Any:
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    if options.optimization_level is not None and hasattr(config, "builder_optimization_level"):
+        config.builder_optimization_level = options.optimization_level
+    if half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        config.set_flag(trt.BuilderFlag.FP16)
+    if options.compute_capability and hasattr(config, "set_compute_capability"):
+        config.num_compute_capabilities = 1
+        name = f"SM{options.compute_capability.replace('.', '')}"
+        config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+    if options.dla_core is not None:
+        _use_dla(builder, config, trt, options.dla_core)
+    profile = builder.create_optimization_profile()
+    profile.set_shape("image", *options.image_shapes())
+    config.add_optimization_profile(profile)
+    return config
+
+
+def _use_dla(builder: Any, config: Any, trt: Any, core: int) -> None:
+    """Let the DLA run what it can, and the GPU the rest."""
+    if core >= builder.num_DLA_cores:
+        found = builder.num_DLA_cores
+        raise RuntimeError(f"DLA core {core}: found {found} DLA cores here: leave it unset to use the GPU")
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+
+
+def _network_flags(trt: Any) -> int:
     """Return the flags for an explicit batch dimension and the ONNX's own types, where they must be asked for."""
     flags = trt.NetworkDefinitionCreationFlag
     wanted = (getattr(flags, name, None) for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED"))
     return sum(1 << int(flag) for flag in wanted if flag is not None)
-
-
-def _profile(builder: Any, shapes: ImageShapes) -> Any:
-    profile = builder.create_optimization_profile()
-    profile.set_shape("image", *((*shape, 3) for shape in (shapes.smallest, shapes.typical, shapes.largest)))
-    return profile

@@ -5,70 +5,73 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda_memory import CapturedWork, CudaDevice, SharedMemory
+from trt_ssd_ros.engines.cuda_memory import CapturedWork, CudaDevice, DeviceMemory, SharedMemory
+from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-class KernelStore(Protocol):
-    """Keeps the kernels that TensorRT for RTX compiles when a plan is opened, from one start to the next."""
-
-    def load(self) -> bytes:
-        """Return what was saved last, or nothing."""
-
-    def save(self, kernels: bytes) -> None:
-        """Keep them."""
+class PlanRefusedError(RuntimeError):
+    """TensorRT does not take this plan."""
 
 
 class TensorRtEngine:
-    """A deserialised plan, its buffers, and the whole frame (upload, network, download) as one CUDA graph.
+    """A deserialised plan, its memory, and a frame's work as one CUDA graph.
 
-    The CUDA graph is captured anew when the shape of the images changes; where capture is refused, the same work
-    is put into the stream piece by piece. Opened, used and closed by one thread.
+    The image is uploaded from where it lies; all else (the small inputs, the network, the outputs) is in the CUDA
+    graph, which is captured anew when the shape of the images changes. Where capture is refused, the same work is
+    put into the stream piece by piece. Opened, used and closed by one thread.
 
     Args:
         plan: A serialised engine for this GPU and this TensorRT.
         library: TensorRT as it is installed here.
+        device: The GPU; closed with the engine.
         capture: Whether to use a CUDA graph.
         kernels: Where compiled kernels are kept; used by TensorRT for RTX only.
 
     Raises:
-        RuntimeError: There is no GPU, or TensorRT refuses the plan; has TensorRT's words.
+        PlanRefusedError: TensorRT refuses the plan; has TensorRT's words.
+        RuntimeError: The GPU is out of memory, or failed.
     """
 
     def __init__(
-        self, plan: bytes, library: TensorRt, capture: bool = True, kernels: KernelStore | None = None
+        self,
+        plan: bytes,
+        library: TensorRt,
+        device: CudaDevice,
+        capture: bool = True,
+        kernels: KernelCache | None = None,
     ) -> None:
         self._library = library
+        self._device = device
         self._may_capture = capture
         self._kernels = kernels
-        self._resources = ExitStack()
-        with self._resources:
-            self._device = CudaDevice()
-            self._resources.callback(self._device.close)
-            with self._device.bound():
-                self._resources.callback(self._drop_engine)
-                self._open(plan)
-            self._kept = self._resources.pop_all()
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._blocks: list[SharedMemory] = []
+        self._shapes: Shapes = {}
+        self._memory = ExitStack()
         self._graph: CapturedWork | None = None
         self._closed = False
-        self.name = f"{library.flavour} {library.version} on {self._device.name}"
+        self.name = f"{library.flavour} {library.version} on {device.gpu.name}"
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            with device.bound():
+                self._open(plan)
+            opened.pop_all()
 
     def _open(self, plan: bytes) -> None:
         trt = self._library.module
         self._runtime_cache: Any = None
+        self._context: Any = None
         self._runtime = trt.Runtime(self._library.logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise self._library.failure("refuses the plan")
+            raise PlanRefusedError(str(self._library.failure("refuses the plan")))
         self._context = self._new_context()
         if self._context is None:
             raise self._library.failure("cannot make an execution context")
@@ -89,7 +92,9 @@ class TensorRtEngine:
             runtime_config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         if self._kernels is not None and hasattr(runtime_config, "create_runtime_cache"):
             self._runtime_cache = runtime_config.create_runtime_cache()
-            self._runtime_cache.deserialize(self._kernels.load())
+            kept = self._kernels.load()
+            if kept and not self._runtime_cache.deserialize(kept):
+                LOGGER.warning("the kept kernels are not for this GPU or TensorRT: compiling them again")
             runtime_config.set_runtime_cache(self._runtime_cache)
         return engine.create_execution_context(runtime_config)
 
@@ -98,6 +103,11 @@ class TensorRtEngine:
         sizes = tuple(self._engine.get_tensor_shape(name))
         return TensorSpec(dtype, tuple(f"{name}[{axis}]" if n < 0 else n for axis, n in enumerate(sizes)))
 
+    @property
+    def layer_count(self) -> int:
+        """How many layers the plan has."""
+        return int(self._engine.num_layers)
+
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph once; see `InferenceEngine.run`."""
         check_inputs(self.inputs, inputs)
@@ -105,45 +115,59 @@ class TensorRtEngine:
         with self._device.bound():
             if shapes != self._shapes:
                 self._prepare(shapes)
-            for name, array in inputs.items():
-                np.copyto(self._uploads.arrays[name], array)
+            self._image.write(inputs["image"])
+            for name, array in self._settings.arrays.items():
+                np.copyto(array, inputs[name])
             if self._graph is not None:
                 self._graph.launch()
             else:
                 self._enqueue()
             self._device.stream.synchronize()
-        return self._downloads.arrays
+        return self._results.arrays
 
-    def _prepare(self, shapes: dict[str, tuple[int, ...]]) -> None:
+    def _prepare(self, shapes: Shapes) -> None:
         """Make everything ready for inputs of these shapes, and run once: kernels may only be compiled now."""
         self._release()
         for name, shape in shapes.items():
+            self._check_profile(name, shape)
             if not self._context.set_input_shape(name, shape):
                 raise self._library.failure(f"takes no {name} of shape {list(shape)}")
-        self._uploads = self._bind(self.inputs, shapes)
-        self._downloads = self._bind(
-            self._outputs, {name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs}
-        )
+        self._image = DeviceMemory(self._device, self.inputs["image"].dtype, shapes["image"])
+        self._memory.callback(self._image.close)
+        self._settings = self._share({name: shape for name, shape in shapes.items() if name != "image"})
+        self._results = self._share({name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs})
+        self._bind({"image": self._image.address, **self._settings.addresses, **self._results.addresses})
         self._enqueue()
         self._device.stream.synchronize()
         if self._may_capture:
             self._capture()
+        self._keep_kernels()
         self._shapes = shapes
 
-    def _bind(self, specs: Mapping[str, TensorSpec], shapes: Mapping[str, tuple[int, ...]]) -> SharedMemory:
-        memory = SharedMemory(self._device, {name: (spec.dtype, shapes[name]) for name, spec in specs.items()})
-        self._blocks.append(memory)
-        for name, address in memory.addresses.items():
-            if not self._context.set_tensor_address(name, address):
-                raise self._library.failure(f"takes no memory for {name}")
+    def _check_profile(self, name: str, shape: tuple[int, ...]) -> None:
+        if -1 in self._engine.get_tensor_shape(name):
+            least, _, most = (tuple(s) for s in self._engine.get_tensor_profile_shape(name, 0))
+            if not all(low <= n <= high for low, n, high in zip(least, shape, most, strict=True)):
+                bounds = f"{list(least)} to {list(most)}, which this plan is for"
+                raise ValueError(f"input {name}: found {list(shape)}, expected {bounds}")
+
+    def _share(self, shapes: Shapes) -> SharedMemory:
+        specs = {**self.inputs, **self._outputs}
+        memory = SharedMemory(self._device, {name: (specs[name].dtype, shape) for name, shape in shapes.items()})
+        self._memory.callback(memory.close)
         return memory
 
+    def _bind(self, addresses: Mapping[str, int]) -> None:
+        for name, address in addresses.items():
+            if not self._context.set_tensor_address(name, address):
+                raise self._library.failure(f"takes no memory for {name}")
+
     def _enqueue(self) -> None:
-        """Put one frame's work into the stream."""
-        self._uploads.upload()
+        """Put one frame's work into the stream, but for the upload of its image."""
+        self._settings.upload()
         if not self._context.execute_async_v3(self._device.stream.handle):
             raise self._library.failure("failed to run")
-        self._downloads.download()
+        self._results.download()
 
     def _capture(self) -> None:
         try:
@@ -151,23 +175,28 @@ class TensorRtEngine:
         except RuntimeError as error:
             self._may_capture = False
             LOGGER.warning("running without a CUDA graph: %s", error)
+        else:
+            self._memory.callback(self._graph.close)
+
+    def _keep_kernels(self) -> None:
+        if self._kernels is not None and self._runtime_cache is not None:
+            self._kernels.save(bytes(self._runtime_cache.serialize()))
 
     def _release(self) -> None:
-        """Free what belongs to one shape of images."""
+        """Free what belongs to one shape of images: the CUDA graph, then the memory."""
         self._shapes = {}
-        if self._graph is not None:
-            self._graph.close()
-            self._graph = None
-        while self._blocks:
-            self._blocks.pop().close()
+        self._graph = None
+        self._memory.close()
 
     def close(self) -> None:
         """Free the GPU in order: graph, memory, engine, CUDA context. Further calls do nothing."""
-        if not self._closed:
-            self._closed = True
-            with self._kept, self._device.bound():
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with self._device.bound():
                 self._release()
-
-    def _drop_engine(self) -> None:
-        with self._device.bound():
-            self._context = self._engine = self._runtime = self._runtime_cache = None
+                self._context = self._engine = self._runtime_cache = self._runtime = None
+        except RuntimeError as error:  # a GPU that failed once fails again, and frees all when the process ends
+            LOGGER.error("cannot close the engine: %s", error)
+        self._device.close()

@@ -18,18 +18,20 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.core.frames import Frame, FrameError
+from trt_ssd_ros.core.frames import Frame
 from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.engines.backend import open_detector
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
+from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes, fill_status
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
+from trt_ssd_ros.ros.log_bridge import LogBridge
 from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg, nanoseconds
 from trt_ssd_ros.ros.newest_slot import NewestSlot
-from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_model
+from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
 from trt_ssd_ros.ros.process import FailableNode, spin_node
-from trt_ssd_ros.ros.resources import model_card_path
+from trt_ssd_ros.ros.resources import model_card_path, sample_photos
 
 NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -44,27 +46,29 @@ class DetectorNode(FailableNode):
     engine and publishes, so that parameters and diagnostics are answered meanwhile.
 
     Args:
-        open_engine: Opens the detector of a card on a backend.
+        open_engine: Opens the detector of a card; as `open_detector`.
 
     Raises:
         ValueError: A parameter, the model card or its ONNX file is wrong.
-        RuntimeError: The backend is not installed.
+        RuntimeError: The backend is not installed, or its plan cannot be built.
     """
 
-    def __init__(self, open_engine: Callable[[ModelCard, str], Detector] = open_detector) -> None:
+    def __init__(self, open_engine: Callable[..., Detector] = open_detector) -> None:
         super().__init__("detector")
-        model, backend = declare_model(self)
-        self._card = ModelCard.load(model_card_path(model))
+        self._card = ModelCard.load(model_card_path(declare_model(self)))
+        choice = declare_engine(self)
         self._settings = DetectionParameters(self, self._card)
         self._slot: NewestSlot[Image] = NewestSlot()
         self._counts = FrameCounts()
         self._gaps = SequenceGaps()
         self._times = StageTimes()
+        self._log_bridge = LogBridge(self.get_logger())
+        self._log_bridge.open()
         self._inference = InferenceExecutor(self.context)
         try:
-            self._detector = self._inference.submit(lambda: self._open(open_engine, backend)).result()
+            self._detector = self._open(open_engine, choice)
         except BaseException:
-            self._inference.shutdown()
+            self._end_inference()
             raise
         self._create_interfaces()
         self._apply_parameters()
@@ -74,13 +78,23 @@ class DetectorNode(FailableNode):
 
     def destroy_node(self) -> None:
         """End the inference thread, which closes the engine, then the node."""
-        self._inference.shutdown()
+        self._end_inference()
         super().destroy_node()
 
-    def _open(self, open_engine: Callable[[ModelCard, str], Detector], backend: str) -> Detector:
-        detector = open_engine(self._card, backend)
-        self._inference.resources.callback(detector.close)
-        return detector
+    def _end_inference(self) -> None:
+        self._inference.shutdown()
+        self._log_bridge.close()
+
+    def _open(self, open_engine: Callable[..., Detector], choice: EngineChoice) -> Detector:
+        """Open the engine in the inference thread, with what it does meanwhile in the log."""
+
+        def work() -> Detector:
+            detector = open_engine(self._card, choice, sample_photos(), progress)
+            self._inference.resources.callback(detector.close)
+            return detector
+
+        with LoggedProgress(cancelled=lambda: not self.context.ok()) as progress:
+            return self._inference.submit(work).result()
 
     def _create_interfaces(self) -> None:
         self._label_info_publisher = self.create_publisher(LabelInfo, "label_info", LATCHED)
@@ -122,12 +136,12 @@ class DetectorNode(FailableNode):
         assert message is not None, "detection is scheduled only by filling the slot"
         try:
             frame = read_image(message)
-        except FrameError as error:
+            start = time.perf_counter()
+            detections = self._detector.detect(frame.pixels, frame.channel_order)
+        except ValueError as error:
             self._counts.refused += 1
             self.get_logger().warning(f"image dropped: {error}", throttle_duration_sec=5.0)
             return
-        start = time.perf_counter()
-        detections = self._detector.detect(frame.pixels, frame.channel_order)
         self._times.engine.append((time.perf_counter() - start) * 1e3)
         self.get_logger().debug(f"{len(detections)} detections in {self._times.engine[-1]:.1f} ms")
         self._publish(message.header, frame, detections)

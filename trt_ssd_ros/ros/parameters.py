@@ -16,7 +16,9 @@ from rclpy.parameter import Parameter
 
 from trt_ssd_ros.core.detector import Thresholds
 from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.engines.backend import BACKENDS
+from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
+from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.ros.messages import CLASS_ID_FORMATS
 
 DEFAULT_MODEL = "ssd_mobilenet_v2_oidv4"
@@ -60,10 +62,39 @@ def declare_choice(node: Node, name: str, choices: tuple[str, ...], description:
     return value
 
 
-def declare_model(node: Node) -> tuple[str, str]:
-    """Declare what must be known before a model is open, and return the model and the backend."""
+def declare_model(node: Node) -> str:
+    """Declare the model and return it."""
     model: str = declare(node, "model", DEFAULT_MODEL, "Name of a shipped model card, or the path of one (YAML)")
-    return model, declare_choice(node, "backend", BACKENDS, "What runs the network")
+    return model
+
+
+def declare_engine(node: Node) -> EngineChoice:
+    """Declare what runs the model, and how."""
+    backend = declare_choice(node, "backend", BACKENDS, "What runs the network")
+    precision = declare_choice(node, "precision", PRECISIONS, "What TensorRT computes the network in")
+    level = declare(
+        node,
+        "optimization_level",
+        -1,
+        "TensorRT's builder optimization level, 0 (fast to build) to 5 (thorough); -1: TensorRT's default",
+        (-1, 5),
+    )
+    core = declare(node, "dla_core", -1, "Deep learning accelerator (Jetson) to run the network; -1: GPU", (-1, 7))
+    options = BuildOptions(
+        max_image_side=declare(
+            node, "max_image_side", 4096, "Most pixels of an image's height and width for TensorRT", (64, 16384)
+        ),
+        workspace_mib=declare(
+            node,
+            "workspace_mib",
+            1024,
+            "Most scratch memory for a TensorRT layer, in MiB",
+            (1, 65536),
+        ),
+        optimization_level=None if level < 0 else level,
+        dla_core=None if core < 0 else core,
+    )
+    return EngineChoice(backend, precision, options)
 
 
 class DetectionParameters:

@@ -1,0 +1,160 @@
+"""CardPlans: the plans of one model card for this machine's GPU, and which precision is best."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.agreement import HALF, disagreements
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.core.timing import time_in_turns
+from trt_ssd_ros.engines.build_progress import BuildProgress
+from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
+from trt_ssd_ros.engines.half_precision import in_half_precision
+from trt_ssd_ros.engines.kernel_cache import KernelCache
+from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
+from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
+from trt_ssd_ros.engines.plan_key import PlanKey
+from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
+from trt_ssd_ros.engines.tensorrt_library import TensorRt
+
+LOGGER = logging.getLogger(__name__)
+PRECISIONS = ("auto", "fp32", "fp16")
+TIMED_RUNS = 100
+
+
+class CardPlans:
+    """Builds, keeps and opens the plans of a card.
+
+    Args:
+        card: The detector's card.
+        library: TensorRT as it is installed here.
+        gpu: What plans are for.
+        options: What else they are for.
+        cache: Where they are kept.
+        progress: Told how far a build is, and asked whether to go on.
+
+    Raises:
+        ModelCardError: The card's ONNX file is missing or is another one.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        library: TensorRt,
+        gpu: Gpu,
+        options: BuildOptions,
+        cache: PlanCache,
+        progress: BuildProgress,
+    ) -> None:
+        self._card = card
+        self._library = library
+        self._gpu = gpu
+        self._options = options
+        self._cache = cache
+        self._progress = progress
+        self._network = load_network(card)
+        self._graphs: dict[str, onnx.ModelProto] = {}
+
+    def graph(self, precision: str) -> onnx.ModelProto:
+        """Return the composed graph in `fp32` or `fp16`.
+
+        Raises:
+            ModelCardError: The card does not fit its network.
+        """
+        if precision not in self._graphs:
+            network = in_half_precision(self._network) if precision == "fp16" else self._network
+            self._graphs[precision] = compose(network, self._card)
+        return self._graphs[precision]
+
+    def key(self, precision: str) -> PlanKey:
+        """Return what a plan must be for."""
+        content = self.graph(precision).SerializeToString(deterministic=True)
+        return PlanKey(
+            model=self._card.name,
+            graph=hashlib.sha256(content).hexdigest(),
+            flavour=self._library.flavour,
+            version=self._library.version,
+            gpu=self._gpu.name,
+            compute_capability=self._gpu.compute_capability,
+            precision=precision,
+            options=asdict(self._options),
+        )
+
+    def obtain(self, precision: str) -> Plan:
+        """Return the kept plan, or build and keep it.
+
+        Raises:
+            BuildCancelledError: `progress` asked to stop.
+            RuntimeError: TensorRT cannot build it; has its words.
+        """
+        build = partial(build_plan, self.graph(precision), self._library, self._options, self._progress)
+        return self._cache.obtain(self.key(precision), build, self._progress)
+
+    def open(self, precision: str, capture: bool = True) -> TensorRtEngine:
+        """Open the plan on the GPU; one that TensorRT refuses is built again, once.
+
+        Raises:
+            RuntimeError: As `obtain`, or the GPU is out of memory.
+        """
+        try:
+            return self._open(precision, capture)
+        except PlanRefusedError as refusal:
+            LOGGER.warning("building the plan again: %s", refusal)
+            self._cache.discard(self.key(precision))
+            return self._open(precision, capture)
+
+    def _open(self, precision: str, capture: bool) -> TensorRtEngine:
+        plan = self.obtain(precision)
+        self._progress.report("opening the plan", None)
+        kernels = KernelCache(self._cache.path(self.key(precision), ".kernels"))
+        return TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels)
+
+    def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
+        """Return the faster precision whose detections agree with those of fp32; measured once, then kept.
+
+        Args:
+            samples: Images (H, W, 3) bgr to compare detections in; the first is timed.
+        """
+        key = self.key("fp32")
+        noted = self._cache.notes(key).get("choice", {}).get("precision")
+        if noted in PRECISIONS[1:]:
+            return str(noted)
+        with ExitStack() as opened:
+            detectors = {name: Detector(self.open(name), self._card) for name in PRECISIONS[1:]}
+            for detector in detectors.values():
+                opened.callback(detector.close)
+            problems = self._compare(detectors, samples)
+            calls = {name: partial(detector.detect, samples[0]) for name, detector in detectors.items()}
+            times = time_in_turns(calls, TIMED_RUNS)
+        chosen = "fp32" if problems else min(times, key=lambda name: times[name].p50)
+        choice = {"precision": chosen, "disagreements": problems, **{f"{n}_ms": t.p50 for n, t in times.items()}}
+        LOGGER.info("precision auto: %s", choice)
+        plan = self.obtain("fp32")
+        self._cache.keep(key, Plan(plan.content, {**plan.notes, "choice": choice}))
+        return chosen
+
+    def _compare(self, detectors: dict[str, Detector], samples: Sequence[NDArray[np.uint8]]) -> list[str]:
+        threshold = self._card.defaults.score_threshold
+        return [
+            problem
+            for image in samples
+            for problem in disagreements(
+                detectors["fp16"].detect(image),
+                detectors["fp32"].detect(image),
+                HALF,
+                threshold,
+                max(image.shape[:2]),
+            )
+        ]
