@@ -28,7 +28,7 @@ setup(
         share("photos", "*.jpg"),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml"],
+    install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
     zip_safe=False,
     maintainer="trt_ssd_ros developers",
     maintainer_email="developers@trt-ssd-ros.org",
@@ -37,7 +37,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"{command} = {PACKAGE}.ros.commands:{command}"
-            for command in ("detector_node", "camera_node", "record", "benchmark")
+            for command in ("detector_node", "camera_node", "record", "benchmark", "build_engine")
         ],
     },
 )

@@ -16,8 +16,8 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.dds_profile import SWITCH, profile_environment
-from trt_ssd_ros.ros.resources import share_folder
 
 BOOLEANS = ("true", "false")
 CONFIG = share_folder() / "config"

@@ -18,8 +18,8 @@ if importlib.util.find_spec("rclpy") is None:
 else:
     from probe import BEST_EFFORT, DetectorClient, NodeProcess, Probe, new_domain
 
+    from trt_ssd_ros.core.resources import share_folder
     from trt_ssd_ros.ros.dds_profile import profile_environment
-    from trt_ssd_ros.ros.resources import share_folder
 
 StartProcess = Callable[..., "NodeProcess"]
 

@@ -17,7 +17,7 @@ from probe import PROFILE_VARIABLES, Probe, new_domain
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.ros.resources import share_folder
+from trt_ssd_ros.core.resources import share_folder
 
 reserved = ExitStack()
 

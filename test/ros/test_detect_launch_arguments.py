@@ -12,7 +12,7 @@ from launch import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from probe import Probe
 
-from trt_ssd_ros.ros.resources import share_folder
+from trt_ssd_ros.core.resources import share_folder
 
 pytestmark = pytest.mark.ros
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -92,6 +94,14 @@ class CardPlans:
             options=asdict(self._options),
         )
 
+    def path(self, precision: str) -> Path:
+        """Return where a plan is kept."""
+        return self._cache.path(self.key(precision), ".plan")
+
+    def notes(self, precision: str) -> Mapping[str, Any]:
+        """Return what was noted when a plan was built; nothing, if none is kept."""
+        return self._cache.notes(self.key(precision))
+
     def obtain(self, precision: str) -> Plan:
         """Return the kept plan, or build and keep it.
 
@@ -103,7 +113,9 @@ class CardPlans:
         return self._cache.obtain(self.key(precision), build, self._progress)
 
     def open(self, precision: str, capture: bool = True) -> TensorRtEngine:
-        """Open the plan on the GPU; one that TensorRT refuses is built again, once.
+        """Open the plan on the GPU and run it once, so that its kernels are compiled.
+
+        A plan that TensorRT refuses is built again, once.
 
         Raises:
             RuntimeError: As `obtain`, or the GPU is out of memory.
@@ -119,7 +131,12 @@ class CardPlans:
         plan = self.obtain(precision)
         self._progress.report("opening the plan", None)
         kernels = KernelCache(self._cache.path(self.key(precision), ".kernels"))
-        return TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels)
+        with ExitStack() as opened:
+            engine = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels)
+            opened.callback(engine.close)
+            Detector(engine, self._card).detect(np.zeros((*self._options.typical_image, 3), np.uint8))
+            opened.pop_all()
+        return engine
 
     def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
         """Return the faster precision whose detections agree with those of fp32; measured once, then kept.
@@ -128,7 +145,7 @@ class CardPlans:
             samples: Images (H, W, 3) bgr to compare detections in; the first is timed.
         """
         key = self.key("fp32")
-        noted = self._cache.notes(key).get("choice", {}).get("precision")
+        noted = self.notes("fp32").get("choice", {}).get("precision")
         if noted in PRECISIONS[1:]:
             return str(noted)
         with ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""The CUDA layer (pycuda): one context, one stream, memory on both sides, and work captured as a CUDA graph.
+"""The CUDA layer (pycuda): one context, one stream, and memory on both sides.
 
 A CUDA context is bound to a thread, and one that is still bound when the process ends aborts it. So it is bound
 only while it is used, one thread opens, uses and closes everything, and nothing relies on the garbage collector.
@@ -6,8 +6,7 @@ only while it is used, one thread opens, uses and closes everything, and nothing
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALIGNMENT = 256
-_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED: what other threads do meanwhile does not break the capture
 
 
 def load_pycuda() -> Any:
@@ -32,10 +30,6 @@ def load_pycuda() -> Any:
     except ImportError as error:
         raise RuntimeError(f"pycuda cannot be imported ({error}): pip install pycuda") from error
     return pycuda.driver
-
-
-class CaptureRefusedError(RuntimeError):
-    """The driver does not capture or launch this work as a CUDA graph."""
 
 
 @dataclass(frozen=True)
@@ -220,47 +214,3 @@ class DeviceMemory:
         elif self._allocation is not None:
             self._allocation.free()
             self._allocation = None
-
-
-class CapturedWork:
-    """Work that was put into a stream once and is launched as a whole: a CUDA graph.
-
-    pycuda has no graph interface, so the driver library is called itself.
-
-    Args:
-        stream: The stream to capture.
-        work: Puts the work into the stream.
-
-    Raises:
-        CaptureRefusedError: The work cannot be captured; it has not run.
-    """
-
-    def __init__(self, stream: Any, work: Callable[[], None]) -> None:
-        self._driver = ctypes.CDLL("libcuda.so.1")
-        self._stream = ctypes.c_void_p(stream.handle)
-        self._executable = ctypes.c_void_p()
-        graph = ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", self._stream, _RELAXED)
-        try:
-            work()
-        finally:
-            self._call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
-        try:
-            self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
-        finally:
-            self._call("cuGraphDestroy", graph)
-
-    def launch(self) -> None:
-        """Run the work in its stream."""
-        self._call("cuGraphLaunch", self._executable, self._stream)
-
-    def close(self) -> None:
-        """Destroy the graph; further calls do nothing."""
-        if self._executable:
-            self._call("cuGraphExecDestroy", self._executable)
-            self._executable = ctypes.c_void_p()
-
-    def _call(self, function: str, *arguments: Any) -> None:
-        status = getattr(self._driver, function)(*arguments)
-        if status:
-            raise CaptureRefusedError(f"{function} failed: CUDA error {status}")

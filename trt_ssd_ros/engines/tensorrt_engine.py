@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda_memory import CapturedWork, CudaDevice, DeviceMemory, SharedMemory
+from trt_ssd_ros.engines.cuda_graph import CapturedWork
+from trt_ssd_ros.engines.cuda_memory import CudaDevice, DeviceMemory, SharedMemory
 from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 

@@ -26,12 +26,11 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, share_folder
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros.parameters import DEFAULT_MODEL
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.resources import model_card_path, share_folder
 from trt_ssd_ros.tools.inference_timing import time_inference
 
 STARTUP_SECONDS = 30.0

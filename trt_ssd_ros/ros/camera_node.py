@@ -14,10 +14,10 @@ from std_msgs.msg import Header
 
 from trt_ssd_ros.core import image_source
 from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
+from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameters import declare
 from trt_ssd_ros.ros.process import FailableNode, spin_node
-from trt_ssd_ros.ros.resources import share_folder
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()

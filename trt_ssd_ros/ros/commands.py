@@ -28,9 +28,14 @@ def benchmark() -> int:
     return _run("benchmark")
 
 
-def _run(module: str) -> int:
+def build_engine() -> int:
+    """Build TensorRT plans ahead of time."""
+    return _run("build_engine", "tools")
+
+
+def _run(module: str, folder: str = "ros") -> int:
     try:
-        code: int = import_module(f"trt_ssd_ros.ros.{module}").main()
+        code: int = import_module(f"trt_ssd_ros.{folder}.{module}").main()
     except KeyboardInterrupt:
         return INTERRUPTED
     return code

@@ -20,6 +20,7 @@ from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.frames import Frame
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.resources import model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes, fill_status
@@ -31,7 +32,6 @@ from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info
 from trt_ssd_ros.ros.newest_slot import NewestSlot
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
 from trt_ssd_ros.ros.process import FailableNode, spin_node
-from trt_ssd_ros.ros.resources import model_card_path, sample_photos
 
 NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)

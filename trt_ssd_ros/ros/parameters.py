@@ -16,12 +16,11 @@ from rclpy.parameter import Parameter
 
 from trt_ssd_ros.core.detector import Thresholds
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.resources import DEFAULT_MODEL
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.ros.messages import CLASS_ID_FORMATS
-
-DEFAULT_MODEL = "ssd_mobilenet_v2_oidv4"
 
 
 def declare(

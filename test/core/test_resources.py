@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trt_ssd_ros.ros.resources import model_card_path, share_folder
-
-pytestmark = pytest.mark.ros
+from trt_ssd_ros.core.resources import model_card_path, sample_photos, share_folder
 
 
 @pytest.mark.parametrize(
@@ -36,3 +34,21 @@ def test_a_model_is_found_by_name_or_path(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_refused_with_those_that_are(name: str) -> None:
     with pytest.raises(ValueError, match=r"one of: .*ssd_mobilenet_v2_oidv4"):
         model_card_path(name)
+
+
+def test_the_source_tree_will_do_without_an_installation(
+    monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/no/such:")
+    assert share_folder() == repository
+
+
+def test_an_installation_goes_before_the_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed = tmp_path / "share" / "trt_ssd_ros"
+    (installed / "config" / "models").mkdir(parents=True)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/no/such:{tmp_path}")
+    assert share_folder() == installed
+
+
+def test_photos_are_pictures() -> None:
+    assert {photo.shape[2] for photo in sample_photos()} == {3}

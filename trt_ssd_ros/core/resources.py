@@ -1,21 +1,41 @@
-"""Find what is installed in the package's share folder."""
+"""Find what comes with the package: models, photos, configuration."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from ament_index_python.packages import get_package_share_directory
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.image_source import read_image_file
 
 PACKAGE = "trt_ssd_ros"
+DEFAULT_MODEL = "ssd_mobilenet_v2_oidv4"
 
 
 def share_folder() -> Path:
-    """Return the folder that holds config/, engines/, launch/ and photos/."""
-    return Path(get_package_share_directory(PACKAGE))
+    """Return the folder that holds config/, engines/, launch/ and photos/.
+
+    It is looked for where colcon installs it ($AMENT_PREFIX_PATH), in the source tree, and where pip installs it.
+
+    Raises:
+        RuntimeError: It is in none of these places.
+    """
+    places = list(_places())
+    for place in places:
+        if (place / "config" / "models").is_dir():
+            return place
+    raise RuntimeError(f"the files of {PACKAGE} are in none of {', '.join(map(str, places))}: install it again")
+
+
+def _places() -> Iterator[Path]:
+    prefixes = filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
+    yield from (Path(prefix) / "share" / PACKAGE for prefix in prefixes)
+    yield Path(__file__).resolve().parents[2]
+    yield Path(sys.prefix) / "share" / PACKAGE
 
 
 def sample_photos() -> list[NDArray[np.uint8]]:

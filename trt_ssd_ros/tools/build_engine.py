@@ -1,0 +1,183 @@
+"""Build a model's TensorRT plan ahead of time, so that the node starts at once; look at the plans that are kept.
+
+ros2 run trt_ssd_ros build_engine                                 the default model, the better of fp32 and fp16
+ros2 run trt_ssd_ros build_engine --model my_card.yaml --precision fp16 --verify
+ros2 run trt_ssd_ros build_engine --list
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from trt_ssd_ros.core.agreement import TOLERANCES, disagreements
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.engines.build_progress import BuildCancelledError
+from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
+from trt_ssd_ros.engines.cuda_memory import Gpu
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
+from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
+from trt_ssd_ros.engines.tensorrt_library import TensorRt
+
+INTERRUPTED = 130
+"""The exit code that shells give to a process which SIGINT ended."""
+
+
+class ProgressBar:
+    """Shows how far a build is. Ctrl-C cancels it: an exception must not go through TensorRT's callbacks."""
+
+    def __init__(self) -> None:
+        self._interrupted = False
+        self._python_handler = signal.signal(signal.SIGINT, self._interrupt)
+        self._bar = tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", leave=False)
+
+    def report(self, doing: str, fraction: float | None) -> None:
+        """Take note; see `BuildProgress.report`."""
+        self._bar.set_description(doing, refresh=False)
+        self._bar.n = self._bar.n if fraction is None else fraction
+        self._bar.refresh()
+
+    def cancelled(self) -> bool:
+        """Tell whether Ctrl-C was pressed."""
+        return self._interrupted
+
+    def close(self) -> None:
+        """Take it away."""
+        self._bar.close()
+        signal.signal(signal.SIGINT, self._python_handler)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+
+
+def build(options: argparse.Namespace, cache: PlanCache) -> int:
+    """Build the plan, compile its kernels, say what there is, and verify it if asked to."""
+    card = ModelCard.load(model_card_path(options.model))
+    build_options = BuildOptions(
+        batch=options.batch,
+        max_image_side=options.max_image_side,
+        workspace_mib=options.workspace_mib,
+        optimization_level=options.optimization_level,
+        dla_core=options.dla_core,
+    )
+    library, gpu = TensorRt(), Gpu.find()
+    bar = ProgressBar()
+    try:
+        plans = CardPlans(card, library, gpu, build_options, cache, bar)
+        precision = plans.choose(sample_photos()) if options.precision == "auto" else options.precision
+        engine = plans.open(precision)
+    finally:
+        bar.close()
+    detector = Detector(engine, card)
+    try:
+        print(summary(plans, precision, engine))
+        return verify(detector, card, precision) if options.verify else 0
+    finally:
+        detector.close()
+
+
+def summary(plans: CardPlans, precision: str, engine: TensorRtEngine) -> str:
+    """Say what a plan is and where."""
+    key, notes = plans.key(precision), plans.notes(precision)
+    rows = {
+        "plan": plans.path(precision),
+        "for": f"{key.gpu} (compute capability {key.compute_capability}), {key.flavour} {key.version}",
+        "key": key.stem.rpartition("-")[2],
+        "built": f"{notes.get('built_at', 'just now, not kept')}, in {notes.get('seconds', '?')} s",
+        "layers": engine.layer_count,
+    }
+    choice = plans.notes("fp32").get("choice", {})
+    if choice:
+        rows["chosen"] = f"{choice['precision']}: fp32 {choice['fp32_ms']:.2f} ms, fp16 {choice['fp16_ms']:.2f} ms"
+        rows["disagree"] = "; ".join(choice["disagreements"]) or "nothing: fp16 finds what fp32 finds"
+    return "\n".join([f"{key.model} in {precision}", *(f"  {name:<9}{value}" for name, value in rows.items())])
+
+
+def verify(detector: Detector, card: ModelCard, precision: str) -> int:
+    """Hold the plan against ONNX Runtime on the photos of this package, and return the exit code."""
+    reference = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    failures = 0
+    for number, photo in enumerate(sample_photos(), 1):
+        found, expected = detector.detect(photo), reference.detect(photo)
+        problems = disagreements(
+            found, expected, TOLERANCES[precision], card.defaults.score_threshold, max(photo.shape[:2])
+        )
+        failures += bool(problems)
+        verdict = "; ".join(problems) or "agrees with ONNX Runtime"
+        print(f"  photo {number}: {len(found)} found, {verdict}")
+    return int(failures > 0)
+
+
+def list_plans(cache: PlanCache) -> int:
+    """Print the plans that are kept."""
+    entries = cache.entries()
+    print(f"{len(entries)} plans in {cache.folder}")
+    for path, sidecar in entries:
+        size = f"{path.stat().st_size / 2**20:7.1f} MiB  {path.name}"
+        if sidecar is None:
+            print(f"{size}  (unusable: its sidecar is missing or damaged)")
+        else:
+            key = sidecar["key"]
+            print(f"{size}  {key.get('gpu')}, {key.get('flavour')} {key.get('version')}")
+    return 0
+
+
+def clean(cache: PlanCache) -> int:
+    """Delete the plans that are kept."""
+    print(f"{len(cache.clean())} files deleted from {cache.folder}")
+    return 0
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        prog="build_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
+    defaults = BuildOptions()
+    for name, text in (
+        ("batch", "most images at once"),
+        ("max_image_side", "most pixels of an image's height and width"),
+        ("workspace_mib", "most scratch memory for a layer, in MiB"),
+        ("optimization_level", "TensorRT's, 0 (fast to build) to 5 (thorough)"),
+        ("dla_core", "deep learning accelerator (Jetson) instead of the GPU"),
+    ):
+        default = getattr(defaults, name)
+        stated = "" if default is None else f" (default: {default})"
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=default, metavar="N", help=text + stated)
+    parser.add_argument("--verify", action="store_true", help="compare with ONNX Runtime on the package's photos")
+    parser.add_argument("--list", action="store_true", help="print the plans that are kept")
+    parser.add_argument("--clean", action="store_true", help="delete the plans that are kept")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = new_parser().parse_args(args)
+    cache = PlanCache(cache_folder())
+    try:
+        if options.list:
+            return list_plans(cache)
+        return clean(cache) if options.clean else build(options, cache)
+    except BuildCancelledError as error:
+        print(f"build_engine: {error}", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"build_engine: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
