@@ -47,10 +47,15 @@ def synthetic_images(photo: Callable[..., NDArray[np.uint8]], count: int) -> Ite
         yield image
 
 
+def compare(found: Detector, expected: Detector, image: NDArray[np.uint8], precision: str) -> list[str]:
+    """Return what two detectors find differently in an image."""
+    threshold = min(expected.thresholds.classes)
+    side = max(image.shape[:2])
+    return disagreements(found.detect(image), expected.detect(image), TOLERANCES[precision], threshold, side)
+
+
 def assert_agree(found: Detector, expected: Detector, image: NDArray[np.uint8], precision: str) -> int:
     """Check that two detectors find the same in an image, and return how many things they find."""
-    theirs = expected.detect(image)
-    threshold = min(expected.thresholds.classes)
-    problems = disagreements(found.detect(image), theirs, TOLERANCES[precision], threshold, max(image.shape[:2]))
-    assert problems == [], f"in an image of {image.shape}"
-    return len(theirs)
+    problems = compare(found, expected, image, precision)
+    assert not problems, f"in an image of {image.shape}: {'; '.join(problems[:4])}"
+    return len(expected.detect(image))

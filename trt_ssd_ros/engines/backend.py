@@ -20,7 +20,7 @@ from trt_ssd_ros.engines.cuda_memory import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
-from trt_ssd_ros.engines.tensorrt_library import TensorRt
+from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
 LOGGER = logging.getLogger(__name__)
 BACKENDS = ("auto", "tensorrt", "onnxruntime")
@@ -79,7 +79,7 @@ def _open_tensorrt(
     if choice.backend == "onnxruntime":
         return None
     try:
-        library, gpu = TensorRt(), Gpu.find()
+        library, gpu = load_tensorrt(), Gpu.find()
     except RuntimeError as reason:
         if choice.backend == "tensorrt":
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -29,7 +30,7 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
 from trt_ssd_ros.engines.plan_key import PlanKey
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
-from trt_ssd_ros.engines.tensorrt_library import TensorRt
+from trt_ssd_ros.engines.tensorrt_library import NO_TF32, TensorRt
 
 LOGGER = logging.getLogger(__name__)
 PRECISIONS = ("auto", "fp32", "fp16")
@@ -91,7 +92,7 @@ class CardPlans:
             gpu=self._gpu.name,
             compute_capability=self._gpu.compute_capability,
             precision=precision,
-            options=asdict(self._options),
+            options={**asdict(self._options), NO_TF32[0]: os.environ.get(NO_TF32[0])},
         )
 
     def path(self, precision: str) -> Path:
@@ -130,13 +131,22 @@ class CardPlans:
     def _open(self, precision: str, capture: bool) -> TensorRtEngine:
         plan = self.obtain(precision)
         self._progress.report("opening the plan", None)
-        kernels = KernelCache(self._cache.path(self.key(precision), ".kernels"))
+        kernels = KernelCache(self._cache.path(self.key(precision), ".kernels")) if self._keeps_kernels else None
         with ExitStack() as opened:
-            engine = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels)
-            opened.callback(engine.close)
-            Detector(engine, self._card).detect(np.zeros((*self._options.typical_image, 3), np.uint8))
+            opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels)
+            opened.callback(opened_plan.close)
+            _, typical, _ = self._options.image_shapes()
+            Detector(opened_plan, self._card).detect_batch(np.zeros(typical, np.uint8))
             opened.pop_all()
-        return engine
+        return opened_plan
+
+    @property
+    def _keeps_kernels(self) -> bool:
+        """Tell whether compiled kernels may be used again.
+
+        TensorRT for RTX 1.6.1 finds wrong boxes with kernels that were kept of a plan whose batch is dynamic.
+        """
+        return self._options.batch == 1
 
     def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
         """Return the faster precision whose detections agree with those of fp32; measured once, then kept.

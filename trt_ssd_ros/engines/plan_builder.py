@@ -83,6 +83,7 @@ def is_half(model: onnx.ModelProto) -> bool:
 def _configure(builder: Any, trt: Any, options: BuildOptions, half: bool) -> Any:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is to mean fp32; TensorRT for RTX heeds a variable instead
     if options.optimization_level is not None and hasattr(config, "builder_optimization_level"):
         config.builder_optimization_level = options.optimization_level
     if half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):

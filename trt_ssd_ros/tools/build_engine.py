@@ -27,7 +27,7 @@ from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
-from trt_ssd_ros.engines.tensorrt_library import TensorRt
+from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
 INTERRUPTED = 130
 """The exit code that shells give to a process which SIGINT ended."""
@@ -70,7 +70,7 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
         optimization_level=options.optimization_level,
         dla_core=options.dla_core,
     )
-    library, gpu = TensorRt(), Gpu.find()
+    library, gpu = load_tensorrt(), Gpu.find()
     bar = ProgressBar()
     try:
         plans = CardPlans(card, library, gpu, build_options, cache, bar)
