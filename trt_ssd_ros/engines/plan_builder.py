@@ -11,6 +11,8 @@ from onnx import TensorProto
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, progress_monitor
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
+IMAGE = "image"
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -47,7 +49,7 @@ def build_plan(
     """Build a plan.
 
     Args:
-        model: A composed graph.
+        model: A composed graph; or any other, if its shapes are fixed.
         library: TensorRT as it is installed here.
         options: What the plan is built for.
         progress: Told how far it is, and asked whether to go on.
@@ -64,6 +66,10 @@ def build_plan(
         errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
         raise library.failure(f"cannot parse the graph: {errors}")
     config = _configure(builder, trt, options, is_half(model))
+    if any(tensor.name == IMAGE for tensor in model.graph.input):
+        profile = builder.create_optimization_profile()
+        profile.set_shape(IMAGE, *options.image_shapes())
+        config.add_optimization_profile(profile)
     if progress and hasattr(config, "progress_monitor"):
         monitor = progress_monitor(trt, progress)
         config.progress_monitor = monitor
@@ -94,9 +100,6 @@ def _configure(builder: Any, trt: Any, options: BuildOptions, half: bool) -> Any
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
     if options.dla_core is not None:
         _use_dla(builder, config, trt, options.dla_core)
-    profile = builder.create_optimization_profile()
-    profile.set_shape("image", *options.image_shapes())
-    config.add_optimization_profile(profile)
     return config
 
 

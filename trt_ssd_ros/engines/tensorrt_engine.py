@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -125,6 +126,21 @@ class TensorRtEngine:
                 self._enqueue()
             self._device.stream.synchronize()
         return self._results.arrays
+
+    def gpu_time(self, runs: int = 100) -> float:
+        """Return the milliseconds that a frame takes on the GPU, but for its upload: launched back to back.
+
+        Raises:
+            RuntimeError: Nothing was captured yet.
+        """
+        if self._graph is None:
+            raise RuntimeError("nothing was captured: run an image first, and leave capture on")
+        with self._device.bound():
+            start = time.perf_counter()
+            for _ in range(runs):
+                self._graph.launch()
+            self._device.stream.synchronize()
+        return (time.perf_counter() - start) / runs * 1e3
 
     def _prepare(self, shapes: Shapes) -> None:
         """Make everything ready for inputs of these shapes, and run once: kernels may only be compiled now."""

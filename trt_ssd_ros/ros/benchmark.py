@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Event, Thread
 
 import cv2
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.executors import Executor
 from rclpy.node import Node
@@ -28,12 +31,16 @@ from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, share_folder
 from trt_ssd_ros.core.timing import Timing
+from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
+from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.tools.inference_timing import time_inference
 
-STARTUP_SECONDS = 30.0
+STARTUP_SECONDS = 120.0
+ENGINE_P50 = "engine p50 ms"
+"""What the node's diagnostics call the time from pixels to detections."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class NodeReport:
 
     Attributes:
         latency: From publishing an image to receiving its detections.
+        engine: Of it from pixels to detections, p50 in milliseconds, as the node's diagnostics tell.
         rate: Detections received a second.
         sent: Images published.
         received: Detections received.
@@ -50,6 +58,7 @@ class NodeReport:
     """
 
     latency: Timing
+    engine: float
     rate: float
     sent: int
     received: int
@@ -64,10 +73,12 @@ class ImageStream(Node):
         super().__init__("benchmark")
         self.latencies: list[float] = []
         self.sent = 0
+        self.engine = math.nan
         self.first_answer = Event()
         self._message = image_to_msg(image, "bgr", Header())
         self._publisher = self.create_publisher(Image, "benchmark/image", 1)
         self.create_subscription(Detection2DArray, "benchmark/detections", self._receive, 10)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._note_engine, 10)
 
     def send(self) -> None:
         """Publish the image with the present time as its stamp."""
@@ -80,14 +91,20 @@ class ImageStream(Node):
         self.latencies.append(age / 1e6)
         self.first_answer.set()
 
+    def _note_engine(self, message: DiagnosticArray) -> None:
+        values = [value for status in message.status for value in status.values if value.key == ENGINE_P50]
+        self.engine = float(values[-1].value) if values else self.engine
 
-def measure_node(model: str, image: NDArray[np.uint8], rate: float, seconds: float) -> NodeReport:
+
+def measure_node(
+    parameters: Mapping[str, str], image: NDArray[np.uint8], rate: float, seconds: float
+) -> NodeReport:
     """Run the detector node in a process of its own and stream images to it.
 
     Raises:
         RuntimeError: The node does not answer.
     """
-    with ros_context([]) as executor, detector_process(model) as process:
+    with ros_context([]) as executor, detector_process(parameters) as process:
         stream = ImageStream(image)
         keep_freed_blocks()
         executor.add_node(stream)
@@ -106,6 +123,7 @@ def measure_node(model: str, image: NDArray[np.uint8], rate: float, seconds: flo
                 raise RuntimeError(f"none of {stream.sent} images was answered")
             return NodeReport(
                 latency=Timing.of(stream.latencies),
+                engine=stream.engine,
                 rate=received / seconds,
                 sent=stream.sent,
                 received=received,
@@ -116,11 +134,12 @@ def measure_node(model: str, image: NDArray[np.uint8], rate: float, seconds: flo
 
 
 @contextmanager
-def detector_process(model: str) -> Iterator[subprocess.Popen[bytes]]:
+def detector_process(parameters: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run the detector node on the benchmark's topics."""
     remaps = ["-r", "image:=benchmark/image", "-r", "detections:=benchmark/detections"]
-    parameters = ["-p", f"model:={model}", "--log-level", "warn"]
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node", "--ros-args", *remaps, *parameters]
+    settings = chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
+    command = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node", "--ros-args", *remaps, *settings]
+    command += ["--log-level", "warn"]
     process = subprocess.Popen(command)  # noqa: S603 - our own module
     try:
         yield process
@@ -163,13 +182,13 @@ def resident_mib(pid: int) -> float:
 
 def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: float) -> str:
     """Return the results as a table, each beside its ratio to the bare session."""
-    floor = inference["bare session"].p50
+    floor = next(iter(inference.values())).p50
     rows = {**inference, "image published to detections received": node.latency}
-    lines = [f"{size}, {os.cpu_count()} CPU cores", f"{'':<40}{'p50 ms':>9}{'p99 ms':>9}{'p50 / bare':>12}"]
+    lines = [f"{size}, {os.cpu_count()} CPU cores", f"{'':<40}{'p50 ms':>9}{'p99 ms':>9}{'p50 / first':>12}"]
     lines += [f"{name:<40}{t.p50:9.2f}{t.p99:9.2f}{t.p50 / floor:12.2f}" for name, t in rows.items()]
     lines.append(
         f"node: {node.received} of {node.sent} images at {rate:g} Hz, {node.rate:.1f} detections a second, "
-        f"{node.cpu_ms:.1f} ms CPU an image, {node.memory_mib:.0f} MiB"
+        f"engine p50 {node.engine:.2f} ms, {node.cpu_ms:.1f} ms CPU an image, {node.memory_mib:.0f} MiB"
     )
     return "\n".join(lines)
 
@@ -178,6 +197,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: onnxruntime")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT (default: auto)")
     parser.add_argument("--width", type=int, default=1280, help="of the images, in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="of the images, in pixels (default: 720)")
     parser.add_argument("--rate", type=float, default=30.0, help="images a second for the node (default: 30)")
@@ -189,8 +210,10 @@ def main(args: Sequence[str] | None = None) -> int:
         card = ModelCard.load(model_card_path(options.model))
         photo = read_image_file(share_folder() / "photos" / "chelsea.jpg")
         image = np.asarray(cv2.resize(photo, (options.width, options.height)), np.uint8)
-        inference = time_inference(card, image, options.repeats)
-        node = measure_node(options.model, image, options.rate, options.seconds)
+        choice = EngineChoice(options.backend, options.precision)
+        inference = time_inference(card, choice, image, options.repeats)
+        parameters = {name: getattr(options, name) for name in ("model", "backend", "precision")}
+        node = measure_node(parameters, image, options.rate, options.seconds)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,25 @@
+"""Open the default model on TensorRT, detect once and say so, to time it: first_detection PRECISION."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
+
+
+def main() -> int:
+    """Run the command."""
+    card = ModelCard.load(model_card_path(DEFAULT_MODEL))
+    detector = open_detector(card, EngineChoice("tensorrt", sys.argv[1]), sample_photos())
+    detector.detect(np.zeros((720, 1280, 3), np.uint8))
+    print("detected", flush=True)
+    detector.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

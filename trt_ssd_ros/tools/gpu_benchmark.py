@@ -1,0 +1,237 @@
+"""Measure TensorRT on this machine's GPU: latency beside its bound and its peers, sizes, batches, starts, memory.
+
+python3 -m trt_ssd_ros.tools.gpu_benchmark --output docs/results
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.core.timing import time_in_turns
+from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.engines.card_plans import CardPlans
+from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu, SharedMemory
+from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.engines.plan_cache import PlanCache
+from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
+from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.tools.gpu_plot import plot
+from trt_ssd_ros.tools.torch_reference import torch_calls
+from trt_ssd_ros.tools.tutorial_pipeline import TutorialPipeline
+
+PRECISIONS = ("fp32", "fp16")
+SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
+REFERENCE = (1280, 720)
+BATCHES = (1, 2, 4, 8)
+Figures = dict[str, Any]
+Image = NDArray[np.uint8]
+
+
+class GpuBenchmark:
+    """Everything that is measured in one run.
+
+    Args:
+        folder: Where plans are kept.
+        repeats: Images for each figure.
+    """
+
+    def __init__(self, folder: Path, repeats: int) -> None:
+        self._card = ModelCard.load(model_card_path(DEFAULT_MODEL))
+        self._cache = PlanCache(folder)
+        self._repeats = repeats
+        self._photo = sample_photos()[1]
+
+    def run(self) -> Figures:
+        """Measure, and say what is measured."""
+        figures: Figures = {}
+        steps: dict[str, Callable[[], Any]] = {
+            "starts": self.starts,
+            "memory_mib": self.memory,
+            "latency": self.latency,
+            "sizes": self.sizes,
+            "batches": self.batches,
+        }
+        for name, step in steps.items():
+            start = time.monotonic()
+            figures[name] = step()
+            print(f"{name} ({time.monotonic() - start:.0f} s): {json.dumps(figures[name])}", flush=True)
+        return figures
+
+    def _engine(self, precision: str, batch: int = 1, capture: bool = True) -> TensorRtEngine:
+        options = BuildOptions(batch=batch)
+        plans = CardPlans(self._card, load_tensorrt(), Gpu.find(), options, self._cache, LoggedProgress())
+        return plans.open(precision, capture)
+
+    def _open(self, precision: str, batch: int = 1, capture: bool = True) -> Detector:
+        return Detector(self._engine(precision, batch, capture), self._card)
+
+    def _image(self, size: tuple[int, int]) -> Image:
+        return np.asarray(cv2.resize(self._photo, size), np.uint8)
+
+    def starts(self) -> Figures:
+        """Seconds from the start of a process to its first detection: nothing kept, then everything."""
+        return {name: self._start(name) for name in (*PRECISIONS, "auto")}
+
+    def _start(self, precision: str) -> Figures:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = [first_detection(precision, folder) for _ in range(4)]
+        return {"cold_s": round(seconds[0], 2), "warm_s": [round(s, 2) for s in seconds[1:]]}
+
+    def memory(self) -> Figures:
+        """MiB of GPU memory over the bare CUDA context, with one image of 1280x720 detected in."""
+        device = CudaDevice()
+        bare = device.memory_used()
+        used: Figures = {"bare context": bare >> 20}
+        for precision in PRECISIONS:
+            detector = self._open(precision)
+            detector.detect(self._image(REFERENCE))
+            used[precision] = (device.memory_used() - bare) >> 20
+            detector.close()
+        device.close()
+        return used
+
+    def latency(self) -> Figures:
+        """Milliseconds for a 1280x720 image in pageable memory to detections, beside the bound and the peers."""
+        image = self._image(REFERENCE)
+        with ExitStack() as opened:
+            calls: dict[str, Callable[[], object]] = {}
+            gpu_times = {}
+            for precision in PRECISIONS:
+                engine = self._engine(precision)
+                opened.callback(engine.close)
+                calls[f"ours, {precision}"] = partial(Detector(engine, self._card).detect, image)
+                calls[f"ours, {precision}"]()
+                gpu_times[precision] = engine.gpu_time()
+                tutorial = TutorialPipeline(self._card, load_tensorrt(), half=precision == "fp16")
+                opened.callback(tutorial.close)
+                calls[f"2020-style, {precision}"] = partial(tutorial.detect, image)
+            calls["bare upload from pinned memory"] = opened.enter_context(bare_upload(image))
+            calls |= torch_calls(image)
+            times = time_in_turns(calls, self._repeats)
+        upload = times["bare upload from pinned memory"].p50
+        bounds = {f"bound, {name}": {"p50": upload + gpu, "p99": upload + gpu} for name, gpu in gpu_times.items()}
+        return {name: asdict(timing) for name, timing in times.items()} | bounds
+
+    def sizes(self) -> list[Figures]:
+        """Milliseconds over image size, precision, and with or without a CUDA graph."""
+        rows = []
+        for precision in PRECISIONS:
+            for capture in (True, False):
+                detector = self._open(precision, capture=capture)
+                for width, height in SIZES:
+                    image = self._image((width, height))
+                    detector.detect(image)
+                    timing = time_in_turns({"": partial(detector.detect, image)}, self._repeats)[""]
+                    rows.append(
+                        {"width": width, "height": height, "precision": precision, "cuda_graph": capture}
+                        | asdict(timing)
+                    )
+                detector.close()
+        return rows
+
+    def batches(self) -> list[Figures]:
+        """Milliseconds and frames a second over the batch, 1280x720."""
+        rows = []
+        for precision in PRECISIONS:
+            detector = self._open(precision, batch=max(BATCHES))
+            for batch in BATCHES:
+                images = np.stack([self._image(REFERENCE)] * batch)
+                detector.detect_batch(images)
+                timing = time_in_turns({"": partial(detector.detect_batch, images)}, self._repeats)[""]
+                rate = batch / timing.p50 * 1e3
+                rows.append({"batch": batch, "precision": precision, "frames_per_s": rate} | asdict(timing))
+            detector.close()
+        return rows
+
+
+@contextmanager
+def bare_upload(image: Image) -> Iterator[Callable[[], None]]:
+    """Yield a call that uploads an image from pinned memory and waits for it."""
+    device = CudaDevice()
+    with device.bound():
+        memory = SharedMemory(device, {"image": (image.dtype, image.shape)})
+
+    def upload() -> None:
+        with device.bound():
+            memory.upload()
+            device.stream.synchronize()
+
+    yield upload
+    with device.bound():
+        memory.close()
+    device.close()
+
+
+def first_detection(precision: str, folder: str) -> float:
+    """Return the seconds from the start of a process to its first detection."""
+    environment = {**os.environ, "TRT_SSD_ENGINE_DIR": folder}
+    start = time.monotonic()
+    command = [sys.executable, "-m", "trt_ssd_ros.tools.first_detection", precision]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        seconds = time.monotonic() - start
+        process.communicate()
+    if said.strip() != "detected" or process.returncode:
+        raise RuntimeError(f"the detection of a fresh process failed (exit code {process.returncode})")
+    return seconds
+
+
+def machine() -> Figures:
+    """Say what was measured on."""
+    import pycuda  # noqa: PLC0415 - the GPU layer needs it anyway
+    import pycuda.driver as cuda  # noqa: PLC0415
+
+    library, gpu = load_tensorrt(), Gpu.find()
+    return {
+        "date": date.today().isoformat(),
+        "gpu": gpu.name,
+        "compute_capability": gpu.compute_capability,
+        "cuda_driver": cuda.get_driver_version(),
+        library.flavour: library.version,
+        "pycuda": pycuda.VERSION_TEXT,
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(prog="gpu_benchmark", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder of the results")
+    parser.add_argument("--repeats", type=int, default=500, help="images for each figure (default: 500)")
+    options = parser.parse_args(args)
+    with tempfile.TemporaryDirectory() as folder:
+        measured = GpuBenchmark(Path(folder), options.repeats).run()
+    figures = {"command": "scripts/gpu_check", "machine": machine(), **measured}
+    options.output.mkdir(parents=True, exist_ok=True)
+    stem = options.output / f"gpu_{Gpu.find().name.replace(' ', '_')}"
+    stem.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n")
+    plot(figures, stem.with_suffix(".png"))
+    print(f"written: {stem}.json and .png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

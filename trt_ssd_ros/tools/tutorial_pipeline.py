@@ -1,0 +1,106 @@
+"""TutorialPipeline: the way of the 2020-era TensorRT SSD tutorials, to measure ours against.
+
+OpenCV resizes and the CPU normalises, the plan ends in the network's raw heads, copies are synchronous and from
+pageable memory, and the host decodes and suppresses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.boxes import nms
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.engines.cuda_memory import CudaDevice, load_pycuda
+from trt_ssd_ros.engines.half_precision import in_half_precision
+from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
+from trt_ssd_ros.engines.tensorrt_library import TensorRt
+
+Floats = NDArray[np.float32]
+
+
+class TutorialPipeline:
+    """Detects with a card's bare network.
+
+    Args:
+        card: The detector's card: NHWC, rgb, sigmoid scores with the background first, boxes as y x h w.
+        library: TensorRT as it is installed here.
+        half: Whether the network is in half precision.
+
+    Raises:
+        RuntimeError: TensorRT cannot build or run the network.
+    """
+
+    def __init__(self, card: ModelCard, library: TensorRt, half: bool) -> None:
+        self._card = card
+        self._priors = card.priors.priors(card.input.height, card.input.width)
+        network = _of_batch_1(load_network(card))
+        plan = build_plan(in_half_precision(network) if half else network, library, BuildOptions())
+        self._kind = np.float16 if half else np.float32
+        self._cuda = load_pycuda()
+        self._device = CudaDevice()
+        with self._device.bound():
+            runtime = library.module.Runtime(library.logger)
+            self._engine = runtime.deserialize_cuda_engine(plan)
+            self._context = self._engine.create_execution_context()
+            self._memory = {name: self._allocate(name) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return [self._card.input.tensor, self._card.outputs.boxes, self._card.outputs.scores]
+
+    def _allocate(self, name: str) -> tuple[NDArray[Any], Any]:
+        host = np.empty(tuple(self._engine.get_tensor_shape(name)), self._kind)
+        memory = self._cuda.mem_alloc(host.nbytes)
+        self._context.set_tensor_address(name, int(memory))
+        return host, memory
+
+    def detect(self, image: NDArray[np.uint8]) -> int:
+        """Find the objects in an image (H, W, 3) bgr, and return how many there are."""
+        spec = self._card.input
+        resized = cv2.cvtColor(cv2.resize(image, (spec.width, spec.height)), cv2.COLOR_BGR2RGB)
+        pixels = (resized.astype(np.float32) - np.array(spec.mean, np.float32)) * np.array(spec.scale, np.float32)
+        source, boxes, scores = (self._memory[name] for name in self._names())
+        with self._device.bound():
+            self._cuda.memcpy_htod(source[1], np.ascontiguousarray(pixels[None], self._kind))
+            self._context.execute_async_v3(self._device.stream.handle)
+            self._device.stream.synchronize()
+            for host, memory in (boxes, scores):
+                self._cuda.memcpy_dtoh(host, memory)
+        return self._suppress(self._decode(boxes[0][0]), scores[0][0, :, 1:])
+
+    def _decode(self, encoded: NDArray[Any]) -> Floats:
+        """Return corners (A, 4), normalised (SSD, Liu et al. 2016, section 2.2)."""
+        deltas = encoded.astype(np.float32) / np.array(self._card.outputs.box_scales, np.float32)
+        centre = deltas[:, [1, 0]] * self._priors[:, 2:] + self._priors[:, :2]
+        half = np.exp(deltas[:, [3, 2]]) * self._priors[:, 2:] / 2
+        return np.concatenate([centre - half, centre + half], axis=1)
+
+    def _suppress(self, boxes: Floats, logits: NDArray[Any]) -> int:
+        """Return how many boxes greedy NMS leaves."""
+        defaults = self._card.defaults
+        scores = 1 / (1 + np.exp(-logits.astype(np.float32)))
+        anchors, classes = np.nonzero(scores >= defaults.score_threshold)
+        kept = nms(boxes[anchors], scores[anchors, classes], classes.astype(np.int32), defaults.iou_threshold)
+        return int(kept.sum())
+
+    def close(self) -> None:
+        """Give everything back."""
+        with self._device.bound():
+            for _, memory in self._memory.values():
+                memory.free()
+            self._context = self._engine = None
+        self._device.close()
+
+
+def _of_batch_1(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of a network that takes one image at a time."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(network)
+    for tensor in (*fixed.graph.input, *fixed.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    return fixed
