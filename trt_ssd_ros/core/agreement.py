@@ -25,7 +25,7 @@ class Tolerance:
 
 
 SINGLE = Tolerance(score=1e-3, box=0.5)
-HALF = Tolerance(score=5e-3, box=2.0)
+HALF = Tolerance(score=5e-3, box=4.0)
 TOLERANCES = {"fp32": SINGLE, "fp16": HALF}
 
 

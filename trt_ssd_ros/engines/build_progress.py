@@ -81,12 +81,16 @@ class PhaseTree:
         """Enter a phase."""
         self._phases[name] = _Phase(parent, max(steps, 1))
 
+    def finish(self, name: str) -> float:
+        """Leave a phase, whose last step need not have been told, and return as `step` does."""
+        return self.step(name, self._phases[name].steps - 1) if name in self._phases else self._fraction
+
     def step(self, name: str, index: int) -> float:
         """Leave a step of a phase, and return the fraction of the whole that is done."""
-        phase = self._phases[name]
+        phase = self._phases.setdefault(name, _Phase(None, index + 1))
         phase.fraction = min((index + 1) / phase.steps, 1.0)
         done = phase.fraction
-        while phase.parent is not None:
+        while phase.parent in self._phases:
             phase = self._phases[phase.parent]
             done = min(phase.fraction + done / phase.steps, 1.0)
         self._fraction = max(self._fraction, done)
@@ -113,6 +117,8 @@ def progress_monitor(trt: Any, progress: BuildProgress) -> Any:
             return not progress.cancelled()
 
         def phase_finish(self, phase_name: str) -> None:
-            """Leave a phase: its parent's step tells."""
+            """Leave a phase; of a build that was stopped, all end."""
+            if not progress.cancelled():
+                progress.report("building the plan", tree.finish(phase_name))
 
     return Monitor()

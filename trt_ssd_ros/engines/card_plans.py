@@ -103,6 +103,11 @@ class CardPlans:
         """Return what was noted when a plan was built; nothing, if none is kept."""
         return self._cache.notes(self.key(precision))
 
+    def choice(self) -> Mapping[str, Any]:
+        """Return what `choose` measured and chose; nothing, if it was never asked."""
+        noted = self.notes("fp32").get("choice")
+        return noted if isinstance(noted, dict) else {}
+
     def obtain(self, precision: str) -> Plan:
         """Return the kept plan, or build and keep it.
 
@@ -155,7 +160,7 @@ class CardPlans:
             samples: Images (H, W, 3) bgr to compare detections in; the first is timed.
         """
         key = self.key("fp32")
-        noted = self.notes("fp32").get("choice", {}).get("precision")
+        noted = self.choice().get("precision")
         if noted in PRECISIONS[1:]:
             return str(noted)
         with ExitStack() as opened:

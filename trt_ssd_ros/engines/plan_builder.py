@@ -75,6 +75,7 @@ def build_plan(
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
     if progress and progress.cancelled():
+        library.forget()
         raise BuildCancelledError
     if plan is None:
         raise library.failure("cannot build the plan")
@@ -97,6 +98,9 @@ def _configure(builder: Any, trt: Any, options: BuildOptions, half: bool) -> Any
     if options.compute_capability and hasattr(config, "set_compute_capability"):
         config.num_compute_capabilities = 1
         name = f"SM{options.compute_capability.replace('.', '')}"
+        if not hasattr(trt.ComputeCapability, name):
+            found = f"compute capability {options.compute_capability}"
+            raise RuntimeError(f"{found}: {trt.__name__} {trt.__version__} builds no plans for it")
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
     if options.dla_core is not None:
         _use_dla(builder, config, trt, options.dla_core)

@@ -12,13 +12,14 @@ import hashlib
 import json
 import logging
 import os
+import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress
@@ -27,6 +28,7 @@ from trt_ssd_ros.engines.plan_key import PlanKey
 LOGGER = logging.getLogger(__name__)
 FORMAT = 1
 LOCK_POLL_SECONDS = 0.1
+OURS = re.compile(r".*-[0-9a-f]{16}\.(json|plan|kernels|lock)([^/]*\.part)?")
 
 
 class PlanMissingError(LookupError):
@@ -51,8 +53,8 @@ def cache_folder() -> Path:
     chosen = os.environ.get("TRT_SSD_ENGINE_DIR")
     if chosen:
         return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "trt_ssd_ros"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "trt_ssd_ros"
 
 
 class PlanCache:
@@ -117,19 +119,19 @@ class PlanCache:
         return sidecar["notes"] if sidecar and not key.differences(sidecar["key"]) else {}
 
     def discard(self, key: PlanKey) -> None:
-        """Delete a plan."""
+        """Delete a plan, as far as that is possible."""
         for ending in (".json", ".plan", ".kernels"):
-            self.path(key, ending).unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path(key, ending).unlink()
 
     def entries(self) -> list[tuple[Path, Mapping[str, Any] | None]]:
         """Return all plans, by name, each with its sidecar, or None where that cannot be read."""
-        plans = sorted(self.folder.glob("*.plan"))
+        plans = [path for path in self._files() if path.suffix == ".plan"]
         return [(path, _read_sidecar(path.with_suffix(".json"))) for path in plans]
 
     def clean(self) -> list[Path]:
         """Delete everything that is kept, and return what was deleted."""
-        endings = (".json", ".plan", ".kernels", ".lock", ".part")
-        paths = [path for path in sorted(self.folder.glob("*")) if path.suffix in endings]
+        paths = [path for path in self._files() if OURS.fullmatch(path.name)]
         for path in paths:
             path.unlink(missing_ok=True)
         return paths
@@ -149,9 +151,16 @@ class PlanCache:
                 error.strerror,
             )
 
+    def _files(self) -> list[Path]:
+        """Return what is in the folder, by name; nothing where it is missing or forbidden."""
+        try:
+            return sorted(self.folder.iterdir())
+        except OSError:
+            return []
+
     def _why_none(self, key: PlanKey) -> str:
         """Say what is there instead of the plan: nothing, or one for something else."""
-        if self.path(key, ".plan").exists():
+        if self.path(key, ".plan") in self._files():
             return "the kept one has no sidecar that can be read"
         differences = [key.differences(sidecar["key"]) for _, sidecar in self.entries() if sidecar]
         nearest = min(differences, key=len, default=None)
@@ -160,21 +169,22 @@ class PlanCache:
     @contextmanager
     def _lock(self, key: PlanKey, progress: BuildProgress) -> Iterator[None]:
         """Hold the key's lock; where the folder cannot be written there is nothing to guard."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = self.path(key, ".lock").open("w")
-        except OSError:
+        with ExitStack() as held:
+            with suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = held.enter_context(self.path(key, ".lock").open("w"))
+                self._wait(file.fileno(), progress)
+                for left in self.folder.glob(f"{key.stem}*.part"):
+                    left.unlink(missing_ok=True)  # of a process that was killed
             yield
-            return
-        with file:
-            while not _try_lock(file.fileno()):
-                progress.report("waiting for another process that builds this plan", None)
-                if progress.cancelled():
-                    raise BuildCancelledError
-                time.sleep(LOCK_POLL_SECONDS)
-            for left in self.folder.glob(f"{key.stem}*.part"):
-                left.unlink(missing_ok=True)  # of a process that was killed
-            yield
+
+    @staticmethod
+    def _wait(descriptor: int, progress: BuildProgress) -> None:
+        while not _try_lock(descriptor):
+            progress.report("waiting for another process that builds this plan", None)
+            if progress.cancelled():
+                raise BuildCancelledError
+            time.sleep(LOCK_POLL_SECONDS)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -184,15 +194,17 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
-        try:
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 def _read_sidecar(path: Path) -> Mapping[str, Any] | None:

@@ -38,7 +38,7 @@ class PlanKey:
     def stem(self) -> str:
         """The name of the plan's files, without their endings."""
         digest = hashlib.sha256(json.dumps(self.as_json()).encode()).hexdigest()
-        return f"{re.sub(r'[^A-Za-z0-9_.]', '_', self.model)}-{self.precision}-{digest[:16]}"
+        return f"{re.sub(r'[^A-Za-z0-9_.]', '_', self.model)[:64]}-{self.precision}-{digest[:16]}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the key as a sidecar has it."""

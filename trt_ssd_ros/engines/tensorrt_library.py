@@ -35,10 +35,14 @@ class TensorRt:
         self._said: deque[str] = deque(maxlen=5)
         self.logger = _new_logger(self.module, self._said)
 
+    def forget(self) -> None:
+        """Begin anew: what was said until now is no reason for a failure to come."""
+        self._said.clear()
+
     def failure(self, what: str) -> RuntimeError:
         """Return an error that says what failed, in TensorRT's own words."""
         words = "; ".join(self._said) or "it does not say why"
-        self._said.clear()
+        self.forget()
         return RuntimeError(f"{self.flavour} {self.version} {what}: {words}")
 
 

@@ -22,7 +22,7 @@ class LogBridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; rclpy wants a line of its own for every severity."""
-        text = record.getMessage()
+        text = record.getMessage().encode(errors="backslashreplace").decode()
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
         elif record.levelno >= logging.WARNING:

@@ -96,7 +96,7 @@ def summary(plans: CardPlans, precision: str, engine: TensorRtEngine) -> str:
         "built": f"{notes.get('built_at', 'just now, not kept')}, in {notes.get('seconds', '?')} s",
         "layers": engine.layer_count,
     }
-    choice = plans.notes("fp32").get("choice", {})
+    choice = plans.choice()
     if choice:
         rows["chosen"] = f"{choice['precision']}: fp32 {choice['fp32_ms']:.2f} ms, fp16 {choice['fp16_ms']:.2f} ms"
         rows["disagree"] = "; ".join(choice["disagreements"]) or "nothing: fp16 finds what fp32 finds"
