@@ -71,7 +71,7 @@ def test_finds_what_onnxruntime_finds_in_200_synthetic_images(on_gpu, detector, 
 
 
 def test_has_the_candidates_of_onnxruntime_in_noise(on_gpu, detector, precision):
-    on_gpu.thresholds = detector.thresholds = replace(WITHOUT_NMS, classes=(0.02,) * 23)
+    on_gpu.thresholds = detector.thresholds = replace(WITHOUT_NMS, classes=(0.04,) * 23)
     rng = np.random.default_rng(7)
     images = [rng.integers(0, 256, (*rng.integers(16, 1200, 2), 3), np.uint8) for _ in range(20)]
     assert sum(assert_agree(on_gpu, detector, image, precision) for image in images) > 0

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from rclpy.context import Context
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 
+from trt_ssd_ros.ros.signals import signals_blocked
+
 T = TypeVar("T")
 
 
@@ -38,7 +40,9 @@ class InferenceExecutor:
         self._waiting: set[Future[Any]] = set()
         self._ended = False
         self._thread = Thread(target=self._spin, name="inference")
-        self._thread.start()
+        with signals_blocked():
+            self._thread.start()
+            self.submit(lambda: None).exception()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run work in the inference thread; the future gets its result or its exception.

@@ -18,6 +18,7 @@ from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.inference_executor import new_executor
+from trt_ssd_ros.ros.signals import signals_blocked, spin
 
 
 class FailableNode(Node):
@@ -48,8 +49,9 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
     """
     python_handler = signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
-    rclpy.init(args=None if args is None else list(args))
-    executor = new_executor(get_default_context())
+    with signals_blocked():
+        rclpy.init(args=None if args is None else list(args))
+        executor = new_executor(get_default_context())
     try:
         yield executor
     except ExternalShutdownException:
@@ -87,5 +89,5 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
             return 1
         keep_freed_blocks()
         executor.add_node(node)
-        executor.spin()
+        spin(executor)
     return int(node is not None and node.failed)
