@@ -32,6 +32,7 @@ from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info
 from trt_ssd_ros.ros.newest_slot import NewestSlot
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
 from trt_ssd_ros.ros.process import FailableNode, spin_node
+from trt_ssd_ros.ros.signals import signals_taken
 
 NEWEST = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -93,7 +94,7 @@ class DetectorNode(FailableNode):
             self._inference.resources.callback(detector.close)
             return detector
 
-        with LoggedProgress(cancelled=lambda: not self.context.ok()) as progress:
+        with LoggedProgress(cancelled=lambda: not self.context.ok()) as progress, signals_taken():
             return self._inference.submit(work).result()
 
     def _create_interfaces(self) -> None:

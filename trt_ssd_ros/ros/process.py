@@ -81,6 +81,7 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
     with ExitStack() as stack:
         try:
             executor = stack.enter_context(ros_context(args))
+            stack.enter_context(signals_blocked())
             node = create()
         except (OSError, ParameterException, RuntimeError, ValueError) as error:
             if executor is not None and not rclpy.ok():

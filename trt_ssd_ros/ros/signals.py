@@ -2,7 +2,7 @@
 
 A signal shuts rclpy's context down. Up to rclpy 7.1.11 (Jazzy) an EventsExecutor whose context goes in the first
 millisecond of its spinning aborts the process (5 of 100 starts). A signal is delivered to any thread that does not
-block it, so the threads that rclpy and the engines start are made to block both, and the main thread takes them.
+block it, so all threads that rclpy, DDS and the engines start are made to block both; the main thread takes them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,18 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def spin(executor: Executor) -> None:
-    """Spin in this thread, with signals waiting until the executor does what it is told."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    executor.create_task(partial(signal.pthread_sigmask, signal.SIG_SETMASK, mask))
+@contextmanager
+def signals_taken() -> Iterator[None]:
+    """Take signals for a while: those that waited, and those that come."""
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     try:
-        executor.spin()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def spin(executor: Executor) -> None:
+    """Spin in this thread, with signals waiting until the executor does what it is told."""
+    with signals_blocked():
+        executor.create_task(partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING))
+        executor.spin()

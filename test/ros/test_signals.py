@@ -1,0 +1,78 @@
+"""Signals wait while an executor starts to spin, and for nothing else."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+from probe import Probe
+from rclpy.executors import ExternalShutdownException
+
+from trt_ssd_ros.ros.inference_executor import InferenceExecutor, new_executor
+from trt_ssd_ros.ros.signals import ENDING, signals_blocked, signals_taken, spin
+
+pytestmark = pytest.mark.ros
+
+
+def blocked() -> set[signal.Signals]:
+    return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())} & ENDING
+
+
+@pytest.fixture
+def taken() -> list[int]:
+    numbers: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: numbers.append(number))
+    yield numbers
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_waits_until_the_block_is_left(taken: list[int]) -> None:
+    with signals_blocked():
+        signal.raise_signal(signal.SIGTERM)
+        assert taken == []
+    assert taken == [signal.SIGTERM]
+
+
+def test_a_signal_that_waited_is_taken_when_signals_are_taken_for_a_while(taken: list[int]) -> None:
+    with signals_blocked():
+        signal.raise_signal(signal.SIGTERM)
+        with signals_taken():
+            assert taken == [signal.SIGTERM]
+        assert blocked() == ENDING
+
+
+def test_threads_that_start_meanwhile_never_take_one() -> None:
+    masks = []
+    with signals_blocked():
+        thread = Thread(target=lambda: masks.append(blocked()))
+        thread.start()
+    thread.join()
+    assert masks == [ENDING]
+    assert blocked() == set()
+
+
+def test_the_inference_thread_takes_none(probe: Probe) -> None:
+    inference = InferenceExecutor(probe.context)
+    assert inference.submit(blocked).result() == ENDING
+    inference.shutdown()
+    assert blocked() == set()
+
+
+def test_signals_wait_until_the_executor_spins(probe: Probe) -> None:
+    executor = new_executor(probe.context)
+    seen: list[set[signal.Signals]] = []
+    executor.create_task(lambda: seen.append(blocked()))
+
+    def after() -> None:
+        seen.append(blocked())
+        probe.context.try_shutdown()
+
+    timer = probe.node.create_timer(0.05, after)
+    executor.add_node(probe.node)
+    with suppress(ExternalShutdownException):
+        spin(executor)
+    timer.destroy()
+    assert seen == [ENDING, set()]
+    assert blocked() == set()
