@@ -27,7 +27,7 @@ FULL = os.environ.get("TRT_SSD_ENDURANCE") == "1"
 CYCLES, FRAMES = (500, 20000) if FULL else (20, 1000)
 WARM_UP = 10
 RTX_LEAK = 0.6
-"""MiB of host memory that TensorRT for RTX 1.6.1 keeps of each engine: of its context, and of its serialised cache."""
+"""MiB of host memory that TensorRT for RTX 1.6.1 keeps of each engine: its context and its serialised cache."""
 
 
 @pytest.fixture(scope="module")
