@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from probe import Probe
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.parameter import Parameter
 
 from trt_ssd_ros.core.draw import DrawStyle
@@ -138,6 +139,16 @@ def test_several_in_one_call_are_set_one_by_one(node: ExplainedNode, card: Model
     results = node.set_parameters([Parameter(name, value=value) for name, value in wanted.items()])
     assert [result.successful for result in results] == [True, False, True]
     assert [node.get_parameter(name).value for name in wanted] == [0.25, card.defaults.score_threshold, 9.0]
+
+
+def test_a_name_that_is_no_parameter_is_answered_with_those_near(
+    node: ExplainedNode, probe: Probe, card: ModelCard
+) -> None:
+    DetectionParameters(node, card)
+    reason = probe.set_parameter("score_treshold", 0.5, "example").reason
+    assert "score_treshold (perhaps score_threshold" in reason
+    with pytest.raises(ParameterNotDeclaredException, match="xyz"):
+        node.set_parameters([Parameter("xyz", value=1)])
 
 
 def test_other_parameters_of_a_node_are_left_to_rclpy(node: ExplainedNode, card: ModelCard) -> None:

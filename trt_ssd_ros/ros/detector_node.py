@@ -142,7 +142,8 @@ class DetectorNode(FailableNode):
         age = self._age(message.header)
         if settings.too_old(age):
             self._counts.too_old += 1
-            self.get_logger().warning(f"image dropped: {age:.3g} s old", throttle_duration_sec=5.0)
+            reason = f"image dropped: {age:.3g} s old, max_input_age is {settings.max_input_age:g} s"
+            self.get_logger().warning(reason, throttle_duration_sec=5.0)
             return
         try:
             frame = read_image(message)

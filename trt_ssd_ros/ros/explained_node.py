@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -39,12 +41,23 @@ class ExplainedNode(Node):
         return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
-        """Set all parameters or none; see `rclpy.node.Node.set_parameters_atomically`."""
+        """Set all parameters or none; see `rclpy.node.Node.set_parameters_atomically`.
+
+        Raises:
+            ParameterNotDeclaredException: There is no such parameter; names those that are near.
+        """
+        unknown = [parameter.name for parameter in parameter_list if not self.has_parameter(parameter.name)]
+        if unknown:
+            raise ParameterNotDeclaredException([self._with_near_names(name) for name in unknown])
         try:
             adapted = [self._adapt(parameter) for parameter in parameter_list]
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return super().set_parameters_atomically(adapted)
+
+    def _with_near_names(self, name: str) -> str:
+        near = get_close_matches(name, self._specs)
+        return f"{name} (perhaps {' or '.join(near)})" if near else name
 
     def _adapt(self, parameter: Parameter) -> Parameter:
         spec = self._specs.get(parameter.name)
