@@ -19,11 +19,12 @@ Made by `python -m trt_ssd_ros.ros.parameter_docs > docs/parameters.md`; a test 
 
 ## Detector node, live
 
-Set while images flow, by `ros2 param set /detector NAME VALUE` or a parameter service. A change acts on the next
-image that the engine takes, never on one it has begun. What the service `set_parameters_atomically` sets together
-is checked together and acts together. A set that is refused changes nothing and says what was found and what was
-expected; for the name of a class that the model does not have, those that are near. `label_info` is published
-again when a threshold changes; its `threshold` is the lowest of all classes.
+Set while images flow, by `ros2 param set /detector NAME VALUE` or a parameter service. A change acts on the
+next image that the engine takes, never on one it has begun. What the service `set_parameters_atomically` sets
+together is checked together and acts together; `set_parameters` takes one after the other, as ROS has it. A set
+that is refused changes nothing and says what was found and what was expected; for the name of a class that the
+model does not have, those that are near. `label_info` is published again when a threshold changes; its
+`threshold` is the lowest of all classes.
 
 """
 
