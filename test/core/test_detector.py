@@ -9,6 +9,7 @@ import pytest
 
 from trt_ssd_ros.core.detector import Detector, Thresholds
 from trt_ssd_ros.core.model_card import Defaults
+from trt_ssd_ros.core.region import Region
 
 WIDTH, HEIGHT = 200, 100
 
@@ -192,3 +193,25 @@ def test_thresholds_in_range(changes):
 def test_thresholds_out_of_range_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(Thresholds((0.5,), 0.5, 1), **changes)
+
+
+@pytest.mark.parametrize("numbers", [(0.25, 0.5, 0.5, 0.5), (50, 50, 100, 999)])
+def test_a_region_is_all_that_the_engine_sees_and_boxes_are_of_the_whole_image(card, numbers):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    pixels = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
+    found = detector.detect(pixels, "bgr", Region.of(numbers))
+    seen = engine.asked[0]["image"]
+    assert np.shares_memory(seen, pixels)
+    np.testing.assert_array_equal(seen, pixels[None, 50:100, 50:150])
+    np.testing.assert_allclose(found.boxes, [(60, 55, 70, 60), (100, 75, 150, 100), (50, 75, 75, 87.5)], rtol=1e-6)
+
+
+def test_a_region_outside_of_the_image_is_refused_before_the_engine_is_asked(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    with pytest.raises(ValueError, match=f"roi.*inside of the image of {WIDTH}x{HEIGHT}"):
+        detector.detect(image(), "bgr", Region(WIDTH, 0, 10, 10))
+    assert engine.asked == []
+
+
+def test_the_lowest_threshold_is_that_of_the_keenest_class():
+    assert Thresholds((0.5, 0.2, 2.0), 0.5, 10).lowest == 0.2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import class_color, draw_detections
+from trt_ssd_ros.core.draw import DrawStyle, class_color, draw_detections
 
 GREY = 90
 LABELS = ("person", "traffic light", "Café façade", "猫", "two\nlines", "")
@@ -248,3 +248,19 @@ def test_other_pixels_are_refused(pixels):
         ValueError, match=rf"{pixels.dtype} \({pixels.shape[0]}, .*expected uint8 \(height, width, 3\)"
     ):
         draw_detections(pixels, Detections.empty(), LABELS)
+
+
+@pytest.mark.parametrize("line_width", [1, 5, 20, 60])
+def test_the_line_is_as_wide_as_asked(line_width):
+    box = (60, 20, 280, 230)
+    style = DrawStyle(line_width, captions=False)
+    drawn = draw_detections(canvas(), found((box, 0.9, 0)), LABELS, style=style)
+    assert in_color(drawn, 0)[145].sum() == 2 * line_width
+
+
+def test_captions_can_be_left_out(written):
+    box = ((60, 60, 280, 230), 0.9, 0)
+    draw_detections(canvas(), found(box), LABELS, style=DrawStyle(captions=False))
+    assert written == []
+    draw_detections(canvas(), found(box), LABELS)
+    assert [text for _, text, *_ in written] == ["person 90%"]

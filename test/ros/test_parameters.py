@@ -1,4 +1,4 @@
-"""The parameters as others see them, and the way to be told of their change on every ROS."""
+"""The parameters of a node in this process: how they start, how they are set, what a refused set leaves."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Any
 
 import pytest
 from probe import Probe
-from rcl_interfaces.srv import DescribeParameters
-from rclpy.exceptions import InvalidParameterValueException
-from rclpy.node import Node
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.parameter import Parameter
 
+from trt_ssd_ros.core.draw import DrawStyle
 from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_choice
+from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.ros.explained_node import ExplainedNode
+from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
 
 pytestmark = pytest.mark.ros
 
-LIVE = {"score_threshold", "iou_threshold", "max_detections", "debug_image"}
+SIZE = ParameterSpec("size", Kind.INTEGER, 1, "A size")
 
 
-class HumbleNode(Node):
+class HumbleNode(ExplainedNode):
     """A node without the callback that Humble does not have."""
 
     @property
@@ -29,8 +31,8 @@ class HumbleNode(Node):
         raise AttributeError
 
 
-@pytest.fixture(params=[Node, HumbleNode], ids=["with post-set callback", "without"])
-def node(request: Any, probe: Probe) -> Iterator[Node]:
+@pytest.fixture(params=[ExplainedNode, HumbleNode], ids=["with post-set callback", "without"])
+def node(request: Any, probe: Probe) -> Iterator[ExplainedNode]:
     """A node for parameters."""
     node = request.param("example", context=probe.context)
     probe.add_node(node)
@@ -38,8 +40,14 @@ def node(request: Any, probe: Probe) -> Iterator[Node]:
     node.destroy_node()
 
 
-def test_the_callback_sees_what_was_set(node: Node, probe: Probe) -> None:
-    node.declare_parameter("size", 1)
+def started_with(probe: Probe, **overrides: Any) -> ExplainedNode:
+    """A node that parameters were given to when it started."""
+    parameters = [Parameter(name, value=value) for name, value in overrides.items()]
+    return ExplainedNode("started", context=probe.context, parameter_overrides=parameters)
+
+
+def test_the_callback_sees_what_was_set(node: ExplainedNode, probe: Probe) -> None:
+    node.declare(SIZE)
     seen: list[int] = []
     call_after_set(node, lambda: seen.append(node.get_parameter("size").value))
     node.set_parameters([Parameter("size", value=2)])
@@ -50,35 +58,130 @@ def test_the_callback_sees_what_was_set(node: Node, probe: Probe) -> None:
     assert seen == [2, 3]
 
 
-def test_all_are_described_and_only_what_acts_at_once_can_be_set(
-    node: Node, probe: Probe, card: ModelCard
-) -> None:
+def test_the_card_gives_the_defaults(node: ExplainedNode, card: ModelCard) -> None:
     settings = DetectionParameters(node, card)
-    names = [*LIVE, "class_id_format"]
-    described = probe.call(
-        DescribeParameters, "example/describe_parameters", DescribeParameters.Request(names=names)
-    ).descriptors
-    assert {entry.name for entry in described if not entry.read_only} == LIVE
-    assert all(len(entry.description) > 15 for entry in described)
     thresholds = settings.thresholds()
     assert thresholds.iou == card.defaults.iou_threshold
     assert thresholds.max_detections == card.defaults.max_detections
-    assert set(thresholds.classes) == {card.defaults.score_threshold}
-    assert len(thresholds.classes) == len(card.labels)
+    assert thresholds.classes == (card.defaults.score_threshold,) * len(card.labels)
+    assert node.describe_parameter("max_detections").integer_range[0].to_value == card.defaults.candidates
+    assert (settings.score_threshold, settings.class_id_format) == (card.defaults.score_threshold, "name")
+    assert settings.debug_image
 
 
-def test_a_choice_is_one_of_its_words(probe: Probe) -> None:
-    words = ("red", "green")
-    assert declare_choice(probe.node, "first", words, "A colour") == "red"
-    node = Node("painter", context=probe.context, parameter_overrides=[Parameter("colour", value="blue")])
-    with pytest.raises(ValueError, match="colour: found 'blue', expected one of red, green"):
-        declare_choice(node, "colour", words, "A colour")
+def test_what_is_set_is_in_the_next_settings(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
+    settings = DetectionParameters(node, card)
+    before = settings.current
+    values = {"class_thresholds": ["Cat=0.9"], "include_classes": ["Cat", "Dog"], "roi": [0, 0, 640, 480]}
+    values |= {"max_rate": 5, "debug_line_width": 7, "debug_labels": False, "class_id_format": "id"}
+    assert node.set_parameters_atomically([Parameter(n, value=v) for n, v in values.items()]).successful
+    probe.spin_until(lambda: settings.current is not before and settings.current.max_rate, "the new settings")
+    after = settings.current
+    on = {card.labels[n]: score for n, score in enumerate(after.thresholds.classes) if score <= 1}
+    assert on == {"Cat": 0.9, "Dog": card.defaults.score_threshold}
+    assert after.region == Region(0, 0, 640, 480)
+    assert (after.max_rate, after.style, after.class_id_format) == (5.0, DrawStyle(7, False), "id")
+    assert before.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
+
+
+def test_callers_hear_of_other_thresholds_only(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
+    settings = DetectionParameters(node, card)
+    heard: list[float] = []
+    settings.call_when_thresholds_change(lambda: heard.append(settings.thresholds().lowest))
+    for name, value in [
+        ("max_rate", 3.0),
+        ("score_threshold", 0.5),
+        ("score_threshold", 0.5),
+        ("debug_labels", False),
+    ]:
+        assert node.set_parameters([Parameter(name, value=value)])[0].successful
+        probe.spin(0.05)
+    assert heard == [0.5]
+
+
+REFUSED = [
+    ({"score_threshold": 1.5}, "score_threshold: found 1.5, expected a number from 0 to 1"),
+    ({"max_rate": 7.0, "include_classes": ["cat"]}, "include_classes: found 'cat', expected perhaps 'Cat'"),
+    ({"include_classes": ["Cat"], "exclude_classes": ["Cat"]}, "include_classes: found ['Cat'] of which exclude_"),
+    ({"class_thresholds": ["Cat=0.5", "Cat=0.6"]}, "class_thresholds: found 'Cat' twice"),
+    ({"roi": [0.0, 0.0, 1.0]}, "roi: found [0.0, 0.0, 1.0], expected four numbers"),
+    ({"max_detections": None}, "max_detections: found nothing, expected a whole number"),
+    (
+        {"debug_image": False, "model": "other"},
+        "model is read-only while the node runs: the engine is opened with it when the node starts; restart the "
+        "node with -p model:=other",
+    ),
+    ({"dla_core": 1}, "dla_core is read-only while the node runs: the plan is built with it when the node starts"),
+]
+
+
+@pytest.mark.parametrize(("values", "reason"), REFUSED, ids=[" ".join(values) for values, _ in REFUSED])
+def test_a_refused_set_changes_nothing_and_says_why(
+    node: ExplainedNode, probe: Probe, card: ModelCard, values: dict[str, Any], reason: str
+) -> None:
+    declare_model(node)
+    declare_engine(node)
+    settings = DetectionParameters(node, card)
+    before = settings.current
+    parameters = [Parameter(name, value=value) for name, value in values.items()]
+    held = {name: (node.get_parameter(name).value, node.describe_parameter(name)) for name in values}
+    result = node.set_parameters_atomically(parameters)
+    assert not result.successful
+    assert result.reason.startswith(reason)
+    probe.spin(0.05)
+    assert settings.current == before
+    assert held == {name: (node.get_parameter(name).value, node.describe_parameter(name)) for name in values}
+
+
+def test_several_in_one_call_are_set_one_by_one(node: ExplainedNode, card: ModelCard) -> None:
+    DetectionParameters(node, card)
+    wanted = {"iou_threshold": 0.25, "score_threshold": 2.0, "max_rate": 9}
+    results = node.set_parameters([Parameter(name, value=value) for name, value in wanted.items()])
+    assert [result.successful for result in results] == [True, False, True]
+    assert [node.get_parameter(name).value for name in wanted] == [0.25, card.defaults.score_threshold, 9.0]
+
+
+def test_a_name_that_is_no_parameter_is_answered_with_those_near(
+    node: ExplainedNode, probe: Probe, card: ModelCard
+) -> None:
+    DetectionParameters(node, card)
+    reason = probe.set_parameter("score_treshold", 0.5, "example").reason
+    assert "score_treshold (perhaps score_threshold" in reason
+    with pytest.raises(ParameterNotDeclaredException, match="xyz"):
+        node.set_parameters([Parameter("xyz", value=1)])
+
+
+def test_other_parameters_of_a_node_are_left_to_rclpy(node: ExplainedNode, card: ModelCard) -> None:
+    DetectionParameters(node, card)
+    node.declare_parameter("other", "text")
+    assert node.set_parameters([Parameter("other", value="words")])[0].successful
+    assert not node.set_parameters([Parameter("other", value=1)])[0].successful
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({"max_detections": 401}, "max_detections: found 401, expected a whole number from 1 to 400"),
+        ({"score_threshold": "high"}, "score_threshold: found 'high', expected a number from 0 to 1"),
+        ({"exclude_classes": ["Kat"]}, "exclude_classes: found 'Kat', expected perhaps 'Cat'"),
+        ({"class_id_format": "rune"}, "class_id_format: found 'rune', expected one of name, id"),
+        ({"roi": [0.5, 0.5, 0.6, 0.1]}, "roi: found"),
+    ],
+)
+def test_a_node_does_not_start_with_what_it_refuses_later(
+    probe: Probe, card: ModelCard, overrides: dict[str, Any], reason: str
+) -> None:
+    node = started_with(probe, **overrides)
+    with pytest.raises(ValueError, match="found") as refusal:
+        DetectionParameters(node, card)
+    assert str(refusal.value).startswith(reason)
     node.destroy_node()
 
 
-def test_bounds_hold_from_the_start(probe: Probe, card: ModelCard) -> None:
-    override = Parameter("max_detections", value=card.defaults.candidates + 1)
-    node = Node("bounded", context=probe.context, parameter_overrides=[override])
-    with pytest.raises(InvalidParameterValueException, match="max_detections"):
-        DetectionParameters(node, card)
+def test_a_start_reads_values_as_a_set_does(probe: Probe, card: ModelCard) -> None:
+    node = started_with(probe, score_threshold=1, include_classes="Cat", exclude_classes=None, roi=[0, 0, 64, 48])
+    settings = DetectionParameters(node, card).current
+    assert node.get_parameter("score_threshold").type_ == Kind.DOUBLE
+    assert node.get_parameter("exclude_classes").type_ == Kind.STRING_ARRAY
+    assert (settings.score_threshold, settings.thresholds.lowest, settings.region.width) == (1.0, 1.0, 64)
     node.destroy_node()

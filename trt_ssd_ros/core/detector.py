@@ -13,6 +13,7 @@ from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
 from trt_ssd_ros.core.inference_engine import InferenceEngine
 from trt_ssd_ros.core.model_card import Defaults, ModelCard
+from trt_ssd_ros.core.region import WHOLE_IMAGE, Region
 
 CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
     "rgb": np.array([0, 1, 2], np.int32),
@@ -44,6 +45,11 @@ class Thresholds:
             raise ValueError(f"IoU threshold: found {self.iou}, expected 0 to 1")
         if self.max_detections < 1:
             raise ValueError(f"max_detections: found {self.max_detections}, expected 1 or more")
+
+    @property
+    def lowest(self) -> float:
+        """Lowest score that may be reported, of whatever class."""
+        return min(self.classes)
 
     @classmethod
     def uniform(cls, defaults: Defaults, class_count: int) -> Thresholds:
@@ -83,20 +89,26 @@ class Detector:
         """Runtime, version and device, for people."""
         return self._engine.name
 
-    def detect(self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> Detections:
+    def detect(
+        self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr", region: Region = WHOLE_IMAGE
+    ) -> Detections:
         """Find the objects in one image.
 
         Args:
             image: (H, W, 3) uint8, any height and width, contiguous or not.
             channel_order: The order of its channels.
+            region: The part of it that is looked at; the rest is as if it were not there.
 
         Returns:
             Boxes in pixels of this image, best first.
 
         Raises:
-            ValueError: The image has another type or shape.
+            ValueError: The image has another type or shape, or the region lies outside of it.
         """
-        return self.detect_batch(image[None], channel_order)[0]
+        if region == WHOLE_IMAGE or image.ndim != 3:
+            return self.detect_batch(image[None], channel_order)[0]
+        window = region.window(image.shape[1], image.shape[0])
+        return window.restore(self.detect_batch(window.crop(image)[None], channel_order)[0])
 
     def detect_batch(self, images: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> list[Detections]:
         """Find the objects in several images of one size, (N, H, W, 3) uint8; see `detect`."""

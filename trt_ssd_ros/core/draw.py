@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -23,11 +24,25 @@ _SHADES = ((0.75, 1.0), (0.45, 1.0), (1.0, 0.8))
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
+@dataclass(frozen=True)
+class DrawStyle:
+    """How detections are drawn.
+
+    Attributes:
+        line_width: Pixels of a box's line without its outline; 0: in proportion to the image.
+        captions: Whether name and score are written at each box.
+    """
+
+    line_width: int = 0
+    captions: bool = True
+
+
 def draw_detections(
     pixels: NDArray[np.uint8],
     detections: Detections,
     labels: Sequence[str],
     channel_order: ChannelOrder = "bgr",
+    style: DrawStyle = DrawStyle(),
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with a box and a label on every detection, the best ones on top.
 
@@ -38,6 +53,7 @@ def draw_detections(
         detections: Boxes in pixels of this image. They are clipped to it; those wholly outside are left out.
         labels: Name of each class id. A class id without a name is shown as its number.
         channel_order: What the last axis of `pixels` holds.
+        style: How they are drawn.
 
     Returns:
         A new contiguous (H, W, 3) uint8 array in the same channel order.
@@ -47,13 +63,13 @@ def draw_detections(
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (height, width, 3)")
-    pen = _Pen(np.array(pixels, order="C"), channel_order)
+    pen = _Pen(np.array(pixels, order="C"), channel_order, style.line_width)
     drawn = _worst_first(_inside(detections, pen.width, pen.height))
     boxes = [pen.corners(box) for box in drawn.boxes]
     class_ids = [int(class_id) for class_id in drawn.class_ids]
     for box, class_id in zip(boxes, class_ids, strict=True):
         pen.draw_box(box, class_color(class_id))
-    for box, class_id, score in zip(boxes, class_ids, drawn.scores, strict=True):
+    for box, class_id, score in zip(boxes, class_ids, drawn.scores, strict=True) if style.captions else ():
         pen.draw_plate(box, pen.caption(_name(class_id, labels), float(score)), class_color(class_id))
     return pen.canvas
 
@@ -99,12 +115,12 @@ def _name(class_id: int, labels: Sequence[str]) -> str:
 class _Pen:
     """Draws on one canvas, in its channel order, lines and letters in proportion to its size."""
 
-    def __init__(self, canvas: NDArray[np.uint8], channel_order: ChannelOrder) -> None:
+    def __init__(self, canvas: NDArray[np.uint8], channel_order: ChannelOrder, line_width: int) -> None:
         self.canvas = canvas
         self.height, self.width = canvas.shape[:2]
         self._channels = slice(None, None, 1 if channel_order == "rgb" else -1)
         size = (self.width * self.height) ** 0.5
-        self._line = round(1.2 + size / 350)
+        self._line = line_width or round(1.2 + size / 350)
         self._outline = (self._line + 1) // 3
         self._font_scale = 0.27 + size / 2400
         self._font = cv2.FONT_HERSHEY_SIMPLEX if size < 600 else cv2.FONT_HERSHEY_DUPLEX

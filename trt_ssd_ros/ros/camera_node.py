@@ -16,7 +16,7 @@ from trt_ssd_ros.core import image_source
 from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.messages import image_to_msg
-from trt_ssd_ros.ros.parameters import declare
+from trt_ssd_ros.ros.parameter_table import CAMERA_FRAME_ID, CAMERA_LOOP, CAMERA_RATE, CAMERA_SOURCE
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -33,10 +33,10 @@ class CameraNode(FailableNode):
 
     def __init__(self) -> None:
         super().__init__("camera")
-        name = declare(self, "source", "demo", "demo, webcam:N, or the path of an image, a folder or a video")
-        rate = declare(self, "rate", 0.0, "Images a second; 0: the source's own rate, else 30", (0.0, 1000.0))
-        self._loop = declare(self, "loop", True, "Start again at the end")
-        self._frame_id = declare(self, "frame_id", "camera", "frame_id of the images")
+        name = self.declare(CAMERA_SOURCE)
+        rate = self.declare(CAMERA_RATE)
+        self._loop = self.declare(CAMERA_LOOP)
+        self._frame_id = self.declare(CAMERA_FRAME_ID)
         self._image_publisher = self.create_publisher(
             Image, "image_raw", CAMERA, qos_overriding_options=OVERRIDABLE
         )

@@ -20,9 +20,11 @@ from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.frames import Frame
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.rate_limit import RateLimit
 from trt_ssd_ros.core.resources import model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.ros.detection_settings import DetectionSettings
 from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes, fill_status
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
@@ -30,7 +32,7 @@ from trt_ssd_ros.ros.log_bridge import LogBridge
 from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg, nanoseconds
 from trt_ssd_ros.ros.newest_slot import NewestSlot
-from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
+from trt_ssd_ros.ros.parameters import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.signals import signals_taken
 
@@ -59,6 +61,7 @@ class DetectorNode(FailableNode):
         self._card = ModelCard.load(model_card_path(declare_model(self)))
         choice = declare_engine(self)
         self._settings = DetectionParameters(self, self._card)
+        self._rate_limit = RateLimit()
         self._slot: NewestSlot[Image] = NewestSlot()
         self._counts = FrameCounts()
         self._gaps = SequenceGaps()
@@ -72,8 +75,8 @@ class DetectorNode(FailableNode):
             self._end_inference()
             raise
         self._create_interfaces()
-        self._apply_parameters()
-        call_after_set(self, self._apply_parameters)
+        self._publish_label_info()
+        self._settings.call_when_thresholds_change(self._publish_label_info)
         topic = self._subscription.topic_name
         self.get_logger().info(f"{self._card.name} on {self._detector.engine_name}, waiting for images on {topic}")
 
@@ -118,46 +121,58 @@ class DetectorNode(FailableNode):
             qos_overriding_options=OVERRIDABLE,
         )
 
-    def _apply_parameters(self) -> None:
-        self._detector.thresholds = self._settings.thresholds()
+    def _publish_label_info(self) -> None:
         header = Header(stamp=self.get_clock().now().to_msg())
-        threshold = self._settings.score_threshold
-        self._label_info_publisher.publish(label_info_to_msg(self._card.labels, threshold, header))
+        lowest = self._settings.thresholds().lowest
+        self._label_info_publisher.publish(label_info_to_msg(self._card.labels, lowest, header))
 
     def _receive(self, message: Image, info: MessageInfo) -> None:
         if not self.context.ok():
             return
         publishers = self.count_publishers(self._subscription.topic_name)
         self._counts.lost += self._gaps.missing_before(info, publishers)
-        if self._slot.put(message):
+        if not self._rate_limit.admits(self._settings.current.max_rate, time.monotonic()):
+            self._counts.rate_limited += 1
+        elif self._slot.put(message):
             self._inference.submit(self._detect_newest).add_done_callback(self._end_on_failure)
 
     def _detect_newest(self) -> None:
         message = self._slot.take()
         assert message is not None, "detection is scheduled only by filling the slot"
+        settings = self._settings.current
+        age = self._age(message.header)
+        if settings.too_old(age):
+            self._counts.too_old += 1
+            reason = f"image dropped: {age:.3g} s old, max_input_age is {settings.max_input_age:g} s"
+            self.get_logger().warning(reason, throttle_duration_sec=5.0)
+            return
         try:
             frame = read_image(message)
             start = time.perf_counter()
-            detections = self._detector.detect(frame.pixels, frame.channel_order)
+            self._detector.thresholds = settings.thresholds
+            detections = self._detector.detect(frame.pixels, frame.channel_order, settings.region)
         except ValueError as error:
             self._counts.refused += 1
             self.get_logger().warning(f"image dropped: {error}", throttle_duration_sec=5.0)
             return
         self._times.engine.append((time.perf_counter() - start) * 1e3)
         self.get_logger().debug(f"{len(detections)} detections in {self._times.engine[-1]:.1f} ms")
-        self._publish(message.header, frame, detections)
+        self._publish(message.header, frame, detections, settings)
 
-    def _publish(self, header: Header, frame: Frame, detections: Detections) -> None:
-        labels = self._card.labels
-        self._detections_publisher.publish(
-            detections_to_msg(detections, header, labels, self._settings.class_id_format)
-        )
-        self._counts.processed += 1
+    def _age(self, header: Header) -> float:
+        """Return the seconds since a stamp on the node's clock; 0 without a stamp."""
         stamp = nanoseconds(header.stamp)
-        if stamp > 0:
-            self._times.latency.append((self.get_clock().now().nanoseconds - stamp) / 1e6)
-        if self._debug_publisher.get_subscription_count() and self._settings.debug_image:
-            drawn = draw_detections(frame.pixels, detections, labels, frame.channel_order)
+        return (self.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else 0.0
+
+    def _publish(self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings) -> None:
+        labels = self._card.labels
+        message = detections_to_msg(detections, header, labels, settings.class_id_format)
+        self._detections_publisher.publish(message)
+        self._counts.processed += 1
+        if nanoseconds(header.stamp) > 0:
+            self._times.latency.append(self._age(header) * 1e3)
+        if self._debug_publisher.get_subscription_count() and settings.debug_image:
+            drawn = draw_detections(frame.pixels, detections, labels, frame.channel_order, settings.style)
             self._debug_publisher.publish(image_to_msg(drawn, frame.channel_order, header))
 
     def _end_on_failure(self, done: Future[None]) -> None:

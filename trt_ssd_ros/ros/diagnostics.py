@@ -20,7 +20,7 @@ WINDOW = 300
 class FrameCounts:
     """What became of every frame since the first one that arrived.
 
-    `published = processed + overwritten + refused + lost` once nothing is in flight.
+    `published = processed + overwritten + refused + lost + rate_limited + too_old` once nothing is in flight.
 
     Attributes:
         processed: Detected and published.
@@ -28,12 +28,16 @@ class FrameCounts:
         refused: Not readable; see the log.
         lost: Missing in the publisher's sequence numbers, so dropped by the middleware. Counted while one
             publisher is matched; several publishers' numbers cannot be told apart.
+        rate_limited: Left out to keep to max_rate.
+        too_old: Older than max_input_age when the engine was free for them.
     """
 
     processed: int = 0
     overwritten: int = 0
     refused: int = 0
     lost: int = 0
+    rate_limited: int = 0
+    too_old: int = 0
 
 
 @dataclass

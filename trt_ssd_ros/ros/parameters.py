@@ -1,151 +1,126 @@
-"""The detector node's parameters: declared, described and bounded in one place."""
+"""The detector node's parameters as values: declared, validated together, and swapped between two frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from trt_ssd_ros.core.detector import Thresholds
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import DEFAULT_MODEL
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
-from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.core.model_card import Defaults, ModelCard
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.ros.messages import CLASS_ID_FORMATS
+from trt_ssd_ros.ros.detection_settings import DetectionSettings
+from trt_ssd_ros.ros.explained_node import ExplainedNode
+from trt_ssd_ros.ros.parameter_spec import ParameterSpec
+from trt_ssd_ros.ros.parameter_table import (
+    DETECTION,
+    ENGINE,
+    IOU_THRESHOLD,
+    MAX_DETECTIONS,
+    MODEL,
+    SCORE_THRESHOLD,
+)
 
 
-def declare(
-    node: Node,
-    name: str,
-    default: Any,
-    description: str,
-    bounds: tuple[float, float] | None = None,
-    fixed: bool = True,
-) -> Any:
-    """Declare one parameter and return its value.
-
-    Args:
-        node: The node that gets it.
-        name: Its name.
-        default: Its value where nobody sets one.
-        description: What it does, with its unit.
-        bounds: Lowest and highest value of a number.
-        fixed: Whether it can only be set when the node starts.
-    """
-    descriptor = ParameterDescriptor(description=description, read_only=fixed)
-    if bounds and isinstance(default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=bounds[0], to_value=bounds[1])]
-    elif bounds:
-        descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]), step=1)]
-    return node.declare_parameter(name, default, descriptor).value
-
-
-def declare_choice(node: Node, name: str, choices: tuple[str, ...], description: str) -> str:
-    """Declare a fixed parameter that is one of a few words, the first by default.
-
-    Raises:
-        ValueError: It was set to another word.
-    """
-    value: str = declare(node, name, choices[0], f"{description}: {' | '.join(choices)}")
-    if value not in choices:
-        raise ValueError(f"parameter {name}: found {value!r}, expected one of {', '.join(choices)}")
-    return value
-
-
-def declare_model(node: Node) -> str:
+def declare_model(node: ExplainedNode) -> str:
     """Declare the model and return it."""
-    model: str = declare(node, "model", DEFAULT_MODEL, "Name of a shipped model card, or the path of one (YAML)")
+    model: str = node.declare(MODEL)
     return model
 
 
-def declare_engine(node: Node) -> EngineChoice:
+def declare_engine(node: ExplainedNode) -> EngineChoice:
     """Declare what runs the model, and how."""
-    backend = declare_choice(node, "backend", BACKENDS, "What runs the network")
-    precision = declare_choice(node, "precision", PRECISIONS, "What TensorRT computes the network in")
-    level = declare(
-        node,
-        "optimization_level",
-        -1,
-        "TensorRT's builder optimization level, 0 (fast to build) to 5 (thorough); -1: TensorRT's default",
-        (-1, 5),
-    )
-    core = declare(node, "dla_core", -1, "Deep learning accelerator (Jetson) to run the network; -1: GPU", (-1, 7))
+    values = {spec.name: node.declare(spec) for spec in ENGINE}
+    level, core = values["optimization_level"], values["dla_core"]
     options = BuildOptions(
-        max_image_side=declare(
-            node, "max_image_side", 4096, "Most pixels of an image's height and width for TensorRT", (64, 16384)
-        ),
-        workspace_mib=declare(
-            node,
-            "workspace_mib",
-            1024,
-            "Most scratch memory for a TensorRT layer, in MiB",
-            (1, 65536),
-        ),
+        max_image_side=values["max_image_side"],
+        workspace_mib=values["workspace_mib"],
         optimization_level=None if level < 0 else level,
         dla_core=None if core < 0 else core,
     )
-    return EngineChoice(backend, precision, options)
+    return EngineChoice(values["backend"], values["precision"], options)
 
 
 class DetectionParameters:
-    """The parameters that may change while frames flow, and those that say how results are published.
+    """The parameters that may change while frames flow.
 
     Args:
         node: The node that gets them.
-        card: Gives the defaults.
+        card: Gives the defaults and the names of the classes.
+
+    Attributes:
+        current: What the next frame is detected with. Replaced as a whole once a set is complete, so whoever reads
+            it once for a frame, in whatever thread, has values that were validated together.
+
+    Raises:
+        ValueError: The node was started with a value that is wrong; begins with the parameter's name.
     """
 
-    def __init__(self, node: Node, card: ModelCard) -> None:
-        defaults = card.defaults
-        self._classes = len(card.labels)
+    def __init__(self, node: ExplainedNode, card: ModelCard) -> None:
         self._node = node
-        self.class_id_format = declare_choice(
-            node, "class_id_format", CLASS_ID_FORMATS, "What class_id carries in the detections"
-        )
-        declare(
-            node, "score_threshold", defaults.score_threshold, "Lowest score reported", (0.0, 1.0), fixed=False
-        )
-        declare(
-            node,
-            "iou_threshold",
-            defaults.iou_threshold,
-            "Of two boxes of a class that overlap (IoU) by more than this, the lesser is dropped",
-            (0.0, 1.0),
-            fixed=False,
-        )
-        declare(
-            node,
-            "max_detections",
-            defaults.max_detections,
-            "Most boxes reported for an image",
-            (1, defaults.candidates),
-            fixed=False,
-        )
-        declare(node, "debug_image", True, "Publish debug_image while somebody subscribes to it", fixed=False)
+        self._card = card
+        self._on_new_thresholds: list[Callable[[], None]] = []
+        for spec in _with_defaults(card.defaults):
+            node.declare(spec)
+        self.current = self._settings_after([])
+        node.add_on_set_parameters_callback(self._validate)
+        call_after_set(node, self._apply)
 
     @property
     def score_threshold(self) -> float:
-        """Lowest score reported."""
-        return float(self._node.get_parameter("score_threshold").value)
+        """Lowest score reported of classes without a threshold of their own."""
+        return self.current.score_threshold
+
+    @property
+    def class_id_format(self) -> str:
+        """Whether `class_id` carries the label's `name` or its `id`."""
+        return self.current.class_id_format
 
     @property
     def debug_image(self) -> bool:
         """Whether debug_image is published while somebody subscribes to it."""
-        return bool(self._node.get_parameter("debug_image").value)
+        return self.current.debug_image
 
     def thresholds(self) -> Thresholds:
         """Return what the detector runs with."""
-        iou, most = (self._node.get_parameter(name).value for name in ("iou_threshold", "max_detections"))
-        return Thresholds((self.score_threshold,) * self._classes, iou, most)
+        return self.current.thresholds
+
+    def call_when_thresholds_change(self, callback: Callable[[], None]) -> None:
+        """Call back, in the thread that sets parameters, once `current` has other thresholds."""
+        self._on_new_thresholds.append(callback)
+
+    def _settings_after(self, parameters: list[Parameter]) -> DetectionSettings:
+        """Return the settings as they would be with some parameters set."""
+        values = {spec.name: self._node.get_parameter(spec.name).value for spec in DETECTION}
+        values.update((parameter.name, parameter.value) for parameter in parameters)
+        return DetectionSettings.of(values, self._card)
+
+    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            self._settings_after(parameters)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _apply(self) -> None:
+        before, self.current = self.current, self._settings_after([])
+        if self.current.thresholds != before.thresholds:
+            for callback in self._on_new_thresholds:
+                callback()
+
+
+def _with_defaults(defaults: Defaults) -> list[ParameterSpec]:
+    """Return the live parameters with a card's defaults."""
+    from_card = (
+        SCORE_THRESHOLD.with_default(defaults.score_threshold),
+        IOU_THRESHOLD.with_default(defaults.iou_threshold),
+        MAX_DETECTIONS.with_default(defaults.max_detections, highest=defaults.candidates),
+    )
+    specs = {spec.name: spec for spec in (*DETECTION, *from_card)}
+    return list(specs.values())
 
 
 def call_after_set(node: Node, callback: Callable[[], None]) -> None:

@@ -11,17 +11,17 @@ import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.logging import get_logger
-from rclpy.node import Node
 from rclpy.utilities import get_default_context
 
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
+from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.inference_executor import new_executor
 from trt_ssd_ros.ros.signals import signals_blocked, spin
 
 
-class FailableNode(Node):
+class FailableNode(ExplainedNode):
     """A node that may end its process with an error.
 
     Attributes:

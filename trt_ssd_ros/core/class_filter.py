@@ -1,0 +1,77 @@
+"""Which classes are reported, and from which score on: names and scores to one threshold a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+OFF = 2.0
+"""A threshold that no score reaches."""
+EXPECTED_SCORE = "Name=score with a score from 0 to 1, as in Cat=0.5"
+
+
+def class_thresholds(
+    labels: Sequence[str],
+    score: float,
+    scores: Sequence[str] = (),
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> tuple[float, ...]:
+    """Return the lowest score reported of each class; above 1 for those that are not reported at all.
+
+    Args:
+        labels: Name of each class.
+        score: Threshold of the classes that `scores` does not name, 0 to 1.
+        scores: Thresholds of single classes, "Name=0.5" or "Name: 0.5".
+        include: The only classes reported; none: all.
+        exclude: Classes not reported, even if included.
+
+    Raises:
+        ValueError: A name is not in `labels`, or no class is left; begins with the parameter that is wrong.
+    """
+    own = _own_scores(labels, scores)
+    for parameter, names in (("include_classes", include), ("exclude_classes", exclude)):
+        _require_labels(parameter, names, labels)
+    reported = set(include or labels) - set(exclude)
+    if not reported:
+        found = f"{list(include)} of which exclude_classes leaves none" if include else "every class excluded"
+        raise ValueError(f"include_classes: found {found}, expected at least one class to report")
+    return tuple(own.get(name, score) if name in reported else OFF for name in labels)
+
+
+def _own_scores(labels: Sequence[str], texts: Sequence[str]) -> Mapping[str, float]:
+    pairs = [_name_and_score(text) for text in texts]
+    names = [name for name, _ in pairs]
+    _require_labels("class_thresholds", names, labels)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"class_thresholds: found {twice!r} twice, expected each class once")
+    return dict(pairs)
+
+
+def _name_and_score(text: str) -> tuple[str, float]:
+    separator = "=" if "=" in text else ":"
+    name, _, number = text.rpartition(separator)
+    try:
+        score = float(number)
+    except ValueError:
+        score = -1.0
+    if not (name and 0 <= score <= 1):
+        raise ValueError(f"class_thresholds: found {text!r}, expected {EXPECTED_SCORE}")
+    return name.strip(), score
+
+
+def _require_labels(parameter: str, names: Sequence[str], labels: Sequence[str]) -> None:
+    for name in names:
+        if name not in labels:
+            raise ValueError(f"{parameter}: found {name!r}, expected {_near(name, labels)}")
+
+
+def _near(name: str, labels: Sequence[str]) -> str:
+    """Return the labels that somebody may have meant."""
+    by_folded = {label.casefold(): label for label in labels}
+    near = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
+    if near:
+        return "perhaps " + " or ".join(repr(by_folded[folded]) for folded in near)
+    more = f" and {len(labels) - 10} more, see label_info" if len(labels) > 10 else ""
+    return f"a class of this model: {', '.join(labels[:10])}{more}"

@@ -1,0 +1,110 @@
+"""Region: the part of every image that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.detections import Detections
+
+EXPECTED = "four numbers (x, y, width, height), fractions of the image or whole pixels; all of it: 0, 0, 1, 1"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image of known size, in whole pixels; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def crop(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the window of images (..., H, W, 3), as a view."""
+        return images[..., self.top : self.bottom, self.left : self.right, :]
+
+    def restore(self, detections: Detections) -> Detections:
+        """Return detections in pixels of the window in pixels of the whole image."""
+        corner = np.array([self.left, self.top, self.left, self.top], np.float32)
+        return Detections(detections.boxes + corner, detections.scores, detections.class_ids)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of every image, whatever its size.
+
+    Numbers that are all at most 1 are fractions of the image's width and height, others are whole pixels.
+
+    Attributes:
+        x: Left edge.
+        y: Top edge.
+        width: From the left edge to the right one.
+        height: From the top edge to the bottom one.
+
+    Raises:
+        ValueError: No image has such a part.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        if not (
+            min(self._numbers) >= 0 and self.width > 0 and self.height > 0 and np.isfinite(self._numbers).all()
+        ):
+            self._refuse("positive sizes, and no number below 0")
+        if not self.fractions and any(number != round(number) for number in self._numbers):
+            self._refuse("whole pixels, because one of them is above 1")
+        if self.fractions and max(self.x + self.width, self.y + self.height) > 1 + 1e-9:
+            self._refuse("x + width and y + height of 1 or less, because these are fractions")
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Region:
+        """Return the region of four numbers: x, y, width, height."""
+        if len(numbers) != 4:
+            raise ValueError(f"roi: found {list(numbers)}, expected {EXPECTED}")
+        return cls(*numbers)
+
+    def _refuse(self, what: str) -> None:
+        raise ValueError(f"roi: found {list(self._numbers)}, expected {what}: {EXPECTED}")
+
+    @property
+    def _numbers(self) -> tuple[float, float, float, float]:
+        return self.x, self.y, self.width, self.height
+
+    @property
+    def fractions(self) -> bool:
+        """Whether the numbers are fractions of the image, not pixels."""
+        return max(self._numbers) <= 1
+
+    def window(self, width: int, height: int) -> Window:
+        """Return the region in an image of a size; what lies outside of the image is cut off.
+
+        Raises:
+            ValueError: All of it lies outside.
+        """
+        if self.fractions:
+            left, right = _pixels(self.x, self.width, width)
+            top, bottom = _pixels(self.y, self.height, height)
+            return Window(left, top, right, bottom)
+        if self.x >= width or self.y >= height:
+            corner = f"{self.x:.0f}, {self.y:.0f}"
+            raise ValueError(
+                f"roi: found its corner at {corner}, expected inside of the image of {width}x{height}"
+            )
+        end_x, end_y = min(self.x + self.width, width), min(self.y + self.height, height)
+        return Window(int(self.x), int(self.y), int(end_x), int(end_y))
+
+
+def _pixels(start: float, extent: float, size: int) -> tuple[int, int]:
+    """Return a range of fractions in whole pixels of an axis, at least one of them."""
+    first = min(round(start * size), size - 1)
+    return first, min(max(round((start + extent) * size), first + 1), size)
+
+
+WHOLE_IMAGE = Region(0, 0, 1, 1)
