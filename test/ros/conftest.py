@@ -86,6 +86,25 @@ def start_slow_detector(start_process: StartProcess) -> StartProcess:
     return start
 
 
+@pytest.fixture
+def rig(tmp_path: Path) -> Path:
+    """The folder that tells the engine of a blank detector what to do."""
+    folder = tmp_path / "rig"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start_blank_detector(start_process: StartProcess, rig: Path) -> StartProcess:
+    """Start a detector node that finds nothing, and whose engine the rig controls; sets parameters."""
+
+    def start(**parameters: Any) -> NodeProcess:
+        script = Path(__file__).parent / "blank_detector.py"
+        return start_process([sys.executable, str(script), *ros_arguments(parameters)], RIG=str(rig))
+
+    return start
+
+
 def ros_arguments(parameters: dict[str, Any]) -> list[str]:
     """Return parameters as they stand on a command line."""
     if not parameters:

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from domain_coordinator import domain_id
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -49,6 +51,7 @@ class Probe:
         self.context = Context()
         rclpy.init(args=[], context=self.context, domain_id=domain)
         self.node = Node("probe", context=self.context)
+        self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
 
@@ -94,7 +97,8 @@ class Probe:
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
         """Call a service and return its response."""
-        client = self.node.create_client(kind, service)
+        client = self._clients.get(service) or self.node.create_client(kind, service)
+        self._clients[service] = client
         self.spin_until(client.service_is_ready, f"service {service}")
         future = client.call_async(request)
         self.spin_until(future.done, f"the answer of {service}")
@@ -104,6 +108,15 @@ class Probe:
         """Set a parameter and return the SetParametersResult."""
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         return self.call(SetParameters, f"{node}/set_parameters", request).results[0]
+
+    def change_state(self, transition: str, node: str = "detector") -> bool:
+        """Ask a lifecycle node for a transition, by its label, and tell whether it was done."""
+        request = ChangeState.Request(transition=Transition(label=transition))
+        return bool(self.call(ChangeState, f"{node}/change_state", request).success)
+
+    def state(self, node: str = "detector") -> str:
+        """Return the state of a lifecycle node."""
+        return str(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
 
     def get_parameter(self, name: str, node: str = "detector") -> Any:
         """Return the value of a parameter."""
@@ -153,8 +166,16 @@ class DetectorClient:
 
     def status(self) -> Mapping[str, str]:
         """Return the values of the newest status of the detector in /diagnostics."""
+        return {value.key: value.value for value in self.newest_status().values}
+
+    def message(self) -> str:
+        """Return what the newest status of the detector in /diagnostics says."""
+        return str(self.newest_status().message)
+
+    def newest_status(self) -> DiagnosticStatus:
+        """Return the newest status of the detector in /diagnostics; an empty one before there is any."""
         statuses = [s for array in self._diagnostics for s in array.status if s.name.endswith(": detector")]
-        return {value.key: value.value for value in statuses[-1].values} if statuses else {}
+        return statuses[-1] if statuses else DiagnosticStatus()
 
     def counts(self) -> tuple[int, ...]:
         """Return the newest processed, overwritten, refused and lost."""

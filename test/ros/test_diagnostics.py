@@ -26,12 +26,12 @@ def test_says_what_became_of_every_frame() -> None:
     times = StageTimes()
     times.latency.extend(range(101))
     times.engine.append(12.345)
-    counts, detector = FrameCounts(4, 3, 2, 1), DetectorCounts(images=4, unsettled=5, saturated=6)
+    counts, detector = FrameCounts(10, 4, 3, 2, 1, 0), DetectorCounts(images=4, unsettled=5, saturated=6)
     status = fill_status(DiagnosticStatusWrapper(), "an engine", counts, detector, times)
     assert (status.level, status.message) == (DiagnosticStatus.OK, "4 images")
     assert {item.key: item.value for item in status.values} == {
         "engine": "an engine",
-        **{"processed": "4", "overwritten": "3", "refused": "2", "lost": "1"},
+        **{"received": "10", "processed": "4", "overwritten": "3", "refused": "2", "lost": "1", "discarded": "0"},
         **{"nms finished on host": "5", "saturated": "6"},
         **{"latency p50 ms": "50.00", "latency p99 ms": "99.00"},
         **{"engine p50 ms": "12.35", "engine p99 ms": "12.35"},

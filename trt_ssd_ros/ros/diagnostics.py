@@ -20,20 +20,29 @@ WINDOW = 300
 class FrameCounts:
     """What became of every frame since the first one that arrived.
 
-    `published = processed + overwritten + refused + lost` once nothing is in flight.
+    `published = received + lost` and, once nothing is in flight,
+    `received = processed + overwritten + refused + discarded`.
 
     Attributes:
+        received: Given to the node by the middleware.
         processed: Detected and published.
         overwritten: Replaced by a newer one while the engine was busy.
         refused: Not readable; see the log.
         lost: Missing in the publisher's sequence numbers, so dropped by the middleware. Counted while one
             publisher is matched; several publishers' numbers cannot be told apart.
+        discarded: Waiting, or in the engine, when the node was deactivated or disabled.
     """
 
+    received: int = 0
     processed: int = 0
     overwritten: int = 0
     refused: int = 0
     lost: int = 0
+    discarded: int = 0
+
+
+def _window() -> deque[float]:
+    return deque(maxlen=WINDOW)
 
 
 @dataclass
@@ -42,11 +51,17 @@ class StageTimes:
 
     Attributes:
         latency: From the image's stamp to the published detections, on the node's clock.
+        age: From the image's stamp to its arrival, on the node's clock.
+        wait: In the slot.
         engine: From pixels to detections.
+        publish: From detections to the published message.
     """
 
-    latency: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    engine: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    latency: deque[float] = field(default_factory=_window)
+    age: deque[float] = field(default_factory=_window)
+    wait: deque[float] = field(default_factory=_window)
+    engine: deque[float] = field(default_factory=_window)
+    publish: deque[float] = field(default_factory=_window)
 
 
 def fill_status(
@@ -68,8 +83,9 @@ def fill_status(
         "saturated": detector.saturated,
     }.items():
         status.add(name, str(value))
-    for name, value in {**percentiles("latency", times.latency), **percentiles("engine", times.engine)}.items():
-        status.add(name, f"{value:.2f}")
+    for stage, milliseconds in vars(times).items():
+        for name, value in percentiles(stage, milliseconds).items():
+            status.add(name, f"{value:.2f}")
     return status
 
 

@@ -1,0 +1,63 @@
+"""ImageInput: the subscription to the images, while there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image
+
+from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
+
+NEWEST = {"depth": 1, "reliability": QoSReliabilityPolicy.BEST_EFFORT}
+OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+
+
+class ImageInput:
+    """Subscribes to the images and counts what the middleware drops, while it is open.
+
+    Args:
+        node: Subscribes.
+        receive: Gets every image, in the node's thread.
+
+    Attributes:
+        topic: Full name of the topic.
+        lost: Images missing in the publisher's sequence numbers.
+    """
+
+    def __init__(self, node: Node, receive: Callable[[Any], None]) -> None:
+        self.topic = node.resolve_topic_name("image")
+        self.lost = 0
+        self._node = node
+        self._receive = receive
+        self._gaps = SequenceGaps()
+        self._subscription: Subscription | None = None
+
+    def open(self) -> None:
+        """Subscribe; further calls do nothing."""
+        if self._subscription is None:
+            self._gaps.restart()
+            self._subscription = self._node.create_subscription(
+                Image,
+                "image",
+                with_info(self._count_and_pass),
+                QoSProfile(**NEWEST),
+                event_callbacks=on_publishers_changed(self._gaps.restart),
+                qos_overriding_options=OVERRIDABLE,
+            )
+
+    def close(self) -> None:
+        """Unsubscribe; further calls do nothing."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _count_and_pass(self, message: Any, info: MessageInfo) -> None:
+        if self._subscription is None or not self._node.context.ok():
+            return
+        self.lost += self._gaps.missing_before(info, self._node.count_publishers(self.topic))
+        self._receive(message)

@@ -1,0 +1,60 @@
+"""ResultPublisher: what the detector node publishes about images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.core.frames import Frame
+from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.ros.parameters import DetectionParameters
+
+RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+
+
+class ResultPublisher:
+    """Publishes detections, the image with its boxes, and the names of the classes.
+
+    Args:
+        node: Publishes.
+        labels: Name of each class id.
+        settings: Say how.
+    """
+
+    def __init__(self, node: Node, labels: Sequence[str], settings: DetectionParameters) -> None:
+        self._node = node
+        self._labels = labels
+        self._settings = settings
+        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
+        self._detections = node.create_publisher(
+            Detection2DArray, "detections", RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+        self._debug_image = node.create_publisher(
+            Image, "debug_image", RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+
+    def announce(self) -> None:
+        """Publish the names of the classes and the lowest score reported."""
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._label_info.publish(label_info_to_msg(self._labels, self._settings.score_threshold, header))
+
+    def publish(self, header: Header, detections: Detections) -> None:
+        """Publish what was found in an image."""
+        class_id_format = self._settings.class_id_format
+        self._detections.publish(detections_to_msg(detections, header, self._labels, class_id_format))
+
+    def draw(self, header: Header, frame: Frame, detections: Detections) -> None:
+        """Publish the image with its boxes, if anyone looks."""
+        if self._debug_image.get_subscription_count() and self._settings.debug_image:
+            drawn = draw_detections(frame.pixels, detections, self._labels, frame.channel_order)
+            self._debug_image.publish(image_to_msg(drawn, frame.channel_order, header))
