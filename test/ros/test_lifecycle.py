@@ -5,23 +5,17 @@ TRT_SSD_ENDURANCE=1 runs the full numbers of cycles.
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
-from builtin_interfaces.msg import Time
+from images import blank_image
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from probe import DetectorClient, Probe
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
-
-from trt_ssd_ros.ros.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
 
@@ -42,13 +36,6 @@ SWITCHES, SETUPS = (1000, 200) if os.environ.get("TRT_SSD_ENDURANCE") == "1" els
 WARM_UP = 5
 GROWTH = 4 << 20
 """Bytes that the node may grow by: the noise of allocators, 4 kB for each of the full number of cycles."""
-
-_seconds = itertools.count(1)
-
-
-def blank_image() -> Image:
-    """An image with a stamp of its own."""
-    return image_to_msg(np.zeros((48, 64, 3), np.uint8), "bgr", Header(stamp=Time(sec=next(_seconds))))
 
 
 def walk(probe: Probe, *transitions: str) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 
-def answer_later(service: Any, serve: Callable[[Any, Any], Future[Any]]) -> None:
-    """Let a service be answered once a future is done.
+def answer_later(service: Any) -> None:
+    """Let a service's callback return a future that gets the response.
 
-    Executors send at once what a service's callback returns, so the callback returns the future, and sending waits
-    for it. A future that ends with an exception leaves its client without an answer, as the end of a process does.
+    Executors send at once what a service's callback returns; here sending waits for the future. One that ends with
+    an exception leaves its client without an answer, as the end of a process does.
 
     Args:
         service: A node's rclpy service.
-        serve: Gets the request and an empty response; its future gets the response.
     """
     send = service.send_response
 
@@ -26,5 +24,4 @@ def answer_later(service: Any, serve: Callable[[Any, Any], Future[Any]]) -> None
 
         future.add_done_callback(answer)
 
-    service.callback = serve
     service.send_response = send_once_done

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import Updater
+from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
+from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.detection_loop import DetectionLoop
 from trt_ssd_ros.ros.diagnostics import fill_status
 from trt_ssd_ros.ros.image_input import ImageInput
@@ -51,6 +54,9 @@ class DetectorNode(ManagedNode):
         self._updater.setHardwareID("none")
         self._updater.add("detector", self._diagnose)
         call_after_set(self, self._apply_parameters)
+        self._enabled = True
+        self.create_service(SetBool, "~/enable", self._serve_enable)
+        answer_later(self.create_service(Trigger, "~/reload", self._serve_reload))
         self.start()
 
     def destroy_node(self) -> None:
@@ -60,21 +66,13 @@ class DetectorNode(ManagedNode):
 
     def configure(self) -> None:
         """Open or build the engine; see `ManagedNode`."""
-        detector = self._model.open()
-        detector.thresholds = self._settings.thresholds()
-        self._updater.setHardwareID(detector.engine_name)
-        keep_freed_blocks()
+        self._open_model()
 
     def activate(self) -> None:
         """Subscribe; see `ManagedNode`."""
-        detector = self._model.detector
-        assert detector is not None, "the node is configured"
         self._results.announce()
-        self._loop.open()
-        self._input.open()
-        self.get_logger().info(
-            f"{self._model.card.name} on {detector.engine_name}, waiting for images on {self._input.topic}"
-        )
+        if self._enabled:
+            self._take_images()
 
     def halt(self) -> None:
         """Unsubscribe and publish nothing more; see `ManagedNode`."""
@@ -85,6 +83,54 @@ class DetectorNode(ManagedNode):
         """Close the engine; see `ManagedNode`."""
         self._model.close()
         self._updater.setHardwareID("none")
+
+    def _open_model(self) -> None:
+        detector = self._model.open()
+        detector.thresholds = self._settings.thresholds()
+        self._updater.setHardwareID(detector.engine_name)
+        keep_freed_blocks()
+
+    def _take_images(self) -> None:
+        self._loop.open()
+        self._input.open()
+        detector = self._model.detector
+        assert detector is not None, "an active node is configured"
+        self.get_logger().info(
+            f"{self._model.card.name} on {detector.engine_name}, waiting for images on {self._input.topic}"
+        )
+
+    def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Begin or stop to detect, if the node is active; else only once it will be."""
+        self._enabled = request.data
+        if not self._enabled:
+            self.halt()
+        elif self.state == "active":
+            self._take_images()
+        response.success = True
+        response.message = f"{'enabled' if self._enabled else 'disabled'}, {self.state}"
+        return response
+
+    def _serve_reload(self, _: Trigger.Request, response: Trigger.Response) -> Future[Trigger.Response]:
+        """Open the model again in the inference thread, and answer then; images wait meanwhile."""
+
+        def reload() -> Trigger.Response:
+            response.message = self._reload()
+            response.success = not response.message
+            return response
+
+        return self.inference.submit(reload)
+
+    def _reload(self) -> str:
+        """Open the model again; return why it could not be, in which case the old one goes on."""
+        if self._model.detector is None:
+            return f"reload is refused in state {self.state}: configure the node, which opens the model"
+        try:
+            self._open_model()
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = f"not reloaded, the model that was open goes on: {' '.join(str(error).split())}"
+            self.get_logger().error(reason)
+            return reason
+        return ""
 
     def _apply_parameters(self) -> None:
         detector = self._model.detector

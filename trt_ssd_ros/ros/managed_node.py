@@ -55,8 +55,10 @@ class ManagedNode(LifecycleNode, FailableNode):
         )
         self._under_way = ""
         self._failure = ""
+        change_state: Any
         [change_state] = [service for service in self.services if service.srv_type is ChangeState]
-        answer_later(change_state, self._serve_change_state)
+        change_state.callback = self._serve_change_state
+        answer_later(change_state)
         self.inference = InferenceExecutor(self.context)
 
     @abstractmethod
