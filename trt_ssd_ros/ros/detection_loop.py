@@ -36,11 +36,19 @@ class Results(Protocol):
 
 @dataclass(frozen=True)
 class _Waiting:
-    """An image in the slot: the message, which opening of the loop it came in, and when (perf_counter)."""
+    """An image in the slot.
+
+    Attributes:
+        message: The image.
+        session: Which opening of the loop it came in.
+        since: When, in seconds of perf_counter.
+        arrived: When, in ns of the node's clock.
+    """
 
     message: Any
     session: int
     since: float
+    arrived: int
 
 
 class DetectionLoop:
@@ -51,10 +59,12 @@ class DetectionLoop:
         inference: Runs the detection.
         model: Its detector is open while the loop is.
         results: Publishes what was found, in the inference thread.
-        fail: Told when detection fails in a way that is not the image's fault.
+        refuse: Told why an image cannot be read.
+        fail: Told when the engine fails.
 
     Attributes:
         counts: What became of every image.
+        refusal: Why the newest image was refused; empty if it was not.
         times: How long it took.
     """
 
@@ -64,14 +74,17 @@ class DetectionLoop:
         inference: InferenceExecutor,
         model: OpenedModel,
         results: Results,
+        refuse: Callable[[str], None],
         fail: Callable[[str], None],
     ) -> None:
         self.counts = FrameCounts()
+        self.refusal = ""
         self.times = StageTimes()
         self._node = node
         self._inference = inference
         self._model = model
         self._results = results
+        self._refuse = refuse
         self._fail = fail
         self._slot: NewestSlot[_Waiting] = NewestSlot()
         self._publishing = Lock()
@@ -90,15 +103,24 @@ class DetectionLoop:
             self._is_open = False
             self.counts.discarded += self._slot.take() is not None
 
-    def receive(self, message: Any) -> None:
-        """Take an image, instead of the one that waits, if any; called in the node's thread."""
+    def receive(self, message: Any, now: int) -> None:
+        """Take an image, instead of the one that waits, if any; called in the node's thread.
+
+        Args:
+            message: The image.
+            now: The node's clock, ns.
+        """
         if not self._is_open:
             return
         self.counts.received += 1
-        self._add_age(self.times.age, message.header.stamp)
-        if self._slot.put(_Waiting(message, self._session, time.perf_counter())):
-            self._inference.submit(self._detect_newest).add_done_callback(self._end_on_failure)
+        self._add_age(self.times.age, message.header.stamp, now)
+        if self._slot.put(_Waiting(message, self._session, time.perf_counter(), now)):
+            self.submit(self._detect_newest)
         self.counts.overwritten = self._slot.overwritten
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have something done in the inference thread; a failure is the engine's."""
+        self._inference.submit(work).add_done_callback(self._end_on_failure)
 
     def _detect_newest(self) -> None:
         waiting = self._slot.take()
@@ -113,8 +135,10 @@ class DetectionLoop:
             detections = detector.detect(frame.pixels, frame.channel_order)
         except ValueError as error:
             self.counts.refused += 1
-            self._node.get_logger().warning(f"image dropped: {error}", throttle_duration_sec=5.0)
+            self.refusal = str(error)
+            self._refuse(self.refusal)
             return
+        self.refusal = ""
         self.times.wait.append((start - waiting.since) * 1e3)
         self.times.engine.append((time.perf_counter() - engine_start) * 1e3)
         self._node.get_logger().debug(f"{len(detections)} detections in {self.times.engine[-1]:.1f} ms")
@@ -129,14 +153,17 @@ class DetectionLoop:
             self._results.publish(header, detections)
             self.counts.processed += 1
             self.times.publish.append((time.perf_counter() - start) * 1e3)
-            self._add_age(self.times.latency, header.stamp)
+            now = self._node.get_clock().now().nanoseconds
+            if now >= waiting.arrived:  # else the clock was set meanwhile
+                self._add_age(self.times.latency, header.stamp, now)
             self._results.draw(header, frame, detections)
 
-    def _add_age(self, ages: deque[float], stamp: Time) -> None:
-        """Add how old an image is by now, in ms, if it has a stamp."""
+    @staticmethod
+    def _add_age(ages: deque[float], stamp: Time, now: int) -> None:
+        """Add how old an image is, in ms, if it has a stamp."""
         taken = nanoseconds(stamp)
         if taken > 0:
-            ages.append((self._node.get_clock().now().nanoseconds - taken) / 1e6)
+            ages.append((now - taken) / 1e6)
 
     def _end_on_failure(self, done: Future[None]) -> None:
         """Give up when detection fails: an engine that failed once is not to be trusted again."""

@@ -5,23 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import Updater
+from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.detection_loop import DetectionLoop
-from trt_ssd_ros.ros.diagnostics import fill_status
+from trt_ssd_ros.ros.health import Health, Readings
 from trt_ssd_ros.ros.image_input import ImageInput
+from trt_ssd_ros.ros.input_watch import InputWatch
 from trt_ssd_ros.ros.log_bridge import LogBridge
 from trt_ssd_ros.ros.managed_node import ManagedNode
+from trt_ssd_ros.ros.messages import nanoseconds
 from trt_ssd_ros.ros.opened_model import OpenedModel, OpenEngine
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
 from trt_ssd_ros.ros.process import spin_node
+from trt_ssd_ros.ros.recent_counts import RecentCounts
 from trt_ssd_ros.ros.result_publisher import ResultPublisher
 
 
@@ -45,14 +49,18 @@ class DetectorNode(ManagedNode):
         self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_leaving)
         self._settings = DetectionParameters(self, self._model.card)
         self._results = ResultPublisher(self, self._model.card.labels, self._settings)
-        self._loop = DetectionLoop(self, self.inference, self._model, self._results, self.fail)
-        self._input = ImageInput(self, self._loop.receive)
+        self._loop = DetectionLoop(self, self.inference, self._model, self._results, self._note_refusal, self.fail)
+        self._input = ImageInput(self, self._receive)
+        self._newest_time = 0
         self._log_bridge = LogBridge(self.get_logger())
         self._log_bridge.open()
         self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
+        self._health = Health(self)
+        self._recent = RecentCounts()
         self._updater = Updater(self)
         self._updater.setHardwareID("none")
         self._updater.add("detector", self._diagnose)
+        self._watch = InputWatch(self, self._input, self._loop, self._updater.force_update)
         call_after_set(self, self._apply_parameters)
         self._enabled = True
         self.create_service(SetBool, "~/enable", self._serve_enable)
@@ -93,11 +101,31 @@ class DetectorNode(ManagedNode):
     def _take_images(self) -> None:
         self._loop.open()
         self._input.open()
+        self._watch.restart()
         detector = self._model.detector
         assert detector is not None, "an active node is configured"
         self.get_logger().info(
             f"{self._model.card.name} on {detector.engine_name}, waiting for images on {self._input.topic}"
         )
+
+    def _receive(self, message: Image) -> None:
+        now = self.get_clock().now().nanoseconds
+        if now < self._newest_time:
+            self._begin_anew((self._newest_time - now) / 1e9)
+        self._newest_time = now
+        self._watch.note(nanoseconds(message.header.stamp), now)
+        self._loop.receive(message, now)
+
+    def _begin_anew(self, seconds: float) -> None:
+        """Forget the times of a clock that went back, as when a bag loops."""
+        self.get_logger().info(f"the clock went back by {seconds:.3g} s: ages and rates begin anew")
+        self._loop.times.clear()
+        self._recent.clear()
+        self._watch.forget_stamps()
+
+    def _note_refusal(self, reason: str) -> None:
+        self.last_error = f"image dropped: {reason}"
+        self.get_logger().warning(self.last_error, throttle_duration_sec=5.0)
 
     def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Begin or stop to detect, if the node is active; else only once it will be."""
@@ -127,9 +155,9 @@ class DetectorNode(ManagedNode):
         try:
             self._open_model()
         except (OSError, RuntimeError, ValueError) as error:
-            reason = f"not reloaded, the model that was open goes on: {' '.join(str(error).split())}"
-            self.get_logger().error(reason)
-            return reason
+            self.last_error = f"not reloaded, the model that was open goes on: {' '.join(str(error).split())}"
+            self.get_logger().error(self.last_error)
+            return self.last_error
         return ""
 
     def _apply_parameters(self) -> None:
@@ -140,13 +168,35 @@ class DetectorNode(ManagedNode):
             self._results.announce()
 
     def _diagnose(self, status: Any) -> Any:
-        status.add("state", self.state)
-        detector, counts = self._model.detector, self._loop.counts
+        self._loop.counts.lost = self._input.lost
+        self._recent.add(self.get_clock().now().nanoseconds / 1e9, self._loop.counts)
+        if self._model.detector is not None:
+            self._loop.submit(self._model.measure_memory)
+        return self._health.fill(status, self._readings())
+
+    def _readings(self) -> Readings:
+        readings = Readings(
+            state=self.state,
+            taking=self._input.is_open,
+            doing=self._model.doing,
+            input_rate=self._recent.rate("received"),
+            output_rate=self._recent.rate("processed"),
+            dropped=self._recent.dropped(),
+            counts=self._loop.counts,
+            times=self._loop.times.percentiles(),
+            finding=self._watch.complaint,
+            last_error=self.last_error,
+        )
+        detector = self._model.detector
         if detector is None:
-            status.summary(DiagnosticStatus.OK, self._model.doing or self.state)
-            return status
-        counts.lost = self._input.lost
-        return fill_status(status, detector.engine_name, counts, detector.counts, self._loop.times)
+            return readings
+        return replace(
+            readings,
+            engine=detector.engine_name,
+            precision=detector.precision,
+            gpu_memory=self._model.gpu_memory,
+            detector=detector.counts,
+        )
 
 
 def main(args: Sequence[str] | None = None) -> int:

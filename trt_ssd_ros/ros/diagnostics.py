@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
-
-from trt_ssd_ros.core.detector import DetectorCounts
 
 WINDOW = 300
 """Frames that the percentiles look back on."""
@@ -63,30 +59,15 @@ class StageTimes:
     engine: deque[float] = field(default_factory=_window)
     publish: deque[float] = field(default_factory=_window)
 
+    def clear(self) -> None:
+        """Forget everything, as when the clock was set."""
+        for milliseconds in vars(self).values():
+            milliseconds.clear()
 
-def fill_status(
-    status: Any,
-    engine: str,
-    counts: FrameCounts,
-    detector: DetectorCounts,
-    times: StageTimes,
-) -> Any:
-    """Fill a diagnostic_updater status wrapper."""
-    if counts.processed == 0:
-        status.summary(DiagnosticStatus.WARN, "no image yet")
-    else:
-        status.summary(DiagnosticStatus.OK, f"{counts.processed} images")
-    status.add("engine", engine)
-    for name, value in {
-        **vars(counts),
-        "nms finished on host": detector.unsettled,
-        "saturated": detector.saturated,
-    }.items():
-        status.add(name, str(value))
-    for stage, milliseconds in vars(times).items():
-        for name, value in percentiles(stage, milliseconds).items():
-            status.add(name, f"{value:.2f}")
-    return status
+    def percentiles(self) -> Mapping[str, float]:
+        """Return the percentiles of every stage; see `percentiles`."""
+        stages = [percentiles(stage, milliseconds) for stage, milliseconds in vars(self).items()]
+        return {name: value for stage in stages for name, value in stage.items()}
 
 
 def percentiles(name: str, milliseconds: Iterable[float]) -> Mapping[str, float]:

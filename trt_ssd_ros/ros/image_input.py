@@ -13,7 +13,6 @@ from sensor_msgs.msg import Image
 
 from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
 
-NEWEST = {"depth": 1, "reliability": QoSReliabilityPolicy.BEST_EFFORT}
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 
 
@@ -26,16 +25,25 @@ class ImageInput:
 
     Attributes:
         topic: Full name of the topic.
+        type_name: What is expected on it.
+        qos: What is asked of its publishers, `qos_overrides` included once it was open.
         lost: Images missing in the publisher's sequence numbers.
     """
 
     def __init__(self, node: Node, receive: Callable[[Any], None]) -> None:
         self.topic = node.resolve_topic_name("image")
+        self.type_name = "sensor_msgs/msg/Image"
+        self.qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
         self.lost = 0
         self._node = node
         self._receive = receive
         self._gaps = SequenceGaps()
         self._subscription: Subscription | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a subscription."""
+        return self._subscription is not None
 
     def open(self) -> None:
         """Subscribe; further calls do nothing."""
@@ -45,7 +53,7 @@ class ImageInput:
                 Image,
                 "image",
                 with_info(self._count_and_pass),
-                QoSProfile(**NEWEST),
+                self.qos,
                 event_callbacks=on_publishers_changed(self._gaps.restart),
                 qos_overriding_options=OVERRIDABLE,
             )

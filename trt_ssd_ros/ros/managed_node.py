@@ -46,6 +46,7 @@ class ManagedNode(LifecycleNode, FailableNode):
 
     Attributes:
         inference: Runs the slow transitions, and whatever else belongs to their thread.
+        last_error: The newest refusal or failure.
     """
 
     def __init__(self, name: str) -> None:
@@ -53,6 +54,7 @@ class ManagedNode(LifecycleNode, FailableNode):
         self._autostart: bool = declare(
             self, "autostart", True, "Configure and activate by itself; false: leave it to a lifecycle manager"
         )
+        self.last_error = ""
         self._under_way = ""
         self._failure = ""
         change_state: Any
@@ -202,7 +204,8 @@ class ManagedNode(LifecycleNode, FailableNode):
             if outcome.exception() is None:
                 response.success = not outcome.result()
                 if outcome.result():
-                    self.get_logger().error(outcome.result())
+                    self.last_error = outcome.result()
+                    self.get_logger().error(self.last_error)
                 done.set_result(response)
 
         self.change_state(self._wanted(request.transition)).add_done_callback(answer)
@@ -226,7 +229,7 @@ class ManagedNode(LifecycleNode, FailableNode):
     def _activate_by_itself(self) -> None:
         if self.state == "inactive" and not self._under_way:
             reason = self.change_state("activate").result()
-            if reason:
+            if reason and self.context.ok():
                 self.fail(reason)
 
 

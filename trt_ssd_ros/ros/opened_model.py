@@ -25,6 +25,7 @@ class OpenedModel:
     Attributes:
         card: The card, as it was when it was last opened.
         detector: Runs it; None while it is closed.
+        gpu_memory: MiB in use on its GPU, by everybody, when it was last measured; None without a GPU.
 
     Raises:
         OSError: There is no such card.
@@ -36,6 +37,7 @@ class OpenedModel:
     ) -> None:
         self.card = ModelCard.load(model_card_path(model))
         self.detector: Detector | None = None
+        self.gpu_memory: float | None = None
         self._model = model
         self._choice = choice
         self._open_engine = open_engine
@@ -71,6 +73,15 @@ class OpenedModel:
         self.close()
         self.card, self.detector = card, detector
         return detector
+
+    def measure_memory(self) -> None:
+        """Measure how much of the GPU's memory is in use.
+
+        Raises:
+            RuntimeError: The GPU failed.
+        """
+        used = None if self.detector is None else self.detector.memory_used()
+        self.gpu_memory = None if used is None else used / 2**20
 
     def close(self) -> None:
         """Close the detector and give back what it holds; further calls do nothing."""

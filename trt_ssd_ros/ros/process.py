@@ -58,7 +58,9 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
         if rclpy.ok():
             raise  # else a shutdown overtook what needs ROS: a callback, or the start of the spinning
     finally:
-        for node in executor.get_nodes():
+        nodes = executor.get_nodes()
+        executor.shutdown()  # before it is collected: EventsExecutor aborts if it still knows of anything then
+        for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
         signal.signal(signal.SIGINT, python_handler)
