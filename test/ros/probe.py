@@ -132,11 +132,13 @@ class DetectorClient:
         answers: Detections received.
     """
 
-    def __init__(self, probe: Probe, qos: QoSProfile = BEST_EFFORT) -> None:
+    def __init__(
+        self, probe: Probe, qos: QoSProfile = BEST_EFFORT, kind: Any = Image, topic: str = "image"
+    ) -> None:
         self.probe = probe
         self.sent = 0
         self.answers: list[Detection2DArray] = probe.receive(Detection2DArray, "detections")
-        self._publisher = probe.node.create_publisher(Image, "image", qos)
+        self._publisher = probe.node.create_publisher(kind, topic, qos)
         self._diagnostics = probe.receive(DiagnosticArray, "/diagnostics")
 
     def send(self, image: Image) -> None:

@@ -17,13 +17,19 @@ from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.detection_loop import DetectionLoop
 from trt_ssd_ros.ros.health import Health, Readings
-from trt_ssd_ros.ros.image_input import ImageInput
+from trt_ssd_ros.ros.image_input import TRANSPORTS, ImageInput
 from trt_ssd_ros.ros.input_watch import InputWatch
 from trt_ssd_ros.ros.log_bridge import LogBridge
 from trt_ssd_ros.ros.managed_node import ManagedNode
 from trt_ssd_ros.ros.messages import nanoseconds
 from trt_ssd_ros.ros.opened_model import OpenedModel, OpenEngine
-from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
+from trt_ssd_ros.ros.parameters import (
+    DetectionParameters,
+    call_after_set,
+    declare_choice,
+    declare_engine,
+    declare_model,
+)
 from trt_ssd_ros.ros.process import spin_node
 from trt_ssd_ros.ros.recent_counts import RecentCounts
 from trt_ssd_ros.ros.result_publisher import ResultPublisher
@@ -50,7 +56,8 @@ class DetectorNode(ManagedNode):
         self._settings = DetectionParameters(self, self._model.card)
         self._results = ResultPublisher(self, self._model.card.labels, self._settings)
         self._loop = DetectionLoop(self, self.inference, self._model, self._results, self._note_refusal, self.fail)
-        self._input = ImageInput(self, self._receive)
+        transport = declare_choice(self, "image_transport", TRANSPORTS, "How the images come")
+        self._input = ImageInput(self, self._receive, transport)
         self._newest_time = 0
         self._log_bridge = LogBridge(self.get_logger())
         self._log_bridge.open()

@@ -1,4 +1,4 @@
-"""ImageInput: the subscription to the images, while there is one."""
+"""ImageInput: the subscription to the images, raw or compressed, while there is one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
 
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+
+
+TRANSPORTS = ("raw", "compressed")
+
+
+def transport_topic(topic: str, transport: str) -> str:
+    """Return where a transport carries the images of a topic, as image_transport has it."""
+    return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
 
 
 class ImageInput:
@@ -22,6 +30,7 @@ class ImageInput:
     Args:
         node: Subscribes.
         receive: Gets every image, in the node's thread.
+        transport: One of TRANSPORTS.
 
     Attributes:
         topic: Full name of the topic.
@@ -30,9 +39,10 @@ class ImageInput:
         lost: Images missing in the publisher's sequence numbers.
     """
 
-    def __init__(self, node: Node, receive: Callable[[Any], None]) -> None:
-        self.topic = node.resolve_topic_name("image")
-        self.type_name = "sensor_msgs/msg/Image"
+    def __init__(self, node: Node, receive: Callable[[Any], None], transport: str = "raw") -> None:
+        self._type = CompressedImage if transport == "compressed" else Image
+        self.topic = transport_topic(node.resolve_topic_name("image"), transport)
+        self.type_name = f"sensor_msgs/msg/{self._type.__name__}"
         self.qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
         self.lost = 0
         self._node = node
@@ -50,8 +60,8 @@ class ImageInput:
         if self._subscription is None:
             self._gaps.restart()
             self._subscription = self._node.create_subscription(
-                Image,
-                "image",
+                self._type,
+                self.topic,
                 with_info(self._count_and_pass),
                 self.qos,
                 event_callbacks=on_publishers_changed(self._gaps.restart),

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from trt_ssd_ros.core.compressed_image import encode_jpeg
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.frames import Frame
-from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.ros.image_input import transport_topic
+from trt_ssd_ros.ros.messages import compressed_to_msg, detections_to_msg, image_to_msg, label_info_to_msg
 from trt_ssd_ros.ros.parameters import DetectionParameters
 
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -42,6 +44,10 @@ class ResultPublisher:
         self._debug_image = node.create_publisher(
             Image, "debug_image", RESULTS, qos_overriding_options=OVERRIDABLE
         )
+        compressed = transport_topic(node.resolve_topic_name("debug_image"), "compressed")
+        self._debug_compressed = node.create_publisher(
+            CompressedImage, compressed, RESULTS, qos_overriding_options=OVERRIDABLE
+        )
 
     def announce(self) -> None:
         """Publish the names of the classes and the lowest score reported."""
@@ -55,6 +61,13 @@ class ResultPublisher:
 
     def draw(self, header: Header, frame: Frame, detections: Detections) -> None:
         """Publish the image with its boxes, if anyone looks."""
-        if self._debug_image.get_subscription_count() and self._settings.debug_image:
-            drawn = draw_detections(frame.pixels, detections, self._labels, frame.channel_order)
+        raw = self._debug_image.get_subscription_count() > 0
+        compressed = self._debug_compressed.get_subscription_count() > 0
+        if not self._settings.debug_image or not (raw or compressed):
+            return
+        drawn = draw_detections(frame.pixels, detections, self._labels, frame.channel_order)
+        if raw:
             self._debug_image.publish(image_to_msg(drawn, frame.channel_order, header))
+        if compressed:
+            data = encode_jpeg(drawn, frame.channel_order)
+            self._debug_compressed.publish(compressed_to_msg(data, header))
