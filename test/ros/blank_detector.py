@@ -1,8 +1,8 @@
 """Runs the detector node with an engine that finds nothing, at once, and does what the folder RIG tells it.
 
 While RIG/hold_open exists the engine waits with opening, while RIG/hold_run exists with running. Where
-RIG/fail_open exists opening raises RuntimeError with its text; where RIG/bug_open exists, KeyError. Prints a line
-for each step.
+RIG/fail_open exists opening raises RuntimeError with its text; where RIG/bug_open exists, KeyError; where
+RIG/fail_close exists closing raises RuntimeError. Prints a line for each step.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class BlankEngine:
 
     def close(self) -> None:
         say("the engine is closed")
+        if (RIG / "fail_close").exists():
+            raise RuntimeError("the GPU does not let go")
 
 
 def open_blank(card: ModelCard, _choice: object, _samples: object, progress: BuildProgress) -> Detector:

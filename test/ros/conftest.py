@@ -16,7 +16,8 @@ import pytest
 if importlib.util.find_spec("rclpy") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
-    from probe import BEST_EFFORT, DetectorClient, NodeProcess, Probe, new_domain
+    from node_process import NodeProcess
+    from probe import BEST_EFFORT, DetectorClient, Probe, new_domain
 
     from trt_ssd_ros.core.resources import share_folder
     from trt_ssd_ros.ros.dds_profile import profile_environment

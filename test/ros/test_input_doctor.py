@@ -92,25 +92,24 @@ def live_image(client: DetectorClient) -> Image:
     return image
 
 
-def test_says_that_nobody_publishes_until_somebody_does(probe: Any, start_blank_detector: Any) -> None:
-    elsewhere = probe.node.create_publisher(Image, "front/image_raw", 1)
+def test_says_that_nobody_publishes_until_somebody_does(client: DetectorClient, start_blank_detector: Any) -> None:
+    client.leave()
+    client.probe.node.create_publisher(Image, "front/image_raw", 1)
     process = start_blank_detector(**FAST)
-    process.wait_until_it_says(
-        "nobody publishes /image: remap image (launch: image_topic) to one of /front/image_raw"
-    )
-    client = DetectorClient(probe)
-    await_message(client, "publishes /image, but no image comes")
+    advice = "nobody publishes /image: remap image (launch: image_topic) to one of /front/image_raw"
+    await_message(client, advice)
+    client.come_back()
+    await_message(client, "/probe publishes /image, but no image comes")
     client.ask(live_image(client))
-    await_message(client, "1 images", DiagnosticStatus.OK)
     process.wait_until_it_says("in order again")
+    await_message(client, "images", DiagnosticStatus.OK)
     await_message(client, "/probe publishes /image, but no image comes")
     assert process.log.count("nobody publishes /image") == 1
-    probe.node.destroy_publisher(elsewhere)
 
 
 def test_says_that_the_type_differs(client: DetectorClient, start_blank_detector: Any) -> None:
     node = client.probe.node
-    node.destroy_publisher(client._publisher)
+    client.leave()
     node.create_publisher(CompressedImage, "image", 1)
     start_blank_detector(**FAST)
     await_message(

@@ -124,6 +124,18 @@ def test_a_bug_in_a_transition_is_logged_and_survived(probe: Probe, start_blank_
     assert process.wait() == 0
 
 
+def test_an_engine_that_does_not_close_is_given_up(probe: Probe, start_blank_detector: Any, rig: Path) -> None:
+    process = start_blank_detector(autostart=False)
+    (rig / "fail_close").touch()
+    walk(probe, "configure")
+    assert not probe.change_state("cleanup")
+    process.wait_until_it_says("the GPU does not let go; it cannot be undone, so the node begins anew")
+    reach(probe, "unconfigured")
+    walk(probe, "configure", "shutdown")
+    process.wait_until_it_says("cannot close everything: the GPU does not let go")
+    assert probe.state() == "finalized"
+
+
 def test_a_bug_on_the_way_up_ends_the_process(start_blank_detector: Any, rig: Path) -> None:
     (rig / "bug_open").touch()
     process = start_blank_detector()

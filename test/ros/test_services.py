@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_reload_opens_the_model_again(client: DetectorClient, start_blank_detect
     succeeded, reason = reload(probe)
     assert not succeeded
     assert "refused in state unconfigured" in reason
+
+
+def test_a_bug_in_a_reload_is_answered_and_survived(
+    client: DetectorClient, start_blank_detector: Any, rig: Path
+) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    (rig / "bug_open").touch()
+    succeeded, reason = reload(probe)
+    assert not succeeded
+    assert reason.endswith("goes on: KeyError: 'a bug'")
+    client.ask(blank_image())
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" in process.log
 
 
 def test_a_manager_does_not_wait_for_a_reload(

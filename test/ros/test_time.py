@@ -52,10 +52,10 @@ def test_a_bag_that_loops_begins_ages_and_rates_anew(client: DetectorClient, sta
 
     probe.spin_until(first_answer, "the first detections")
     for loop in range(3):
-        known = len(client._diagnostics)
+        known = client.reports
         bag.play(1000, 60)
         assert process.log.count("the clock went back by") >= loop, "each loop is noticed"
-        probe.spin_until(lambda n=known: len(client._diagnostics) > n, "diagnostics on the simulated clock")
+        probe.spin_until(lambda n=known: client.reports > n, "diagnostics on the simulated clock")
     bag.play(2000, 60)
     probe.spin_until(lambda: float(client.status().get("input Hz", 0)) > 0, "rates")
     status = client.newest_status()

@@ -159,13 +159,12 @@ class DetectorNode(ManagedNode):
         """Open the model again; return why it could not be, in which case the old one goes on."""
         if self._model.detector is None:
             return f"reload is refused in state {self.state}: configure the node, which opens the model"
-        try:
-            self._open_model()
-        except (OSError, RuntimeError, ValueError) as error:
-            self.last_error = f"not reloaded, the model that was open goes on: {' '.join(str(error).split())}"
-            self.get_logger().error(self.last_error)
-            return self.last_error
-        return ""
+        reason = self.failure_of(self._open_model)
+        if not reason:
+            return ""
+        self.last_error = f"not reloaded, the model that was open goes on: {reason}"
+        self.get_logger().error(self.last_error)
+        return self.last_error
 
     def _apply_parameters(self) -> None:
         detector = self._model.detector

@@ -38,8 +38,8 @@ class ManagedNode(LifecycleNode, FailableNode):
     transitions, and lets an illegal one end the process (rclpy issues 1209 and 1673). Here they are answered when
     they are done, logged with their cause, and refused with what would be possible.
 
-    A subclass says what the transitions do. `configure` and `activate` may fail with an OSError, RuntimeError or
-    ValueError; the state is then what it was. Any other exception releases everything: unconfigured.
+    A subclass says what the transitions do. Where `configure` or `activate` fails, the state is what it was; after
+    another's failure the node is unconfigured. Exceptions that no user can mend are logged in full.
 
     Args:
         name: Of the node.
@@ -168,31 +168,43 @@ class ManagedNode(LifecycleNode, FailableNode):
 
     def on_shutdown(self, _: LifecycleState) -> TransitionCallbackReturn:
         """Carry out a transition, in any event: a node that cannot close everything is at its end as well."""
-        self._attempt(self.release)
+        self._release_at_last()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, _: LifecycleState) -> TransitionCallbackReturn:
         """Release everything after a transition that broke; the node is unconfigured then."""
-        halted = self._attempt(self.halt)
-        self.inference.submit(lambda: self._attempt(self.release))
-        return halted
+        reason = self.failure_of(self.halt)
+        self.inference.submit(self._release_at_last)
+        return TransitionCallbackReturn.FAILURE if reason else TransitionCallbackReturn.SUCCESS
+
+    def failure_of(self, action: Callable[[], None]) -> str:
+        """Do something and return why it failed, on one line, or nothing; a bug is logged in full."""
+        try:
+            action()
+        except (OSError, RuntimeError, ValueError) as error:
+            return _one_line(error) or type(error).__name__
+        except Exception as error:
+            self.get_logger().error(f"in {action.__name__}:\n{traceback.format_exc()}")
+            return f"{type(error).__name__}: {_one_line(error)}"
+        return ""
 
     def _attempt(
         self, action: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
         """Do a transition's work; where it fails and can be undone it has not happened, else it is an error."""
-        try:
-            action()
-        except Exception as error:
-            expected = isinstance(error, OSError | RuntimeError | ValueError)
-            self._failure = _one_line(error) if expected else f"{type(error).__name__}: {_one_line(error)}"
-            if not expected:
-                self.get_logger().error(f"in {action.__name__}:\n{traceback.format_exc()}")
-            if undo is None or not expected:
-                return TransitionCallbackReturn.ERROR
-            undo()
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
+        self._failure = self.failure_of(action)
+        if not self._failure:
+            return TransitionCallbackReturn.SUCCESS
+        reason = self.failure_of(undo) if undo is not None else "it cannot be undone"
+        if reason:
+            self._failure += f"; {reason}, so the node begins anew"
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.FAILURE
+
+    def _release_at_last(self) -> None:
+        reason = self.failure_of(self.release)
+        if reason:
+            self.get_logger().error(f"cannot close everything: {reason}")
 
     def _serve_change_state(
         self, request: ChangeState.Request, response: ChangeState.Response

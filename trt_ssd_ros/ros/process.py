@@ -69,7 +69,7 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
 
 
 def _keep_forever(executor: Executor) -> None:
-    """Never destroy an executor: EventsExecutor aborts then, if a shutdown overtook it while it added an entity."""
+    """Never destroy an executor: EventsExecutor aborts then if a shutdown overtook it while it added an entity."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(executor))
 
 
