@@ -20,6 +20,7 @@ from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.dds_profile import SWITCH, profile_environment
 
 BOOLEANS = ("true", "false")
+RESPAWN_DELAY = 2.0
 CONFIG = share_folder() / "config"
 
 ARGUMENTS = [
@@ -70,6 +71,12 @@ ARGUMENTS = [
         description="Log level of the nodes",
     ),
     DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=BOOLEANS,
+        description="Start the detector again when it ends, as when the GPU is lost, rather than end the launch",
+    ),
+    DeclareLaunchArgument(
         "dds_profile",
         default_value="true",
         choices=BOOLEANS,
@@ -98,7 +105,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def detector(chosen: dict[str, str]) -> Node:
-    """Return the detector node; without it the launch ends."""
+    """Return the detector node; without it the launch ends, unless it is started again."""
     overrides: dict[str, str | float | bool] = {
         name: chosen[name] for name in ("model", "backend", "precision") if chosen[name]
     }
@@ -115,7 +122,9 @@ def detector(chosen: dict[str, str]) -> Node:
         remappings=[("image", chosen["image_topic"])],
         ros_arguments=log_level(chosen, "detector"),
         output="screen",
-        on_exit=end_with_detector,
+        respawn=chosen["respawn"] == "true",
+        respawn_delay=RESPAWN_DELAY,
+        on_exit=None if chosen["respawn"] == "true" else end_with_detector,
     )
 
 

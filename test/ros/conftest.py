@@ -16,7 +16,8 @@ import pytest
 if importlib.util.find_spec("rclpy") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
-    from probe import BEST_EFFORT, DetectorClient, NodeProcess, Probe, new_domain
+    from node_process import NodeProcess
+    from probe import BEST_EFFORT, DetectorClient, Probe, new_domain
 
     from trt_ssd_ros.core.resources import share_folder
     from trt_ssd_ros.ros.dds_profile import profile_environment
@@ -82,6 +83,25 @@ def start_slow_detector(start_process: StartProcess) -> StartProcess:
     def start(seconds: float, **environment: str) -> NodeProcess:
         script = Path(__file__).parent / "slow_detector.py"
         return start_process([sys.executable, str(script)], ENGINE_DELAY=str(seconds), **environment)
+
+    return start
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Path:
+    """The folder that tells the engine of a blank detector what to do."""
+    folder = tmp_path / "rig"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start_blank_detector(start_process: StartProcess, rig: Path) -> StartProcess:
+    """Start a detector node that finds nothing, and whose engine the rig controls; sets parameters."""
+
+    def start(**parameters: Any) -> NodeProcess:
+        script = Path(__file__).parent / "blank_detector.py"
+        return start_process([sys.executable, str(script), *ros_arguments(parameters)], RIG=str(rig))
 
     return start
 

@@ -1,22 +1,20 @@
-"""What the ROS tests talk with: a node in the test's own domain, and the processes under test."""
+"""What the ROS tests talk with: a node in the test's own domain."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from domain_coordinator import domain_id
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -25,8 +23,6 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
-
-from trt_ssd_ros.ros.dds_profile import PROFILE_VARIABLES
 
 PATIENCE = 30.0
 """Seconds to wait for what has to happen: generous, because it is only used up when a test fails."""
@@ -49,6 +45,7 @@ class Probe:
         self.context = Context()
         rclpy.init(args=[], context=self.context, domain_id=domain)
         self.node = Node("probe", context=self.context)
+        self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
 
@@ -94,7 +91,8 @@ class Probe:
 
     def call(self, kind: Any, service: str, request: Any) -> Any:
         """Call a service and return its response."""
-        client = self.node.create_client(kind, service)
+        client = self._clients.get(service) or self.node.create_client(kind, service)
+        self._clients[service] = client
         self.spin_until(client.service_is_ready, f"service {service}")
         future = client.call_async(request)
         self.spin_until(future.done, f"the answer of {service}")
@@ -104,6 +102,15 @@ class Probe:
         """Set a parameter and return the SetParametersResult."""
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         return self.call(SetParameters, f"{node}/set_parameters", request).results[0]
+
+    def change_state(self, transition: str, node: str = "detector") -> bool:
+        """Ask a lifecycle node for a transition, by its label, and tell whether it was done."""
+        request = ChangeState.Request(transition=Transition(label=transition))
+        return bool(self.call(ChangeState, f"{node}/change_state", request).success)
+
+    def state(self, node: str = "detector") -> str:
+        """Return the state of a lifecycle node."""
+        return str(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
 
     def get_parameter(self, name: str, node: str = "detector") -> Any:
         """Return the value of a parameter."""
@@ -119,12 +126,23 @@ class DetectorClient:
         answers: Detections received.
     """
 
-    def __init__(self, probe: Probe, qos: QoSProfile = BEST_EFFORT) -> None:
+    def __init__(
+        self, probe: Probe, qos: QoSProfile = BEST_EFFORT, kind: Any = Image, topic: str = "image"
+    ) -> None:
         self.probe = probe
         self.sent = 0
         self.answers: list[Detection2DArray] = probe.receive(Detection2DArray, "detections")
-        self._publisher = probe.node.create_publisher(Image, "image", qos)
+        self._kind, self._topic = kind, topic
+        self._publisher = probe.node.create_publisher(kind, topic, qos)
         self._diagnostics = probe.receive(DiagnosticArray, "/diagnostics")
+
+    def leave(self) -> None:
+        """Stop publishing."""
+        self.probe.node.destroy_publisher(self._publisher)
+
+    def come_back(self, qos: QoSProfile = BEST_EFFORT) -> None:
+        """Publish again, as another publisher, after `leave`."""
+        self._publisher = self.probe.node.create_publisher(self._kind, self._topic, qos)
 
     def send(self, image: Image) -> None:
         """Publish an image."""
@@ -151,77 +169,25 @@ class DetectorClient:
     def _answer(self, image: Image, since: int) -> Detection2DArray | None:
         return next((a for a in self.answers[since:] if a.header.stamp == image.header.stamp), None)
 
+    @property
+    def reports(self) -> int:
+        """How many messages came on /diagnostics."""
+        return len(self._diagnostics)
+
     def status(self) -> Mapping[str, str]:
         """Return the values of the newest status of the detector in /diagnostics."""
+        return {value.key: value.value for value in self.newest_status().values}
+
+    def message(self) -> str:
+        """Return what the newest status of the detector in /diagnostics says."""
+        return str(self.newest_status().message)
+
+    def newest_status(self) -> DiagnosticStatus:
+        """Return the newest status of the detector in /diagnostics; an empty one before there is any."""
         statuses = [s for array in self._diagnostics for s in array.status if s.name.endswith(": detector")]
-        return {value.key: value.value for value in statuses[-1].values} if statuses else {}
+        return statuses[-1] if statuses else DiagnosticStatus()
 
     def counts(self) -> tuple[int, ...]:
         """Return the newest processed, overwritten, refused and lost."""
         status = self.status()
         return tuple(int(status.get(name, 0)) for name in ("processed", "overwritten", "refused", "lost"))
-
-
-class NodeProcess:
-    """A process under test; all that it prints goes into a file."""
-
-    def __init__(self, command: Sequence[str], domain: int, log: Path, **environment: str) -> None:
-        inherited = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
-        changed = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(log.parent), "PYTHONUNBUFFERED": "1"}
-        self._log = log
-        self._ended_by_test = False
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env={**inherited, **changed, **environment},
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
-
-    @property
-    def log(self) -> str:
-        """All it has printed so far."""
-        return self._log.read_text(errors="replace")
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send it and its children a signal, as a terminal does."""
-        os.killpg(self.pid, number)
-
-    def wait_until_it_says(self, text: str, patience: float = PATIENCE) -> None:
-        """Wait for it to print something."""
-        end = time.monotonic() + patience
-        while text not in self.log:
-            if not self.running or time.monotonic() > end:
-                pytest.fail(f"waited in vain for the process to say {text!r}; it said:\n{self.log}")
-            time.sleep(0.02)
-
-    def wait(self, patience: float = PATIENCE) -> int:
-        """Wait for its end and return its exit code."""
-        self._ended_by_test = True
-        try:
-            return self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"the process did not end within {patience:g} s; it said:\n{self.log}")
-
-    def close(self) -> None:
-        """End it if it still runs, show what it said, and fail unless it ended in good order."""
-        stopped_by_us = self.running
-        if stopped_by_us:
-            self.send_signal(signal.SIGINT)
-        try:
-            code = self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.send_signal(signal.SIGKILL)
-            code = self._process.wait()
-        print(f"--- {' '.join(self._process.args)} ended with {code}, having said:\n{self.log}")
-        if not self._ended_by_test:
-            assert (stopped_by_us, code) == (True, 0), f"the process ended with {code} on its own or by force"
-            assert "Traceback" not in self.log

@@ -13,7 +13,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_testing import post_shutdown_test
 from launch_testing.actions import ReadyToTest
 from launch_testing.asserts import assertExitCodes
-from probe import PROFILE_VARIABLES, Probe, new_domain
+from node_process import PROFILE_VARIABLES
+from probe import Probe, new_domain
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray
 

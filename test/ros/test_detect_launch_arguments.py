@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,14 @@ def test_a_node_that_fails_ends_the_launch(start_launch: Any, arguments: list[st
     assert all(text in fatal[0] for text in said)
     failed = fatal[0].partition(" ")[0]
     assert not [line for line in process.log.splitlines() if line.startswith(failed) and line != fatal[0]]
+
+
+def test_a_detector_that_fails_is_started_again(start_launch: Any, probe: Probe) -> None:
+    process = start_launch("model:=no_such_model", "respawn:=true")
+    probe.spin_until(lambda: process.log.count("[FATAL]") == 2 or not process.running, "the second start")
+    assert process.running
+    process.send_signal(signal.SIGINT)
+    process.wait()
 
 
 def test_arguments_reach_the_nodes_as_they_are(start_launch: Any, probe: Probe, tmp_path: Path) -> None:

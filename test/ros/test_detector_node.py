@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from probe import RELIABLE, DetectorClient, NodeProcess, Probe, new_domain
+from node_process import NodeProcess
+from probe import RELIABLE, DetectorClient, Probe, new_domain
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header

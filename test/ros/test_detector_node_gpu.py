@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from probe import DetectorClient, NodeProcess, new_domain
+from node_process import NodeProcess
+from probe import DetectorClient, new_domain
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 

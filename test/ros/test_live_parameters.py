@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from node_process import NodeProcess
 from parameter_client import ParameterClient
-from probe import DetectorClient, NodeProcess, Probe, new_domain
+from probe import DetectorClient, Probe, new_domain
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from probe import DetectorClient, NodeProcess
+from node_process import NodeProcess
+from probe import DetectorClient
 from std_msgs.msg import Header
 
 from trt_ssd_ros.ros.messages import image_to_msg

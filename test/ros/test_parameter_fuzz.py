@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from node_process import NodeProcess
 from parameter_client import ParameterClient
-from probe import DetectorClient, NodeProcess, Probe, new_domain
+from probe import DetectorClient, Probe, new_domain
 from random_parameters import (
     HEIGHT,
     WIDTH,

@@ -89,6 +89,20 @@ class Detector:
         """Runtime, version and device, for people."""
         return self._engine.name
 
+    @property
+    def precision(self) -> str:
+        """What the network is computed in."""
+        return str(getattr(self._engine, "precision", "fp32"))
+
+    def memory_used(self) -> int | None:
+        """Return the bytes in use on the engine's GPU, by everybody; None where the engine cannot tell.
+
+        Raises:
+            RuntimeError: The GPU failed.
+        """
+        measure = getattr(self._engine, "memory_used", None)
+        return None if measure is None else int(measure())
+
     def detect(
         self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr", region: Region = WHOLE_IMAGE
     ) -> Detections:

@@ -35,19 +35,23 @@ class LoggedProgress:
     Args:
         cancelled: Tells whether to stop.
         seconds: Time between two lines.
+
+    Attributes:
+        doing: What is being done, and how much of it if that is known.
     """
 
     def __init__(self, cancelled: Callable[[], bool] = lambda: False, seconds: float = 5.0) -> None:
         self.cancelled = cancelled
+        self.doing = "starting"
         self._seconds = seconds
-        self._doing = "starting"
         self._ended = Event()
 
     def report(self, doing: str, fraction: float | None) -> None:
         """Take note; see `BuildProgress.report`."""
-        self._doing = doing if fraction is None else f"{doing}, {fraction:.0%}"
+        self.doing = doing if fraction is None else f"{doing}, {fraction:.0%}"
 
     def __enter__(self) -> LoggedProgress:
+        self.doing = "starting"
         self._ended.clear()
         self._thread = Thread(target=self._log, name="progress", daemon=True)
         self._thread.start()
@@ -60,7 +64,7 @@ class LoggedProgress:
     def _log(self) -> None:
         start = time.monotonic()
         while not self._ended.wait(self._seconds):
-            LOGGER.info("%s (%.0f s so far)", self._doing, time.monotonic() - start)
+            LOGGER.info("%s (%.0f s so far)", self.doing, time.monotonic() - start)
 
 
 @dataclass

@@ -138,7 +138,7 @@ class CardPlans:
         self._progress.report("opening the plan", None)
         kernels = KernelCache(self._cache.path(self.key(precision), ".kernels")) if self._keeps_kernels else None
         with ExitStack() as opened:
-            opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels)
+            opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels, precision)
             opened.callback(opened_plan.close)
             _, typical, _ = self._options.image_shapes()
             Detector(opened_plan, self._card).detect_batch(np.zeros(typical, np.uint8))

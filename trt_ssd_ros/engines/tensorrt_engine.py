@@ -37,6 +37,7 @@ class TensorRtEngine:
         device: The GPU; closed with the engine.
         capture: Whether to use a CUDA graph.
         kernels: Where compiled kernels are kept; used by TensorRT for RTX only.
+        precision: What the plan computes in, for people.
 
     Raises:
         PlanRefusedError: TensorRT refuses the plan; has TensorRT's words.
@@ -50,7 +51,9 @@ class TensorRtEngine:
         device: CudaDevice,
         capture: bool = True,
         kernels: KernelCache | None = None,
+        precision: str = "fp32",
     ) -> None:
+        self.precision = precision
         self._library = library
         self._device = device
         self._may_capture = capture
@@ -109,6 +112,14 @@ class TensorRtEngine:
     def layer_count(self) -> int:
         """How many layers the plan has."""
         return int(self._engine.num_layers)
+
+    def memory_used(self) -> int:
+        """Return the bytes of GPU memory in use, by everybody.
+
+        Raises:
+            RuntimeError: The GPU failed.
+        """
+        return self._device.memory_used()
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph once; see `InferenceEngine.run`."""

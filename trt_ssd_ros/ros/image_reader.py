@@ -1,18 +1,21 @@
-"""Read the pixels of an Image message; what the core cannot read goes to cv_bridge where that is installed."""
+"""Read the pixels of an image message; what the core cannot read goes to cv_bridge where that is installed."""
 
 from __future__ import annotations
 
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
+from trt_ssd_ros.core.compressed_image import decode_image
 from trt_ssd_ros.core.frames import Frame, FrameError, UnsupportedEncodingError, frame_from_message
 
 
-def read_image(message: Image) -> Frame:
+def read_image(message: Image | CompressedImage) -> Frame:
     """Return the pixels of an image message, as a view of the message where its layout allows.
 
     Raises:
         FrameError: The image cannot be read; says what was found and what was expected.
     """
+    if isinstance(message, CompressedImage):
+        return Frame(decode_image(message.data, message.format), "bgr")
     try:
         return frame_from_message(message)
     except UnsupportedEncodingError as unsupported:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 
@@ -73,4 +73,11 @@ def image_to_msg(pixels: NDArray[np.uint8], channel_order: ChannelOrder, header:
     data = array.array("B")
     data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
     message.data = data
+    return message
+
+
+def compressed_to_msg(jpeg: bytes, header: Header) -> CompressedImage:
+    """Return the message for an image that was compressed to JPEG from bgr8."""
+    message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
+    message.data = array.array("B", jpeg)
     return message

@@ -6,6 +6,8 @@ from trt_ssd_ros.core.model_card import MAX_CANDIDATES
 from trt_ssd_ros.core.resources import DEFAULT_MODEL
 from trt_ssd_ros.engines.backend import BACKENDS
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.ros.health import LIMIT_PARAMETERS
+from trt_ssd_ros.ros.image_input import TRANSPORTS
 from trt_ssd_ros.ros.messages import CLASS_ID_FORMATS
 from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
 
@@ -74,6 +76,30 @@ ENGINE = (
         highest=7,
         fixed=_BUILT,
     ),
+)
+
+AUTOSTART = ParameterSpec(
+    "autostart",
+    Kind.BOOL,
+    True,
+    "Configure and activate by itself; false: leave it to a lifecycle manager",
+    fixed="it is looked at when the node starts",
+)
+IMAGE_TRANSPORT = ParameterSpec(
+    "image_transport",
+    Kind.STRING,
+    TRANSPORTS[0],
+    "How the images come; compressed: sensor_msgs/CompressedImage (JPEG or PNG) on image/compressed",
+    choices=TRANSPORTS,
+    fixed="the node subscribes with it",
+)
+INPUT_TIMEOUT = ParameterSpec(
+    "input_timeout",
+    Kind.DOUBLE,
+    5.0,
+    "Seconds without a readable image after which it is looked for what is wrong; 0: never",
+    0.0,
+    3600.0,
 )
 
 SCORE_THRESHOLD = ParameterSpec(
@@ -174,5 +200,5 @@ CAMERA_RATE = ParameterSpec(
 CAMERA_LOOP = ParameterSpec("loop", Kind.BOOL, True, "Start again at the end", fixed=_CAMERA_FIXED)
 CAMERA_FRAME_ID = ParameterSpec("frame_id", Kind.STRING, "camera", "frame_id of the images", fixed=_CAMERA_FIXED)
 
-DETECTOR_NODE = (MODEL, *ENGINE, *DETECTION)
+DETECTOR_NODE = (MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, *DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS)
 CAMERA_NODE = (CAMERA_SOURCE, CAMERA_RATE, CAMERA_LOOP, CAMERA_FRAME_ID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -58,12 +59,20 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
         pass
     except RuntimeError:
         if rclpy.ok():
-            raise  # else a shutdown overtook what needs ROS: a callback, or the start of the spinning
+            raise  # else a shutdown overtook what needs ROS: a callback, a new entity, the start of the spinning
+        _keep_forever(executor)
     finally:
-        for node in executor.get_nodes():
+        nodes = executor.get_nodes()
+        executor.shutdown()
+        for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
         signal.signal(signal.SIGINT, python_handler)
+
+
+def _keep_forever(executor: Executor) -> None:
+    """Never destroy an executor: EventsExecutor aborts then if a shutdown overtook it while it added an entity."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(executor))
 
 
 def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = None) -> int:

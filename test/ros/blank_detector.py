@@ -1,0 +1,76 @@
+"""Runs the detector node with an engine that finds nothing, at once, and does what the folder RIG tells it.
+
+While RIG/hold_open exists the engine waits with opening, while RIG/hold_run exists with running. Where
+RIG/fail_open exists opening raises RuntimeError with its text; where RIG/bug_open exists, KeyError; where
+RIG/fail_close exists closing raises RuntimeError. Prints a line for each step.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.engines.build_progress import BuildProgress
+from trt_ssd_ros.ros.detector_node import DetectorNode
+from trt_ssd_ros.ros.process import spin_node
+
+RIG = Path(os.environ["RIG"])
+SLOTS = 4
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def hold(name: str, cancelled: object = None) -> None:
+    while (RIG / name).exists():
+        if callable(cancelled) and cancelled():
+            raise RuntimeError("the build was cancelled")
+        time.sleep(0.01)
+
+
+class BlankEngine:
+    """Finds nothing."""
+
+    name = "blank engine"
+    inputs: Mapping[str, TensorSpec] = {}
+
+    def run(self, inputs: Tensors) -> Tensors:
+        say("the engine runs")
+        hold("hold_run")
+        count = len(inputs["image"])
+        return {
+            "boxes": np.zeros((count, SLOTS, 4), np.float32),
+            "scores": np.zeros((count, SLOTS), np.float32),
+            "class_ids": np.zeros((count, SLOTS), np.int32),
+            "keep": np.zeros((count, SLOTS), np.uint8),
+            "settled": np.ones(count, np.uint8),
+        }
+
+    def close(self) -> None:
+        say("the engine is closed")
+        if (RIG / "fail_close").exists():
+            raise RuntimeError("the GPU does not let go")
+
+
+def open_blank(card: ModelCard, _choice: object, _samples: object, progress: BuildProgress) -> Detector:
+    say("the engine opens")
+    progress.report("building something", 0.5)
+    hold("hold_open", progress.cancelled)
+    if (RIG / "fail_open").exists():
+        raise RuntimeError((RIG / "fail_open").read_text())
+    if (RIG / "bug_open").exists():
+        raise KeyError("a bug")
+    return Detector(BlankEngine(), card)
+
+
+if __name__ == "__main__":
+    sys.exit(spin_node(lambda: DetectorNode(open_engine=open_blank)))

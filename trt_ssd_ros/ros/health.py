@@ -1,0 +1,162 @@
+"""Health: whether what the node measures is as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from trt_ssd_ros.core.detector import DetectorCounts
+from trt_ssd_ros.ros.diagnostics import FrameCounts
+from trt_ssd_ros.ros.explained_node import ExplainedNode
+from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
+
+
+class Complaint(NamedTuple):
+    """Something that is not as it should be, and the DiagnosticStatus level that it deserves."""
+
+    level: bytes
+    text: str
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the node knows of itself at one moment.
+
+    Attributes:
+        state: Label of the lifecycle state.
+        taking: Whether it takes images: active and enabled.
+        doing: What is being done to open the engine; empty otherwise.
+        engine: Runtime, version and device; empty while it is closed.
+        precision: What the network is computed in.
+        gpu_memory: MiB of GPU memory in use by everybody; None where nobody can tell.
+        input_rate: Images received a second, lately.
+        output_rate: Detections published a second, lately.
+        dropped: Share of the images sent that came to nothing, lately, 0 to 1.
+        counts: What became of every frame.
+        detector: What the detector counted.
+        times: Percentiles of each stage, in ms.
+        finding: What is wrong with the input; None if nothing is.
+        last_error: The newest refusal or failure.
+    """
+
+    state: str
+    taking: bool = False
+    doing: str = ""
+    engine: str = ""
+    precision: str = ""
+    gpu_memory: float | None = None
+    input_rate: float = 0.0
+    output_rate: float = 0.0
+    dropped: float = 0.0
+    counts: FrameCounts = field(default_factory=FrameCounts)
+    detector: DetectorCounts = field(default_factory=DetectorCounts)
+    times: Mapping[str, float] = field(default_factory=dict)
+    finding: Complaint | None = None
+    last_error: str = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Where a reading begins to be a warning, and where an error; 0: never.
+
+    Attributes:
+        name: Of the two parameters, after `diagnostics.warn_` and `diagnostics.error_`.
+        what: What is limited, with its unit.
+        most: The highest limit that makes sense.
+        below: Whether low readings are bad, rather than high ones.
+    """
+
+    name: str
+    what: str
+    most: float
+    below: bool = False
+
+    def parameter(self, level: str) -> ParameterSpec:
+        """Return the parameter that sets it for `warn` or `error`."""
+        side = "below" if self.below else "above"
+        text = f"/diagnostics says {level.upper()} where the {self.what} is {side} this; 0: never"
+        return ParameterSpec(f"diagnostics.{level}_{self.name}", Kind.DOUBLE, 0.0, text, 0.0, self.most)
+
+    def complaint(self, value: float, warn: float, error: float) -> Complaint | None:
+        """Compare a reading with its limits."""
+        for level, limit in ((DiagnosticStatus.ERROR, error), (DiagnosticStatus.WARN, warn)):
+            if limit and (value < limit if self.below else value > limit):
+                return Complaint(
+                    level, f"{self.what} is {value:.4g}, {'below' if self.below else 'above'} {limit:g}"
+                )
+        return None
+
+
+INPUT_RATE = Limit("input_rate", "input rate (Hz)", 1e4, below=True)
+LATENCY = Limit("latency", "p99 latency (ms)", 1e6)
+DROPPED = Limit("dropped", "share of dropped images", 1.0)
+LIMITS = (INPUT_RATE, LATENCY, DROPPED)
+LIMIT_PARAMETERS = tuple(limit.parameter(level) for limit in LIMITS for level in ("warn", "error"))
+
+
+class Health:
+    """Judges readings by limits that are parameters, and reports both.
+
+    Args:
+        node: Gets the parameters `diagnostics.warn_*` and `diagnostics.error_*`.
+    """
+
+    def __init__(self, node: ExplainedNode) -> None:
+        self._node = node
+        for spec in LIMIT_PARAMETERS:
+            node.declare(spec)
+
+    def judge(self, readings: Readings) -> list[Complaint]:
+        """Return what is wrong, worst first."""
+        if not readings.taking:
+            return []
+        if readings.finding is not None and readings.finding.level == DiagnosticStatus.ERROR:
+            return [readings.finding]
+        if readings.counts.processed == 0:
+            return [Complaint(DiagnosticStatus.WARN, "no image yet")]
+        complaints = [
+            self._compare(INPUT_RATE, readings.input_rate),
+            self._compare(LATENCY, readings.times.get("latency p99 ms", 0.0)),
+            self._compare(DROPPED, readings.dropped),
+            readings.finding,
+        ]
+        return sorted((c for c in complaints if c is not None), key=lambda c: c.level, reverse=True)
+
+    def _compare(self, limit: Limit, value: float) -> Complaint | None:
+        warn, error = (
+            self._node.get_parameter(f"diagnostics.{level}_{limit.name}").value for level in ("warn", "error")
+        )
+        return limit.complaint(value, warn, error)
+
+    def fill(self, status: Any, readings: Readings) -> Any:
+        """Fill a diagnostic_updater status wrapper."""
+        complaints = self.judge(readings)
+        level = complaints[0].level if complaints else DiagnosticStatus.OK
+        status.summary(level, "; ".join(c.text for c in complaints) or _good_news(readings))
+        for name, value in _values(readings).items():
+            status.add(name, value)
+        return status
+
+
+def _good_news(readings: Readings) -> str:
+    if readings.taking:
+        return f"{readings.counts.processed} images"
+    return readings.doing or ("disabled by ~/enable" if readings.state == "active" else readings.state)
+
+
+def _values(readings: Readings) -> Mapping[str, str]:
+    values = {"state": readings.state, "last error": readings.last_error or "none"}
+    if readings.engine:
+        values |= {"engine": readings.engine, "precision": readings.precision}
+    if readings.gpu_memory is not None:
+        values["GPU memory MiB"] = f"{readings.gpu_memory:.0f}"
+    values |= {"input Hz": f"{readings.input_rate:.2f}", "output Hz": f"{readings.output_rate:.2f}"}
+    values |= {name: str(count) for name, count in vars(readings.counts).items()}
+    values |= {
+        "nms finished on host": str(readings.detector.unsettled),
+        "saturated": str(readings.detector.saturated),
+    }
+    return values | {name: f"{value:.2f}" for name, value in readings.times.items()}

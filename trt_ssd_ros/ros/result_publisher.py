@@ -1,0 +1,71 @@
+"""ResultPublisher: what the detector node publishes about images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from trt_ssd_ros.core.compressed_image import encode_jpeg
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.core.frames import Frame
+from trt_ssd_ros.ros.detection_settings import DetectionSettings
+from trt_ssd_ros.ros.image_input import transport_topic
+from trt_ssd_ros.ros.messages import compressed_to_msg, detections_to_msg, image_to_msg, label_info_to_msg
+
+RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+
+
+class ResultPublisher:
+    """Publishes detections, the image with its boxes, and the names of the classes.
+
+    Args:
+        node: Publishes.
+        labels: Name of each class id.
+    """
+
+    def __init__(self, node: Node, labels: Sequence[str]) -> None:
+        self._node = node
+        self._labels = labels
+        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
+        self._detections = node.create_publisher(
+            Detection2DArray, "detections", RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+        self._debug_image = node.create_publisher(
+            Image, "debug_image", RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+        compressed = transport_topic(node.resolve_topic_name("debug_image"), "compressed")
+        self._debug_compressed = node.create_publisher(
+            CompressedImage, compressed, RESULTS, qos_overriding_options=OVERRIDABLE
+        )
+
+    def announce(self, settings: DetectionSettings) -> None:
+        """Publish the names of the classes and the lowest score reported."""
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._label_info.publish(label_info_to_msg(self._labels, settings.thresholds.lowest, header))
+
+    def publish(self, header: Header, detections: Detections, settings: DetectionSettings) -> None:
+        """Publish what was found in an image."""
+        message = detections_to_msg(detections, header, self._labels, settings.class_id_format)
+        self._detections.publish(message)
+
+    def draw(self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings) -> None:
+        """Publish the image with its boxes, if anyone looks."""
+        raw = self._debug_image.get_subscription_count() > 0
+        compressed = self._debug_compressed.get_subscription_count() > 0
+        if not settings.debug_image or not (raw or compressed):
+            return
+        drawn = draw_detections(frame.pixels, detections, self._labels, frame.channel_order, settings.style)
+        if raw:
+            self._debug_image.publish(image_to_msg(drawn, frame.channel_order, header))
+        if compressed:
+            data = encode_jpeg(drawn, frame.channel_order)
+            self._debug_compressed.publish(compressed_to_msg(data, header))
