@@ -155,6 +155,7 @@ def test_answers_while_the_engine_opens(client: DetectorClient, start_blank_dete
     process.wait_until_it_says("shutdown is refused while configure is in progress")
     probe.spin_until(lambda: client.message() == "building something, 50%", "progress in /diagnostics")
     assert client.status()["state"] == "configuring"
+    assert client.status()["doing"] == "building something, 50%"
     (rig / "hold_open").unlink()
     reach(probe, "active")
     client.ask(blank_image())

@@ -41,8 +41,10 @@ def test_enable_stops_and_resumes_without_leaving_active(
     assert enable(probe, False) == "disabled, active"
     assert probe.state() == "active"
     probe.spin_until(lambda: probe.node.count_subscribers("image") == 0, "the end of the subscription")
-    assert enable(probe, True) == "enabled, active"
+    for _ in range(2):
+        assert enable(probe, True) == "enabled, active"
     client.ask(blank_image())
+    assert process.log.count("waiting for images") == 2
     enable(probe, False)
     for transition in ("deactivate", "activate"):
         assert probe.change_state(transition)

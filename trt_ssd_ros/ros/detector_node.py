@@ -133,7 +133,7 @@ class DetectorNode(ManagedNode):
         self._enabled = request.data
         if not self._enabled:
             self.halt()
-        elif self.state == "active":
+        elif self.state == "active" and not self._input.is_open:
             self._take_images()
         response.success = True
         response.message = f"{'enabled' if self._enabled else 'disabled'}, {self.state}"

@@ -149,6 +149,8 @@ def _good_news(readings: Readings) -> str:
 
 def _values(readings: Readings) -> Mapping[str, str]:
     values = {"state": readings.state, "last error": readings.last_error or "none"}
+    if readings.doing:
+        values["doing"] = readings.doing
     if readings.engine:
         values |= {"engine": readings.engine, "precision": readings.precision}
     if readings.gpu_memory is not None:
