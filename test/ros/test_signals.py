@@ -11,7 +11,7 @@ from probe import Probe
 from rclpy.executors import ExternalShutdownException
 
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor, new_executor
-from trt_ssd_ros.ros.signals import ENDING, signals_blocked, signals_taken, spin
+from trt_ssd_ros.ros.signals import ENDING, signals_blocked, spin
 
 pytestmark = pytest.mark.ros
 
@@ -33,14 +33,6 @@ def test_a_signal_waits_until_the_block_is_left(taken: list[int]) -> None:
         signal.raise_signal(signal.SIGTERM)
         assert taken == []
     assert taken == [signal.SIGTERM]
-
-
-def test_a_signal_that_waited_is_taken_when_signals_are_taken_for_a_while(taken: list[int]) -> None:
-    with signals_blocked():
-        signal.raise_signal(signal.SIGTERM)
-        with signals_taken():
-            assert taken == [signal.SIGTERM]
-        assert blocked() == ENDING
 
 
 def test_threads_that_start_meanwhile_never_take_one() -> None:

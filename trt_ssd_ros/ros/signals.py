@@ -27,16 +27,6 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-@contextmanager
-def signals_taken() -> Iterator[None]:
-    """Take signals for a while: those that waited, and those that come."""
-    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 def spin(executor: Executor) -> None:
     """Spin in this thread, with signals waiting until the executor does what it is told."""
     with signals_blocked():
