@@ -9,6 +9,7 @@ from trt_ssd_ros.engines import kernel_cache
 from trt_ssd_ros.engines.kernel_cache import DIGEST_BYTES, KernelCache
 
 KERNELS = bytes(range(256)) * 8
+PLAN = b"a plan"
 
 
 @pytest.fixture
@@ -34,40 +35,46 @@ def writes(monkeypatch) -> list[Path]:
     return written
 
 
+def test_kernels_of_another_plan_are_compiled_again(path, said):
+    KernelCache(path, b"another plan").save(KERNELS)
+    assert KernelCache(path, PLAN).load() == b""
+    assert "of another plan" in said.text
+
+
 def test_kernels_are_kept_for_the_next_start(path):
-    KernelCache(path).save(KERNELS)
-    assert KernelCache(path).load() == KERNELS
+    KernelCache(path, PLAN).save(KERNELS)
+    assert KernelCache(path, PLAN).load() == KERNELS
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_without_a_file_there_are_none_and_nothing_is_said(path, said):
-    assert KernelCache(path).load() == b""
+    assert KernelCache(path, PLAN).load() == b""
     assert said.messages == []
 
 
 def test_no_kernels_are_kept_as_none(path, said):
-    KernelCache(path).save(b"")
-    assert KernelCache(path).load() == b""
+    KernelCache(path, PLAN).save(b"")
+    assert KernelCache(path, PLAN).load() == b""
     assert said.messages == []
 
 
 def test_the_same_kernels_are_written_once(path, writes):
-    cache = KernelCache(path)
+    cache = KernelCache(path, PLAN)
     for _ in range(3):
         cache.save(KERNELS)
     assert writes == [path]
-    again = KernelCache(path)
+    again = KernelCache(path, PLAN)
     again.save(again.load())
     assert writes == [path]
 
 
 def test_other_kernels_are_written(path, writes):
-    KernelCache(path).save(KERNELS)
-    cache = KernelCache(path)
+    KernelCache(path, PLAN).save(KERNELS)
+    cache = KernelCache(path, PLAN)
     cache.load()
     cache.save(KERNELS + b"more")
     assert writes == [path, path]
-    assert KernelCache(path).load() == KERNELS + b"more"
+    assert KernelCache(path, PLAN).load() == KERNELS + b"more"
 
 
 def flipped(content: bytes, place: int) -> bytes:
@@ -85,24 +92,24 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damaged_kernels_are_compiled_again_and_kept(path, damage, said):
-    KernelCache(path).save(KERNELS)
+    KernelCache(path, PLAN).save(KERNELS)
     path.write_bytes(damage(path.read_bytes()))
-    cache = KernelCache(path)
+    cache = KernelCache(path, PLAN)
     assert cache.load() == b""
-    assert said.messages == [f"the kept kernels are damaged and will be compiled again: {path}"]
+    assert said.messages == [f"the kept kernels are damaged, or of another plan: compiling them again ({path})"]
     cache.save(KERNELS)
-    assert KernelCache(path).load() == KERNELS
+    assert KernelCache(path, PLAN).load() == KERNELS
 
 
 def test_a_folder_in_the_file_s_place_is_no_kernels(path):
     path.mkdir(parents=True)
-    assert KernelCache(path).load() == b""
+    assert KernelCache(path, PLAN).load() == b""
 
 
 def test_where_they_cannot_be_kept_one_warning_says_so(tmp_path, said):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "ssd.kernels"
-    cache = KernelCache(path)
+    cache = KernelCache(path, PLAN)
     cache.save(KERNELS)
     cache.save(KERNELS)
     (message,) = said.messages

@@ -161,7 +161,7 @@ def test_damaged_kernels_are_compiled_again(plans, detector, card, photo, caplog
         assert_agree(again, detector, photo("coffee"), "fp32")
     finally:
         again.close()
-    assert "kernels are damaged" in caplog.text
+    assert "kernels are damaged, or of another plan" in caplog.text
 
 
 def test_auto_keeps_the_faster_that_agrees(plans, photo, caplog):

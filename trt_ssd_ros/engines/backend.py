@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,7 +69,8 @@ def open_detector(
         ModelCardError: The card does not fit its ONNX file.
         RuntimeError: The backend's library or its GPU is missing, or it cannot run the network.
     """
-    engine = _open_tensorrt(card, choice, samples, progress or LoggedProgress())
+    with nullcontext(progress) if progress else LoggedProgress() as told:
+        engine = _open_tensorrt(card, choice, samples, told)
     return Detector(engine or OnnxRuntimeEngine(compose(load_network(card), card)), card)
 
 

@@ -69,6 +69,7 @@ class CardPlans:
         self._progress = progress
         self._network = load_network(card)
         self._graphs: dict[str, onnx.ModelProto] = {}
+        self._plans: dict[str, Plan] = {}
 
     def graph(self, precision: str) -> onnx.ModelProto:
         """Return the composed graph in `fp32` or `fp16`.
@@ -115,8 +116,10 @@ class CardPlans:
             BuildCancelledError: `progress` asked to stop.
             RuntimeError: TensorRT cannot build it; has its words.
         """
-        build = partial(build_plan, self.graph(precision), self._library, self._options, self._progress)
-        return self._cache.obtain(self.key(precision), build, self._progress)
+        if precision not in self._plans:
+            build = partial(build_plan, self.graph(precision), self._library, self._options, self._progress)
+            self._plans[precision] = self._cache.obtain(self.key(precision), build, self._progress)
+        return self._plans[precision]
 
     def open(self, precision: str, capture: bool = True) -> TensorRtEngine:
         """Open the plan on the GPU and run it once, so that its kernels are compiled.
@@ -131,12 +134,14 @@ class CardPlans:
         except PlanRefusedError as refusal:
             LOGGER.warning("building the plan again: %s", refusal)
             self._cache.discard(self.key(precision))
+            del self._plans[precision]
             return self._open(precision, capture)
 
     def _open(self, precision: str, capture: bool) -> TensorRtEngine:
         plan = self.obtain(precision)
         self._progress.report("opening the plan", None)
-        kernels = KernelCache(self._cache.path(self.key(precision), ".kernels")) if self._keeps_kernels else None
+        path = self._cache.path(self.key(precision), ".kernels")
+        kernels = KernelCache(path, plan.content) if self._keeps_kernels else None
         with ExitStack() as opened:
             opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels, precision)
             opened.callback(opened_plan.close)
@@ -164,9 +169,10 @@ class CardPlans:
         if noted in PRECISIONS[1:]:
             return str(noted)
         with ExitStack() as opened:
-            detectors = {name: Detector(self.open(name), self._card) for name in PRECISIONS[1:]}
-            for detector in detectors.values():
-                opened.callback(detector.close)
+            detectors: dict[str, Detector] = {}
+            for name in PRECISIONS[1:]:
+                detectors[name] = Detector(self.open(name), self._card)
+                opened.callback(detectors[name].close)
             problems = self._compare(detectors, samples)
             calls = {name: partial(detector.detect, samples[0]) for name, detector in detectors.items()}
             times = time_in_turns(calls, TIMED_RUNS)
@@ -178,15 +184,11 @@ class CardPlans:
         return chosen
 
     def _compare(self, detectors: dict[str, Detector], samples: Sequence[NDArray[np.uint8]]) -> list[str]:
+        """Return why fp16 is not to be trusted: what it finds otherwise, or that there was nothing to find."""
         threshold = self._card.defaults.score_threshold
-        return [
-            problem
-            for image in samples
-            for problem in disagreements(
-                detectors["fp16"].detect(image),
-                detectors["fp32"].detect(image),
-                HALF,
-                threshold,
-                max(image.shape[:2]),
-            )
-        ]
+        problems, count = [], 0
+        for image in samples:
+            expected, found = (detectors[name].detect(image) for name in ("fp32", "fp16"))
+            count += len(expected)
+            problems += disagreements(found, expected, HALF, threshold, max(image.shape[:2]))
+        return problems if count else ["fp32 finds nothing in the samples, so there is nothing to compare"]

@@ -33,13 +33,14 @@ class CapturedWork:
         graph = ctypes.c_void_p()
         self._call("cuStreamBeginCapture_v2", self._stream, _RELAXED)
         try:
-            work()
-        finally:
-            self._call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
-        try:
+            try:
+                work()
+            finally:
+                self._call("cuStreamEndCapture", self._stream, ctypes.byref(graph))
             self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
         finally:
-            self._call("cuGraphDestroy", graph)
+            if graph:
+                self._call("cuGraphDestroy", graph)
 
     def launch(self) -> None:
         """Run the work in its stream."""

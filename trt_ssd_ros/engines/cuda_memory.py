@@ -205,7 +205,8 @@ class DeviceMemory:
         if self._shared:
             np.copyto(self._shared.arrays["tensor"], array)
         else:
-            self._cuda.memcpy_htod_async(self.address, np.ascontiguousarray(array), self._device.stream)
+            self._source = np.ascontiguousarray(array)  # kept until the next one: the copy may still go on
+            self._cuda.memcpy_htod_async(self.address, self._source, self._device.stream)
 
     def close(self) -> None:
         """Free it; further calls do nothing."""

@@ -12,7 +12,8 @@ def in_half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a network whose weights, activations, input and outputs are float16.
 
     The graph that is composed around it stays float32: resize, score conversion, decode and NMS. So TensorRT,
-    which takes the types of the ONNX as they are, runs only the network in half precision.
+    which takes the types of the ONNX as they are, runs only the network in half precision. To TensorRT 8 they
+    are a hint: it may run more so.
 
     Raises:
         RuntimeError: ONNX Runtime, whose converter this is, is not installed.

@@ -17,10 +17,12 @@ class KernelCache:
 
     Args:
         path: Where; need not exist.
+        plan: The plan that they belong to; those of another are not returned.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, plan: bytes) -> None:
         self._path = path
+        self._plan = hashlib.sha256(plan).digest()
         self._kept = b""
 
     def load(self) -> bytes:
@@ -30,15 +32,20 @@ class KernelCache:
         except OSError:
             return b""
         digest, kernels = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-        if hashlib.sha256(kernels).digest() != digest:
-            LOGGER.warning("the kept kernels are damaged and will be compiled again: %s", self._path)
+        if self._digest(kernels) != digest:
+            LOGGER.warning(
+                "the kept kernels are damaged, or of another plan: compiling them again (%s)", self._path
+            )
             return b""
         self._kept = digest
         return kernels
 
+    def _digest(self, kernels: bytes) -> bytes:
+        return hashlib.sha256(self._plan + kernels).digest()
+
     def save(self, kernels: bytes) -> None:
         """Keep the kernels, if they are others than those that are kept."""
-        digest = hashlib.sha256(kernels).digest()
+        digest = self._digest(kernels)
         if digest == self._kept:
             return
         try:

@@ -59,6 +59,7 @@ def build_plan(
         RuntimeError: TensorRT cannot parse or build the graph, or there is no DLA; has TensorRT's words.
     """
     trt = library.module
+    library.forget()
     builder = trt.Builder(library.logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, library.logger)

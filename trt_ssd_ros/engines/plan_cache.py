@@ -28,7 +28,7 @@ from trt_ssd_ros.engines.plan_key import PlanKey
 LOGGER = logging.getLogger(__name__)
 FORMAT = 1
 LOCK_POLL_SECONDS = 0.1
-OURS = re.compile(r".*-[0-9a-f]{16}\.(json|plan|kernels|lock)([^/]*\.part)?")
+OURS = re.compile(r".*-[0-9a-f]{16}\.(json|plan|kernels)([^/]*\.part)?")
 
 
 class PlanMissingError(LookupError):
@@ -130,7 +130,7 @@ class PlanCache:
         return [(path, _read_sidecar(path.with_suffix(".json"))) for path in plans]
 
     def clean(self) -> list[Path]:
-        """Delete everything that is kept, and return what was deleted."""
+        """Delete everything that is kept, and return what was deleted; locks stay: somebody may hold them."""
         paths = [path for path in self._files() if OURS.fullmatch(path.name)]
         for path in paths:
             path.unlink(missing_ok=True)

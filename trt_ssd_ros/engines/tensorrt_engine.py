@@ -12,7 +12,7 @@ import numpy as np
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.engines.cuda_graph import CapturedWork
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, DeviceMemory, SharedMemory
+from trt_ssd_ros.engines.cuda_memory import CudaDevice, DeviceMemory, SharedMemory, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
@@ -71,12 +71,14 @@ class TensorRtEngine:
 
     def _open(self, plan: bytes) -> None:
         trt = self._library.module
+        self._library.forget()
         self._runtime_cache: Any = None
         self._context: Any = None
         self._runtime = trt.Runtime(self._library.logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise PlanRefusedError(str(self._library.failure("refuses the plan")))
+            refusal = self._library.failure("refuses the plan")
+            raise refusal if "memory" in str(refusal).lower() else PlanRefusedError(str(refusal))
         self._context = self._new_context()
         if self._context is None:
             raise self._library.failure("cannot make an execution context")
@@ -104,7 +106,9 @@ class TensorRtEngine:
         return engine.create_execution_context(runtime_config)
 
     def _spec(self, name: str) -> TensorSpec:
-        dtype = np.dtype(self._library.module.nptype(self._engine.get_tensor_dtype(name)))
+        trt = self._library.module
+        dtypes = {trt.DataType.UINT8: np.uint8, trt.DataType.INT32: np.int32, trt.DataType.FLOAT: np.float32}
+        dtype = np.dtype(dtypes[self._engine.get_tensor_dtype(name)])
         sizes = tuple(self._engine.get_tensor_shape(name))
         return TensorSpec(dtype, tuple(f"{name}[{axis}]" if n < 0 else n for axis, n in enumerate(sizes)))
 
@@ -155,9 +159,10 @@ class TensorRtEngine:
 
     def _prepare(self, shapes: Shapes) -> None:
         """Make everything ready for inputs of these shapes, and run once: kernels may only be compiled now."""
-        self._release()
         for name, shape in shapes.items():
             self._check_profile(name, shape)
+        self._release()
+        for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._library.failure(f"takes no {name} of shape {list(shape)}")
         self._image = DeviceMemory(self._device, self.inputs["image"].dtype, shapes["image"])
@@ -200,7 +205,7 @@ class TensorRtEngine:
     def _capture(self) -> None:
         try:
             self._graph = CapturedWork(self._device.stream, self._enqueue)
-        except RuntimeError as error:
+        except (RuntimeError, load_pycuda().Error) as error:
             self._may_capture = False
             LOGGER.warning("running without a CUDA graph: %s", error)
         else:
@@ -208,7 +213,9 @@ class TensorRtEngine:
 
     def _keep_kernels(self) -> None:
         if self._kernels is not None and self._runtime_cache is not None:
-            self._kernels.save(bytes(self._runtime_cache.serialize()))
+            serialized = self._runtime_cache.serialize()
+            if serialized is not None:
+                self._kernels.save(bytes(serialized))
 
     def _release(self) -> None:
         """Free what belongs to one shape of images: the CUDA graph, then the memory."""

@@ -76,6 +76,9 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
         plans = CardPlans(card, library, gpu, build_options, cache, bar)
         precision = plans.choose(sample_photos()) if options.precision == "auto" else options.precision
         engine = plans.open(precision)
+        if bar.cancelled():
+            engine.close()
+            raise BuildCancelledError
     finally:
         bar.close()
     detector = Detector(engine, card)

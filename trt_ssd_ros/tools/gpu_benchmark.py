@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -224,7 +225,8 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     with tempfile.TemporaryDirectory() as folder:
         measured = GpuBenchmark(Path(folder), options.repeats).run()
-    figures = {"command": "scripts/gpu_check", "machine": machine(), **measured}
+    command = shlex.join(["python3", "-m", "trt_ssd_ros.tools.gpu_benchmark", *sys.argv[1:]])
+    figures = {"command": command, "machine": machine(), **measured}
     options.output.mkdir(parents=True, exist_ok=True)
     stem = options.output / f"gpu_{Gpu.find().name.replace(' ', '_')}"
     stem.with_suffix(".json").write_text(json.dumps(figures, indent=2) + "\n")
