@@ -26,6 +26,8 @@ from vision_msgs.msg import Detection2DArray
 
 PATIENCE = 30.0
 """Seconds to wait for what has to happen: generous, because it is only used up when a test fails."""
+RESPONSE_PATIENCE = 5.0
+"""Seconds after which an answer counts as lost."""
 BEST_EFFORT = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 _next_domain = itertools.count(random.randrange(100))  # noqa: S311 - to be unlikely, not unguessable
@@ -89,12 +91,14 @@ class Probe:
         self.node.create_subscription(kind, topic, received.append, qos)
         return received
 
-    def call(self, kind: Any, service: str, request: Any) -> Any:
-        """Call a service and return its response."""
+    def call(self, kind: Any, service: str, request: Any, repeatable: bool = False) -> Any:
+        """Call a service, again if need be and `repeatable`, and return its response."""
         client = self._clients.get(service) or self.node.create_client(kind, service)
         self._clients[service] = client
         self.spin_until(client.service_is_ready, f"service {service}")
         future = client.call_async(request)
+        if repeatable and not self.happens(future.done, RESPONSE_PATIENCE):
+            future = client.call_async(request)  # Fast DDS drops answers to clients it has not discovered yet
         self.spin_until(future.done, f"the answer of {service}")
         return future.result()
 
@@ -114,7 +118,9 @@ class Probe:
 
     def get_parameter(self, name: str, node: str = "detector") -> Any:
         """Return the value of a parameter."""
-        response = self.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]))
+        response = self.call(
+            GetParameters, f"{node}/get_parameters", GetParameters.Request(names=[name]), repeatable=True
+        )
         return parameter_value_to_python(response.values[0])
 
 
