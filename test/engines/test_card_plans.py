@@ -10,7 +10,7 @@ from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.engines.plan_builder import BuildOptions, is_half
 from trt_ssd_ros.engines.plan_cache import PlanCache
 
 
@@ -50,10 +50,6 @@ def builds(monkeypatch) -> list[str]:
     monkeypatch.setattr(card_plans, "build_plan", build)
     monkeypatch.setattr(card_plans, "TIMED_RUNS", 10)
     return built
-
-
-def is_half(graph) -> bool:
-    return any(tensor.data_type == 10 for tensor in graph.graph.initializer)
 
 
 @pytest.fixture

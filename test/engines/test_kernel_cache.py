@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said(caplog, monkeypatch) -> pytest.LogCaptureFixture:
-    """What is logged, also where launch's pytest plugin keeps loggers from caplog."""
-    logger = logging.Logger("kernels")
-    logger.addHandler(caplog.handler)
-    monkeypatch.setattr(kernel_cache, "LOGGER", logger)
-    return caplog
+def said(hear) -> pytest.LogCaptureFixture:
+    return hear(kernel_cache)
 
 
 @pytest.fixture

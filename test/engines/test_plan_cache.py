@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -44,12 +43,8 @@ def kept(cache: PlanCache) -> PlanCache:
 
 
 @pytest.fixture
-def said(caplog, monkeypatch) -> pytest.LogCaptureFixture:
-    """What is logged, also where launch's pytest plugin keeps loggers from caplog."""
-    logger = logging.Logger("plans")
-    logger.addHandler(caplog.handler)
-    monkeypatch.setattr(plan_cache, "LOGGER", logger)
-    return caplog
+def said(hear) -> pytest.LogCaptureFixture:
+    return hear(plan_cache)
 
 
 def builds_to_obtain(cache: PlanCache, key=KEY, content: bytes = PLAN) -> int:

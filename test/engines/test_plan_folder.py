@@ -29,12 +29,8 @@ def cache(tmp_path: Path) -> PlanCache:
 
 
 @pytest.fixture
-def said(caplog, monkeypatch) -> pytest.LogCaptureFixture:
-    """What is logged, also where launch's pytest plugin keeps loggers from caplog."""
-    logger = logging.Logger("plans", logging.WARNING)
-    logger.addHandler(caplog.handler)
-    monkeypatch.setattr(plan_cache, "LOGGER", logger)
-    return caplog
+def said(hear) -> pytest.LogCaptureFixture:
+    return hear(plan_cache, logging.WARNING)
 
 
 @pytest.fixture

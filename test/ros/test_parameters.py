@@ -59,8 +59,8 @@ def test_the_callback_sees_what_was_set(node: ExplainedNode, probe: Probe) -> No
 
 
 def test_the_card_gives_the_defaults(node: ExplainedNode, card: ModelCard) -> None:
-    settings = DetectionParameters(node, card)
-    thresholds = settings.thresholds()
+    settings = DetectionParameters(node, card).current
+    thresholds = settings.thresholds
     assert thresholds.iou == card.defaults.iou_threshold
     assert thresholds.max_detections == card.defaults.max_detections
     assert thresholds.classes == (card.defaults.score_threshold,) * len(card.labels)
@@ -87,7 +87,7 @@ def test_what_is_set_is_in_the_next_settings(node: ExplainedNode, probe: Probe, 
 def test_callers_hear_of_other_thresholds_only(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
     settings = DetectionParameters(node, card)
     heard: list[float] = []
-    settings.call_when_thresholds_change(lambda: heard.append(settings.thresholds().lowest))
+    settings.call_when_thresholds_change(lambda: heard.append(settings.current.thresholds.lowest))
     for name, value in [
         ("max_rate", 3.0),
         ("score_threshold", 0.5),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.frames import ChannelOrder, FrameError
+from trt_ssd_ros.core.one_line import one_line
 
 MOST_PIXELS = 1 << 26
 """Pixels of the largest image that is decoded, 8192x8192."""
@@ -44,9 +45,7 @@ def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
     try:
         pixels = cv2.imdecode(np.frombuffer(view, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise FrameError(
-            f"compressed image of {width}x{height} is broken: {' '.join(str(error).split())}"
-        ) from error
+        raise FrameError(f"compressed image of {width}x{height} is broken: {one_line(error)}") from error
     if pixels is None:
         raise FrameError(f"compressed image of {width}x{height} is broken: {len(view)} bytes cannot be decoded")
     pixels.setflags(write=False)

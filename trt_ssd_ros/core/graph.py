@@ -29,6 +29,7 @@ from onnx import TensorProto
 from trt_ssd_ros.core.graph_builder import GraphBuilder
 from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
 from trt_ssd_ros.core.network import as_graph_opset, batch_size, check_fit, input_type
+from trt_ssd_ros.core.one_line import one_line
 
 NMS_ROUNDS = 16
 COORDINATE_LIMIT = 1e4
@@ -72,7 +73,7 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
     try:
         return graph.model(card.name)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ModelCardError(
             "onnx", f"a network that does not fit in ({reason})", "one float input, operators of opset 17"
         ) from error

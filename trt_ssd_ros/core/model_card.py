@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.priors import MultiscaleAnchorGenerator, PriorGenerator, SsdAnchorGenerator
 
 MAX_CANDIDATES = 3840
@@ -147,7 +148,7 @@ def _read_yaml(path: Path) -> object:
     try:
         return yaml.safe_load(content.decode("utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ModelCardError("the card", f"no YAML ({' '.join(str(error).split())})", "a YAML mapping") from error
+        raise ModelCardError("the card", f"no YAML ({one_line(error)})", "a YAML mapping") from error
 
 
 def _read(kind: Any, value: object, field: str) -> Any:

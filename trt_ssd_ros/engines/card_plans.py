@@ -33,7 +33,8 @@ from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import NO_TF32, TensorRt
 
 LOGGER = logging.getLogger(__name__)
-PRECISIONS = ("auto", "fp32", "fp16")
+FIXED_PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("auto", *FIXED_PRECISIONS)
 TIMED_RUNS = 100
 
 
@@ -69,6 +70,7 @@ class CardPlans:
         self._progress = progress
         self._network = load_network(card)
         self._graphs: dict[str, onnx.ModelProto] = {}
+        self._keys: dict[str, PlanKey] = {}
         self._plans: dict[str, Plan] = {}
 
     def graph(self, precision: str) -> onnx.ModelProto:
@@ -84,6 +86,11 @@ class CardPlans:
 
     def key(self, precision: str) -> PlanKey:
         """Return what a plan must be for."""
+        if precision not in self._keys:
+            self._keys[precision] = self._new_key(precision)
+        return self._keys[precision]
+
+    def _new_key(self, precision: str) -> PlanKey:
         content = self.graph(precision).SerializeToString(deterministic=True)
         return PlanKey(
             model=self._card.name,
@@ -166,11 +173,11 @@ class CardPlans:
         """
         key = self.key("fp32")
         noted = self.choice().get("precision")
-        if noted in PRECISIONS[1:]:
+        if noted in FIXED_PRECISIONS:
             return str(noted)
         with ExitStack() as opened:
             detectors: dict[str, Detector] = {}
-            for name in PRECISIONS[1:]:
+            for name in FIXED_PRECISIONS:
                 detectors[name] = Detector(self.open(name), self._card)
                 opened.callback(detectors[name].close)
             problems = self._compare(detectors, samples)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
+from trt_ssd_ros.core.one_line import one_line
 
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
@@ -41,7 +42,7 @@ def open_session(model: onnx.ModelProto) -> Any:
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
-        raise RuntimeError(f"ONNX Runtime cannot run this network: {' '.join(str(error).split())}") from error
+        raise RuntimeError(f"ONNX Runtime cannot run this network: {one_line(error)}") from error
 
 
 class OnnxRuntimeEngine:

@@ -8,7 +8,6 @@ from threading import Event, Thread
 from time import monotonic
 
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -18,9 +17,9 @@ from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameter_table import CAMERA_FRAME_ID, CAMERA_LOOP, CAMERA_RATE, CAMERA_SOURCE
 from trt_ssd_ros.ros.process import FailableNode, spin_node
+from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
-OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 DEFAULT_RATE = 30.0
 
 

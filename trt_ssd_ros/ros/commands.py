@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-INTERRUPTED = 130
-"""The exit code that shells give to a process which SIGINT ended."""
+from trt_ssd_ros.core.exit_codes import INTERRUPTED
 
 
 def detector_node() -> int:

@@ -7,14 +7,11 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
-
-OVERRIDABLE = QoSOverridingOptions.with_default_policies()
-
+from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 TRANSPORTS = ("raw", "compressed")
 

@@ -6,6 +6,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.core.compressed_image import decode_image
 from trt_ssd_ros.core.frames import Frame, FrameError, UnsupportedEncodingError, frame_from_message
+from trt_ssd_ros.core.one_line import one_line
 
 
 def read_image(message: Image | CompressedImage) -> Frame:
@@ -26,5 +27,5 @@ def read_image(message: Image | CompressedImage) -> Frame:
         except ImportError:
             raise unsupported from None
         except Exception as error:  # besides CvBridgeError, whatever NumPy and OpenCV raise inside it
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {reason}") from error

@@ -13,6 +13,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
 from trt_ssd_ros.ros.parameter_table import AUTOSTART
@@ -143,7 +144,7 @@ class ManagedNode(FailableNode, LifecycleNode):
         try:
             getattr(self, f"trigger_{transition}")()
         except RuntimeError as error:  # rclpy's, as when ROS is shut down meanwhile
-            self._failure = f"{transition} failed: {_one_line(error)}"
+            self._failure = f"{transition} failed: {one_line(error)}"
         finally:
             self._under_way = ""
         return self._failure
@@ -180,10 +181,10 @@ class ManagedNode(FailableNode, LifecycleNode):
         try:
             action()
         except (OSError, RuntimeError, ValueError) as error:
-            return _one_line(error) or type(error).__name__
+            return one_line(error) or type(error).__name__
         except Exception as error:
             self.get_logger().error(f"in {action.__name__}:\n{traceback.format_exc()}")
-            return f"{type(error).__name__}: {_one_line(error)}"
+            return f"{type(error).__name__}: {one_line(error)}"
         return ""
 
     def _attempt(
@@ -241,7 +242,3 @@ class ManagedNode(FailableNode, LifecycleNode):
             reason = self.change_state("activate").result()
             if reason and self.context.ok():
                 self.fail(reason)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

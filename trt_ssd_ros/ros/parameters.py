@@ -8,7 +8,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.core.detector import Thresholds
 from trt_ssd_ros.core.model_card import Defaults, ModelCard
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
@@ -68,25 +67,6 @@ class DetectionParameters:
         self.current = self._settings_after([])
         node.add_on_set_parameters_callback(self._validate)
         call_after_set(node, self._apply)
-
-    @property
-    def score_threshold(self) -> float:
-        """Lowest score reported of classes without a threshold of their own."""
-        return self.current.score_threshold
-
-    @property
-    def class_id_format(self) -> str:
-        """Whether `class_id` carries the label's `name` or its `id`."""
-        return self.current.class_id_format
-
-    @property
-    def debug_image(self) -> bool:
-        """Whether debug_image is published while somebody subscribes to it."""
-        return self.current.debug_image
-
-    def thresholds(self) -> Thresholds:
-        """Return what the detector runs with."""
-        return self.current.thresholds
 
     def call_when_thresholds_change(self, callback: Callable[[], None]) -> None:
         """Call back, in the thread that sets parameters, once `current` has other thresholds."""

@@ -14,6 +14,7 @@ from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.utilities import get_default_context
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
@@ -95,7 +96,7 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
         except (OSError, ParameterException, RuntimeError, ValueError) as error:
             if executor is not None and not rclpy.ok():
                 return 0  # a signal came while the node was made
-            get_logger("trt_ssd_ros").fatal(" ".join(str(error).split()))
+            get_logger("trt_ssd_ros").fatal(one_line(error))
             return 1
         keep_freed_blocks()
         executor.add_node(node)

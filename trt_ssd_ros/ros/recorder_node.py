@@ -19,6 +19,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.messages import nanoseconds
@@ -149,7 +150,7 @@ def main(args: Sequence[str] | None = None) -> int:
         for path in [*write_pictures(recording, options.output), *([video.path] if video.frames else [])]:
             print(f"wrote       {path}")
     except (OSError, RuntimeError, cv2.error) as error:
-        print(f"record: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"record: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -18,10 +17,10 @@ from trt_ssd_ros.core.frames import Frame
 from trt_ssd_ros.ros.detection_settings import DetectionSettings
 from trt_ssd_ros.ros.image_input import transport_topic
 from trt_ssd_ros.ros.messages import compressed_to_msg, detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 
 
 class ResultPublisher:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from trt_ssd_ros.core.agreement import TOLERANCES, disagreements
 from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
@@ -28,9 +29,6 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
-
-INTERRUPTED = 130
-"""The exit code that shells give to a process which SIGINT ended."""
 
 
 class ProgressBar:

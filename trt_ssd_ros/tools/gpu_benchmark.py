@@ -30,7 +30,7 @@ from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.engines.card_plans import CardPlans
+from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu, SharedMemory
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
@@ -40,7 +40,6 @@ from trt_ssd_ros.tools.gpu_plot import plot
 from trt_ssd_ros.tools.torch_reference import torch_calls
 from trt_ssd_ros.tools.tutorial_pipeline import TutorialPipeline
 
-PRECISIONS = ("fp32", "fp16")
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 REFERENCE = (1280, 720)
 BATCHES = (1, 2, 4, 8)
@@ -91,7 +90,7 @@ class GpuBenchmark:
 
     def starts(self) -> Figures:
         """Seconds from the start of a process to its first detection: nothing kept, then everything."""
-        return {name: self._start(name) for name in (*PRECISIONS, "auto")}
+        return {name: self._start(name) for name in (*FIXED_PRECISIONS, "auto")}
 
     def _start(self, precision: str) -> Figures:
         with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +102,7 @@ class GpuBenchmark:
         device = CudaDevice()
         bare = device.memory_used()
         used: Figures = {"bare context": bare >> 20}
-        for precision in PRECISIONS:
+        for precision in FIXED_PRECISIONS:
             detector = self._open(precision)
             detector.detect(self._image(REFERENCE))
             used[precision] = (device.memory_used() - bare) >> 20
@@ -117,7 +116,7 @@ class GpuBenchmark:
         with ExitStack() as opened:
             calls: dict[str, Callable[[], object]] = {}
             gpu_times = {}
-            for precision in PRECISIONS:
+            for precision in FIXED_PRECISIONS:
                 engine = self._engine(precision)
                 opened.callback(engine.close)
                 calls[f"ours, {precision}"] = partial(Detector(engine, self._card).detect, image)
@@ -136,7 +135,7 @@ class GpuBenchmark:
     def sizes(self) -> list[Figures]:
         """Milliseconds over image size, precision, and with or without a CUDA graph."""
         rows = []
-        for precision in PRECISIONS:
+        for precision in FIXED_PRECISIONS:
             for capture in (True, False):
                 detector = self._open(precision, capture=capture)
                 for width, height in SIZES:
@@ -153,7 +152,7 @@ class GpuBenchmark:
     def batches(self) -> list[Figures]:
         """Milliseconds and frames a second over the batch, 1280x720."""
         rows = []
-        for precision in PRECISIONS:
+        for precision in FIXED_PRECISIONS:
             detector = self._open(precision, batch=max(BATCHES))
             for batch in BATCHES:
                 images = np.stack([self._image(REFERENCE)] * batch)
