@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from dataclasses import replace
 
@@ -184,3 +185,10 @@ def test_engines_close_in_any_order_and_twice(plans, card, photo):
     assert len(Detector(second, card).detect(photo("chelsea"))) == 1
     second.close()
     second.close()
+
+
+def test_a_closed_device_leaves_no_context_bound():
+    current = ctypes.c_void_p()
+    CudaDevice().close()
+    assert ctypes.CDLL("libcuda.so.1").cuCtxGetCurrent(ctypes.byref(current)) == 0
+    assert current.value is None

@@ -16,8 +16,7 @@ def scale_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
 def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
     """Move the corners of boxes (..., 4) that lie outside a width x height image onto its border."""
     corners = np.array([width, height, width, height], np.float32)
-    clipped: Boxes = np.clip(boxes, 0, corners)
-    return clipped
+    return np.minimum(np.maximum(boxes, np.float32(0)), corners)
 
 
 def areas(boxes: Boxes) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ only while it is used, one thread opens, uses and closes everything, and nothing
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ class CudaDevice:
                 self.stream = None
             self._context.detach()
             self._context = None
+            # pycuda binds the context once more to release it, and leaves it bound
+            ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
 
 class SharedMemory:

@@ -232,6 +232,6 @@ class TensorRtEngine:
             with self._device.bound():
                 self._release()
                 self._context = self._engine = self._runtime_cache = self._runtime = None
+            self._device.close()
         except RuntimeError as error:  # a GPU that failed once fails again, and frees all when the process ends
             LOGGER.error("cannot close the engine: %s", error)
-        self._device.close()
