@@ -17,13 +17,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph import COORDINATE_LIMIT
+from trt_ssd_ros.core.graph_nms import COORDINATE_LIMIT
 from trt_ssd_ros.core.model_card import (
+    DecodedBoxes,
     Defaults,
     ModelCard,
     NetworkInput,
-    NetworkOutputs,
     OnnxFile,
+    RawHeads,
 )
 from trt_ssd_ros.core.priors import SsdAnchorGenerator
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -76,7 +77,7 @@ def table_network(columns: int = CLASSES + 1, layout: str = "NHWC", channel: int
 
 
 def table_card(columns: int = CLASSES + 1, candidates: int = ANCHORS * CLASSES, **outputs: object) -> ModelCard:
-    """Return the card of a table network; `outputs` replaces fields of its NetworkOutputs."""
+    """Return the card of a table network; `outputs` replaces fields of its RawHeads."""
     width = 4 + columns
     order = str(outputs.get("box_order", "yxhw"))
     # Scaled by the shorter side, `width`, the boxes would be oblong: the ratio makes them square again.
@@ -97,7 +98,7 @@ def table_card(columns: int = CLASSES + 1, candidates: int = ANCHORS * CLASSES, 
         source="test_graph.py",
         onnx=OnnxFile(Path("table.onnx"), ""),
         input=NetworkInput("image", "NHWC", ANCHORS, width, "rgb", (0, 0, 0), (1, 1, 1)),
-        outputs=NetworkOutputs(**{**fields, **outputs}),
+        outputs=RawHeads(**{**fields, **outputs}),
         priors=SsdAnchorGenerator((8,), BOX_SIDE / ratio**0.5, 1.0, (ratio,), 0, reduce_lowest=False),
         labels=tuple(f"class {index}" for index in range(CLASSES)),
         defaults=Defaults(0.5, 0.5, candidates, candidates),
@@ -117,17 +118,23 @@ class Decoded:
 
 def decode(rows: np.ndarray, card: ModelCard) -> Decoded:
     """Decode one image's rows of bytes (64, 4 + columns) as its card says."""
-    encoded = dict(zip(card.outputs.box_order, STEPS[rows[:, :4]].T, strict=True))
+    scores = decode_scores(STEPS[rows[:, 4:]] / 16, card.outputs.score_conversion)
+    first = 1 if card.outputs.background == "first" else 0
+    return Decoded(decode_boxes(STEPS[rows[:, :4]], card.outputs), scores[:, first : first + CLASSES])
+
+
+def decode_boxes(numbers: np.ndarray, outputs: RawHeads | DecodedBoxes) -> np.ndarray:
+    if isinstance(outputs, DecodedBoxes):
+        corners = (numbers / outputs.box_scales)[:, [0, 1, 2, 3] if outputs.box_order == "xyxy" else [1, 0, 3, 2]]
+        return corners.clip(0, 1) if outputs.clip_before_nms else corners
+    encoded = dict(zip(outputs.box_order, numbers.T, strict=True))
     anchor = np.arange(ANCHORS)
     with np.errstate(over="ignore", invalid="ignore"):
         x = (anchor % 8 + 0.5) / 8 + encoded["x"] / BOX_SCALES["x"] * BOX_SIDE
         y = (anchor // 8 + 0.5) / 8 + encoded["y"] / BOX_SCALES["y"] * BOX_SIDE
         width = np.exp(encoded["w"] / BOX_SCALES["w"]) * BOX_SIDE
         height = np.exp(encoded["h"] / BOX_SCALES["h"]) * BOX_SIDE
-        boxes = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
-    scores = decode_scores(STEPS[rows[:, 4:]] / 16, card.outputs.score_conversion)
-    first = 1 if card.outputs.background == "first" else 0
-    return Decoded(boxes, scores[:, first : first + CLASSES])
+        return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
 
 
 def decode_scores(values: np.ndarray, conversion: str) -> np.ndarray:

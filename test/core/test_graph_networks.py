@@ -21,12 +21,10 @@ from table_network import (
     textbook_detections,
 )
 
+from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.core.detector import Detector, Thresholds
 from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import (
-    ModelCard,
-    ModelCardError,
-)
+from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.priors import SsdAnchorGenerator
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 

@@ -36,7 +36,8 @@ from table_network import (
 
 from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import NMS_ROUNDS, compose
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.graph_nms import NMS_ROUNDS
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 
@@ -44,7 +45,7 @@ def test_the_table_s_boxes_are_squares_in_8_rows_of_8():
     """Guards what the other tests build on."""
     card = table_card()
     x, y = np.meshgrid(np.arange(8) / 8 + 1 / 16, np.arange(8) / 8 + 1 / 16)
-    priors = card.priors.priors(card.input.height, card.input.width)
+    priors = card.prior_boxes()
     np.testing.assert_allclose(priors[:, 0], x.ravel())
     np.testing.assert_allclose(priors[:, 1], y.ravel())
     np.testing.assert_allclose(priors[:, 2:], BOX_SIDE, rtol=1e-6)

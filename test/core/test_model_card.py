@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
+from trt_ssd_ros.core.card_reader import ModelCardError
+from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import check_fit
-from trt_ssd_ros.core.priors import MultiscaleAnchorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.core.priors import DefaultBoxGenerator, MultiscaleAnchorGenerator, SsdAnchorGenerator
 
 MISSING = object()
 NAN, INFINITY = float("nan"), float("inf")
@@ -72,7 +73,7 @@ def test_the_shipped_card_fits_the_shipped_network(card, network):
     """load_network, behind `network`, has compared the hash."""
     assert card.onnx.path.is_absolute()
     assert hashlib.sha256(card.onnx.path.read_bytes()).hexdigest() == card.onnx.sha256
-    check_fit(network, card, prior_count=1917)
+    check_fit(network, card)
 
 
 def test_every_card_in_config_loads(repository):
@@ -199,7 +200,7 @@ def test_an_unknown_field_is_named_with_the_known_ones(tmp_path, document, field
         ("input.layout", ["NHWC"], "['NHWC']", "'NHWC' or 'NCHW'"),
         ("input.channel_order", "rbg", "'rbg'", "'rgb' or 'bgr'"),
         ("input.resize", "cubic", "'cubic'", "'half_pixel' or 'align_corners' or 'asymmetric'"),
-        ("outputs.kind", "decoded", "'decoded'", "'raw_heads'"),
+        ("outputs.kind", "decoded", "'decoded'", "'raw_heads' or 'decoded_boxes' or 'detections'"),
         ("outputs.box_order", "xyxy", "'xyxy'", "'yxhw' or 'xywh'"),
         ("outputs.score_conversion", None, "None", "'sigmoid' or 'softmax' or 'none'"),
         ("outputs.background", 0, "0", "'first' or 'last' or 'none'"),
@@ -260,11 +261,13 @@ def test_a_wrong_field_is_named_with_what_was_found_and_expected(
 def test_an_unknown_prior_generator_is_named_with_the_known_ones(tmp_path, document, priors, found):
     error = error_of(tmp_path, changed(document, "priors", priors))
     assert error.field == "priors.generator"
-    assert f"found {found}, expected ssd_anchor_generator or multiscale_anchor_generator" in str(error)
+    assert f"found {found}, expected 'ssd_anchor_generator' or 'multiscale_anchor_generator' or " in str(error)
 
 
 SSD = {"generator": "ssd_anchor_generator", "feature_maps": [19, 10]}
 FPN = {"generator": "multiscale_anchor_generator"}
+BOX = {"generator": "default_box_generator", "feature_maps": [[2, 3]], "scales": [0.1, 0.2]}
+BOX["aspect_ratios"] = [[2]]
 
 
 @pytest.mark.parametrize(
@@ -280,6 +283,17 @@ FPN = {"generator": "multiscale_anchor_generator"}
         ({**SSD, "aspect_ratios": [1, 0]}, "priors.aspect_ratios"),
         ({**SSD, "aspect_ratios": [1, -2]}, "priors.aspect_ratios"),
         ({**SSD, "interpolated_ratio": -1}, "priors.interpolated_ratio"),
+        ({**BOX, "feature_maps": []}, "priors.feature_maps"),
+        ({**BOX, "feature_maps": [2]}, "priors.feature_maps[0]"),
+        ({**BOX, "feature_maps": [[2, 0]]}, "priors.feature_maps"),
+        ({**BOX, "scales": [0.1]}, "priors.scales"),
+        ({**BOX, "scales": [0.1, -0.2]}, "priors.scales"),
+        ({**BOX, "aspect_ratios": [[2], [2]]}, "priors.aspect_ratios"),
+        ({**BOX, "aspect_ratios": [[0]]}, "priors.aspect_ratios"),
+        ({**BOX, "aspect_ratios": [2]}, "priors.aspect_ratios[0]"),
+        ({**BOX, "steps": [8, 16]}, "priors.steps"),
+        ({**BOX, "steps": [0]}, "priors.steps"),
+        ({**BOX, "scale_of": "width"}, "priors.scale_of"),
         ({**FPN, "min_level": 8}, "priors.max_level"),
         ({**FPN, "min_level": -1}, "priors.min_level"),
         ({**FPN, "anchor_scale": 0}, "priors.anchor_scale"),
@@ -290,6 +304,48 @@ FPN = {"generator": "multiscale_anchor_generator"}
 )
 def test_prior_numbers_out_of_range_are_named(tmp_path, document, priors, field):
     assert error_of(tmp_path, changed(document, "priors", priors)).field == field
+
+
+def test_default_boxes_load(tmp_path, document):
+    card = load(tmp_path, changed(document, "priors", BOX))
+    assert card.priors == DefaultBoxGenerator(((2, 3),), (0.1, 0.2), ((2.0,),))
+    assert len(card.prior_boxes()) == 24
+
+
+DECODED = {
+    "kind": "decoded_boxes",
+    "boxes": "boxes",
+    "scores": "scores",
+    "box_order": "xyxy",
+    "score_conversion": "none",
+    "background": "first",
+}
+ROWS = {"kind": "detections", "rows": "NMS", "background": "first"}
+
+
+@pytest.mark.parametrize("outputs", [DECODED, ROWS])
+def test_other_kinds_of_outputs_need_no_priors_and_have_normalised_boxes(tmp_path, document, outputs):
+    card = load(tmp_path, changed(changed(document, "outputs", outputs), "priors", MISSING))
+    assert (card.outputs.kind, card.outputs.box_scales, card.priors) == (outputs["kind"], (1, 1, 1, 1), None)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "field"),
+    [
+        ({**DECODED, "box_order": "yxhw"}, "outputs.box_order"),
+        ({**DECODED, "box_scales": [1, 1, 0, 1]}, "outputs.box_scales"),
+        ({**DECODED, "scores": MISSING}, "outputs.scores"),
+        ({**DECODED, "rows": "NMS"}, "outputs.rows"),
+        ({**ROWS, "background": "last"}, "outputs.background"),
+        ({**ROWS, "boxes": "boxes"}, "outputs.boxes"),
+        ({**ROWS, "rows": 7}, "outputs.rows"),
+        ({"kind": "detections"}, "outputs.rows"),
+        (ROWS, "priors"),  # which the shipped card has
+    ],
+)
+def test_fields_of_another_kind_of_outputs_are_named(tmp_path, document, outputs, field):
+    outputs = {name: value for name, value in outputs.items() if value is not MISSING}
+    assert error_of(tmp_path, changed(document, "outputs", outputs)).field == field
 
 
 def test_a_number_too_large_for_a_float_is_named(tmp_path, document):

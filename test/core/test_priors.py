@@ -1,7 +1,9 @@
 """Prior boxes against numbers worked out by hand from the published generators.
 
 tensorflow/models, research/object_detection/anchor_generators: multiple_grid_anchor_generator.py (the SSD one),
-multiscale_grid_anchor_generator.py (the FPN one), and the expectations of its tests.
+multiscale_grid_anchor_generator.py (the FPN one), and the expectations of its tests. The default boxes are held
+against those of torchvision's own DefaultBoxGenerator, printed by torchvision 0.14.1 (and torch 1.13.1) for
+ssd300_vgg16 and ssdlite320_mobilenet_v3_large.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.priors import MultiscaleAnchorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.core.priors import DefaultBoxGenerator, MultiscaleAnchorGenerator, SsdAnchorGenerator
 
 SSD_300 = SsdAnchorGenerator(feature_maps=(19, 10, 5, 3, 2, 1))
 FPN = MultiscaleAnchorGenerator()
@@ -165,3 +167,107 @@ def test_a_level_that_leaves_a_rest_has_no_offset_on_that_side_only():
     np.testing.assert_allclose(np.unique(priors[:, 0]) * 256, [32, 96, 160, 224], rtol=1e-6)
     np.testing.assert_allclose(np.unique(priors[:, 1]) * 300, [0, 64, 128, 192, 256], rtol=1e-6)
     np.testing.assert_allclose(priors[0, 2:] * [256, 300], [64, 64], rtol=1e-6)
+
+
+def squares(*cells: int) -> list[tuple[int, int]]:
+    return [(count, count) for count in cells]
+
+
+SSD300_VGG16 = DefaultBoxGenerator(
+    squares(38, 19, 10, 5, 3, 1),
+    scales=(0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05),
+    aspect_ratios=((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)),
+    steps=(8, 16, 32, 64, 100, 300),
+)
+SSDLITE320 = DefaultBoxGenerator(
+    squares(20, 10, 5, 3, 2, 1),
+    scales=(0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0),
+    aspect_ratios=((2, 3),) * 6,
+)
+
+
+def pixel_corners(generator: DefaultBoxGenerator, side: int) -> np.ndarray:
+    """Return x1 y1 x2 y2 in pixels, as torchvision's generator does."""
+    return corners(generator.priors(side, side), side, side)[:, [1, 0, 3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("generator", "side", "count", "sums"),
+    [
+        (
+            SSD300_VGG16,
+            300,
+            8732,
+            [1157388.8383276463, 1157388.8383276463, 1508979.1625099182, 1508979.1625099182],
+        ),
+        (SSDLITE320, 320, 3234, [370975.7188396454, 370975.7188396454, 663904.2783432007, 663904.2783432007]),
+    ],
+)
+def test_default_boxes_add_up_to_torchvision_s(generator, side, count, sums):
+    boxes = pixel_corners(generator, side)
+    assert boxes.shape == (count, 4)
+    np.testing.assert_allclose(boxes.sum(axis=0, dtype=np.float64), sums, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("generator", "side", "row", "published"),
+    [
+        (SSD300_VGG16, 300, 0, [-6.5, -6.5, 14.5, 14.5]),
+        (SSD300_VGG16, 300, 1, [-11.3704, -11.3704, 19.3704, 19.3704]),
+        (SSD300_VGG16, 300, 2, [-10.8492, -3.4246, 18.8492, 11.4246]),
+        (SSD300_VGG16, 300, 3, [-3.4246, -10.8492, 11.4246, 18.8492]),
+        (SSD300_VGG16, 300, 4, [1.5, -6.5, 22.5, 14.5]),
+        (SSD300_VGG16, 300, 5775, [292.5754, 285.1508, 307.4246, 314.8492]),
+        (SSD300_VGG16, 300, 5776, [-14.5, -14.5, 30.5, 30.5]),
+        (SSD300_VGG16, 300, 5780, [-30.9711, -4.9904, 46.9711, 20.9904]),
+        (SSD300_VGG16, 300, 8542, [-44.5, -44.5, 108.5, 108.5]),
+        (SSD300_VGG16, 300, 8729, [6.6342, 6.6342, 293.3658, 293.3658]),
+        (SSD300_VGG16, 300, 8731, [57.7226, 0.0, 242.2774, 300.0]),  # clipped to the input
+        (SSDLITE320, 320, 0, [-24.0, -24.0, 40.0, 40.0]),
+        (SSDLITE320, 320, 1, [-34.332, -34.332, 50.332, 50.332]),
+        (SSDLITE320, 320, 4, [-47.4256, -10.4752, 63.4256, 26.4752]),
+        (SSDLITE320, 320, 2399, [293.5248, 256.5744, 330.4752, 367.4256]),
+        (SSDLITE320, 320, 3150, [-50.6667, -50.6667, 157.3333, 157.3333]),
+        (SSDLITE320, 320, 3233, [72.2428, 0.0, 247.7572, 320.0]),
+    ],
+)
+def test_default_boxes_are_torchvision_s(generator, side, row, published):
+    np.testing.assert_allclose(pixel_corners(generator, side)[row], published, atol=1e-4)
+
+
+# qfgaohao/pytorch-ssd (jetson-inference), vision/ssd/config/mobilenetv1_ssd_config.py: SSDSpec(map, shrinkage,
+# (min, max), [2, 3]) with 19, 16, (60, 105) first and 1, 300, (285, 330) last.
+PYTORCH_SSD = DefaultBoxGenerator(
+    squares(19, 10, 5, 3, 2, 1),
+    scales=(0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.1),
+    aspect_ratios=((2, 3),) * 6,
+    steps=(16, 32, 64, 100, 150, 300),
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (0, (8 / 300, 8 / 300, 60 / 300, 60 / 300)),  # half a step of 16 pixels, not of 300 / 19
+        (1, (8 / 300, 8 / 300, sqrt(60 * 105) / 300, sqrt(60 * 105) / 300)),
+        (2, (8 / 300, 8 / 300, 60 * sqrt(2) / 300, 60 / sqrt(2) / 300)),
+        (5, (8 / 300, 8 / 300, 60 / sqrt(3) / 300, 60 * sqrt(3) / 300)),
+        (6, (24 / 300, 8 / 300, 60 / 300, 60 / 300)),
+        (2999, (0.5, 0.5, 285 / sqrt(3) / 300, 1)),
+    ],
+)
+def test_default_boxes_are_pytorch_ssd_s(row, expected):
+    priors = PYTORCH_SSD.priors(300, 300)
+    assert len(priors) == 3000
+    np.testing.assert_allclose(priors[row], expected, rtol=1e-6)
+
+
+def test_default_boxes_may_be_square_in_pixels_of_an_oblong_input():
+    """TAO's AnchorBoxes, 384 x 1248: sizes are scales of the shorter side, cells divide the input evenly."""
+    tao = DefaultBoxGenerator([(24, 78)], (0.05, 0.1), ((2,),), scale_of="shorter_side", clip=False)
+    priors = tao.priors(height=384, width=1248) * [1248, 384, 1248, 384]
+    assert len(priors) == 24 * 78 * 4
+    small = 0.05 * 384
+    np.testing.assert_allclose(priors[0], [8, 8, small, small], rtol=1e-6)
+    np.testing.assert_allclose(priors[2], [8, 8, small * sqrt(2), small / sqrt(2)], rtol=1e-6)
+    np.testing.assert_allclose(priors[-1], [1240, 376, small / sqrt(2), small * sqrt(2)], rtol=1e-6)

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from trt_ssd_ros.core.model_card import ModelCardError
+from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
 

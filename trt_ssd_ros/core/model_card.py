@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-import yaml
-
-from trt_ssd_ros.core.one_line import one_line
-from trt_ssd_ros.core.priors import MultiscaleAnchorGenerator, PriorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.core.card_reader import ModelCardError, Union, read, read_yaml, require
+from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator, Priors
 
 MAX_CANDIDATES = 3840
 """TensorRT's limit for the K of its TopK layer."""
-
-PRIOR_GENERATORS: Mapping[str, type[PriorGenerator]] = {
-    "ssd_anchor_generator": SsdAnchorGenerator,
-    "multiscale_anchor_generator": MultiscaleAnchorGenerator,
-}
-
-PRIOR_NUMBERS_THAT_MAY_BE_0 = ("interpolated_ratio", "min_level", "reduce_lowest")
-
-
-class ModelCardError(ValueError):
-    """A model card is wrong or does not fit its ONNX: names the field, what was found and what was expected."""
-
-    def __init__(self, field: str, found: object, expected: str) -> None:
-        self.field = field
-        super().__init__(f"{field}: found {found}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -59,11 +40,12 @@ class NetworkInput:
 
 
 @dataclass(frozen=True)
-class NetworkOutputs:
-    """The network's outputs: box encodings [N, A, 4] and class scores [N, A, columns].
+class RawHeads:
+    """Outputs as the convolutions give them: box encodings [N, A, 4] and class scores [N, A, columns].
 
     box_order gives the meaning of the four encoded numbers (x, y: centre offsets; w, h: log sizes),
-    box_scales the box coder's divisors in that order, background the column that is no class.
+    box_scales the box coder's divisors in that order (1 / variance), background the column that is no class,
+    clip_before_nms whether the family moves corners outside of the image onto its border before NMS, not after.
     """
 
     kind: Literal["raw_heads"]
@@ -73,6 +55,43 @@ class NetworkOutputs:
     box_scales: tuple[float, float, float, float]
     score_conversion: Literal["sigmoid", "softmax", "none"]
     background: Literal["first", "last", "none"]
+    clip_before_nms: bool = False
+
+
+@dataclass(frozen=True)
+class DecodedBoxes:
+    """Outputs of a network that decodes its boxes itself: corners [N, A, 4] and class scores [N, A, columns].
+
+    box_scales are the divisors, in the order of box_order, that normalise the corners to the image: 1 where
+    they are, the input's width and height where they are in its pixels. The rest is as in RawHeads.
+    """
+
+    kind: Literal["decoded_boxes"]
+    boxes: str
+    scores: str
+    box_order: Literal["xyxy", "yxyx"]
+    score_conversion: Literal["sigmoid", "softmax", "none"]
+    background: Literal["first", "last", "none"]
+    box_scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    clip_before_nms: bool = False
+
+
+@dataclass(frozen=True)
+class FinalDetections:
+    """The output of a network that ends in its own NMS: rows [N, 1, K, 7] of TensorRT's and Caffe's layout.
+
+    A row is image id, label, confidence, x1, y1, x2, y2. A negative image id or label is padding, and so is
+    label 0 where background is first. box_scales are as in DecodedBoxes. Ours suppresses nothing further.
+    """
+
+    kind: Literal["detections"]
+    rows: str
+    background: Literal["first", "none"]
+    box_scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+
+
+Boxes = RawHeads | DecodedBoxes
+NetworkOutputs = RawHeads | DecodedBoxes | FinalDetections
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,10 @@ class Defaults:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything the project knows of one detector. `labels[i]` names class id i; background is not in it."""
+    """Everything the project knows of one detector.
+
+    `labels[i]` names class id i; background is not in it. Only raw heads need priors.
+    """
 
     name: str
     family: str
@@ -96,9 +118,9 @@ class ModelCard:
     onnx: OnnxFile
     input: NetworkInput
     outputs: NetworkOutputs
-    priors: PriorGenerator
     labels: tuple[str, ...]
     defaults: Defaults
+    priors: PriorGenerator | None = None
 
     @classmethod
     def load(cls, path: Path) -> ModelCard:
@@ -112,7 +134,7 @@ class ModelCard:
             OSError: The file cannot be read.
         """
         try:
-            card = _read(cls, _read_yaml(path), "")
+            card = read(cls, read_yaml(path), UNIONS)
         except ModelCardError as error:
             error.args = (f"model card {path}: {error}",)
             raise
@@ -120,98 +142,35 @@ class ModelCard:
         object.__setattr__(card.onnx, "path", (path.parent / card.onnx.path).resolve())
         return card
 
+    def prior_boxes(self) -> Priors:
+        """Return the prior boxes of raw heads; see `core/priors.py`."""
+        assert self.priors is not None
+        return self.priors.priors(self.input.height, self.input.width)
+
     def __post_init__(self) -> None:
         size = self.input
-        _require(size.height > 0 and size.width > 0, "input", f"{size.width}x{size.height}", "a size above 0")
-        _require(0 not in size.scale, "input.scale", size.scale, "numbers other than 0")
-        _require(
-            min(self.outputs.box_scales) > 0, "outputs.box_scales", self.outputs.box_scales, "numbers above 0"
-        )
-        _require(len(self.labels) > 0, "labels", "none", "one name per class")
-        _require(len(set(self.labels)) == len(self.labels), "labels", "a name twice", "different names")
+        require(size.height > 0 and size.width > 0, "input", f"{size.width}x{size.height}", "a size above 0")
+        require(0 not in size.scale, "input.scale", size.scale, "numbers other than 0")
+        require(min(self.outputs.box_scales) > 0, "outputs.box_scales", self.outputs.box_scales, "numbers above 0")
+        raw = isinstance(self.outputs, RawHeads)
+        require(self.priors is not None or not raw, "priors", "nothing", "this field")
+        require(self.priors is None or raw, "priors", "this field", f"none with outputs.kind {self.outputs.kind}")
+        require(len(self.labels) > 0, "labels", "none", "one name per class")
+        require(len(set(self.labels)) == len(self.labels), "labels", "a name twice", "different names")
         for name in ("score_threshold", "iou_threshold"):
             value = getattr(self.defaults, name)
-            _require(0 <= value <= 1, f"defaults.{name}", value, "0 to 1")
+            require(0 <= value <= 1, f"defaults.{name}", value, "0 to 1")
         candidates, most = self.defaults.candidates, self.defaults.max_detections
-        _require(1 <= candidates <= MAX_CANDIDATES, "defaults.candidates", candidates, f"1 to {MAX_CANDIDATES}")
-        _require(1 <= most <= candidates, "defaults.max_detections", most, f"1 to {candidates} (candidates)")
+        require(1 <= candidates <= MAX_CANDIDATES, "defaults.candidates", candidates, f"1 to {MAX_CANDIDATES}")
+        require(1 <= most <= candidates, "defaults.max_detections", most, f"1 to {candidates} (candidates)")
 
 
-def _require(condition: bool, field: str, found: object, expected: str) -> None:
-    if not condition:
-        raise ModelCardError(field, found, expected)
-
-
-def _read_yaml(path: Path) -> object:
-    """Parse a YAML file. PyYAML lets errors of int(), date() and deep nesting through besides its own."""
-    content = path.read_bytes()
-    try:
-        return yaml.safe_load(content.decode("utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ModelCardError("the card", f"no YAML ({one_line(error)})", "a YAML mapping") from error
-
-
-def _read(kind: Any, value: object, field: str) -> Any:
-    """Turn a YAML value into the type that a dataclass field is annotated with."""
-    if kind is PriorGenerator:
-        return _read_priors(value, field)
-    if is_dataclass(kind):
-        return _read_dataclass(kind, value, field)
-    origin = get_origin(kind)
-    if origin is Literal:
-        _require(value in get_args(kind), field, repr(value), " or ".join(map(repr, get_args(kind))))
-        return value
-    if origin in (tuple, Sequence):
-        return _read_sequence(get_args(kind), value, field)
-    return _read_scalar(kind, value, field)
-
-
-def _read_dataclass(kind: Any, value: object, field: str) -> Any:
-    _require(isinstance(value, dict), field or "the card", type(value).__name__, "a mapping")
-    assert isinstance(value, dict)
-    types_by_name = get_type_hints(kind)
-    prefix = f"{field}." if field else ""
-    for name in value:
-        _require(name in types_by_name, f"{prefix}{name}", "an unknown field", " or ".join(types_by_name))
-    for item in fields(kind):
-        needed = item.default is MISSING and item.default_factory is MISSING
-        _require(item.name in value or not needed, f"{prefix}{item.name}", "nothing", "this field")
-    return kind(**{name: _read(types_by_name[name], item, prefix + name) for name, item in value.items()})
-
-
-def _read_priors(value: object, field: str) -> PriorGenerator:
-    numbers = dict(value) if isinstance(value, dict) else {}
-    name = numbers.pop("generator", None)
-    _require(name in list(PRIOR_GENERATORS), f"{field}.generator", repr(name), " or ".join(PRIOR_GENERATORS))
-    generator: PriorGenerator = _read_dataclass(PRIOR_GENERATORS[str(name)], numbers, field)
-    for item, found in vars(generator).items():
-        lowest = min(found, default=0) if isinstance(found, tuple) else found
-        if item in PRIOR_NUMBERS_THAT_MAY_BE_0:
-            _require(lowest >= 0, f"{field}.{item}", found, "0 or more")
-        else:
-            _require(lowest > 0, f"{field}.{item}", found, "numbers above 0")
-    if isinstance(generator, MultiscaleAnchorGenerator):
-        least, most = generator.min_level, generator.max_level
-        _require(most >= least, f"{field}.max_level", most, f"{least} (min_level) or more")
-    return generator
-
-
-def _read_sequence(kinds: tuple[Any, ...], value: object, field: str) -> tuple[Any, ...]:
-    _require(isinstance(value, list), field, repr(value), "a list")
-    assert isinstance(value, list)
-    if len(kinds) > 1 and kinds[-1] is not Ellipsis:
-        _require(len(value) == len(kinds), field, f"{len(value)} values", f"{len(kinds)}")
-    return tuple(_read(kinds[0], item, f"{field}[{index}]") for index, item in enumerate(value))
-
-
-def _read_scalar(kind: type, value: object, field: str) -> object:
-    if kind is Path:
-        return Path(str(_read_scalar(str, value, field)))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        _require(abs(value) < 2**1023, field, "a number beyond float", "a finite number")
-        value = float(value)
-    _require(
-        type(value) is kind, field, repr(value), {str: "text", int: "a whole number"}.get(kind, kind.__name__)
-    )
-    _require(not isinstance(value, float) or math.isfinite(value), field, value, "a finite number")
-    return value
+UNIONS = (
+    Union(PriorGenerator, "generator", PRIOR_GENERATORS, keeps_tag=False),
+    Union(
+        NetworkOutputs,
+        "kind",
+        {"raw_heads": RawHeads, "decoded_boxes": DecodedBoxes, "detections": FinalDetections},
+    ),
+)
+"""Fields that hold one of several dataclasses, and what in the YAML tells which."""

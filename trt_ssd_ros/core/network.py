@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
+from onnx.version_converter import convert_version
 
+from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.core.graph_builder import OPSET
-from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
+from trt_ssd_ros.core.model_card import FinalDetections, ModelCard, RawHeads
+from trt_ssd_ros.core.older_opset import in_older_opset, opset
+from trt_ssd_ros.core.one_line import one_line
 
 
 def load_network(card: ModelCard) -> onnx.ModelProto:
@@ -34,36 +39,18 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
     return network
 
 
-def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> None:
+def check_fit(network: onnx.ModelProto, card: ModelCard) -> None:
     """Check a card against its network before anything is built.
 
     Raises:
         ModelCardError: Names the field of the card that does not fit.
     """
-    inputs = {tensor.name: _dimensions(tensor) for tensor in network.graph.input}
-    outputs = {tensor.name: _dimensions(tensor) for tensor in network.graph.output}
-    opset = max((item.version for item in network.opset_import if item.domain in ("", "ai.onnx")), default=0)
-    if opset > OPSET:
-        raise ModelCardError("onnx", f"opset {opset}", f"opset {OPSET} or lower, so that every TensorRT reads it")
     size = [card.input.height, card.input.width]
-    columns = len(card.labels) + (card.outputs.background != "none")
-    image = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
-    for field, name, tensors, expected, meaning in (
-        ("input.tensor", card.input.tensor, inputs, image, "input.layout, height and width"),
-        ("outputs.boxes", card.outputs.boxes, outputs, [prior_count, 4], "priors"),
-        (
-            "outputs.scores",
-            card.outputs.scores,
-            outputs,
-            [prior_count, columns],
-            "priors, labels and background",
-        ),
-    ):
-        if name not in tensors:
-            raise ModelCardError(field, repr(name), f"one of the network's tensors {sorted(tensors)}")
-        found = tensors[name][1:]
-        if len(found) != len(expected) or any(f not in (e, None) for f, e in zip(found, expected, strict=True)):
-            raise ModelCardError(f"{field} {name}", ["N", *found], f"{['N', *expected]} from {meaning}")
+    image: list[int | None] = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
+    _check_tensor(network.graph.input, "input.tensor", card.input.tensor, image, "input.layout, height and width")
+    for field, name, expected, meaning in _expected_outputs(card):
+        _check_tensor(network.graph.output, field, name, expected, meaning)
+    box_count(network, card)
     kind = input_type(network, card)
     if kind not in (TensorProto.FLOAT, TensorProto.FLOAT16):
         taken = onnx.helper.tensor_dtype_to_string(kind)
@@ -71,6 +58,56 @@ def check_fit(network: onnx.ModelProto, card: ModelCard, prior_count: int) -> No
     batch = batch_size(network, card)
     if batch not in (1, "N"):
         raise ModelCardError("onnx", f"a batch of {batch}", "a batch of 1, or better a dynamic one")
+
+
+def _expected_outputs(card: ModelCard) -> list[tuple[str, str, list[int | None], str]]:
+    """Return each output: field, tensor, shape behind the batch (None: any), and what in the card says so."""
+    outputs = card.outputs
+    if isinstance(outputs, FinalDetections):
+        return [("outputs.rows", outputs.rows, [1, None, 7], "outputs.kind detections")]
+    columns = len(card.labels) + (outputs.background != "none")
+    if isinstance(outputs, RawHeads):
+        count, source = len(card.prior_boxes()), "priors"
+    else:
+        count, source = None, "outputs.kind decoded_boxes"
+    return [
+        ("outputs.boxes", outputs.boxes, [count, 4], source),
+        ("outputs.scores", outputs.scores, [count, columns], f"{source}, labels and background"),
+    ]
+
+
+def _check_tensor(
+    tensors: Sequence[onnx.ValueInfoProto], field: str, name: str, expected: list[int | None], meaning: str
+) -> None:
+    shapes = {tensor.name: _dimensions(tensor) for tensor in tensors}
+    if name not in shapes:
+        raise ModelCardError(field, repr(name), f"one of the network's tensors {sorted(shapes)}")
+    found = shapes[name][1:]
+    if len(found) != len(expected) or any(
+        None not in (f, e) and f != e for f, e in zip(found, expected, strict=True)
+    ):
+        raise ModelCardError(f"{field} {name}", ["N", *found], f"{['N', *expected]} from {meaning}")
+
+
+def box_count(network: onnx.ModelProto, card: ModelCard) -> int:
+    """Return how many boxes, or rows of detections, a network emits for an image.
+
+    Raises:
+        ModelCardError: The network does not say.
+    """
+    outputs = card.outputs
+    if isinstance(outputs, RawHeads):
+        return len(card.prior_boxes())
+    shapes = {tensor.name: _dimensions(tensor) for tensor in network.graph.output}
+    counts = (
+        [shapes[outputs.rows][2]]
+        if isinstance(outputs, FinalDetections)
+        else [shapes[outputs.boxes][1], shapes[outputs.scores][1]]
+    )
+    known = {count for count in counts if count is not None}
+    if len(known) != 1:
+        raise ModelCardError("outputs", f"{known or 'an unknown number of'} boxes", "one fixed number of them")
+    return known.pop()
 
 
 def batch_size(network: onnx.ModelProto, card: ModelCard) -> int | str:
@@ -94,10 +131,19 @@ def _dimensions(tensor: onnx.ValueInfoProto) -> list[int | None]:
 
 
 def as_graph_opset(network: onnx.ModelProto) -> onnx.ModelProto:
-    """Translate an older network: the same operator may mean something else in the composed graph's opset."""
-    if all(item.version == OPSET for item in network.opset_import if item.domain in ("", "ai.onnx")):
+    """Translate a network to the composed graph's opset, in which the same operator may mean something else.
+
+    Raises:
+        ModelCardError: It has an operator that cannot be translated.
+    """
+    version = opset(network)
+    if version == OPSET:
         return network
     try:
-        return onnx.version_converter.convert_version(network, OPSET)
+        return in_older_opset(network, OPSET) if version > OPSET else convert_version(network, OPSET)
     except RuntimeError as error:
-        raise ModelCardError("onnx", f"a network of an older opset ({error})", f"opset {OPSET}") from error
+        raise ModelCardError(
+            "onnx",
+            f"opset {version} ({one_line(error)})",
+            f"opset {OPSET}: export the model again with opset {OPSET}",
+        ) from error

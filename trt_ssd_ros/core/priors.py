@@ -6,12 +6,15 @@ feature map by feature map, row by row, cell by cell, shape by shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trt_ssd_ros.core.card_reader import require
 
 Priors = NDArray[np.float32]
 
@@ -36,6 +39,9 @@ class SsdAnchorGenerator:
     aspect_ratios: Sequence[float] = (1.0, 2.0, 0.5, 3.0, 0.3333)
     interpolated_ratio: float = 1.0
     reduce_lowest: bool = True
+
+    def __post_init__(self) -> None:
+        _require_numbers(self, may_be_0=("interpolated_ratio", "reduce_lowest"))
 
     def priors(self, height: int, width: int) -> Priors:
         """Return the prior boxes (A, 4) for a network input of height x width pixels."""
@@ -79,6 +85,11 @@ class MultiscaleAnchorGenerator:
     aspect_ratios: Sequence[float] = field(default=(1.0, 2.0, 0.5))
     scales_per_octave: int = 2
 
+    def __post_init__(self) -> None:
+        _require_numbers(self, may_be_0=("min_level",))
+        least, most = self.min_level, self.max_level
+        require(most >= least, "max_level", most, f"{least} (min_level) or more")
+
     def priors(self, height: int, width: int) -> Priors:
         """Return the prior boxes (A, 4) for a network input of height x width pixels."""
         grids = []
@@ -97,7 +108,91 @@ class MultiscaleAnchorGenerator:
         return np.concatenate(grids)
 
 
-PriorGenerator = SsdAnchorGenerator | MultiscaleAnchorGenerator
+@dataclass(frozen=True)
+class DefaultBoxGenerator:
+    """The default boxes of the SSD paper, as Caffe, PyTorch's SSDs and torchvision lay them out.
+
+    A cell has a square of this map's scale, one of the geometric mean of this scale and the next, and for each
+    ratio r one box r times as wide as high and one as much higher than wide. torchvision calls it
+    DefaultBoxGenerator (models/detection/anchor_utils.py), Caffe PriorBox (its min_size is a scale in pixels, its
+    max_size the next one), pytorch-ssd generate_ssd_priors, TAO AnchorBoxes.
+
+    Attributes:
+        feature_maps: Rows and columns of each feature map, largest map first.
+        scales: Box scale of each map, and one more for the last map's geometric mean.
+        aspect_ratios: Ratios above 1 of each map; each stands for its inverse, too.
+        steps: Pixels from one cell to the next in each map, where they do not just divide the input evenly.
+        scale_of: What scales are relative to: each side of the input, or for both sides the shorter one.
+        clip: Boxes are at most as large as the input.
+    """
+
+    feature_maps: Sequence[tuple[int, int]]
+    scales: Sequence[float]
+    aspect_ratios: Sequence[Sequence[float]]
+    steps: Sequence[float] = ()
+    scale_of: Literal["each_side", "shorter_side"] = "each_side"
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        _require_numbers(self, may_be_0=("clip",), may_be_empty=("steps",))
+        maps = len(self.feature_maps)
+        _require_length("scales", self.scales, maps + 1, "one for each of feature_maps and one more")
+        _require_length("aspect_ratios", self.aspect_ratios, maps, "a list for each of feature_maps")
+        _require_length("steps", self.steps or [0] * maps, maps, "one for each of feature_maps, or none at all")
+
+    def priors(self, height: int, width: int) -> Priors:
+        """Return the prior boxes (A, 4) for a network input of height x width pixels."""
+        grids = []
+        for layer, (rows, columns) in enumerate(self.feature_maps):
+            cells = (height / self.steps[layer], width / self.steps[layer]) if self.steps else (rows, columns)
+            y_centres, x_centres = ((np.arange(n) + 0.5) / m for n, m in zip((rows, columns), cells, strict=True))
+            grids.append(_grid(y_centres, x_centres, self._shapes(layer, height, width)))
+        return np.concatenate(grids)
+
+    def _shapes(self, layer: int, height: int, width: int) -> NDArray[np.float64]:
+        scale, next_scale = self.scales[layer : layer + 2]
+        shapes = [(scale, scale), ((scale * next_scale) ** 0.5,) * 2]
+        for ratio in self.aspect_ratios[layer]:
+            wide, narrow = scale * ratio**0.5, scale / ratio**0.5
+            shapes += [(wide, narrow), (narrow, wide)]
+        if self.scale_of == "shorter_side":
+            shapes = [(w * min(height, width) / width, h * min(height, width) / height) for w, h in shapes]
+        return np.minimum(shapes, 1) if self.clip else np.array(shapes)
+
+
+PriorGenerator = SsdAnchorGenerator | MultiscaleAnchorGenerator | DefaultBoxGenerator
+
+PRIOR_GENERATORS: Mapping[str, type[PriorGenerator]] = {
+    "ssd_anchor_generator": SsdAnchorGenerator,
+    "multiscale_anchor_generator": MultiscaleAnchorGenerator,
+    "default_box_generator": DefaultBoxGenerator,
+}
+
+
+def _require_numbers(
+    generator: object, may_be_0: Collection[str] = (), may_be_empty: Collection[str] = ()
+) -> None:
+    """Check that all numbers of a generator are above 0, or at least 0."""
+    for name, found in vars(generator).items():
+        if isinstance(found, str) or (name in may_be_empty and not found):
+            continue
+        lowest = min(_flat(found), default=0)
+        if name in may_be_0:
+            require(lowest >= 0, name, found, "0 or more")
+        else:
+            require(lowest > 0, name, found, "numbers above 0")
+
+
+def _flat(numbers: Any) -> Iterator[float]:
+    if isinstance(numbers, Sequence):
+        for item in numbers:
+            yield from _flat(item)
+    else:
+        yield numbers
+
+
+def _require_length(name: str, found: Sequence[object], expected: int, meaning: str) -> None:
+    require(len(found) == expected, name, f"{len(found)} values", f"{expected}: {meaning}")
 
 
 def _level_centres(size: int, stride: int) -> NDArray[np.float64]:
@@ -107,7 +202,9 @@ def _level_centres(size: int, stride: int) -> NDArray[np.float64]:
 
 
 def _grid(
-    y_centres: NDArray[np.float64], x_centres: NDArray[np.float64], shapes: Iterable[tuple[float, float]]
+    y_centres: NDArray[np.float64],
+    x_centres: NDArray[np.float64],
+    shapes: Iterable[tuple[float, float]] | NDArray[np.float64],
 ) -> Priors:
     sizes = np.array(list(shapes))
     grid = np.empty((len(y_centres), len(x_centres), len(sizes), 4), np.float32)

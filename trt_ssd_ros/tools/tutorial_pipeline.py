@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.boxes import nms
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.model_card import ModelCard, RawHeads
 from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, load_pycuda
 from trt_ssd_ros.engines.half_precision import in_half_precision
@@ -38,7 +38,7 @@ class TutorialPipeline:
 
     def __init__(self, card: ModelCard, library: TensorRt, half: bool) -> None:
         self._card = card
-        self._priors = card.priors.priors(card.input.height, card.input.width)
+        self._priors = card.prior_boxes()
         network = _of_batch_1(load_network(card))
         plan = build_plan(in_half_precision(network) if half else network, library, BuildOptions())
         self._kind = np.float16 if half else np.float32
@@ -51,6 +51,7 @@ class TutorialPipeline:
             self._memory = {name: self._allocate(name) for name in self._names()}
 
     def _names(self) -> list[str]:
+        assert isinstance(self._card.outputs, RawHeads)
         return [self._card.input.tensor, self._card.outputs.boxes, self._card.outputs.scores]
 
     def _allocate(self, name: str) -> tuple[NDArray[Any], Any]:

@@ -1,0 +1,145 @@
+"""The part of the composed graph that reads the network: outputs of any kind become the best candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from trt_ssd_ros.core.graph_builder import GraphBuilder
+from trt_ssd_ros.core.model_card import Boxes, DecodedBoxes, FinalDetections, ModelCard, RawHeads
+
+
+class Candidates(NamedTuple):
+    """Names of tensors, best candidate first: boxes [N, M, 4] x1 y1 x2 y2, scores and class ids [N, M]."""
+
+    boxes: str
+    scores: str
+    class_ids: str
+
+
+def best_candidates(graph: GraphBuilder, card: ModelCard, boxes: int, count: int) -> Candidates:
+    """Add what finds the `count` best candidates in the network's outputs, which hold so many `boxes`."""
+    outputs = card.outputs
+    if isinstance(outputs, FinalDetections):
+        return _of_detections(graph, outputs, len(card.labels), boxes, count)
+    scores = _convert_scores(graph, outputs, len(card.labels))
+    best, anchors, class_ids = _best_of(graph, scores, boxes * len(card.labels), len(card.labels), count)
+    if isinstance(outputs, RawHeads):
+        priors = card.prior_boxes()
+        corners = _decode(graph, outputs, priors, anchors)
+    else:
+        corners = _corners(graph, outputs, anchors)
+    return Candidates(_clip(graph, corners) if outputs.clip_before_nms else corners, best, class_ids)
+
+
+def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> str:
+    """Return scores [N, A, C] without the background, 0 where they do not pass their class threshold."""
+    scores = graph("Cast", f"network/{outputs.scores}", to=TensorProto.FLOAT)
+    if outputs.score_conversion == "softmax":
+        scores = graph("Softmax", scores, axis=2)
+    if outputs.background != "none":
+        first = 1 if outputs.background == "first" else 0
+        scores = _slice(graph, scores, first, first + classes)
+    if outputs.score_conversion == "sigmoid":
+        scores = graph("Sigmoid", scores)
+    passes = graph("GreaterOrEqual", scores, "class_threshold")
+    return graph("Where", passes, scores, graph.constant(0.0))
+
+
+def _best_of(graph: GraphBuilder, scores: str, total: int, classes: int, count: int) -> tuple[str, str, str]:
+    """Return scores, anchor indices and class ids [N, M] of the best of all pairs of anchor and class.
+
+    In two stages: the best of each of several rows, then the best of those. A GPU searches the rows side by side,
+    which takes a third of the time; equal scores come in the order of their indices, as from one search.
+    """
+    rows = _row_count(total, count)
+    most = min(count, total // rows)
+    table = graph("Reshape", scores, graph.constant([0, rows, -1], np.int64))
+    row_best, columns = graph.multiple(2, "TopK", table, graph.constant([most], np.int64), axis=2)
+    row_starts = np.arange(0, total, total // rows)[None, :, None]
+    indices = graph("Add", columns, graph.constant(row_starts, np.int64))
+    flat, flat_indices = (graph("Reshape", x, graph.constant([0, -1], np.int64)) for x in (row_best, indices))
+    best, positions = graph.multiple(2, "TopK", flat, graph.constant([count], np.int64), axis=1)
+    chosen = graph("GatherElements", flat_indices, positions, axis=1)
+    divisor = graph.constant(classes, np.int64)
+    anchors = graph("Div", chosen, divisor)
+    class_ids = graph("Sub", chosen, graph("Mul", anchors, divisor))
+    return best, anchors, graph("Cast", class_ids, to=TensorProto.INT32)
+
+
+def _row_count(total: int, count: int) -> int:
+    """Return how many rows of one length `total` scores are laid out in, for the least work in both stages."""
+    divisors = [rows for rows in range(1, isqrt(total) + 1) if total % rows == 0]
+    return min(divisors, key=lambda rows: total // rows + rows * min(count, total // rows))
+
+
+def _decode(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32], anchors: str) -> str:
+    """Decode the candidates' boxes to x1 y1 x2 y2 (SSD, Liu et al. 2016, section 2.2)."""
+    order = [outputs.box_order.index(letter) for letter in "xywh"]
+    scales = np.array(outputs.box_scales)[order]
+    encoded = _reordered(graph, _rows_at(graph, f"network/{outputs.boxes}", anchors), order)
+    halves = graph.constant([2, 2], np.int64)
+    offset, log_size = graph.multiple(2, "Split", graph("Div", encoded, graph.constant(scales)), halves, axis=2)
+    prior_centre = graph("Gather", graph.constant(priors[:, :2]), anchors, axis=0)
+    prior_size = graph("Gather", graph.constant(priors[:, 2:]), anchors, axis=0)
+    centre = graph("Add", graph("Mul", offset, prior_size), prior_centre)
+    half = graph("Mul", graph("Mul", graph("Exp", log_size), prior_size), graph.constant(0.5))
+    return graph("Concat", graph("Sub", centre, half), graph("Add", centre, half), axis=2)
+
+
+def _corners(graph: GraphBuilder, outputs: DecodedBoxes, anchors: str) -> str:
+    """Return the candidates' boxes, which the network decoded itself, as x1 y1 x2 y2."""
+    order = [0, 1, 2, 3] if outputs.box_order == "xyxy" else [1, 0, 3, 2]
+    boxes = graph("Div", _rows_at(graph, f"network/{outputs.boxes}", anchors), graph.constant(outputs.box_scales))
+    return _reordered(graph, boxes, order)
+
+
+def _of_detections(
+    graph: GraphBuilder, outputs: FinalDetections, classes: int, rows: int, count: int
+) -> Candidates:
+    """Sort the rows of a network that ends in its own NMS; those that are padding, or of no class, score 0."""
+    table = graph("Cast", f"network/{outputs.rows}", to=TensorProto.FLOAT)
+    table = graph("Reshape", table, graph.constant([0, rows, 7], np.int64))
+    image, label, score = (_slice(graph, table, column, column + 1) for column in range(3))
+    first = 1.0 if outputs.background == "first" else 0.0
+    after_first = graph("GreaterOrEqual", label, graph.constant(first))
+    known = graph("And", after_first, graph("Less", label, graph.constant(first + classes)))
+    real = graph("And", known, graph("GreaterOrEqual", image, graph.constant(0.0)))
+    zero = graph.constant(0.0)
+    class_ids = graph(
+        "Cast", graph("Where", real, graph("Sub", label, graph.constant(first)), zero), to=TensorProto.INT32
+    )
+    passes = graph("GreaterOrEqual", score, graph("Gather", "class_threshold", class_ids, axis=0))
+    scores = graph("Where", graph("And", real, passes), score, zero)
+    best, indices, _ = _best_of(graph, scores, rows, 1, count)
+    flat_ids = graph("Reshape", class_ids, graph.constant([0, -1], np.int64))
+    corners = _rows_at(graph, _slice(graph, table, 3, 7), indices)
+    boxes = graph("Div", corners, graph.constant(outputs.box_scales))
+    return Candidates(boxes, best, graph("GatherElements", flat_ids, indices, axis=1))
+
+
+def _rows_at(graph: GraphBuilder, tensor: str, anchors: str) -> str:
+    """Return the four numbers of each candidate [N, M, 4] from a tensor [N, A, 4] of whatever type."""
+    index = graph("Unsqueeze", anchors, graph.constant([2], np.int64))
+    heads = graph("Cast", tensor, to=TensorProto.FLOAT)
+    return graph("GatherND", heads, index, batch_dims=1)
+
+
+def _reordered(graph: GraphBuilder, boxes: str, order: Sequence[int]) -> str:
+    return (
+        boxes if list(order) == [0, 1, 2, 3] else graph("Gather", boxes, graph.constant(order, np.int64), axis=2)
+    )
+
+
+def _slice(graph: GraphBuilder, tensor: str, start: int, end: int) -> str:
+    """Cut columns out of the last of three axes."""
+    return graph("Slice", tensor, *(graph.constant([bound], np.int64) for bound in (start, end, 2)))
+
+
+def _clip(graph: GraphBuilder, boxes: str) -> str:
+    return graph("Max", graph("Min", boxes, graph.constant(1.0)), graph.constant(0.0))

@@ -1,0 +1,66 @@
+"""The part of the composed graph that follows the candidates: unusable boxes, and non-maximum suppression."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from trt_ssd_ros.core.graph_builder import GraphBuilder
+
+NMS_ROUNDS = 12
+COORDINATE_LIMIT = 1e4
+"""Candidates with a corner further out than this many image sizes, or not a number, are empty slots."""
+
+
+def drop_unusable(graph: GraphBuilder, boxes: str, scores: str) -> tuple[str, str]:
+    """Empty the slots whose box is not finite; a comparison with NaN is false."""
+    inside = graph("LessOrEqual", graph("Abs", boxes), graph.constant(COORDINATE_LIMIT))
+    corners = graph("Cast", inside, to=TensorProto.FLOAT)
+    usable = graph("Greater", graph("ReduceMin", corners, axes=[2]), graph.constant(0.5))
+    usable_slots = graph("Reshape", usable, graph.constant([0, -1], np.int64))
+    zero = graph.constant(0.0)
+    return graph("Where", usable, boxes, zero), graph("Where", usable_slots, scores, zero)
+
+
+def suppress(
+    graph: GraphBuilder, boxes: str, scores: str, class_ids: str, count: int, iou_threshold: str
+) -> tuple[str, str]:
+    """Greedy NMS as a fixed point: keep the valid boxes that no kept better box of their class overlaps.
+
+    Round t settles the t-th box of every chain of suppressions, so a round that changes nothing has found greedy
+    NMS; `settled` tells whether the last one did. The boxes stand in a row: as a column, each round takes three
+    times as long on a GPU.
+    """
+    overlap = _overlap_mask(graph, boxes, class_ids, count, iou_threshold)
+    zero, half = graph.constant(0.0), graph.constant(0.5)
+    row = graph("Unsqueeze", scores, graph.constant([1], np.int64))
+    valid = graph("Cast", graph("Greater", row, zero), to=TensorProto.FLOAT)
+    keep = before = valid
+    for _ in range(NMS_ROUNDS):
+        before = keep
+        unopposed = graph("Less", graph("MatMul", keep, overlap), half)
+        keep = graph("Where", unopposed, valid, zero)
+    change = graph("ReduceMax", graph("Abs", graph("Sub", keep, before)), axes=[1, 2], keepdims=0)
+    settled = graph("Cast", graph("Less", change, half), to=TensorProto.INT32)
+    flat = graph("Reshape", keep, graph.constant([0, -1], np.int64))
+    return graph("Cast", flat, to=TensorProto.INT32), settled
+
+
+def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int, iou_threshold: str) -> str:
+    """Return [N, M, M] float, 1 where the row's box is better and would suppress the column's."""
+    rows = graph.multiple(4, "Split", boxes, graph.constant([1, 1, 1, 1], np.int64), axis=2)
+    columns = [graph("Transpose", row, perm=[0, 2, 1]) for row in rows]
+    zero = graph.constant(0.0)
+    width, height = (
+        graph("Max", graph("Sub", graph("Min", rows[b], columns[b]), graph("Max", rows[a], columns[a])), zero)
+        for a, b in ((0, 2), (1, 3))
+    )
+    intersection = graph("Mul", width, height)
+    area = graph("Mul", graph("Sub", rows[2], rows[0]), graph("Sub", rows[3], rows[1]))
+    both = graph("Add", area, graph("Transpose", area, perm=[0, 2, 1]))
+    limit = graph("Mul", graph("Sub", both, intersection), iou_threshold)
+    class_row = graph("Unsqueeze", class_ids, graph.constant([2], np.int64))
+    same_class = graph("Equal", class_row, graph("Transpose", class_row, perm=[0, 2, 1]))
+    better = graph.constant(np.tri(count, k=-1, dtype=np.bool_).T[None], np.bool_)
+    overlap = graph("And", graph("And", graph("Greater", intersection, limit), same_class), better)
+    return graph("Cast", overlap, to=TensorProto.FLOAT)
