@@ -24,6 +24,7 @@ setup(
         share("launch", "*.launch.py"),
         share("config", "*.yaml", "*.xml", "*.rviz"),
         share("config/models", "*.yaml"),
+        share("config/labels", "*.txt"),
         share("engines", "*.onnx"),
         share("photos", "*.jpg"),
     ],
@@ -37,7 +38,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"{command} = {PACKAGE}.ros.commands:{command}"
-            for command in ("detector_node", "camera_node", "record", "benchmark", "build_engine")
+            for command in ("detector_node", "camera_node", "record", "benchmark", "build_engine", "import_model")
         ],
     },
 )

@@ -53,6 +53,7 @@ def in_older_opset(network: onnx.ModelProto, version: int) -> onnx.ModelProto:
     others = [item for item in network.opset_import if item.domain not in ("", "ai.onnx")]
     older.opset_import.extend([helper.make_opsetid("", version), *others])
     older.ir_version = min(older.ir_version, IR_VERSION)
+    _drop_unread(older.graph)
     return older
 
 
@@ -88,6 +89,15 @@ def _axes_as_attribute(node: onnx.NodeProto, constants: Mapping[str, onnx.Tensor
         raise RuntimeError(f"{node.op_type} has noop_with_empty_axes, which is newer")
     del node.input[1:]
     _drop(node, "noop_with_empty_axes")
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove stored tensors that no node reads any more."""
+    if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
+        return  # a body may read what is around it
+    read = {name for node in graph.node for name in node.input} | {tensor.name for tensor in graph.output}
+    for tensor in [item for item in graph.initializer if item.name not in read]:
+        graph.initializer.remove(tensor)
 
 
 def _drop(node: onnx.NodeProto, name: str) -> None:

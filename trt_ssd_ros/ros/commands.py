@@ -32,6 +32,11 @@ def build_engine() -> int:
     return _run("build_engine", "tools")
 
 
+def import_model() -> int:
+    """Make a model card of an ONNX file."""
+    return _run("import_model", "tools")
+
+
 def _run(module: str, folder: str = "ros") -> int:
     try:
         code: int = import_module(f"trt_ssd_ros.{folder}.{module}").main()

@@ -1,0 +1,275 @@
+"""What the model card of a network must say: from the graph, from its family, and from whoever imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator
+from trt_ssd_ros.tools.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
+from trt_ssd_ros.tools.ssd_families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.ssd_heads import conversion_after, is_raw, roots
+from trt_ssd_ros.tools.understanding import Understood
+
+Ask = Callable[[str, str, Sequence[str]], str]
+"""Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""
+
+Document = dict[str, Any]
+
+
+@dataclass
+class Draft:
+    """A card in the making. What the user states comes first, then what the graph says, then the family.
+
+    Attributes:
+        found: What was understood.
+        stated: What the user stated, by flag.
+        ask: How to ask for more.
+        notes: What was assumed, for people.
+    """
+
+    found: Understood
+    stated: Mapping[str, Any]
+    ask: Ask
+    notes: list[str] = field(default_factory=list)
+
+    def document(self) -> Document:
+        """Return everything of the card but name, licence, source and file.
+
+        Raises:
+            ValueError: Something that is needed was not told.
+        """
+        family_name = self.family()
+        family = FAMILIES[family_name]
+        labels, background = self.labels()
+        document: Document = {"family": family_name, "input": self.input(family)}
+        document["outputs"] = self.outputs(family, background)
+        if document["outputs"]["kind"] == "raw_heads":
+            document["priors"] = self.priors(family_name, family)
+        document["labels"] = labels
+        document["defaults"] = self.defaults(family)
+        return document
+
+    def family(self) -> str:
+        """Return the family's name."""
+        if self.stated.get("family"):
+            return str(self.stated["family"])
+        facts = self.found.heads.facts
+        if "family" in facts:
+            return str(facts["family"])
+        fitting = self.fitting_families()
+        if len(fitting) > 1 and self.found.network.columns in (91, 21):
+            voc = self.found.network.columns == 21
+            fitting = [name for name in fitting if ("voc" in name) == voc and name != "caffe_ssd_coco"] or fitting
+        if len(fitting) == 1:
+            return fitting[0]
+        what = f"{self.found.network.count} boxes for an input of {self.size_text()}"
+        if fitting:
+            return self.ask("family", f"{what} fit several families", fitting)
+        if self.is_raw:
+            known = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
+            raise ValueError(
+                f"{what} are the priors of no known family ({known}): export the model with its boxes decoded, "
+                "or write the card by hand (docs/models.md)"
+            )
+        return self.ask("family", "the graph does not tell how its input is normalised", list(FAMILIES))
+
+    def fitting_families(self) -> list[str]:
+        """Return the families whose priors are as many as the network's boxes, or whose names are in it."""
+        named = [name for name, family in FAMILIES.items() if self.speaks_of(family)]
+        if not self.is_raw and self.found.heads.scores:
+            by_count = [name for name in ("pytorch_ssd",) if self.found.network.count == 3000]
+            return named or by_count
+        size, count = self.found.entry.size, self.found.network.count
+        fitting = [name for name, family in FAMILIES.items() if family.generator(*size, count)]
+        return [name for name in fitting if name in named] or fitting
+
+    def speaks_of(self, family: SsdFamily) -> bool:
+        """Tell whether a name in the network is one of a family's."""
+        tensors = " ".join(name for node in self.found.graph.nodes for name in (*node.output, node.name)).lower()
+        inputs = " ".join(tensor.name for tensor in self.found.graph.inputs).lower()
+        return any(word in f"{tensors} {inputs}" for word in family.names)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the boxes are still encoded."""
+        heads = self.found.heads
+        return bool(heads.scores and not heads.priors and not heads.facts.get("decoded")) and is_raw(
+            self.found.graph, heads.boxes
+        )
+
+    def size_text(self) -> str:
+        """Return width x height, for people."""
+        height, width = self.found.entry.size
+        return f"{width}x{height}"
+
+    # Sections of the card.
+
+    def input(self, family: SsdFamily) -> Document:
+        """Return the section on the input."""
+        entry, inside = self.found.entry, self.found.entry.inside
+        order = self.stated.get("channel_order") or family.channel_order
+        mean, scale = self.normalisation(family)
+        height, width = entry.size
+        if inside.is_nothing and "mean" not in self.stated and "scale" not in self.stated:
+            self.notes.append(f"mean, scale and {order} are those of {family.about}")
+        return {
+            "tensor": entry.tensor,
+            "layout": entry.layout,
+            "height": height,
+            "width": width,
+            "channel_order": order,
+            "mean": mean,
+            "scale": scale,
+        }
+
+    def normalisation(self, family: SsdFamily) -> tuple[list[float], list[float]]:
+        """Return mean and scale: stated, or measured in what was cut off, or the family's."""
+        inside = self.found.entry.inside
+        unit = 1 / 255 if np.abs(inside.scale).max() > 1.5 else 1.0  # such a scale is for pixels of 0 to 1
+        if inside.is_nothing:
+            mean, scale = list(family.mean), list(family.scale)
+        elif self.found.entry.is_cut:
+            scale = _short(inside.scale * unit)
+            mean = _short(-inside.offset / (inside.scale * unit))
+            self.notes.append("mean and scale are those of what was cut off in front of the network")
+        else:
+            mean, scale = [0.0] * 3, [unit] * 3
+            self.notes.append(
+                f"the graph normalises its input itself; it is taken to expect 0 to {255 if unit == 1 else 1}"
+            )
+        return list(self.stated.get("mean") or mean), list(self.stated.get("scale") or scale)
+
+    def outputs(self, family: SsdFamily, background: str) -> Document:
+        """Return the section on the outputs."""
+        network = self.found.network
+        if not network.scores:
+            rows = self.found.values[self.found.heads.boxes].reshape(-1, 7)
+            return {
+                "kind": "detections",
+                "rows": network.boxes,
+                "background": background,
+                **self.units(rows[:, 3:]),
+            }
+        document: Document = {"boxes": network.boxes, "scores": network.scores}
+        if self.is_raw:
+            order = self.stated.get("box_order") or family.box_order
+            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": [10.0, 10.0, 5.0, 5.0]}
+        elif self.found.heads.priors:
+            document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
+        else:
+            corners = self.found.values[self.found.heads.boxes].reshape(-1, 4)
+            order = self.stated.get("box_order") or self.corner_order(corners)
+            document = {"kind": "decoded_boxes", **document, "box_order": order, **self.units(corners, order)}
+        document |= {"score_conversion": self.conversion(family), "background": background}
+        return document | ({"clip_before_nms": True} if family.clip_before_nms else {})
+
+    def corner_order(self, corners: NDArray[Any]) -> str:
+        """Tell which number is x: boxes go along the rows of the feature maps, so x changes the fastest."""
+        if np.mean((corners[:, 2] >= corners[:, 0]) & (corners[:, 3] >= corners[:, 1])) < 0.9:
+            raise ValueError(
+                "the boxes are neither encoded nor corners: the second corner is not behind the first"
+            )
+        first = corners[: len(corners) // 2]
+        changes = np.abs(np.diff(first[:, :2] + first[:, 2:], axis=0)).sum(axis=0)
+        order = "xyxy" if changes[0] >= changes[1] else "yxyx"
+        self.notes.append(
+            f"boxes are {order}: {'x' if order == 'xyxy' else 'y'} comes first, as neighbouring boxes tell"
+        )
+        return order
+
+    def units(self, corners: NDArray[Any], order: str = "xyxy") -> Document:
+        """Tell whether corners are normalised or in pixels of the input."""
+        if len(corners) == 0 or np.quantile(np.abs(corners), 0.9) <= 3:
+            return {}
+        height, width = self.found.entry.size
+        self.notes.append("boxes are in pixels of the input")
+        sides = [width, height] if order == "xyxy" else [height, width]
+        return {"box_scales": [float(side) for side in sides * 2]}
+
+    def conversion(self, family: SsdFamily) -> str:
+        """Return what turns the scores into those of 0 to 1."""
+        heads, graph = self.found.heads, self.found.graph
+        if self.stated.get("score_conversion"):
+            return str(self.stated["score_conversion"])
+        if "score_conversion" in heads.facts:
+            return str(heads.facts["score_conversion"])
+        if roots(graph, heads.scores) & {"Sigmoid", "Softmax"}:
+            return "none"
+        after = conversion_after(graph, heads.scores)
+        if after:
+            return after
+        scores = self.found.values[heads.scores]
+        if not is_raw(graph, heads.scores) and scores.min() >= 0 and scores.max() <= 1:
+            self.notes.append("scores are taken as they are: all are between 0 and 1")
+            return "none"
+        self.notes.append(f"scores go through a {family.score_conversion}, as in {family.about}")
+        return family.score_conversion
+
+    def priors(self, name: str, family: SsdFamily) -> Document:
+        """Return the section on the prior boxes."""
+        count = self.found.network.count
+        generator = family.generator(*self.found.entry.size, count)
+        if generator is None:
+            raise ValueError(f"family {name} has no {count} prior boxes for an input of {self.size_text()}")
+        return generator_document(generator)
+
+    def labels(self) -> tuple[list[str], str]:
+        """Return the class names, and which column is no class."""
+        columns, facts = self.found.network.columns or self.found.heads.columns, self.found.heads.facts
+        background = str(self.stated.get("background") or facts.get("background") or "first")
+        source = self.stated.get("labels")
+        if source is None and columns in KNOWN_BY_COLUMNS and background != "none":
+            source = KNOWN_BY_COLUMNS[columns]
+            self.notes.append(f"labels are {source}, as there are {columns} columns with the background")
+        if source is None:
+            source = self.ask(
+                "labels", f"the names of the classes, a file with one a line, for {columns or 'all'} columns", ()
+            )
+        names = read_labels(str(source))
+        if names[0].lower() in BACKGROUND and "background" not in self.stated:
+            names, background = names[1:], "first"
+        elif columns and len(names) == columns and "background" not in self.stated and "background" not in facts:
+            background = "none"
+            self.notes.append(f"no column is background: there are as many labels as columns, {columns}")
+        expected = columns - (background != "none")
+        if columns and len(names) != expected:
+            raise ValueError(
+                f"labels: found {len(names)} in {source}, "
+                f"expected {expected} for {columns} columns of scores with background {background}"
+            )
+        return names, background
+
+    def defaults(self, family: SsdFamily) -> Document:
+        """Return the thresholds."""
+        iou = self.found.heads.facts.get("iou_threshold") or family.iou_threshold
+        score = self.stated.get("score_threshold")
+        return {
+            "score_threshold": 0.3 if score is None else score,
+            "iou_threshold": round(float(iou), 4),
+            "candidates": 400,
+            "max_detections": 100,
+        }
+
+
+def generator_document(generator: PriorGenerator) -> Document:
+    """Return a prior generator as a card states it."""
+    names = {kind: name for name, kind in PRIOR_GENERATORS.items()}
+    numbers = {name: value for name, value in _lists(asdict(generator)).items() if value != []}
+    return {"generator": names[type(generator)], **numbers}
+
+
+def _short(numbers: NDArray[np.float64]) -> list[float]:
+    """Return numbers that were measured in float32, without the digits that say nothing."""
+    return [float(f"{number:.6g}") for number in numbers]
+
+
+def _lists(value: Any) -> Any:
+    """Return nested tuples as lists, as YAML has them."""
+    if isinstance(value, dict):
+        return {name: _lists(item) for name, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

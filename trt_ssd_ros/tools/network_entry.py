@@ -1,0 +1,207 @@
+"""Find where pixels enter a network, and what it does to them before its first convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, ValueInfoProto
+
+from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.network_file import dimensions
+from trt_ssd_ros.tools.network_probe import Arrays, measure
+
+SIMPLE = {
+    *("Cast", "Sub", "Add", "Mul", "Div", "Transpose", "Pad", "Identity", "Constant", "BatchNormalization"),
+    *(
+        "Concat",
+        "Split",
+        "Slice",
+        "Gather",
+        "Unsqueeze",
+        "Squeeze",
+        "Reshape",
+        "QuantizeLinear",
+        "DequantizeLinear",
+    ),
+}
+"""Operators before the first convolution that may stay in front of it."""
+
+DTYPES: Mapping[int, type[np.generic]] = {
+    TensorProto.FLOAT: np.float32,
+    TensorProto.FLOAT16: np.float16,
+    TensorProto.UINT8: np.uint8,
+}
+
+Layout = Literal["NHWC", "NCHW"]
+Size = tuple[int, int]
+
+
+class EntryError(ValueError):
+    """The network takes no images that can be told. The text says why, and what helps."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a network does to a pixel before its first convolution: pixel * scale + offset, by channel."""
+
+    scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether pixels reach the first convolution as they came."""
+        return bool(np.allclose(self.scale, 1) and np.allclose(self.offset, 0))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where pixels enter a network.
+
+    Attributes:
+        image: The network's own input.
+        size: Height and width of an image that it takes.
+        tensor: Where pixels are to enter: the input, or what the first convolution reads.
+        layout: How `tensor` lays them out.
+        shape: Its shape for one image.
+        inside: What the network does to the input before its first convolution; its input may be 0 to 1.
+        why: What is cut off, for people; "" if nothing is.
+    """
+
+    image: ValueInfoProto
+    size: Size
+    tensor: str
+    layout: Layout
+    shape: tuple[int, ...]
+    inside: Normalisation
+    why: str
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether what stands before `tensor` is cut off."""
+        return self.tensor != self.image.name
+
+
+def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
+    """Return the one input that images enter through.
+
+    Raises:
+        EntryError: There is none, or the results depend on others as well.
+    """
+    before = {name for index in graph.before(needed) for name in graph.nodes[index].input}
+    inputs = [tensor for tensor in graph.inputs if tensor.name in before]
+    if len(inputs) != 1:
+        raise EntryError(f"the results depend on {len(inputs)} inputs, expected one, the image")
+    dims = dimensions(inputs[0])
+    if len(dims) not in (3, 4) or inputs[0].type.tensor_type.elem_type not in DTYPES:
+        kind = onnx.helper.tensor_dtype_to_string(inputs[0].type.tensor_type.elem_type)
+        raise EntryError(
+            f"input {inputs[0].name} is {kind} {dims}, expected an image of float or uint8, [N, H, W, 3]"
+        )
+    image: ValueInfoProto = inputs[0]
+    return image
+
+
+def size_and_layout(image: ValueInfoProto, stated: Size | None) -> tuple[Size, Layout]:
+    """Return height, width and layout of a network's input.
+
+    Raises:
+        EntryError: The file does not say its size and the user did not either, or it has other than 3 channels.
+    """
+    dims = dimensions(image)[-3:]
+    if dims[0] != 3 and dims[2] == 3:
+        layout: Layout = "NHWC"
+    elif dims[0] == 3 or None in dims[:1]:
+        layout = "NCHW" if dims[0] == 3 else "NHWC"
+    else:
+        raise EntryError(f"input {image.name} has shape {dimensions(image)}, expected 3 channels first or last")
+    height, width = dims[:2] if layout == "NHWC" else dims[1:]
+    if stated is not None:
+        return stated, layout
+    if height is None or width is None:
+        raise EntryError(
+            f"input {image.name} has shape {dimensions(image)}, which has no size: give --size HEIGHTxWIDTH"
+        )
+    return (height, width), layout
+
+
+def feed(image: ValueInfoProto, size: Size, layout: Layout, pixels: NDArray[Any]) -> Arrays:
+    """Return what a network is fed with for pixels (3,) or (H, W, 3), 0 to 255."""
+    plane = np.broadcast_to(pixels, (*size, 3))
+    if layout == "NCHW":
+        plane = plane.transpose(2, 0, 1)
+    array = plane.astype(DTYPES[image.type.tensor_type.elem_type])
+    return {image.name: array if len(dimensions(image)) == 3 else array[None]}
+
+
+def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) -> Entry:
+    """Find where pixels enter.
+
+    Raises:
+        EntryError: That cannot be told.
+        RuntimeError: ONNX Runtime cannot run the network's first layers.
+    """
+    image = image_input(graph, heads)
+    size, layout = size_and_layout(image, stated)
+    first = first_convolution(graph, heads)
+    reader = graph.nodes[first]
+    tensor = reader.input[0]
+    while (maker := graph.maker(tensor)) is not None and maker.op_type == "Pad":
+        tensor = maker.input[0]
+    inside, array = measured(graph, image, size, layout, tensor)
+    reasons = hindrances(graph, image, tensor)
+    if not reasons:
+        shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
+        return Entry(image, size, image.name, layout, shape, inside, "")
+    inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
+    height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
+    why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
+    return Entry(image, (height, width), tensor, inner, array.shape, inside, why)
+
+
+def first_convolution(graph: OnnxGraph, heads: Collection[str]) -> int:
+    """Return the index of the convolution that every other one of the results comes after."""
+    convolutions = [
+        index for index in sorted(graph.before(heads)) if graph.nodes[index].op_type in ("Conv", "ConvInteger")
+    ]
+    if not convolutions:
+        raise EntryError("no convolution leads to the boxes and scores: this is no SSD")
+    return convolutions[0]
+
+
+def hindrances(graph: OnnxGraph, image: ValueInfoProto, tensor: str) -> list[str]:
+    """Say why pixels cannot enter through the network's own input."""
+    found = sorted({graph.nodes[index].op_type for index in graph.before([tensor])} - SIMPLE)
+    dims = dimensions(image)
+    if len(dims) == 3:
+        found.append("no batch")
+    if image.type.tensor_type.elem_type == TensorProto.UINT8:
+        found.append("uint8")
+    return found
+
+
+def measured(
+    graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str
+) -> tuple[Normalisation, NDArray[Any]]:
+    """Return what becomes of a pixel on its way to a tensor, and that tensor's value for a black image."""
+    if tensor == image.name:
+        black = feed(image, size, layout, np.zeros(3))[tensor]
+        return Normalisation(np.ones(3), np.zeros(3)), black
+    black, white = (
+        measure(graph, feed(image, size, layout, np.full(3, level)), [tensor])[tensor] for level in (0.0, 1.0)
+    )
+    if black.ndim != 4 or 3 not in (black.shape[1], black.shape[3]):
+        raise EntryError(f"the first convolution reads {tensor} of shape {black.shape}, expected 3 channels")
+    offset, changed = (_middle(array).astype(np.float64) for array in (black, white))
+    return Normalisation(changed - offset, offset), black
+
+
+def _middle(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the three channels of the pixel in the middle of an image with a batch."""
+    planes = image[0] if image.shape[1] == 3 else image[0].transpose(2, 0, 1)
+    middle: NDArray[Any] = planes[:, planes.shape[1] // 2, planes.shape[2] // 2]
+    return middle

@@ -1,0 +1,69 @@
+"""Read an ONNX file, and list what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import ValueInfoProto
+
+from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.core.onnx_graph import OnnxGraph
+
+EXPORT = "export it: torch.onnx.export(model, image, 'model.onnx', opset_version=17)"
+CONVERT = "convert it: python -m tf2onnx.convert --opset 13 --output model.onnx"
+
+NO_ONNX = {
+    ".etlt": "an encrypted TAO model: export it with TAO 5.0 or newer, which writes .onnx",
+    ".tflite": f"a TFLite model: {CONVERT} --tflite model.tflite",
+    ".pb": f"a TensorFlow graph: {CONVERT} --saved-model FOLDER",
+    ".pt": f"a PyTorch model: {EXPORT}",
+    ".pth": f"the weights of a PyTorch model: {EXPORT}",
+    ".uff": "a UFF model: convert the TensorFlow graph that it was made of with tf2onnx",
+    ".engine": "a TensorRT plan: give the ONNX file that it was built of",
+    ".plan": "a TensorRT plan: give the ONNX file that it was built of",
+}
+"""What files that are no ONNX are, by their suffix, and what to do."""
+
+
+def read_network(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file, with the weights that it keeps beside it.
+
+    Raises:
+        ValueError: It is something else.
+        OSError: It cannot be read.
+    """
+    if path.suffix in NO_ONNX:
+        raise ValueError(f"{path}: expected ONNX, found {NO_ONNX[path.suffix]}")
+    try:
+        network = onnx.load(path)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ValueError(f"{path}: expected ONNX, found something else ({one_line(error)})") from error
+    if not network.graph.node:
+        raise ValueError(f"{path}: expected ONNX, found a file without a graph")
+    return network
+
+
+def dimensions(tensor: ValueInfoProto) -> list[int | None]:
+    """Return a tensor's dimensions, None for each that is not fixed."""
+    return [item.dim_value if item.dim_value > 0 else None for item in tensor.type.tensor_type.shape.dim]
+
+
+def described(tensor: ValueInfoProto) -> str:
+    """Return a tensor's name, type and shape, for people."""
+    kind = onnx.helper.tensor_dtype_to_string(tensor.type.tensor_type.elem_type).removeprefix("TensorProto.")
+    shape = ", ".join("?" if size is None else str(size) for size in dimensions(tensor))
+    return f"{tensor.name}: {kind} [{shape}]"
+
+
+def inventory(graph: OnnxGraph) -> str:
+    """List what is in a network: inputs, outputs, and the operators that it ends in."""
+
+    def lines(what: str, tensors: Sequence[ValueInfoProto]) -> list[str]:
+        return [f"  {what:<7} {described(tensor)}" for tensor in tensors]
+
+    last = ", ".join(f"{node.op_type} ({', '.join(node.output)})" for node in graph.nodes[-5:])
+    outputs = lines("output", graph.network.graph.output)
+    return "\n".join([*lines("input", graph.inputs), *outputs, f"  ends in {last}"])

@@ -1,0 +1,48 @@
+"""Run a network, or a part of it, with ONNX Runtime to see what its tensors really are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def measure(graph: OnnxGraph, feeds: Arrays, tensors: Collection[str]) -> Arrays:
+    """Return the values of some tensors when the network is fed with `feeds`, which may be inner tensors.
+
+    Raises:
+        RuntimeError: ONNX Runtime cannot run the part of the network that makes them.
+        ValueError: They depend on an input that is not fed.
+    """
+    wanted = list(dict.fromkeys(tensors))
+    inputs = [onnx.helper.make_tensor_value_info(name, _kind(array), array.shape) for name, array in feeds.items()]
+    part = graph.cut(inputs, [onnx.ValueInfoProto(name=name) for name in wanted])
+    session = open_session(part)
+    taken = {item.name for item in session.get_inputs()}
+    values = run(session, {name: array for name, array in feeds.items() if name in taken}, wanted)
+    return dict(zip(wanted, values, strict=True))
+
+
+def run(session: Any, feeds: Arrays, tensors: Sequence[str] | None = None) -> list[NDArray[Any]]:
+    """Run a session.
+
+    Raises:
+        RuntimeError: ONNX Runtime cannot run the network with these inputs.
+    """
+    try:
+        values: list[NDArray[Any]] = session.run(tensors, dict(feeds))
+    except Exception as error:  # ONNX Runtime's errors have no base class of their own
+        raise RuntimeError(f"ONNX Runtime cannot run this network: {' '.join(str(error).split())}") from error
+    return values
+
+
+def _kind(array: NDArray[Any]) -> int:
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(array.dtype)))

@@ -1,0 +1,169 @@
+"""The families of SSDs: how each takes its pixels, lays its priors, and codes its boxes and scores.
+
+Sources are named at each family; the prior boxes are tested against the families' own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, repeat
+from typing import Literal
+
+from trt_ssd_ros.core.priors import (
+    DefaultBoxGenerator,
+    MultiscaleAnchorGenerator,
+    PriorGenerator,
+    SsdAnchorGenerator,
+)
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class SsdFamily:
+    """What the networks of one family have in common.
+
+    Attributes:
+        about: What it is, for people.
+        channel_order: Of the network's input.
+        mean: What is subtracted from a pixel of 0 to 255.
+        scale: What the difference is multiplied with.
+        score_conversion: What turns class predictions into scores, where the graph does not say.
+        box_order: Meaning of the four encoded numbers.
+        iou_threshold: Of the family's own NMS.
+        generators: The prior generators that an input of height x width pixels may have.
+        clip_before_nms: Whether boxes are clipped to the image before NMS.
+        names: Parts of tensor names that tell this family.
+    """
+
+    about: str
+    channel_order: Literal["rgb", "bgr"]
+    mean: Triple
+    scale: Triple
+    score_conversion: Literal["sigmoid", "softmax"]
+    box_order: Literal["yxhw", "xywh"]
+    iou_threshold: float
+    generators: Callable[[int, int], Iterable[PriorGenerator]]
+    clip_before_nms: bool = False
+    names: tuple[str, ...] = ()
+
+    def generator(self, height: int, width: int, count: int) -> PriorGenerator | None:
+        """Return the generator that lays `count` prior boxes, None if there is none."""
+        for generator in self.generators(height, width):
+            if len(generator.priors(height, width)) == count:
+                return generator
+        return None
+
+
+def halved(cells: int, maps: int) -> list[int]:
+    """Return the cells along a side of each feature map, every one half of the one before, rounded up."""
+    return list(accumulate(repeat(None, maps - 1), lambda count, _: -(-count // 2), initial=cells))
+
+
+def _tensorflow(height: int, width: int) -> Iterable[PriorGenerator]:
+    if height == width:
+        yield SsdAnchorGenerator(tuple(halved(-(-height // 16), 6)))
+    yield MultiscaleAnchorGenerator()
+
+
+def _default_boxes(
+    maps: Iterable[int],
+    scales: Iterable[float],
+    ratios: Iterable[tuple[float, ...]],
+    steps: Iterable[float] = (),
+) -> DefaultBoxGenerator:
+    return DefaultBoxGenerator(tuple((n, n) for n in maps), tuple(scales), tuple(ratios), tuple(steps))
+
+
+COCO_300 = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
+VOC_300 = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
+COCO_512 = (0.04, 0.1, 0.26, 0.42, 0.58, 0.74, 0.9, 1.06)
+VOC_512 = (0.07, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05)
+
+
+def _vgg(
+    scales_300: tuple[float, ...], scales_512: tuple[float, ...]
+) -> Callable[[int, int], Iterable[PriorGenerator]]:
+    def generators(height: int, width: int) -> Iterable[PriorGenerator]:
+        if (height, width) == (300, 300):
+            ratios = ((2.0,), *repeat((2.0, 3.0), 3), (2.0,), (2.0,))
+            yield _default_boxes((38, 19, 10, 5, 3, 1), scales_300, ratios, (8, 16, 32, 64, 100, 300))
+        if (height, width) == (512, 512):
+            ratios = ((2.0,), *repeat((2.0, 3.0), 4), (2.0,), (2.0,))
+            yield _default_boxes(halved(64, 7), scales_512, ratios, (8, 16, 32, 64, 128, 256, 512))
+
+    return generators
+
+
+def _ssdlite(height: int, width: int) -> Iterable[PriorGenerator]:
+    if height == width:
+        scales = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
+        yield _default_boxes(halved(-(-height // 16), 6), scales, repeat((2.0, 3.0), 6))
+
+
+def _pytorch_ssd(height: int, width: int) -> Iterable[PriorGenerator]:
+    if (height, width) == (300, 300):
+        scales = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.1)
+        yield _default_boxes(halved(19, 6), scales, repeat((2.0, 3.0), 6), (16, 32, 64, 100, 150, 300))
+
+
+def _in_the_graph(_height: int, _width: int) -> Iterable[PriorGenerator]:
+    return ()
+
+
+HALF: Triple = (127.5, 127.5, 127.5)
+ONE_TO_ONE: Triple = (1.0, 1.0, 1.0)
+TO_UNIT: Triple = (1 / 127.5, 1 / 127.5, 1 / 127.5)
+
+FAMILIES: Mapping[str, SsdFamily] = {
+    # tensorflow/models, research/object_detection: samples/configs/ssd_mobilenet_v1_coco.config and others
+    "tf_object_detection_api": SsdFamily(
+        "TF Object Detection API: ssd_mobilenet_v1/v2, ssdlite, fpnlite, MediaPipe",
+        *("rgb", HALF, TO_UNIT, "sigmoid", "yxhw", 0.6, _tensorflow),
+        names=(
+            "raw_outputs/",
+            "raw_detection_",
+            "boxencodings",
+            "box_encodings",
+            "multiclass_scores",
+            "preprocessor",
+        ),
+    ),
+    # torchvision, models/detection/ssd.py: SSD300_VGG16_Weights, image_mean, image_std
+    "torchvision_ssd300": SsdFamily(
+        "torchvision ssd300_vgg16",
+        *("rgb", (0.48235 * 255, 0.45882 * 255, 0.40784 * 255), ONE_TO_ONE, "softmax", "xywh", 0.45),
+        _vgg(COCO_300, COCO_512),
+        clip_before_nms=True,
+        names=("bbox_regression", "cls_logits"),
+    ),
+    # torchvision, models/detection/ssdlite.py
+    "torchvision_ssdlite": SsdFamily(
+        "torchvision ssdlite320_mobilenet_v3_large",
+        *("rgb", HALF, TO_UNIT, "softmax", "xywh", 0.55, _ssdlite),
+        clip_before_nms=True,
+    ),
+    # dusty-nv/jetson-inference, c/detectNet.cpp; qfgaohao/pytorch-ssd, vision/ssd/config/mobilenetv1_ssd_config.py
+    "pytorch_ssd": SsdFamily(
+        "pytorch-ssd, jetson-inference",
+        *("rgb", HALF, TO_UNIT, "softmax", "xywh", 0.45, _pytorch_ssd),
+        names=("input_0",),
+    ),
+    # weiliu89/caffe, examples/ssd/ssd_pascal.py
+    "caffe_ssd_voc": SsdFamily(
+        "the paper's SSD300 and SSD512 on Pascal VOC",
+        *("bgr", (104.0, 117.0, 123.0), ONE_TO_ONE, "softmax", "xywh", 0.45, _vgg(VOC_300, VOC_512)),
+    ),
+    # weiliu89/caffe, examples/ssd/ssd_coco.py
+    "caffe_ssd_coco": SsdFamily(
+        "the paper's SSD300 and SSD512 on COCO",
+        *("bgr", (104.0, 117.0, 123.0), ONE_TO_ONE, "softmax", "xywh", 0.45, _vgg(COCO_300, COCO_512)),
+    ),
+    # NVIDIA/tao_tensorflow1_backend, nvidia_tao_tf1/cv/ssd: the anchors are in the graph
+    "tao_ssd": SsdFamily(
+        "TAO / TLT SSD",
+        *("bgr", (103.939, 116.779, 123.68), ONE_TO_ONE, "softmax", "xywh", 0.45, _in_the_graph),
+        names=("mbox_", "loc_data", "conf_data", "anchor_data", "ssd_loc", "ssd_conf"),
+    ),
+}

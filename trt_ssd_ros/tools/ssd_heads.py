@@ -1,0 +1,207 @@
+"""Find where in a network the boxes and the class scores are, before any non-maximum suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.onnx_graph import OnnxGraph
+
+LAYOUT = {
+    "Reshape",
+    "Concat",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Cast",
+    "Flatten",
+    "Slice",
+    "Dropout",
+}
+"""Operators that move numbers and do not change them."""
+
+CONVOLUTION_LIKE = {
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "Add",
+    "BatchNormalization",
+    "Mul",
+    "Clip",
+    "Relu",
+    "DequantizeLinear",
+}
+"""Operators that head convolutions end in."""
+
+NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "SequenceInsert", "Unique", "Compress"}
+"""Operators whose results have no fixed shape, or that not every TensorRT runs."""
+
+LEAST_BOXES = 16
+
+
+class NotFoundError(ValueError):
+    """The network has no boxes and scores that can be told. The text says why."""
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Prior boxes that are in the graph.
+
+    Attributes:
+        tensor: What holds them.
+        layout: `corners_and_variances`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
+        box_scales: The box coder's divisors where they are not in the tensor.
+    """
+
+    tensor: str
+    layout: str
+    box_scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Where a network's results are.
+
+    Attributes:
+        boxes: Tensor with four numbers a box; of 7-float rows if `scores` is empty.
+        scores: Tensor with a number for each box and class.
+        columns: Classes with the background, where a node tells; else 0.
+        priors: Prior boxes that are in the graph.
+        facts: What the graph says of the card's fields.
+        why: How they were found, for people.
+    """
+
+    boxes: str
+    scores: str
+    why: str
+    columns: int = 0
+    priors: Priors | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def roots(graph: OnnxGraph, tensor: str) -> set[str]:
+    """Return the operators that computed a tensor's numbers, looking through those that only move them."""
+    found, waiting, seen = set(), [tensor], set()
+    while waiting:
+        name = waiting.pop()
+        node = graph.maker(name)
+        if node is None:
+            found.add("" if name in graph.constants else "input")
+        elif node.op_type not in LAYOUT:
+            found.add(node.op_type)
+        elif name not in seen:
+            seen.add(name)
+            moved = node.input if node.op_type == "Concat" else node.input[:1]
+            waiting.extend(moved)
+    return found - {""}
+
+
+def is_raw(graph: OnnxGraph, tensor: str) -> bool:
+    """Tell whether a tensor is what convolutions made, and nothing else; decoding boxes takes an Exp."""
+    made = roots(graph, tensor)
+    decoded = any(graph.nodes[index].op_type == "Exp" for index in graph.before([tensor]))
+    return bool(made) and made <= CONVOLUTION_LIKE and not decoded
+
+
+def conversion_after(graph: OnnxGraph, tensor: str) -> str | None:
+    """Return what a graph itself turns class predictions into scores with: sigmoid, softmax, or None."""
+    waiting, seen = [tensor], set()
+    while waiting:
+        name = waiting.pop()
+        for index in graph.readers.get(name, []):
+            node = graph.nodes[index]
+            if node.op_type in ("Sigmoid", "Softmax"):
+                return node.op_type.lower()
+            if node.op_type in LAYOUT and index not in seen:
+                seen.add(index)
+                waiting.extend(node.output)
+    return None
+
+
+# Networks that show their boxes and scores, or that have them somewhere inside.
+
+
+def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
+    """Return the heads that the user named."""
+    for name in (boxes, scores):
+        if name not in graph.makers:
+            raise NotFoundError(f"the network has no tensor {name!r}")
+    return Heads(boxes, scores, "you named them")
+
+
+def from_outputs(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
+    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows."""
+    names = [tensor.name for tensor in graph.network.graph.output]
+    for boxes, scores in pairs({name: shapes[name] for name in names if name in shapes}):
+        if usable(graph, (boxes, scores)):
+            return Heads(boxes, scores, "outputs of the network")
+    for name in names:
+        shape = shapes.get(name, ())
+        if len(shape) >= 2 and shape[-1] == 7 and usable(graph, (name,)):
+            return Heads(name, "", "an output of the network in the 7-float layout of NMS")
+    return None
+
+
+def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
+    """Return the earliest pair of tensors that hold all boxes and scores as the convolutions made them."""
+    inner = {
+        name: shape
+        for name, shape in shapes.items()
+        if len(shape) == 3
+        and shape[0] == 1
+        and (is_raw(graph, name) or roots(graph, name) in ({"Sigmoid"}, {"Softmax"}))
+    }
+    for boxes, scores in pairs(inner):
+        if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
+            return Heads(boxes, scores, "tensors in front of the network's own NMS")
+    return None
+
+
+def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
+    """Tell whether nothing in the way from the first convolution to some tensors hinders TensorRT."""
+    before = graph.before(tensors)
+    first = min((index for index in before if graph.nodes[index].op_type == "Conv"), default=0)
+    return not any(graph.nodes[index].op_type in NOT_FOR_TENSORRT for index in before if index > first)
+
+
+def pairs(shapes: Shapes) -> Iterator[tuple[str, str]]:
+    """Yield tensors that may be boxes and scores of the same boxes, those of the most boxes first."""
+    likely = []
+    for boxes, shape in shapes.items():
+        count = box_count(shape)
+        for scores, other in shapes.items() if count >= LEAST_BOXES else ():
+            size = int(np.prod(other))
+            if scores != boxes and count in other[1:] + other[:1] and size % count == 0 and len(other) >= 2:
+                wrong_name = says(boxes, SCORE_WORDS) + says(scores, BOX_WORDS) - says(boxes, BOX_WORDS)
+                likely.append((-count, wrong_name, boxes, scores))
+    yield from ((boxes, scores) for *_, boxes, scores in sorted(likely, key=lambda item: item[:2]))
+
+
+BOX_WORDS = ("box", "loc", "reg", "delta")
+SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
+
+
+def says(tensor: str, words: tuple[str, ...]) -> bool:
+    """Tell whether one of these words is in a tensor's name."""
+    return any(word in tensor.lower() for word in words)
+
+
+def box_count(shape: tuple[int, ...]) -> int:
+    """Return how many boxes a tensor of this shape holds, 0 if it holds none."""
+    sizes = [size for size in shape if size != 1]
+    if len(sizes) == 2 and 4 in sizes:
+        return sizes[0] if sizes[1] == 4 else sizes[1]
+    return 0
+
+
+def as_arrays(values: Mapping[str, NDArray[Any]]) -> Shapes:
+    """Return the shapes of floating point arrays."""
+    return {name: value.shape for name, value in values.items() if value.dtype.kind == "f"}

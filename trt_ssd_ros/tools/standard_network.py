@@ -1,0 +1,250 @@
+"""Bring a network into the one form that model cards describe: [N, A, 4] boxes and [N, A, C] scores, no NMS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.tools.network_entry import Entry
+from trt_ssd_ros.tools.network_probe import run
+from trt_ssd_ros.tools.ssd_heads import Heads, NotFoundError, Priors, box_count
+
+PREFIX = "ssd/"
+
+
+@dataclass(frozen=True)
+class StandardNetwork:
+    """A network in the form that model cards describe.
+
+    Attributes:
+        model: The network; it is the one that was read if `changes` is empty.
+        boxes: Name of its output of boxes [N, A, 4], or of 7-float rows [N, 1, A, 7].
+        scores: Name of its output of scores [N, A, columns]; "" with rows.
+        count: A.
+        columns: Classes, with the background; 0 with rows.
+        changes: What was done to it, for people.
+    """
+
+    model: onnx.ModelProto
+    boxes: str
+    scores: str
+    count: int
+    columns: int
+    changes: tuple[str, ...]
+
+
+@dataclass
+class _Tail:
+    """Nodes that are appended to a network, and what they read."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: list[TensorProto] = field(default_factory=list)
+
+    def __call__(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        output = PREFIX + (name or f"{operator}_{len(self.nodes)}")
+        self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
+        return output
+
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+        name = f"{PREFIX}constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def reshaped(self, tensor: str, shape: Sequence[int]) -> str:
+        return self("Reshape", tensor, self.constant(shape, np.int64))
+
+
+def standard_network(
+    graph: OnnxGraph, entry: Entry, heads: Heads, values: Mapping[str, NDArray[Any]]
+) -> StandardNetwork:
+    """Cut a network to what is between pixels and heads, and bring these into form.
+
+    Args:
+        graph: The network.
+        entry: Where pixels enter.
+        heads: Where boxes and scores are.
+        values: What they, and priors in the graph, are for some image.
+
+    Raises:
+        NotFoundError: Their shapes do not fit each other.
+        RuntimeError: ONNX Runtime cannot run what is left.
+    """
+    tail = _Tail()
+    changes = [entry.why] if entry.is_cut else []
+    if not heads.scores:
+        boxes, count, columns = _rows(tail, heads.boxes, values[heads.boxes])
+        scores = ""
+    else:
+        boxes, count = _boxes(tail, heads.boxes, values[heads.boxes], heads)
+        scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
+        if heads.priors is not None:
+            boxes = _decoded(tail, boxes, heads.priors, values[heads.priors.tensor], count)
+            changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+    kinds = {boxes: ([1, count, 7] if not scores else [count, 4]), scores: [count, columns]}
+    kind = TensorProto.FLOAT16 if values[heads.boxes].dtype == np.float16 else TensorProto.FLOAT
+    outputs = {name: (kind, shape) for name, shape in kinds.items() if name}
+    model, batch = _best_batch(graph, entry, outputs, tail)
+    dropped = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
+    if dropped:
+        changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
+    if tail.nodes:
+        changes.append(f"{len(tail.nodes)} nodes bring boxes and scores into form")
+    if not changes and _as_declared(graph.network, model):
+        model = graph.network
+    elif not changes:
+        changes.append("shapes are stated" + ("" if batch == "N" else ", the batch is 1"))
+    return StandardNetwork(model, boxes, scores, count, columns, tuple(changes))
+
+
+def _boxes(tail: _Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple[str, int]:
+    count = value.size // 4
+    if not heads.columns and not heads.priors and box_count(value.shape) != count:
+        raise NotFoundError(
+            f"boxes {tensor!r} have shape {list(value.shape)}, expected four numbers a box for one image"
+        )
+    sizes = [size for size in value.shape if size != 1]
+    if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
+        axes = [axis for axis, size in enumerate(value.shape) if size != 1]
+        order = list(range(value.ndim))
+        order[axes[0]], order[axes[1]] = axes[1], axes[0]
+        tensor = tail("Transpose", tensor, perm=order)
+    if value.shape != (1, count, 4):
+        tensor = tail.reshaped(tensor, [_batch(value.shape), count, 4])
+    return tensor, count
+
+
+def _scores(tail: _Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
+    columns, rest = divmod(value.size, count)
+    if rest:
+        shape = list(value.shape)
+        raise NotFoundError(f"scores {tensor!r} have shape {shape}, expected some for each of {count} boxes")
+    if value.ndim >= 3 and value.shape[-2:] == (columns, count) and columns != count:
+        order = list(range(value.ndim))
+        order[-2:] = order[-1], order[-2]
+        tensor = tail("Transpose", tensor, perm=order)
+    if value.shape != (1, count, columns):
+        tensor = tail.reshaped(tensor, [_batch(value.shape), count, columns])
+    return tensor, columns
+
+
+def _batch(shape: tuple[int, ...]) -> int:
+    """Return what Reshape takes for the batch: 0 keeps the first dimension, 1 adds one."""
+    return 0 if len(shape) > 1 and shape[0] == 1 else 1
+
+
+def _rows(tail: _Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int, int]:
+    count = value.size // 7
+    if value.shape == (1, 1, count, 7):
+        return tensor, count, 0
+    return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count, 0
+
+
+def _decoded(tail: _Tail, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
+    """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
+    centres, sizes, variances = _prior_boxes(priors, value, count)
+    if priors.layout == "yxhw":
+        encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
+    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
+    axis = tail.constant([2], np.int64)
+    scaled = tail("Mul", encoded, tail.constant(variances[None]))
+    offset, log_size = (tail("Slice", scaled, ends[part], ends[part + 1], axis) for part in range(2))
+    prior_size = tail.constant(sizes[None])
+    centre = tail("Add", tail("Mul", offset, prior_size), tail.constant(centres[None]))
+    size = tail("Mul", tail("Exp", log_size), prior_size)
+    half = tail("Mul", size, tail.constant(0.5))
+    return tail("Concat", tail("Sub", centre, half), tail("Add", centre, half), name="boxes", axis=2)
+
+
+def _prior_boxes(
+    priors: Priors, value: NDArray[Any], count: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return centres x y, sizes w h and variances x y w h of each prior, each with `count` rows."""
+    if priors.layout == "yxhw":
+        rows = value.reshape(-1, 4).astype(np.float64)
+        y, x, h, w = rows.T
+        variances = np.broadcast_to(1 / np.array(priors.box_scales)[[1, 0, 3, 2]], rows.shape)
+    else:
+        rows, variances = _corners_and_variances(value, count)
+        x, y = (rows[:, 0] + rows[:, 2]) / 2, (rows[:, 1] + rows[:, 3]) / 2
+        w, h = rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]
+    if len(rows) != count:
+        raise NotFoundError(
+            f"{priors.tensor!r} holds {len(rows)} prior boxes, expected {count}, as there are boxes"
+        )
+    return np.stack([x, y], 1), np.stack([w, h], 1), variances
+
+
+def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Split what NMS_TRT takes, [1, 2, A * 4, 1], and what Keras' SSDs show, [1, A, 8]."""
+    if value.size != count * 8:
+        shape = list(value.shape)
+        raise NotFoundError(f"prior boxes have shape {shape}, expected corners and variances of {count} boxes")
+    if value.shape[-1] == 8:
+        rows = value.reshape(count, 8).astype(np.float64)
+        return rows[:, :4], rows[:, 4:]
+    corners, variances = value.reshape(2, count, 4).astype(np.float64)
+    return corners, variances
+
+
+def _best_batch(
+    graph: OnnxGraph, entry: Entry, outputs: Mapping[str, tuple[int, list[int]]], tail: _Tail
+) -> tuple[onnx.ModelProto, int | str]:
+    """Return the network with a dynamic batch if it was made for one and gives each image its own results."""
+    dynamic = entry.is_cut or not _is_fixed(entry.image)
+    if dynamic:
+        model = _cut(graph, entry, outputs, tail, "N")
+        if _takes_batches(model, entry):
+            return model, "N"
+    return _cut(graph, entry, outputs, tail, 1), 1
+
+
+def _is_fixed(image: ValueInfoProto) -> bool:
+    return bool(image.type.tensor_type.shape.dim[0].dim_value > 0)
+
+
+def _cut(
+    graph: OnnxGraph, entry: Entry, outputs: Mapping[str, tuple[int, list[int]]], tail: _Tail, batch: int | str
+) -> onnx.ModelProto:
+    kind = TensorProto.FLOAT if entry.is_cut else entry.image.type.tensor_type.elem_type
+    image = helper.make_tensor_value_info(entry.tensor, kind, [batch, *entry.shape[1:]])
+    results = [
+        helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
+    ]
+    return graph.cut([image], results, tail.nodes, tail.constants)
+
+
+def _takes_batches(model: onnx.ModelProto, entry: Entry) -> bool:
+    """Tell whether two images at once give what each gives alone."""
+    session = open_session(model)
+    name = session.get_inputs()[0]
+    dtype = np.float16 if name.type == "tensor(float16)" else np.float32
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *entry.shape[1:])).astype(dtype)
+    try:
+        both = run(session, {name.name: images})
+        each = [run(session, {name.name: image[None]}) for image in images]
+    except RuntimeError:
+        return False
+    single = [np.concatenate(parts) for parts in zip(*each, strict=True)]
+    return all(
+        a.shape == b.shape and np.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in zip(both, single, strict=True)
+    )
+
+
+def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
+    """Tell whether a network states the shapes of its input and outputs as they are."""
+    stated = {item.name: item.type.tensor_type.shape for item in (*original.graph.input, *original.graph.output)}
+    for item in (*model.graph.input, *model.graph.output):
+        found, expected = stated[item.name].dim, item.type.tensor_type.shape.dim
+        if [d.dim_value for d in found][1:] != [d.dim_value for d in expected][1:]:
+            return False
+        if bool(found[0].dim_value) != bool(expected[0].dim_value):
+            return False
+    return True
