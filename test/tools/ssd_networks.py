@@ -47,9 +47,11 @@ class Net:
     def reshaped(self, tensor: str, *shape: int, name: str = "") -> str:
         return self("Reshape", tensor, self.constant(shape, np.int64), name=name)
 
-    def convolved(self, tensor: str, channels: int, *, size: int = 1, stride: int = 1, pad: int = 0) -> str:
+    def convolved(
+        self, tensor: str, channels: int, *, size: int = 1, stride: int = 1, pad: int = 0, gain: float = 1.5
+    ) -> str:
         fan_in = self.channels[tensor] * size * size
-        weights = self.rng.standard_normal((channels, self.channels[tensor], size, size)) * 1.5 / fan_in**0.5
+        weights = self.rng.standard_normal((channels, self.channels[tensor], size, size)) * gain / fan_in**0.5
         bias = self.rng.standard_normal(channels) * 0.5
         result = self(
             "Conv",
@@ -95,13 +97,17 @@ PYTORCH_300 = Anatomy(300, SSD_300, (6,) * 6, 21)
 
 
 def heads(
-    net: Net, image: str, anatomy: Anatomy, *, names: tuple[str, str] = ("boxes", "scores")
+    net: Net, image: str, anatomy: Anatomy, *, names: tuple[str, str] = ("boxes", "scores"), unit: float = 1.0
 ) -> tuple[str, str]:
-    """Add convolutions and heads on an NCHW image; return box encodings [N, A, 4] and logits [N, A, columns]."""
+    """Add convolutions and heads on an NCHW image whose numbers are around `unit`.
+
+    Returns:
+        The names of box encodings [N, A, 4] and logits [N, A, columns].
+    """
     net.channels[image] = 3
     stride = -(-anatomy.side // anatomy.maps[0])
     pad = anatomy.maps[0] * stride - anatomy.side
-    feature = net("Relu", net.convolved(image, 8, size=stride, stride=stride, pad=pad))
+    feature = net("Relu", net.convolved(image, 8, size=stride, stride=stride, pad=pad, gain=1.5 / unit))
     net.channels[feature] = 8
     boxes, scores = [], []
     for index, (cells, per_cell) in enumerate(zip(anatomy.maps, anatomy.boxes, strict=True)):
@@ -126,6 +132,7 @@ def raw_network(
     batch: int | str = "N",
     opset: int = 17,
     names: tuple[str, str, str] = ("image", "boxes", "scores"),
+    unit: float = 1.0,
 ) -> onnx.ModelProto:
     """Build a network that ends in its raw heads."""
     net = Net(opset)
@@ -133,7 +140,7 @@ def raw_network(
     image = net.input(names[0], [batch, side, side, 3] if layout == "NHWC" else [batch, 3, side, side])
     if layout == "NHWC":
         image = net("Transpose", image, perm=[0, 3, 1, 2])
-    heads(net, image, anatomy, names=names[1:])
+    heads(net, image, anatomy, names=names[1:], unit=unit)
     net.output(names[1], [batch, anatomy.count, 4])
     net.output(names[2], [batch, anatomy.count, anatomy.columns])
     return net.model()

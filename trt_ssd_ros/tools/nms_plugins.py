@@ -60,7 +60,7 @@ def _batched(node: NodeProto) -> Heads:
 
 
 def _efficient(node: NodeProto) -> Heads:
-    """EfficientNMS_TRT (plugin/efficientNMSPlugin/README.md of TensorRT), with or without anchors to decode with."""
+    """EfficientNMS_TRT (plugin/efficientNMSPlugin/README.md of TensorRT), which may decode with anchors."""
     said = attributes(node)
     facts = {
         "background": "first" if said.get("background_class", -1) == 0 else "none",

@@ -26,14 +26,7 @@ LAYOUT = {
 """Operators that move numbers and do not change them."""
 
 CONVOLUTION_LIKE = {
-    "Conv",
-    "Gemm",
-    "MatMul",
-    "Add",
-    "BatchNormalization",
-    "Mul",
-    "Clip",
-    "Relu",
+    *("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Clip", "Relu"),
     "DequantizeLinear",
 }
 """Operators that head convolutions end in."""
