@@ -464,6 +464,68 @@ def test_preprocessing_in_the_graph_is_cut_off_and_measured(run_import, labels):
     assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), sigmoid(logits)[:, 1:], photo)
 
 
+def resizing_loop(net: Net, image: str) -> str:
+    """Resize each image of a batch to 300 x 300 in a Loop, as tf.map_fn becomes one; return NHWC."""
+    body = onnx.parser.parse_graph(
+        """resize (int64 index, bool go) => (bool onward, float[300, 300, 3] resized)
+        <int64[3] size = {300, 300, 3}> {
+            onward = Identity(go)
+            picture = Gather<axis = 0>(pixels, index)
+            resized = Resize<mode = "linear">(picture, , , size)
+        }"""
+    )
+    net("Cast", image, name="pixels", to=TensorProto.FLOAT)
+    first = (net.constant([n], np.int64) for n in (0, 1))
+    count = net("Squeeze", net("Slice", net("Shape", image, name="image_shape"), *first))
+    net.multiple(["Preprocessor/map"], "Loop", count, net.constant(True, np.bool_), body=body)
+    return "Preprocessor/map"
+
+
+def test_a_whole_tensorflow_model(run_import):
+    """Resized in a Loop, reshaped by the batch of its own input, NMS at the end: raw heads are found inside."""
+    net = Net(13)
+    image = net.input("image_tensor:0", ["N", "H", "W", 3], TensorProto.UINT8)
+    scaled = net("Mul", resizing_loop(net, image), net.constant(1 / 127.5))
+    centred = net("Sub", scaled, net.constant(1.0))
+    boxes, scores = heads(net, net("Transpose", centred, perm=[0, 3, 1, 2]), TF_300, names=("b", "s"))
+    batch = net("Slice", "image_shape", *(net.constant([n], np.int64) for n in (0, 1)))
+    whole = net("Concat", batch, net.constant([1917, 4], np.int64), axis=0)
+    boxes = net("Reshape", boxes, whole, name="Squeeze:0")
+    corners = decoded(net, boxes, grid_priors(TF_300), name="corners")
+    classes = net("Transpose", net("Sigmoid", scores), perm=[0, 2, 1])
+    limits = [net.constant([0.5]), net.constant([0.1])]
+    chosen = net("NonMaxSuppression", corners, classes, net.constant([50], np.int64), *limits)
+    box = net("Gather", chosen, net.constant([2], np.int64), axis=1)
+    net("Gather", corners, box, name="detection_boxes:0", axis=1)
+    net.output("detection_boxes:0", ["a", "b", "c", 4])
+    imported = run_import(net.model())
+    card = imported.card
+    assert (card.family, card.outputs.kind, card.input.height) == (TENSORFLOW, "raw_heads", 300)
+    np.testing.assert_allclose(card.input.mean, TO_UNIT[0], rtol=1e-4)
+    assert not {"Loop", "NonMaxSuppression"} & {node.op_type for node in load_network(card).graph.node}
+    photo = picture(300, 300)
+    encoded, logits = raw_heads(TF_300, photo / 127.5 - 1)
+    corners = corners_of(encoded, card.prior_boxes().astype(np.float64), "yxhw")
+    assert_finds(imported, corners, sigmoid(logits)[:, 1:], photo)
+
+
+def test_a_network_of_no_known_family_is_cut_at_what_its_nms_reads(run_import, labels):
+    """As the SSD of ONNX's model zoo: priors of its own, scores by class."""
+    net = Net()
+    boxes, logits = heads(net, nchw(net, TINY, batch=1), TINY, names=("loc", "conf"))
+    corners = decoded(net, boxes, PRIORS, name="corners")
+    scores = net("Transpose", net("Softmax", logits, axis=2), perm=[0, 2, 1])
+    limits = [net.constant([0.5]), net.constant([0.1])]
+    net("NonMaxSuppression", corners, scores, net.constant([50], np.int64), *limits, name="selected")
+    net.output("selected", ["K", 3], TensorProto.INT64)
+    flags = ("--family", "other", "--mean", "127.5", "--scale", str(1 / 127.5))
+    imported = run_import(net.model(), *labels("a", "b", "c"), *flags)
+    assert "the inputs of NonMaxSuppression" in imported.said
+    image = picture(64, 64)
+    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
+    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), softmax(logits)[:, 1:], image)
+
+
 def test_normalisation_in_the_graph_stays_there(run_import):
     net = Net()
     image = net.input("image", [1, 300, 300, 3])

@@ -74,6 +74,7 @@ class OnnxGraph:
         outputs: Sequence[ValueInfoProto],
         more_nodes: Sequence[NodeProto] = (),
         more_constants: Sequence[onnx.TensorProto] = (),
+        frozen: Sequence[onnx.TensorProto] = (),
     ) -> onnx.ModelProto:
         """Return what leads from some tensors to others as a network.
 
@@ -82,11 +83,12 @@ class OnnxGraph:
             outputs: Tensors that it returns; `more_nodes` may make them.
             more_nodes: Nodes that follow those of this graph.
             more_constants: What they read.
+            frozen: Values of tensors that take the place of what makes them.
 
         Raises:
             ValueError: An output depends on an input of the network that is not among these.
         """
-        fed = [tensor.name for tensor in inputs]
+        fed = [*(tensor.name for tensor in inputs), *(tensor.name for tensor in frozen)]
         made = {name for node in more_nodes for name in node.output}
         wanted = [tensor.name for tensor in outputs if tensor.name not in made]
         wanted += [name for node in more_nodes for name in reads(node)]
@@ -95,7 +97,7 @@ class OnnxGraph:
         missing = {tensor.name for tensor in self.inputs} & needed - set(fed)
         if missing:
             raise ValueError(f"{', '.join(wanted)} also depend on the input {', '.join(sorted(missing))}")
-        constants = [item for item in self.network.graph.initializer if item.name in needed]
+        constants = [item for item in (*self.network.graph.initializer, *frozen) if item.name in needed]
         graph = onnx.helper.make_graph(
             [*kept, *more_nodes],
             self.network.graph.name or "network",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator
 from trt_ssd_ros.tools.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
-from trt_ssd_ros.tools.ssd_families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.ssd_families import FAMILIES, SsdFamily, families_with
 from trt_ssd_ros.tools.ssd_heads import conversion_after, is_raw, roots
 from trt_ssd_ros.tools.understanding import Understood
 
@@ -84,8 +84,7 @@ class Draft:
         if not self.is_raw and self.found.heads.scores:
             by_count = [name for name in ("pytorch_ssd",) if self.found.network.count == 3000]
             return named or by_count
-        size, count = self.found.entry.size, self.found.network.count
-        fitting = [name for name, family in FAMILIES.items() if family.generator(*size, count)]
+        fitting = families_with(self.found.network.count, *self.found.entry.size)
         return [name for name in fitting if name in named] or fitting
 
     def speaks_of(self, family: SsdFamily) -> bool:

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
 from trt_ssd_ros.tools.network_file import dimensions
 from trt_ssd_ros.tools.network_probe import Arrays, measure
 
@@ -31,11 +31,15 @@ SIMPLE = {
 }
 """Operators before the first convolution that may stay in front of it."""
 
+CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
+
 DTYPES: Mapping[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,
     TensorProto.FLOAT16: np.float16,
     TensorProto.UINT8: np.uint8,
 }
+
+ANY_SIDE = 300
 
 Layout = Literal["NHWC", "NCHW"]
 Size = tuple[int, int]
@@ -106,8 +110,8 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
     return image
 
 
-def size_and_layout(image: ValueInfoProto, stated: Size | None) -> tuple[Size, Layout]:
-    """Return height, width and layout of a network's input.
+def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = True) -> tuple[Size, Layout]:
+    """Return height, width and layout of a network's input; a network that resizes takes any size.
 
     Raises:
         EntryError: The file does not say its size and the user did not either, or it has other than 3 channels.
@@ -122,11 +126,11 @@ def size_and_layout(image: ValueInfoProto, stated: Size | None) -> tuple[Size, L
     height, width = dims[:2] if layout == "NHWC" else dims[1:]
     if stated is not None:
         return stated, layout
-    if height is None or width is None:
+    if (height is None or width is None) and not resizes:
         raise EntryError(
             f"input {image.name} has shape {dimensions(image)}, which has no size: give --size HEIGHTxWIDTH"
         )
-    return (height, width), layout
+    return (height or ANY_SIDE, width or ANY_SIDE), layout
 
 
 def feed(image: ValueInfoProto, size: Size, layout: Layout, pixels: NDArray[Any]) -> Arrays:
@@ -155,6 +159,7 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     inside, array = measured(graph, image, size, layout, tensor)
     reasons = hindrances(graph, image, tensor)
     if not reasons:
+        size_and_layout(image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         return Entry(image, size, image.name, layout, shape, inside, "")
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
@@ -163,11 +168,20 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     return Entry(image, (height, width), tensor, inner, array.shape, inside, why)
 
 
+def side_tensors(graph: OnnxGraph, entry: Entry, heads: Collection[str]) -> list[str]:
+    """Return the tensors that the heads depend on besides where pixels enter, such as the input's own shape."""
+    behind = graph.after([entry.tensor])
+    before = graph.before(heads, stop=[entry.tensor])
+    of_image = graph.after([entry.image.name]) - behind
+    crossing = [name for index in sorted(before & behind) for name in reads(graph.nodes[index])]
+    return [
+        name for name in dict.fromkeys(crossing) if graph.makers.get(name) in of_image and name != entry.tensor
+    ]
+
+
 def first_convolution(graph: OnnxGraph, heads: Collection[str]) -> int:
     """Return the index of the convolution that every other one of the results comes after."""
-    convolutions = [
-        index for index in sorted(graph.before(heads)) if graph.nodes[index].op_type in ("Conv", "ConvInteger")
-    ]
+    convolutions = [index for index in sorted(graph.before(heads)) if graph.nodes[index].op_type in CONVOLUTIONS]
     if not convolutions:
         raise EntryError("no convolution leads to the boxes and scores: this is no SSD")
     return convolutions[0]

@@ -160,6 +160,11 @@ FAMILIES: Mapping[str, SsdFamily] = {
         "the paper's SSD300 and SSD512 on COCO",
         *("bgr", (104.0, 117.0, 123.0), ONE_TO_ONE, "softmax", "xywh", 0.45, _vgg(COCO_300, COCO_512)),
     ),
+    # what most PyTorch networks take that normalise nothing
+    "other": SsdFamily(
+        "any SSD that decodes its boxes itself; pixels of 0 to 1, unless you give --mean and --scale",
+        *("rgb", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), "softmax", "xywh", 0.45, _in_the_graph),
+    ),
     # NVIDIA/tao_tensorflow1_backend, nvidia_tao_tf1/cv/ssd: the anchors are in the graph
     "tao_ssd": SsdFamily(
         "TAO / TLT SSD",
@@ -167,3 +172,8 @@ FAMILIES: Mapping[str, SsdFamily] = {
         names=("mbox_", "loc_data", "conf_data", "anchor_data", "ssd_loc", "ssd_conf"),
     ),
 }
+
+
+def families_with(count: int, height: int, width: int) -> list[str]:
+    """Return the families that have so many prior boxes for an input of this size."""
+    return [name for name, family in FAMILIES.items() if family.generator(height, width, count)]

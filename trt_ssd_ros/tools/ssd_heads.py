@@ -158,6 +158,17 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
     return None
 
 
+def from_onnx_nms(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
+    """Return what ONNX's NonMaxSuppression reads, if that is all boxes and all scores."""
+    for node in graph.nodes:
+        if node.op_type == "NonMaxSuppression":
+            boxes, scores = node.input[:2]
+            whole = box_count(shapes.get(boxes, ())) >= LEAST_BOXES and usable(graph, (boxes, scores))
+            if whole and not any(item.name == "center_point_box" and item.i for item in node.attribute):
+                return Heads(boxes, scores, "the inputs of NonMaxSuppression")
+    return None
+
+
 def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
     """Tell whether nothing in the way from the first convolution to some tensors hinders TensorRT."""
     before = graph.before(tensors)

@@ -63,7 +63,11 @@ class _Tail:
 
 
 def standard_network(
-    graph: OnnxGraph, entry: Entry, heads: Heads, values: Mapping[str, NDArray[Any]]
+    graph: OnnxGraph,
+    entry: Entry,
+    heads: Heads,
+    values: Mapping[str, NDArray[Any]],
+    sides: Mapping[str, NDArray[Any]],
 ) -> StandardNetwork:
     """Cut a network to what is between pixels and heads, and bring these into form.
 
@@ -72,6 +76,7 @@ def standard_network(
         entry: Where pixels enter.
         heads: Where boxes and scores are.
         values: What they, and priors in the graph, are for some image.
+        sides: What else they depend on, which is the same for every image.
 
     Raises:
         NotFoundError: Their shapes do not fit each other.
@@ -88,10 +93,11 @@ def standard_network(
         if heads.priors is not None:
             boxes = _decoded(tail, boxes, heads.priors, values[heads.priors.tensor], count)
             changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+    frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
     kinds = {boxes: ([1, count, 7] if not scores else [count, 4]), scores: [count, columns]}
     kind = TensorProto.FLOAT16 if values[heads.boxes].dtype == np.float16 else TensorProto.FLOAT
     outputs = {name: (kind, shape) for name, shape in kinds.items() if name}
-    model, batch = _best_batch(graph, entry, outputs, tail)
+    model, batch = _best_batch(graph, entry, outputs, tail, frozen)
     dropped = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
     if dropped:
         changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
@@ -195,15 +201,19 @@ def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any
 
 
 def _best_batch(
-    graph: OnnxGraph, entry: Entry, outputs: Mapping[str, tuple[int, list[int]]], tail: _Tail
+    graph: OnnxGraph,
+    entry: Entry,
+    outputs: Mapping[str, tuple[int, list[int]]],
+    tail: _Tail,
+    frozen: Sequence[TensorProto],
 ) -> tuple[onnx.ModelProto, int | str]:
     """Return the network with a dynamic batch if it was made for one and gives each image its own results."""
     dynamic = entry.is_cut or not _is_fixed(entry.image)
     if dynamic:
-        model = _cut(graph, entry, outputs, tail, "N")
+        model = _cut(graph, entry, outputs, tail, frozen, "N")
         if _takes_batches(model, entry):
             return model, "N"
-    return _cut(graph, entry, outputs, tail, 1), 1
+    return _cut(graph, entry, outputs, tail, frozen, 1), 1
 
 
 def _is_fixed(image: ValueInfoProto) -> bool:
@@ -211,14 +221,19 @@ def _is_fixed(image: ValueInfoProto) -> bool:
 
 
 def _cut(
-    graph: OnnxGraph, entry: Entry, outputs: Mapping[str, tuple[int, list[int]]], tail: _Tail, batch: int | str
+    graph: OnnxGraph,
+    entry: Entry,
+    outputs: Mapping[str, tuple[int, list[int]]],
+    tail: _Tail,
+    frozen: Sequence[TensorProto],
+    batch: int | str,
 ) -> onnx.ModelProto:
     kind = TensorProto.FLOAT if entry.is_cut else entry.image.type.tensor_type.elem_type
     image = helper.make_tensor_value_info(entry.tensor, kind, [batch, *entry.shape[1:]])
     results = [
         helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
     ]
-    return graph.cut([image], results, tail.nodes, tail.constants)
+    return graph.cut([image], results, tail.nodes, tail.constants, frozen)
 
 
 def _takes_batches(model: onnx.ModelProto, entry: Entry) -> bool:

@@ -12,10 +12,20 @@ import onnx
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.network_entry import Entry, EntryError, feed, find_entry, image_input, size_and_layout
-from trt_ssd_ros.tools.network_file import inventory
+from trt_ssd_ros.tools.network_entry import (
+    CONVOLUTIONS,
+    Entry,
+    EntryError,
+    feed,
+    find_entry,
+    image_input,
+    side_tensors,
+    size_and_layout,
+)
+from trt_ssd_ros.tools.network_file import dimensions, inventory
 from trt_ssd_ros.tools.network_probe import measure
 from trt_ssd_ros.tools.nms_plugins import from_plugin
+from trt_ssd_ros.tools.ssd_families import families_with
 from trt_ssd_ros.tools.ssd_heads import (
     CONVOLUTION_LIKE,
     LAYOUT,
@@ -24,6 +34,7 @@ from trt_ssd_ros.tools.ssd_heads import (
     as_arrays,
     from_inside,
     from_names,
+    from_onnx_nms,
     from_outputs,
 )
 from trt_ssd_ros.tools.standard_network import StandardNetwork, standard_network
@@ -58,7 +69,8 @@ def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, 
         heads, values = find_heads(graph, photo, stated)
         needed = [heads.boxes, *filter(None, [heads.scores])]
         entry = find_entry(graph, needed, stated.get("size"))
-        network = standard_network(graph, entry, heads, values)
+        sides = fixed_values(graph, photo, stated, side_tensors(graph, entry, needed))
+        network = standard_network(graph, entry, heads, values, sides)
     except (NotFoundError, EntryError) as error:
         raise ValueError(f"{error}\n{inventory(graph)}") from error
     return Understood(graph, entry, heads, values, network)
@@ -74,7 +86,9 @@ def find_heads(
     if heads is None:
         values = values_of(graph, photo, stated, tail_tensors(graph))
         shapes = as_arrays(values)
-        heads = from_outputs(graph, shapes) or from_inside(graph, shapes)
+        inside, nms = from_inside(graph, shapes), from_onnx_nms(graph, shapes)
+        known = inside if inside and fits_a_family(graph, shapes[inside.boxes], stated) else None
+        heads = from_outputs(graph, shapes) or known or nms or inside
     else:
         wanted = [heads.boxes, heads.scores, *([heads.priors.tensor] if heads.priors else [])]
         values = values_of(graph, photo, stated, wanted)
@@ -89,6 +103,8 @@ def values_of(
     graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any], tensors: list[str]
 ) -> Mapping[str, NDArray[Any]]:
     """Run the network on a photo, only roughly normalised, and return some of its tensors."""
+    if not tensors:
+        return {}
     fixed = [name for name in tensors if name in graph.constants]
     made = [name for name in tensors if name not in graph.constants]
     image = image_input(graph, made)
@@ -99,6 +115,21 @@ def values_of(
     feeds = feed(image, size, layout, pixels)
     constants = {name: onnx.numpy_helper.to_array(stored(graph, name)) for name in fixed}
     return {**measure(graph, feeds, made), **constants}
+
+
+def fixed_values(
+    graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any], tensors: list[str]
+) -> Mapping[str, NDArray[Any]]:
+    """Return the values of tensors that no image changes.
+
+    Raises:
+        NotFoundError: An image does.
+    """
+    values, others = (values_of(graph, image, stated, tensors) for image in (photo, np.invert(photo)))
+    changing = [name for name, value in values.items() if not np.array_equal(value, others[name])]
+    if changing:
+        raise NotFoundError(f"boxes and scores depend on pixels in two ways, also through {', '.join(changing)}")
+    return values
 
 
 def stored(graph: OnnxGraph, name: str) -> onnx.TensorProto:
@@ -113,9 +144,18 @@ def stored(graph: OnnxGraph, name: str) -> onnx.TensorProto:
 
 def tail_tensors(graph: OnnxGraph) -> list[str]:
     """Return the tensors behind the last convolutions that may be heads."""
-    convolutions = [index for index, node in enumerate(graph.nodes) if node.op_type == "Conv"]
+    convolutions = [index for index, node in enumerate(graph.nodes) if node.op_type in CONVOLUTIONS]
     before = graph.before(name for index in convolutions for name in graph.nodes[index].input)
     likely = LAYOUT | CONVOLUTION_LIKE | {"Sigmoid", "Softmax"}
     tail = [node for index, node in enumerate(graph.nodes) if index not in before and node.op_type in likely]
     outputs = [tensor.name for tensor in graph.network.graph.output]
     return [*dict.fromkeys([*outputs, *(node.output[0] for node in tail)])]
+
+
+def fits_a_family(graph: OnnxGraph, shape: tuple[int, ...], stated: Mapping[str, Any]) -> bool:
+    """Tell whether some family has as many prior boxes as a tensor of this shape holds boxes."""
+    # The count of most families tells the size, too: they are tried with those that SSDs have.
+    sizes = {(side, side) for side in (300, 320, 512, 640)} | ({stated["size"]} if stated.get("size") else set())
+    dims = dimensions(graph.inputs[0])[-3:]
+    sizes |= {(a, b) for a, b in (dims[:2], dims[1:]) if a and b}
+    return any(families_with(shape[1], *size) for size in sizes)
