@@ -11,9 +11,14 @@ import pytest
 import yaml
 
 from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.model_card import DecodedBoxes, FinalDetections, ModelCard, RawHeads
 from trt_ssd_ros.core.network import check_fit
-from trt_ssd_ros.core.priors import DefaultBoxGenerator, MultiscaleAnchorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.core.priors import (
+    PRIOR_GENERATORS,
+    DefaultBoxGenerator,
+    MultiscaleAnchorGenerator,
+    SsdAnchorGenerator,
+)
 
 MISSING = object()
 NAN, INFINITY = float("nan"), float("inf")
@@ -385,3 +390,22 @@ def test_bytes_that_are_no_text_are_a_card_error(tmp_path):
 def test_a_card_that_is_not_there_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         ModelCard.load(tmp_path / "none.yaml")
+
+
+def test_the_template_is_a_card(repository):
+    """It has every field there is, so that it documents them all."""
+    path = repository / "config" / "card_template.yaml"
+    card = ModelCard.load(path)
+    assert card.onnx.path.name == "my_ssd.onnx"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section in ("input", "outputs", "priors", "defaults"):
+        assert set(vars(getattr(card, section))) <= {*document[section], "generator"}
+
+
+def test_every_field_of_the_template_is_in_the_models_page(repository):
+    page = (repository / "docs" / "models.md").read_text(encoding="utf-8")
+    for kind in ("raw_heads", "decoded_boxes", "detections", *PRIOR_GENERATORS):
+        assert f"`{kind}`" in page
+    for outputs in (RawHeads, DecodedBoxes, FinalDetections, *PRIOR_GENERATORS.values()):
+        for name in outputs.__dataclass_fields__:
+            assert f"`{name}`" in page or name == "kind", name

@@ -115,7 +115,7 @@ class Draft:
         mean, scale = self.normalisation(family)
         height, width = entry.size
         if inside.is_nothing and "mean" not in self.stated and "scale" not in self.stated:
-            self.notes.append(f"mean, scale and {order} are those of {family.about}")
+            self.notes.append(f"mean, scale and {order} are those of its family")
         return {
             "tensor": entry.tensor,
             "layout": entry.layout,
@@ -206,7 +206,7 @@ class Draft:
         if not is_raw(graph, heads.scores) and scores.min() >= 0 and scores.max() <= 1:
             self.notes.append("scores are taken as they are: all are between 0 and 1")
             return "none"
-        self.notes.append(f"scores go through a {family.score_conversion}, as in {family.about}")
+        self.notes.append(f"scores go through a {family.score_conversion}, as in its family")
         return family.score_conversion
 
     def priors(self, name: str, family: SsdFamily) -> Document:

@@ -113,7 +113,11 @@ def main(args: Sequence[str] | None = None) -> int:
             print(line)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (OSError, RuntimeError, ValueError) as error:
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"import_model: {reason}", file=sys.stderr)
+        return 1
+    except (RuntimeError, ValueError) as error:
         print(f"import_model: {error}", file=sys.stderr)
         return 1
     return 0

@@ -78,10 +78,11 @@ def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
     draft = Draft(found, request.stated, ask)
     document = draft.document()
     yield from described(request, found, document, draft.notes)
-    request.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".import_model-", dir=request.folder) as scratch:
+    nearest = next(folder for folder in (request.folder, *request.folder.parents) if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix=".import_model-", dir=nearest) as scratch:
         yield write_and_try(request, found, document, Path(scratch), photo)
         card_last = sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".yaml")
+        request.folder.mkdir(parents=True, exist_ok=True)
         for path in card_last:
             path.replace(request.folder / path.name)
             yield f"  wrote     {request.folder / path.name}"
