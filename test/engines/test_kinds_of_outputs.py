@@ -36,7 +36,8 @@ CELLS = 16
 NETWORK = f"""<ir_version: 8, opset_import: ["": 17]>
     net (float[N, 3, {CELLS * 8}, {CELLS * 8}] image) => (OUTPUTS)
     <int64[3] table = {{0, 7, -1}}, float tiny = {{0.05}},
-     int64[4] parts = {{2, 2, 2, 1}}, int64[4] shape = {{0, 1, {CELLS**2}, 7}}, float zero = {{0}}, int64[2] ones = {{1, 1}}> {{
+     int64[4] parts = {{2, 2, 2, 1}}, int64[4] shape = {{0, 1, {CELLS**2}, 7}},
+     float zero = {{0}}, int64[2] ones = {{1, 1}}> {{
         head = Conv<strides = [8, 8]>(image, weights)
         planes = Reshape(head, table)
         rows = Transpose<perm = [0, 2, 1]>(planes)

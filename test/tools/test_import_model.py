@@ -481,7 +481,8 @@ def resizing_loop(net: Net, image: str) -> str:
     return "Preprocessor/map"
 
 
-def test_a_whole_tensorflow_model(run_import):
+@pytest.mark.parametrize("flags", [(), ("--boxes", "Squeeze:0", "--scores", "s")])
+def test_a_whole_tensorflow_model(run_import, flags):
     """Resized in a Loop, reshaped by the batch of its own input, NMS at the end: raw heads are found inside."""
     net = Net(13)
     image = net.input("image_tensor:0", ["N", "H", "W", 3], TensorProto.UINT8)
@@ -498,7 +499,7 @@ def test_a_whole_tensorflow_model(run_import):
     box = net("Gather", chosen, net.constant([2], np.int64), axis=1)
     net("Gather", corners, box, name="detection_boxes:0", axis=1)
     net.output("detection_boxes:0", ["a", "b", "c", 4])
-    imported = run_import(net.model())
+    imported = run_import(net.model(), *flags)
     card = imported.card
     assert (card.family, card.outputs.kind, card.input.height) == (TENSORFLOW, "raw_heads", 300)
     np.testing.assert_allclose(card.input.mean, TO_UNIT[0], rtol=1e-4)
