@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,13 +29,6 @@ StartProcess = Callable[..., "NodeProcess"]
 def large_images() -> None:
     """Give this process room for large images, as the nodes give it to themselves; Fast DDS reads this once."""
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interruptible() -> None:
-    """Let processes take SIGINT also where a shell, having put us into the background, had us ignore it."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
