@@ -206,13 +206,8 @@ def test_measure_says_what_each_stage_takes(tmp_path, video, capsys, monkeypatch
     assert run(video, "--measure", "--output", tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:26].strip(): line[26:].split() for line in lines[2:]}
-    assert list(rows) == [
-        "reading alone",
-        "network alone",
-        "encoding alone",
-        "together, nothing drawn",
-        "together",
-    ]
+    alone = [f"{name} alone" for name in ("reading", "network", "encoding")]
+    assert list(rows) == [*alone, "together, nothing drawn", "together"]
     assert max(float(rows[name][2]) for name in alone) == 1
     assert not (tmp_path / "out").exists()
 
