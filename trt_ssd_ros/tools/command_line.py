@@ -13,6 +13,7 @@ from threading import Event
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.core.resources import PACKAGE
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 
 BROKEN_PIPE = 141
@@ -45,7 +46,8 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
         name: Of the tool.
         task: Given an event that tells it to come to an end; returns the exit code.
     """
-    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
+    logging.basicConfig(format=f"{name}: %(message)s")
+    logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:
         with stopped_by_signals() as stop:
             return task(stop)
