@@ -5,6 +5,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 PACKAGE = "trt_ssd_ros"
+COMMANDS = ("detector_node", "camera_node", "record", "benchmark", "build_engine", "detect", "evaluate")
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
@@ -29,15 +30,13 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
+    extras_require={"tools": ["av", "defusedxml", "matplotlib", "pycocotools", "rosbags"]},
     zip_safe=False,
     maintainer="trt_ssd_ros developers",
     maintainer_email="developers@trt-ssd-ros.org",
     description="SSD object detection for ROS 2: images in, vision_msgs/Detection2DArray out.",
     license="Apache-2.0",
     entry_points={
-        "console_scripts": [
-            f"{command} = {PACKAGE}.ros.commands:{command}"
-            for command in ("detector_node", "camera_node", "record", "benchmark", "build_engine")
-        ],
+        "console_scripts": [f"{command} = {PACKAGE}.ros.commands:{command}" for command in COMMANDS],
     },
 )

@@ -32,6 +32,16 @@ def build_engine() -> int:
     return _run("build_engine", "tools")
 
 
+def detect() -> int:
+    """Detect objects in files, cameras and recordings."""
+    return _run("detect", "tools")
+
+
+def evaluate() -> int:
+    """Evaluate detectors on an annotated set of images."""
+    return _run("evaluate", "tools")
+
+
 def _run(module: str, folder: str = "ros") -> int:
     try:
         code: int = import_module(f"trt_ssd_ros.{folder}.{module}").main()
