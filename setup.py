@@ -5,7 +5,7 @@ from glob import glob
 from setuptools import find_packages, setup
 
 PACKAGE = "trt_ssd_ros"
-COMMANDS = ("detector_node", "camera_node", "record", "benchmark", "build_engine", "detect", "evaluate")
+COMMANDS = ("detector_node", "camera_node", "record", "benchmark", "build_engine", "detect", "doctor", "evaluate")
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:

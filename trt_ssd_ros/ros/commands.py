@@ -37,6 +37,11 @@ def detect() -> int:
     return _run("detect", "tools")
 
 
+def doctor() -> int:
+    """Say whether detection runs well on this machine."""
+    return _run("doctor", "tools")
+
+
 def evaluate() -> int:
     """Evaluate detectors on an annotated set of images."""
     return _run("evaluate", "tools")
