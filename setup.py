@@ -37,7 +37,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"{command} = {PACKAGE}.ros.commands:{command}"
-            for command in ("detector_node", "camera_node", "record", "benchmark", "build_engine")
+            for command in ("detector_node", "camera_node", "record", "benchmark", "soak", "build_engine")
         ],
     },
 )
