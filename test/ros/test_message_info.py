@@ -21,26 +21,33 @@ pytestmark = pytest.mark.ros
     ("arrivals", "missing"),
     [
         ([], []),
-        ([(1, 1)], [0]),
-        ([(7, 1)], [0]),
-        ([(1, 1), (2, 1), (3, 1)], [0, 0, 0]),
-        ([(1, 1), (5, 1), (6, 1), (8, 1)], [0, 3, 0, 1]),
-        ([(9, 1), (1, 1), (3, 1)], [0, 0, 1]),
-        ([(4, 1), (4, 1), (5, 1)], [0, 0, 0]),
-        ([(1, 2), (9, 2), (20, 1), (22, 1)], [0, 0, 0, 1]),
-        ([(1, 1), (9, 2), (20, 1)], [0, 0, 0]),
-        ([(1, 0), (5, 1), (7, 1)], [0, 0, 1]),
-        ([(None, 1), (None, 1), (5, 1), (7, 1), (None, 1), (9, 1)], [0, 0, 0, 1, 0, 0]),
+        ([(1, "a")], [0]),
+        ([(7, "a")], [0]),
+        ([(1, "a"), (2, "a"), (3, "a")], [0, 0, 0]),
+        ([(1, "a"), (5, "a"), (6, "a"), (8, "a")], [0, 3, 0, 1]),
+        ([(9, "a"), (1, "b"), (3, "b")], [0, 0, 1]),
+        ([(3, "a"), (9, "b"), (11, "b")], [0, 0, 1]),
+        ([(4, "a"), (4, "a"), (5, "a")], [0, 0, 0]),
+        ([(1, "ab"), (9, "ab"), (20, "a"), (22, "a")], [0, 0, 0, 1]),
+        ([(1, "a"), (9, "ab"), (20, "a")], [0, 0, 0]),
+        ([(1, ""), (2, "a"), (5, "a")], [0, 0, 2]),
+        ([(None, "a"), (None, "a"), (5, "a"), (7, "a"), (None, "a"), (9, "a")], [0, 0, 0, 1, 0, 0]),
     ],
     ids=[
-        *("nothing", "the first", "joined late", "in order", "gaps", "publisher restarted", "the same again"),
-        *("two publishers", "a second publisher", "no publisher matched yet", "middleware without numbers"),
+        *("nothing", "the first", "joined late", "in order", "gaps", "publisher restarted", "another publisher"),
+        *("the same again", "two publishers", "a second publisher", "no publisher known yet"),
+        "middleware without numbers",
     ],
 )
-def test_gaps(arrivals: list[tuple[int | None, int]], missing: list[int]) -> None:
-    gaps = SequenceGaps()
-    infos = [({} if number is None else {"publication_sequence_number": number}, n) for number, n in arrivals]
-    assert [gaps.missing_before(info, publishers) for info, publishers in infos] == missing
+def test_gaps(arrivals: list[tuple[int | None, str]], missing: list[int]) -> None:
+    now: list[str] = []
+    gaps = SequenceGaps(lambda: frozenset(now))
+
+    def missing_before(number: int | None, publishers: str) -> int:
+        now[:] = publishers
+        return gaps.missing_before({} if number is None else {"publication_sequence_number": number})
+
+    assert [missing_before(*arrival) for arrival in arrivals] == missing
 
 
 def single_threaded(context: Context) -> Executor:
