@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from threading import Event, Thread
@@ -14,7 +14,7 @@ from threading import Event, Thread
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rclpy.executors import Executor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -164,7 +164,12 @@ def node_process(module: Sequence[str], parameters: Mapping[str, str]) -> Iterat
 @contextmanager
 def spinning(executor: Executor) -> Iterator[None]:
     """Spin an executor in a thread of its own."""
-    thread = Thread(target=executor.spin)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = Thread(target=spin)
     thread.start()
     try:
         yield

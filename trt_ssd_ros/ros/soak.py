@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 
 from trt_ssd_ros.core.image_source import read_image_file
@@ -160,7 +161,9 @@ def await_answer(churn: Churn, processes: Mapping[str, subprocess.Popen[bytes]],
 
 
 def check_running(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Raise RuntimeError if a process has ended."""
+    """Raise RuntimeError if a process has ended, or we are to."""
+    if not rclpy.ok():
+        raise RuntimeError("interrupted")
     for name, process in processes.items():
         if process.poll() is not None:
             raise RuntimeError(f"the {name} node ended with {process.returncode}")
