@@ -24,6 +24,7 @@ setup(
         share("launch", "*.launch.py"),
         share("config", "*.yaml", "*.xml", "*.rviz"),
         share("config/models", "*.yaml"),
+        share("config/sros2", "*.xml"),
         share("engines", "*.onnx"),
         share("photos", "*.jpg"),
     ],
