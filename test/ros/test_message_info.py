@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -63,12 +64,12 @@ def test_every_executor_passes_message_and_info(domain: int, make_executor: Any)
     node = Node("listener", context=context)
     executor.add_node(node)
     received: list[tuple[Int32, Any]] = []
-    subscription = node.create_subscription(
+    node.create_subscription(
         Int32, "numbers", with_info(lambda message, info: received.append((message, info))), 10
     )
     publisher = node.create_publisher(Int32, "numbers", 10)
     for _ in range(200):
-        if publisher.get_subscription_count() and subscription.get_publisher_count():
+        if publisher.get_subscription_count() and node.count_publishers("numbers"):
             break
         executor.spin_once(timeout_sec=0.05)
     for number in range(5):
@@ -81,6 +82,9 @@ def test_every_executor_passes_message_and_info(domain: int, make_executor: Any)
     node.destroy_node()
     context.try_shutdown()
     assert [message.data for message, _ in received] == [0, 1, 2, 3, 4]
+    if os.environ["ROS_DISTRO"] == "humble":
+        assert [info for _, info in received] == [{}] * 5, "Humble tells nothing"
+        return
     numbers = [info["publication_sequence_number"] for _, info in received]
     assert numbers == list(range(numbers[0], numbers[0] + 5))
     assert all(info["source_timestamp"] > 0 for _, info in received)
