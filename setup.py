@@ -5,7 +5,10 @@ from glob import glob
 from setuptools import find_packages, setup
 
 PACKAGE = "trt_ssd_ros"
-COMMANDS = ("detector_node", "camera_node", "record", "benchmark", "build_engine", "detect", "doctor", "evaluate")
+COMMANDS = (
+    *("detector_node", "camera_node", "record", "soak"),
+    *("benchmark", "build_engine", "detect", "doctor", "evaluate"),
+)
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
@@ -25,6 +28,7 @@ setup(
         share("launch", "*.launch.py"),
         share("config", "*.yaml", "*.xml", "*.rviz"),
         share("config/models", "*.yaml"),
+        share("config/sros2", "*.xml"),
         share("engines", "*.onnx"),
         share("photos", "*.jpg"),
     ],

@@ -12,7 +12,16 @@ import yaml
 
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.priors import MultiscaleAnchorGenerator, PriorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.core.untrusted import PlainLoader, read_file
 
+MAX_CARD_SIZE = 1 << 20
+"""Bytes that a card may have."""
+MAX_INPUT_SIDE = 8192
+"""Pixels that a network's input may be wide or high."""
+MAX_PRIOR_LIST = 64
+"""Feature maps, or aspect ratios, that a prior generator may have."""
+MAX_LEVEL = 13
+"""Highest pyramid level: one cell is as large as MAX_INPUT_SIDE."""
 MAX_CANDIDATES = 3840
 """TensorRT's limit for the K of its TopK layer."""
 
@@ -122,7 +131,11 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         size = self.input
-        _require(size.height > 0 and size.width > 0, "input", f"{size.width}x{size.height}", "a size above 0")
+        sides = f"{size.width}x{size.height}"
+        _require(size.height > 0 and size.width > 0, "input", sides, "a size above 0")
+        _require(
+            max(size.height, size.width) <= MAX_INPUT_SIDE, "input", sides, f"at most {MAX_INPUT_SIDE} a side"
+        )
         _require(0 not in size.scale, "input.scale", size.scale, "numbers other than 0")
         _require(
             min(self.outputs.box_scales) > 0, "outputs.box_scales", self.outputs.box_scales, "numbers above 0"
@@ -144,9 +157,8 @@ def _require(condition: bool, field: str, found: object, expected: str) -> None:
 
 def _read_yaml(path: Path) -> object:
     """Parse a YAML file. PyYAML lets errors of int(), date() and deep nesting through besides its own."""
-    content = path.read_bytes()
     try:
-        return yaml.safe_load(content.decode("utf-8"))
+        return yaml.load(read_file(path, MAX_CARD_SIZE).decode("utf-8"), PlainLoader)  # noqa: S506 - is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ModelCardError("the card", f"no YAML ({one_line(error)})", "a YAML mapping") from error
 
@@ -185,7 +197,15 @@ def _read_priors(value: object, field: str) -> PriorGenerator:
     _require(name in list(PRIOR_GENERATORS), f"{field}.generator", repr(name), " or ".join(PRIOR_GENERATORS))
     generator: PriorGenerator = _read_dataclass(PRIOR_GENERATORS[str(name)], numbers, field)
     for item, found in vars(generator).items():
-        lowest = min(found, default=0) if isinstance(found, tuple) else found
+        numbers_found = found if isinstance(found, tuple) else (found,)
+        lowest, most = min(numbers_found, default=0), max(numbers_found, default=0)
+        _require(
+            len(numbers_found) <= MAX_PRIOR_LIST,
+            f"{field}.{item}",
+            f"{len(numbers_found)} numbers",
+            f"at most {MAX_PRIOR_LIST}",
+        )
+        _require(most <= MAX_INPUT_SIDE, f"{field}.{item}", most, f"at most {MAX_INPUT_SIDE}")
         if item in PRIOR_NUMBERS_THAT_MAY_BE_0:
             _require(lowest >= 0, f"{field}.{item}", found, "0 or more")
         else:
@@ -193,6 +213,7 @@ def _read_priors(value: object, field: str) -> PriorGenerator:
     if isinstance(generator, MultiscaleAnchorGenerator):
         least, most = generator.min_level, generator.max_level
         _require(most >= least, f"{field}.max_level", most, f"{least} (min_level) or more")
+        _require(most <= MAX_LEVEL, f"{field}.max_level", most, f"at most {MAX_LEVEL}")
     return generator
 
 

@@ -10,6 +10,10 @@ from onnx import TensorProto
 
 from trt_ssd_ros.core.graph_builder import OPSET
 from trt_ssd_ros.core.model_card import ModelCard, ModelCardError
+from trt_ssd_ros.core.untrusted import check_contained, read_file
+
+MAX_NETWORK_SIZE = 2**31 - 1
+"""Bytes that an ONNX file may have: protobuf's limit."""
 
 
 def load_network(card: ModelCard) -> onnx.ModelProto:
@@ -19,9 +23,11 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
         ModelCardError: The file is missing, is not the one the card describes, or is no ONNX.
     """
     try:
-        content = card.onnx.path.read_bytes()
+        content = read_file(card.onnx.path, MAX_NETWORK_SIZE)
     except OSError as error:
         raise ModelCardError("onnx.path", f"{card.onnx.path} ({error.strerror})", "a readable file") from error
+    except ValueError as error:
+        raise ModelCardError("onnx.path", str(error), "an ONNX file") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != card.onnx.sha256.lower():
         raise ModelCardError("onnx.sha256", f"{digest} in {card.onnx.path}", card.onnx.sha256)
@@ -31,6 +37,10 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
         raise ModelCardError("onnx.path", f"{card.onnx.path} ({error})", "an ONNX file") from error
     if not network.graph.output:
         raise ModelCardError("onnx.path", f"{card.onnx.path} (no graph)", "an ONNX file")
+    try:
+        check_contained(network)
+    except ValueError as error:
+        raise ModelCardError("onnx", str(error), "one file with all its data in it") from error
     return network
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Priors = NDArray[np.float32]
+MAX_PRIORS = 1_000_000
+"""Prior boxes of one feature map, ten times those of any network known: a card is not to fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,9 @@ def _grid(
     y_centres: NDArray[np.float64], x_centres: NDArray[np.float64], shapes: Iterable[tuple[float, float]]
 ) -> Priors:
     sizes = np.array(list(shapes))
+    count = len(y_centres) * len(x_centres) * len(sizes)
+    if count > MAX_PRIORS:
+        raise ValueError(f"priors: found {count} boxes on one feature map, expected at most {MAX_PRIORS}")
     grid = np.empty((len(y_centres), len(x_centres), len(sizes), 4), np.float32)
     grid[..., 0] = x_centres[None, :, None]
     grid[..., 1] = y_centres[:, None, None]

@@ -27,6 +27,11 @@ def benchmark() -> int:
     return _run("benchmark")
 
 
+def soak() -> int:
+    """Run the soak."""
+    return _run("soak")
+
+
 def build_engine() -> int:
     """Build TensorRT plans ahead of time."""
     return _run("build_engine", "tools")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -10,7 +11,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
+from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, publishers_of, with_info, without_events
 from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 TRANSPORTS = ("raw", "compressed")
@@ -44,7 +45,7 @@ class ImageInput:
         self.lost = 0
         self._node = node
         self._receive = receive
-        self._gaps = SequenceGaps()
+        self._gaps = SequenceGaps(partial(publishers_of, node, self.topic))
         self._subscription: Subscription | None = None
 
     @property
@@ -61,7 +62,7 @@ class ImageInput:
                 self.topic,
                 with_info(self._count_and_pass),
                 self.qos,
-                event_callbacks=on_publishers_changed(self._gaps.restart),
+                event_callbacks=without_events(),
                 qos_overriding_options=OVERRIDABLE,
             )
 
@@ -74,5 +75,5 @@ class ImageInput:
     def _count_and_pass(self, message: Any, info: MessageInfo) -> None:
         if self._subscription is None or not self._node.context.ok():
             return
-        self.lost += self._gaps.missing_before(info, self._node.count_publishers(self.topic))
+        self.lost += self._gaps.missing_before(info)
         self._receive(message)
