@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from trt_ssd_ros.ros.process_usage import ProcessUsage
 from trt_ssd_ros.ros.soak import SoakReport
+from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 pytestmark = pytest.mark.ros
 COMMAND = [sys.executable, "-m", "trt_ssd_ros.ros.soak"]

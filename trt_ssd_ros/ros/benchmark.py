@@ -61,6 +61,7 @@ def answers_report(answers: Mapping[str, Timing]) -> str:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
+    parser.add_argument("--ros", action="store_true", help="this benchmark, not the one without ROS")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
     parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: onnxruntime")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT (default: auto)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
@@ -23,8 +24,8 @@ def record() -> int:
 
 
 def benchmark() -> int:
-    """Run the benchmark."""
-    return _run("benchmark")
+    """Measure the detector, or with --ros the node."""
+    return _run("benchmark", "ros" if "--ros" in sys.argv else "tools")
 
 
 def soak() -> int:

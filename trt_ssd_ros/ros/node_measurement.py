@@ -24,7 +24,7 @@ from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.process_usage import ProcessUsage
+from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 STARTUP_SECONDS = 120.0
 DETECTOR = ("trt_ssd_ros.ros.detector_node",)

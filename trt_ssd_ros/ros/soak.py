@@ -22,8 +22,8 @@ from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.node_measurement import spinning
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.process_usage import ProcessUsage
 from trt_ssd_ros.ros.soak_churn import Churn
+from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 MODULES = {"detector": ["trt_ssd_ros.ros.detector_node"], "echo": ["trt_ssd_ros.ros.yardsticks", "echo"]}
 MEASURES = {
