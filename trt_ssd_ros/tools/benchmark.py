@@ -7,7 +7,7 @@ ros2 run trt_ssd_ros benchmark --compare before.json now.json  measures nothing
 ros2 run trt_ssd_ros benchmark --ros                           image published to detections received; --ros --help
 
 Without ROS: python3 -m trt_ssd_ros.tools.benchmark. Each row is timed in rounds, after a warm-up; `spread` is how
-far the rounds' medians lie apart. Images lie in memory, and go through all that the node's images go through but ROS.
+far the rounds' medians lie apart. Images lie in memory, and go through all that the node's go through but ROS.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def new_parser() -> argparse.ArgumentParser:
         type=size,
         default=[size(text) for text in SIZES],
         metavar="WxH",
-        help=f"default: {SIZES}",
+        help=f"default: {' '.join(SIZES)}",
     )
     parser.add_argument(
         "--batch", nargs="+", type=count, default=[1], metavar="N", help="images at once (default: 1)"
