@@ -42,11 +42,17 @@ def random_set(seed, images=12):
 def scored_at_once(truths, found):
     """mAP and mAP50 as pycocotools' own examples compute them: all classes, areas and counts at once."""
     true = [
-        {"id": 1000 * i + j + 1, "image_id": i, "category_id": LABELS.index(item.label), "iscrowd": int(item.ignored),
-         "bbox": xywh(box), "area": float(np.prod(box[2:] - box[:2]))}
+        {
+            "id": 1000 * i + j + 1,
+            "image_id": i,
+            "category_id": LABELS.index(item.label),
+            "iscrowd": int(item.ignored),
+            "bbox": xywh(box),
+            "area": float(np.prod(box[2:] - box[:2])),
+        }
         for i, truth in enumerate(truths)
         for j, (box, item) in enumerate(zip(truth.boxes, truth.annotations, strict=True))
-    ]  # fmt: skip
+    ]
     said = [
         {"image_id": i, "category_id": int(class_id), "bbox": xywh(box), "score": float(score)}
         for i, item in enumerate(found)

@@ -31,12 +31,12 @@ def test_each_box_is_matched_once_to_the_one_that_overlaps_it_most():
 
 
 def test_a_dog_that_became_a_bear_is_the_greatest_change():
-    before = as_detections([("Dog", 0.7, HERE), ("Cat", 0.6, THERE)])
+    both = [("Dog", 0.7, HERE), ("Cat", 0.6, THERE)]
+    before = as_detections(both)
     bear = change(0, before, as_detections([("Bear", 0.65, NEAR), ("Cat", 0.62, THERE)]), LABELS, LABELS)
     gone = change(0, before, as_detections([("Cat", 0.6, THERE)]), LABELS, LABELS)
     weaker = change(0, before, as_detections([("Dog", 0.4, HERE), ("Cat", 0.6, THERE)]), LABELS, LABELS)
-    new = change(0, before, as_detections([("Dog", 0.7, HERE), ("Cat", 0.6, THERE), ("Cat", 0.5, (0, 0, 5, 5))]), LABELS,
-                 LABELS)  # fmt: skip
+    new = change(0, before, as_detections([*both, ("Cat", 0.5, (0, 0, 5, 5))]), LABELS, LABELS)
     assert bear.lines == ("Dog 70% became Bear 65%",)
     assert gone.lines == ("Dog 70% is gone",)
     assert weaker.lines == ("Dog 70% is now 40%",)
