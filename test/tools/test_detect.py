@@ -117,8 +117,9 @@ def test_resuming_does_not_detect_again(tmp_path, video, capsys):
     log.write_text(log.read_text().replace('"label": "Cat"', '"label": "Lion"'))
     capsys.readouterr()
     assert run(video, "--output", out, "--resume", "--no-draw", "--max-images", 8) == 0
-    labels = [json.loads(line)["detections"][0]["label"] for line in log.read_text().splitlines()[1:]]
-    assert labels == ["Lion"] * 5 + ["Cat"] * 3
+    lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
+    assert [line["index"] for line in lines] == list(range(8))
+    assert [line["detections"][0]["label"] for line in lines] == ["Lion"] * 5 + ["Cat"] * 3
 
 
 def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):

@@ -31,7 +31,7 @@ from annotated_images import (
 from terminal import Terminal
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.tools.annotated_set import AnnotatedImage, AnnotatedSet, TrueBox
 from trt_ssd_ros.tools.detect import main as detect
 from trt_ssd_ros.tools.evaluate import main
@@ -206,19 +206,29 @@ def test_the_network_itself_against_its_own_results(tmp_path, repository, detect
     assert report(tmp_path)["comparisons"][0]["changed_images"] == 0
 
 
-def test_more_candidates_are_taken_where_they_matter(card, photo):
+def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
     """With few slots a low threshold cuts candidates off; the run must find what enough of them find."""
-    image = cv2.hconcat([cv2.resize(photo(name), (400, 400)) for name in ("chelsea", "astronaut", "coffee")])
+    opened = []
 
-    def found(candidates):
+    def open_noted(card, *others):
+        opened.append(card.defaults.candidates)
+        return open_detector(card, *others)
+
+    def found(candidates, image):
         few = replace(card, defaults=replace(card.defaults, candidates=candidates))
         run = DetectorRun("few", few, EngineChoice("onnxruntime"), 0.01, threading.Event())
         assert run.warnings() == []
         return run.detect(None, image)
 
-    few, enough = found(110), found(3840)
+    monkeypatch.setattr("trt_ssd_ros.tools.evaluated_run.open_detector", open_noted)
+    image = cv2.hconcat([cv2.resize(photo(name), (400, 400)) for name in ("chelsea", "astronaut", "coffee")])
+    few, enough = found(110, image), found(3840, image)
     np.testing.assert_array_equal(few.class_ids, enough.class_ids)
     np.testing.assert_allclose(few.boxes, enough.boxes, atol=1e-2)
+    assert opened == [110, 3840, 3840], "the third was opened as such"
+    opened.clear()
+    assert len(found(1000, image)) == 100
+    assert opened == [1000], "100 detections remain: those that were cut off are weaker"
 
 
 class Blind:
