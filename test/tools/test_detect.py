@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import signal
-import struct
 import subprocess
 import sys
-import termios
 
 import av
 import cv2
@@ -18,6 +13,7 @@ import numpy as np
 import pytest
 from media import pan, write_bag, write_video
 from rosbags.rosbag2 import StoragePlugin
+from terminal import Terminal
 
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detect import main
@@ -121,8 +117,9 @@ def test_resuming_does_not_detect_again(tmp_path, video, capsys):
     log.write_text(log.read_text().replace('"label": "Cat"', '"label": "Lion"'))
     capsys.readouterr()
     assert run(video, "--output", out, "--resume", "--no-draw", "--max-images", 8) == 0
-    labels = [json.loads(line)["detections"][0]["label"] for line in log.read_text().splitlines()[1:]]
-    assert labels == ["Lion"] * 5 + ["Cat"] * 3
+    lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
+    assert [line["index"] for line in lines] == list(range(8))
+    assert [line["detections"][0]["label"] for line in lines] == ["Lion"] * 5 + ["Cat"] * 3
 
 
 def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
@@ -185,17 +182,11 @@ def test_who_reads_the_output_may_leave(tmp_path, video):
 
 
 def test_a_terminal_gets_a_progress_bar(tmp_path, video):
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    terminal = Terminal()
     command = [sys.executable, "-m", "trt_ssd_ros.tools.detect", video, "--output", tmp_path / "out", "--no-draw"]
-    process = subprocess.Popen([*map(str, command), *ONNX], stdout=subprocess.PIPE, stderr=theirs)
-    os.close(theirs)
-    said = ""
-    with contextlib.suppress(OSError):  # raised when the other end is closed
-        while part := os.read(ours, 1 << 16):
-            said += part.decode()
-    os.close(ours)
-    process.communicate(timeout=60)
+    process = subprocess.Popen([*map(str, command), *ONNX], stdout=subprocess.DEVNULL, stderr=terminal.theirs)
+    said = terminal.rest()
+    assert process.wait(60) == 0
     assert "60/60" in said
     assert "images/s" in said
 

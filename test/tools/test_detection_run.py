@@ -67,10 +67,10 @@ def test_memory_stays_flat():
 
 
 def test_groups_end_at_multiples_and_have_one_size_and_order():
-    images = [image(0), image(1), image(2, (8, 4)), image(3), image(4), image(5, order="rgb")]
+    images = [image(0), image(1), image(2, (8, 4)), image(3), image(4), image(5), image(6), image(7, order="rgb")]
     groups = go(images, batch=3).groups
     small, tall = (4, 4), (8, 4)
-    assert groups == [(2, small, "bgr"), (1, tall, "bgr"), (2, small, "bgr"), (1, small, "rgb")]
+    assert groups == [(2, small, "bgr"), (1, tall, "bgr"), (3, small, "bgr"), (1, small, "bgr"), (1, small, "rgb")]
 
 
 def test_what_is_known_is_drawn_but_neither_detected_nor_written():

@@ -46,6 +46,13 @@ def test_a_file_of_a_recording_and_an_rgb_camera(tmp_path, pictures):
     np.testing.assert_array_equal(first.pixels[..., ::-1], pictures[1])
 
 
+def test_an_image_without_a_stamp_has_the_time_of_its_recording(tmp_path, pictures):
+    bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.MCAP, lambda picture, _: image_message(picture, 0))
+    images = RecordingInput(bag)
+    assert next(images.images()).name == f"1700000000.{123_456_789 + 5}"
+    images.close()
+
+
 def test_an_image_that_cannot_be_read_is_passed_over(tmp_path, pictures):
     def short(picture, now):
         message = image_message(picture, now)

@@ -124,4 +124,4 @@ class Evaluation:
 
 
 def _most_first(changes: Iterable[ImageChange]) -> list[ImageChange]:
-    return sorted((item for item in changes if item.size > 0), key=lambda item: -item.size)
+    return sorted((item for item in changes if item.lines), key=lambda item: -item.size)

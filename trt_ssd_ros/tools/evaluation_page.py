@@ -33,6 +33,7 @@ td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}
 .warning{background:#fff3cd;border-left:4px solid #e0a800;padding:.5em 1em}
 .worse{color:#b00020}.better{color:#1b7f37}img{max-width:100%}
+.row{display:flex;flex-wrap:wrap;gap:1em}
 figure{margin:1em 0;border-top:1px solid #ddd;padding-top:.5em}
 figure div{display:flex;gap:.5em}figure div p{flex:1;margin:0;font-size:13px;color:#555}
 </style></head><body>
@@ -75,8 +76,10 @@ class _Page:
         yield "<h2>Precision and recall</h2>"
         yield _png(plot_precision_recall(dict(zip(self._names, report.precisions, strict=True))))
         yield f"<h2>What is taken for what</h2><p>From a score of {report.show} on, at IoU .5.</p>"
+        yield '<div class="row">'
         for name, confusion in zip(self._names, report.confusions, strict=True):
-            yield f"<h3>{escape(name)}</h3>{_png(plot_confusion(confusion))}"
+            yield f"<div><h3>{escape(name)}</h3>{_png(plot_confusion(confusion))}</div>"
+        yield "</div>"
         for comparison in report.comparisons:
             yield from self._comparison(comparison)
         yield from self._against_truth()

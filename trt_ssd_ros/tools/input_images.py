@@ -172,7 +172,7 @@ def _open_stream(name: str, open_recording: Callable[[Path], Input]) -> Input:
     path = Path(name).expanduser()
     if is_recording(path):
         return open_recording(path)
-    live = name.startswith("webcam:") or "://" in name
+    live = name.startswith(("webcam:", "gstreamer:")) or "://" in name
     return StreamInput(open_source(name), live, None if live else _frame_count(path))
 
 
