@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 if importlib.util.find_spec("rclpy") is None:
@@ -85,6 +87,14 @@ def start_slow_detector(start_process: StartProcess) -> StartProcess:
         return start_process([sys.executable, str(script)], ENGINE_DELAY=str(seconds), **environment)
 
     return start
+
+
+@pytest.fixture
+def small_picture(tmp_path: Path) -> Path:
+    """A file of so small a picture that its messages are not lost over UDP on a busy machine."""
+    path = tmp_path / "small.png"
+    cv2.imwrite(str(path), np.zeros((48, 64, 3), np.uint8))
+    return path
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,11 @@ def test_the_publisher_leaves_and_comes_back(client: DetectorClient, start_blank
 
 
 def test_a_camera_that_is_killed_is_missed_until_it_is_back(
-    client: DetectorClient, start_process: Any, start_blank_detector: Any
+    client: DetectorClient, start_process: Any, start_blank_detector: Any, small_picture: Path
 ) -> None:
     process = start_blank_detector(**FAST, input_timeout=0.5)
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.camera_node", "--ros-args", "-r", "image_raw:=image"]
+    settings = ["--ros-args", "-r", "image_raw:=image", "-p", f"source:={small_picture}"]
+    command = [sys.executable, "-m", "trt_ssd_ros.ros.camera_node", *settings]
     for _ in range(KILLS):
         answered = len(client.answers)
         camera = start_process(command)

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from keystore import Keystore, read_policy
@@ -56,7 +54,8 @@ def test_names_exactly_what_the_nodes_have(
         process = start_process(command + [word for setting in settings for word in ("-p", setting)])
         probe.spin_until(lambda: node in probe.node.get_node_names(), node)
         probe.spin_until(lambda s=subscription: s in graph_of(probe, node)["subscribe"], subscription)
-        probe.spin_until(lambda: graph_of(probe, node)["reply"] >= allowed["reply"], "all its services")
+        for verb in ("publish", "reply"):
+            probe.spin_until(lambda v=verb: graph_of(probe, node)[v] >= allowed[v], f"all it may {verb}")
         for verb, names in graph_of(probe, node).items():
             needed[verb] |= names
         process.send_signal(signal.SIGINT)
@@ -78,7 +77,7 @@ def security_is_missing() -> str:
 
 @pytest.mark.skipif(bool(security_is_missing()), reason=security_is_missing())
 def test_detections_flow_encrypted_and_strangers_hear_nothing(
-    tmp_path: Path, domain: int, start_process: Any, policy: Any
+    tmp_path: Path, domain: int, start_process: Any, policy: Any, small_picture: Path
 ) -> None:
     keystore = Keystore(tmp_path / "keystore", domain)
     for enclave, rules in (*policy.items(), (LISTENER, EVERYTHING)):
@@ -93,9 +92,10 @@ def test_detections_flow_encrypted_and_strangers_hear_nothing(
     listener = str(Path(__file__).parent / "listener.py")
     friend, stranger = start([listener], LISTENER), start_process([sys.executable, listener], **cyclone)
     stranger.wait_until_it_says("listening")
-    start(["-m", "trt_ssd_ros.ros.detector_node"], DETECTOR)
-    small = tmp_path / "small.png"  # what fits into one datagram is not lost on a busy machine
-    cv2.imwrite(str(small), np.zeros((48, 64, 3), np.uint8))
-    start(["-m", "trt_ssd_ros.ros.camera_node"], CAMERA, "-p", f"source:={small}")
+    detector = start(["-m", "trt_ssd_ros.ros.detector_node"], DETECTOR)
+    start(["-m", "trt_ssd_ros.ros.camera_node"], CAMERA, "-p", f"source:={small_picture}")
     friend.wait_until_it_says("heard detections\n" * 5)
     assert "heard detections" not in stranger.log
+    assert detector.log.count("the middleware does not number images") == 1, (
+        "Cyclone DDS does not, which is said once"
+    )

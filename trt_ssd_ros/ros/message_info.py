@@ -9,6 +9,8 @@ from typing import Any
 from rclpy.node import Node
 
 MessageInfo = Mapping[str, Any]
+NUMBER = "publication_sequence_number"
+"""Counts what a publisher sent; None with Cyclone DDS, nothing in Humble."""
 
 
 def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., None]:
@@ -67,7 +69,7 @@ class SequenceGaps:
         Args:
             info: What came with the message.
         """
-        number: int | None = info.get("publication_sequence_number")
+        number: int | None = info.get(NUMBER)
         last, self._last = self._last, number
         if number is None or (last is not None and number == last + 1 and self._publishers):
             return 0

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
+from tqdm import tqdm
 
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.resources import share_folder
@@ -36,6 +37,8 @@ SAMPLES = 60
 """How many, evenly spread."""
 WARM_UP = 1 / 3
 """Share of the time that does not count: allocators and caches fill."""
+LOOK_PERIOD = 0.5
+"""Seconds between two looks whether the nodes still run."""
 ANSWERS = 5
 """Detections that show that the node answers."""
 PATIENCE = 60.0
@@ -142,12 +145,13 @@ def watch(processes: Mapping[str, subprocess.Popen[bytes]], report: SoakReport) 
     """Take samples until the time is over."""
     start, seconds = time.monotonic(), report.minutes * 60
     report.samples = {name: [] for name in processes}
-    while (elapsed := time.monotonic() - start) < seconds:
-        check_running(processes)
+    for number in tqdm(range(SAMPLES), desc="soak", disable=None):
+        while (elapsed := time.monotonic() - start) < seconds * number / (SAMPLES - 1):
+            check_running(processes)
+            time.sleep(min(LOOK_PERIOD, seconds / SAMPLES))
         report.times.append(round(elapsed, 1))
         for name, process in processes.items():
             report.samples[name].append(ProcessUsage.of(process.pid))
-        time.sleep(seconds / SAMPLES)
 
 
 def await_answer(churn: Churn, processes: Mapping[str, subprocess.Popen[bytes]], when: str) -> None:
