@@ -4,8 +4,10 @@ ros2 launch trt_ssd_ros rosbag2.launch.py device:=/path/of/bag
 
 Options: `ros2 bag play --help` of Humble, Jazzy and Kilted (github.com/ros2/rosbag2,
 ros2bag/ros2bag/verb/play.py). Only the images, their camera_info and the transforms are played, lest recorded
-results mix with new ones.
+results mix with new ones. The player itself waits for nobody; it is started once somebody subscribes.
 """
+
+import sys
 
 from launch import LaunchDescription, LaunchDescriptionEntity
 from launch.actions import ExecuteProcess
@@ -22,11 +24,13 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     """Return rosbag2's player."""
     require(PACKAGE, INSTALL)
     request.refuse_all_but("rosbag2", ("device", "loop"))
-    topics = read_bag_topics(request.device, absolute_topic(request, request.image_topic))
+    image_topic = absolute_topic(request, request.image_topic)
+    topics = read_bag_topics(request.device, image_topic)
     infos = [topics.info] if topics.info else []
     renamed = to_our_topics(request, [topics.image], infos)
     remap = [f"{old}:={absolute_topic(request, new)}" for old, new in renamed]
-    command = ["ros2", "bag", "play", str(topics.path), "--clock"]
+    wait = [sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", image_topic]
+    command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock"]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]
     command += ["--loop"] if request.loop else []
     return [ExecuteProcess(cmd=command, name="rosbag2", output="screen", on_exit=end_if_failed)]
