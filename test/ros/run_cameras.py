@@ -1,4 +1,4 @@
-"""Runs cameras in one launch, the first with a detector: a JSON list of their arguments."""
+"""Runs cameras in one launch: a JSON list of their arguments; those with `detect` get a detector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ LAUNCH = share_folder() / "launch"
 
 
 def camera(arguments: dict[str, str]) -> GroupAction:
-    """Return a camera's own launch file, with source:=<driver>:<device> taken apart as detect.launch.py does."""
+    """Return detect.launch.py, or a camera's own file with source:=<driver>:<device> taken apart."""
+    if arguments.pop("detect", ""):
+        return include("detect.launch.py", arguments)
     driver, _, device = arguments.pop("source").partition(":")
     given = {"device": device, **arguments} if device else arguments
     return include(f"cameras/{driver}.launch.py", given)
@@ -28,8 +30,6 @@ def include(name: str, arguments: dict[str, str]) -> GroupAction:
 
 
 if __name__ == "__main__":
-    first, *others = json.loads(sys.argv[1])
     service = LaunchService()
-    groups = [include("detect.launch.py", first), *map(camera, others)]
-    service.include_launch_description(LaunchDescription(groups))
+    service.include_launch_description(LaunchDescription([*map(camera, json.loads(sys.argv[1]))]))
     sys.exit(service.run())

@@ -134,6 +134,7 @@ def heard(drivers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
     groups = [
         {**robot.arguments, "namespace": name, "image_topic": "/image_raw"} for name, robot in ROBOTS.items()
     ]
+    groups[0]["detect"] = "true"
     command = [sys.executable, str(Path(__file__).parent / "run_cameras.py"), json.dumps(groups)]
     with ExitStack() as stack:
         domain = stack.enter_context(new_domain())
