@@ -177,6 +177,7 @@ DETECTION = (
         highest=100,
     ),
     ParameterSpec("debug_labels", Kind.BOOL, True, "Write name and score at the boxes in debug_image"),
+    ParameterSpec("debug_timing", Kind.BOOL, False, "Write latency and rate into a corner of debug_image"),
 )
 
 DETECTOR_NODE = (MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, *DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS)
