@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 PACKAGE = "trt_ssd_ros"
 COMMANDS = (
     *("detector_node", "camera_node", "record", "soak"),
-    *("benchmark", "build_engine", "detect", "doctor", "evaluate"),
+    *("benchmark", "build_engine", "detect", "doctor", "evaluate", "transport_benchmark"),
 )
 
 

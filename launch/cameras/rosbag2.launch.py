@@ -4,7 +4,7 @@ ros2 launch trt_ssd_ros rosbag2.launch.py device:=/path/of/bag
 
 Options: `ros2 bag play --help` of Humble, Jazzy and Kilted (github.com/ros2/rosbag2,
 ros2bag/ros2bag/verb/play.py). Only the images, their camera_info and the transforms are played, lest recorded
-results mix with new ones. The player itself waits for nobody; it is started once somebody subscribes.
+results mix with new ones. The player is started once the detector subscribes, or without one anybody.
 """
 
 import sys
@@ -12,11 +12,14 @@ import sys
 from launch import LaunchDescription, LaunchDescriptionEntity
 from launch.actions import ExecuteProcess
 
+from trt_ssd_ros.ros.await_subscriber import ANY
 from trt_ssd_ros.ros.bag_topics import read_bag_topics
 from trt_ssd_ros.ros.camera_launch import absolute_topic, describe_camera, end_if_failed, require, to_our_topics
 from trt_ssd_ros.ros.launch_arguments import CameraRequest
 
 PACKAGE = "ros2bag"
+DISCOVERY = "2"
+"""Seconds in which the detector finds the player's publishers; the player waits for nobody itself."""
 INSTALL = "sudo apt install ros-{distro}-rosbag2"
 
 
@@ -29,8 +32,9 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     infos = [topics.info] if topics.info else []
     renamed = to_our_topics(request, [topics.image], infos)
     remap = [f"{old}:={absolute_topic(request, new)}" for old, new in renamed]
-    wait = [sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", image_topic]
-    command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock"]
+    awaited = absolute_topic(request, "detector") if request.source else ANY  # detect.launch.py includes us
+    wait = [sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", image_topic, awaited]
+    command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock", "--delay", DISCOVERY]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]
     command += ["--loop"] if request.loop else []
     return [ExecuteProcess(cmd=command, name="rosbag2", output="screen", on_exit=end_if_failed)]

@@ -77,3 +77,12 @@ def test_a_folder_without_one_image(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(SourceError, match="found 1 files none of which is an image"):
         list(ImageFiles([tmp_path / "a.png"]).images())
+
+
+def test_a_capture_is_decoded_only_when_it_is_called(tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(encoded(".png", picture(number)))
+    first, second = ImageFiles(sorted(tmp_path.glob("*.png"))).captures()
+    (tmp_path / "0.png").unlink()
+    assert first() is None
+    assert second().shape == (30, 41, 3)

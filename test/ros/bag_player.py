@@ -15,6 +15,9 @@ from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 from rosidl_runtime_py.utilities import get_message
 
+VIEWERS = 2
+"""The detector and the test."""
+
 
 class BagCommand(CommandExtension):
     """The command `bag`, of which there is only `play`."""
@@ -24,6 +27,7 @@ class BagCommand(CommandExtension):
         parser.add_argument("verb", choices=["play"])
         parser.add_argument("bag", type=Path)
         parser.add_argument("--clock", nargs="?", type=float, const=40.0)
+        parser.add_argument("--delay", type=float, default=0.0)
         parser.add_argument("--topics", nargs="+")
         parser.add_argument("--remap", nargs="+", default=[])
         parser.add_argument("--loop", action="store_true")
@@ -40,7 +44,9 @@ class BagCommand(CommandExtension):
                 c.topic: node.create_publisher(get_message(c.msgtype), names.get(c.topic, c.topic), 10)
                 for c in connections
             }
-            time.sleep(1.0)
+            time.sleep(args.delay)
+            while publishers[args.topics[0]].get_subscription_count() < VIEWERS:
+                time.sleep(0.02)  # on a busy machine discovery takes longer
             previous = None
             for connection, stamp, data in reader.messages(connections):
                 time.sleep(0 if previous is None else (stamp - previous) / 1e9)

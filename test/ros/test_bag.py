@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_a_bag_is_detected_in_to_its_last_image(
     old = probe.receive(String, "/results")
     script = Path(__file__).parent / "run_launch.py"
     process = start_process([sys.executable, str(script), f"source:=bag:{bag}", "namespace:=robot"], **player)
-    process.wait_until_it_says("await_subscriber]: waiting for a subscriber of /robot/image_raw")
+    process.wait_until_it_says("waiting for /robot/detector to subscribe to /robot/image_raw")
     probe.spin_until(lambda: "process has finished cleanly" in process.log or not process.running, "the end")
     probe.happens(lambda: len(answers) == IMAGES, 2.0)
     assert [stamp(answer) for answer in answers] == [START + number * PERIOD for number in range(IMAGES)]
@@ -85,6 +86,29 @@ def test_a_bag_is_detected_in_to_its_last_image(
     assert len(images) == IMAGES
     assert not old
     probe.spin_until(lambda: counts(client) == {"processed": IMAGES, "received": IMAGES}, "the detector's counts")
+
+
+@pytest.mark.parametrize(("command", "code"), [("/bin/true", 0), ("/no/such/player", 1)])
+def test_what_waits_for_a_subscriber_becomes_the_command(
+    probe: Probe, start_process: Any, command: str, code: int
+) -> None:
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", "/it", "any", command])
+    process.wait_until_it_says("waiting for any to subscribe to /it")
+    probe.receive(String, "/it")
+    assert process.wait() == code
+    assert ("cannot start /no/such/player" in process.log) is bool(code)
+    assert "Traceback" not in process.log
+
+
+def test_what_waits_for_a_subscriber_can_be_interrupted(probe: Probe, start_process: Any) -> None:
+    probe.receive(String, "/it")
+    process = start_process(
+        [sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", "/it", "/nobody", "/bin/false"]
+    )
+    process.wait_until_it_says("waiting for /nobody to subscribe to /it")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" not in process.log
 
 
 def counts(client: DetectorClient) -> dict[str, int]:

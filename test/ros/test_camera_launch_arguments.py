@@ -156,8 +156,8 @@ def test_pipelines_of_gscam(arguments: dict[str, str], pipeline: str) -> None:
 def test_a_bag_is_played_with_its_clock_and_the_detector_follows_it(bag: Path) -> None:
     player, detector = processes(DETECT, {"source": f"bag:{bag}", "namespace": "robot", "loop": "true"})
     words = command(player)
-    assert "trt_ssd_ros.ros.await_subscriber /robot/image_raw ros2 bag play" in words
-    assert f"{bag} --clock --topics /front/image_raw /front/camera_info /tf /tf_static" in words
+    assert "trt_ssd_ros.ros.await_subscriber /robot/image_raw /robot/detector ros2 bag play" in words
+    assert f"{bag} --clock --delay 2 --topics /front/image_raw /front/camera_info /tf /tf_static" in words
     assert "--remap /front/image_raw:=/robot/image_raw /front/camera_info:=/robot/camera_info" in words
     assert words.endswith("--loop")
     settings = detector._Node__parameters[-1]
@@ -245,6 +245,14 @@ def test_xml_can_include_them(tmp_path: Path) -> None:
     path.write_text(XML.format(detect=DETECT, camera=LAUNCH / "cameras" / "v4l2_camera.launch.py"))
     camera, detector, second = processes(path, {})
     assert [p.node_package for p in (camera, detector, second)] == ["usb_cam", "trt_ssd_ros", "v4l2_camera"]
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize("respawn", [True, False])
+def test_a_driver_that_ends_ends_the_launch_or_is_started_again(respawn: bool) -> None:
+    for process in processes(DETECT, {"source": "usb_cam", "respawn": str(respawn).lower()}):
+        assert process._ExecuteLocal__respawn is respawn
+        assert (process._ExecuteLocal__on_exit is None) is respawn
 
 
 def test_a_driver_alone_needs_no_detector(drivers: Path) -> None:  # noqa: ARG001

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 
 import cv2
@@ -166,10 +166,13 @@ def open_pipeline(pipeline: str) -> LiveStream:
     whole = pipeline if "appsink" in pipeline else pipeline + sink
 
     def open_capture() -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)
-        if not capture.isOpened():
+        opened: list[cv2.VideoCapture] = []
+        attempt = Thread(target=lambda: opened.append(cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)), daemon=True)
+        attempt.start()  # OpenCV waits without end for a pipeline that is wrong
+        attempt.join(OPEN_TIMEOUT_MS / 1000)
+        if not opened or not opened[0].isOpened():
             raise SourceError(f"gstreamer: the pipeline does not start: {whole}")
-        return capture
+        return opened[0]
 
     return LiveStream("gstreamer", open_capture)
 

@@ -53,6 +53,11 @@ def evaluate() -> int:
     return _run("evaluate", "tools")
 
 
+def transport_benchmark() -> int:
+    """Measure how images get from one process to another."""
+    return _run("transport_benchmark")
+
+
 def _run(module: str, folder: str = "ros") -> int:
     try:
         code: int = import_module(f"trt_ssd_ros.{folder}.{module}").main()
