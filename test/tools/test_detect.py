@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -10,7 +11,9 @@ import sys
 import av
 import cv2
 import numpy as np
+import onnx
 import pytest
+import yaml
 from media import pan, write_bag, write_video
 from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
@@ -226,6 +229,22 @@ def test_mistakes_are_told_on_one_line(tmp_path, repository, video, capsys, argu
     assert error.startswith("detect: ")
     assert said in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, network, capsys):
+    single = onnx.ModelProto()
+    single.CopyFrom(network)
+    for tensor in (*single.graph.input, *single.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    data = single.SerializeToString()
+    (tmp_path / "single.onnx").write_bytes(data)
+    card = yaml.safe_load(card_path.read_text())
+    card |= {"name": "single", "onnx": {"path": "single.onnx", "sha256": hashlib.sha256(data).hexdigest()}}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    arguments = [repository / "photos", "--output", tmp_path / "out", "--model", tmp_path / "card.yaml"]
+    assert run(*arguments, "--batch", 2) == 1
+    assert "--batch: found 2, expected 1: single takes one image at a time" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -30,6 +30,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -49,6 +50,8 @@ LOG_NAME = "results.jsonl"
 
 def open_chosen_detector(options: argparse.Namespace, card: ModelCard, stop: Event) -> Detector:
     """Open the detector that a command line asks for; `stop` cancels the build of a plan."""
+    if options.batch > 1 and batch_size(load_network(card), card) == 1:
+        raise ValueError(f"--batch: found {options.batch}, expected 1: {card.name} takes one image at a time")
     choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
     with LoggedProgress(stop.is_set) as progress:
         detector = open_detector(card, choice, sample_photos(), progress)
@@ -143,7 +146,8 @@ def run(options: argparse.Namespace, detector: Detector, images: Input, done: in
     ):
         task = DetectionRun(detector, options.batch, file, output, partial(tell, bar, options.json))
         first = 0 if isinstance(output, AnnotatedVideo) else done
-        wanted = islice(images.images(first), None if total is None else max(0, total - first))
+        most = None if options.max_images is None else max(0, options.max_images - first)
+        wanted = islice(images.images(first), most)
         task.run(wanted, stop, islice(read_results(log), done - first), images.live)
         output.finish()
     return task.times

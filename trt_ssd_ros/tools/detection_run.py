@@ -105,13 +105,11 @@ class DetectionRun:
             live: Whether older images that wait give way to newer ones.
         """
         start, found = time.perf_counter(), iter(known)
-        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, newest=live)
+        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
         with closing(groups), Behind(self._write, DEPTH) as writer:
             for group in groups:
                 old = list(islice(found, len(group)))
                 writer.put((group, old or self._results(group), not old))
-                if stop.is_set():
-                    break
         self.times.seconds = time.perf_counter() - start
 
     def _results(self, group: list[InputImage]) -> list[ImageResult]:

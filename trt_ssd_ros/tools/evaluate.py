@@ -53,6 +53,9 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
         bar = tqdm(total=len(annotated.images), unit=" images", disable=None)
         with logging_redirect_tqdm(), bar:
             evaluation.run(stop, bar.update)
+        if stop.is_set() and not evaluation.images:
+            print("evaluate: interrupted before the first image", file=sys.stderr)
+            return INTERRUPTED
         interrupted = len(evaluation.images) + len(evaluation.unreadable) < len(annotated.images)
         report = EvaluationReport(evaluation, options.show_threshold, interrupted)
         return write(report, options.output)

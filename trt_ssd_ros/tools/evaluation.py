@@ -70,7 +70,7 @@ class Evaluation:
             stop: Set from outside; what is complete stays.
             told: Called after each image.
         """
-        with closing(ahead(self._read(), DEPTH)) as images:
+        with closing(ahead(self._read(), DEPTH, stop)) as images:
             for image, pixels in images:
                 found = [run.detect(image, pixels) for run in self.runs]
                 height, width = pixels.shape[:2]
@@ -79,8 +79,6 @@ class Evaluation:
                 for kept, detections in zip(self.found, found, strict=True):
                     kept.append(detections)
                 told()
-                if stop.is_set():
-                    return
 
     def _read(self) -> Iterator[tuple[AnnotatedImage, Image]]:
         for image in self.annotated.images:
