@@ -225,7 +225,7 @@ def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
     few, enough = found(110, image), found(3840, image)
     np.testing.assert_array_equal(few.class_ids, enough.class_ids)
     np.testing.assert_allclose(few.boxes, enough.boxes, atol=1e-2)
-    assert opened == [110, 3840, 3840], "the third was opened as such"
+    assert opened == [110, 1000, 3840], "1000 were enough; the last was opened as such"
     opened.clear()
     assert len(found(1000, image)) == 100
     assert opened == [1000], "100 detections remain: those that were cut off are weaker"
