@@ -20,8 +20,8 @@ BT601, LIMITED = 6, 1
 """What OpenCV's BGR2YUV_I420 computes, in the numbers of ITU-T H.273 and FFmpeg; unless told, players take large
 pictures for BT.709."""
 PRESET = "ultrafast"
-"""Of x264: the encoder shares the processor with the network. On two cores `superfast` made half the file, and a third
-less images a second."""
+"""Of x264: the encoder shares the processor with the network. On two cores `superfast` made smaller files and a
+third less images a second."""
 
 
 class AnnotatedOutput(Protocol):
