@@ -20,7 +20,7 @@ from terminal import Terminal
 
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detect import main
-from trt_ssd_ros.tools.result_log import read_results
+from trt_ssd_ros.tools.detection.result_log import read_results
 
 ONNX = ("--backend", "onnxruntime")
 
@@ -196,7 +196,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, video):
 
 def test_measure_says_what_each_stage_takes(tmp_path, video, capsys, monkeypatch):
     for name, number in (("ROUNDS", 1), ("IMAGES", 12), ("KEPT", 6)):
-        monkeypatch.setattr(f"trt_ssd_ros.tools.detect_measure.{name}", number)
+        monkeypatch.setattr(f"trt_ssd_ros.tools.detection.measurement.{name}", number)
     assert run(video, "--measure", "--output", tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:26].strip(): line[26:].split() for line in lines[2:]}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.result_formats import write_coco, write_csv, write_kitti
-from trt_ssd_ros.tools.result_log import (
+from trt_ssd_ros.tools.detection.result_formats import write_coco, write_csv, write_kitti
+from trt_ssd_ros.tools.detection.result_log import (
     ImageResult,
     ResultError,
     ResultHeader,

@@ -36,14 +36,25 @@ from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.tools.annotated_output import AnnotatedFiles, AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.command_line import count, fraction, run_command
-from trt_ssd_ros.tools.detect_measure import measure
-from trt_ssd_ros.tools.detection_run import DetectionRun, RunTimes
-from trt_ssd_ros.tools.input_images import Input, open_input
-from trt_ssd_ros.tools.recording_input import RecordingInput
-from trt_ssd_ros.tools.result_formats import FORMATS
-from trt_ssd_ros.tools.result_log import ResultError, ResultHeader, keep_whole_lines, read_header, read_results
+from trt_ssd_ros.tools.detection.annotated_output import (
+    AnnotatedFiles,
+    AnnotatedOutput,
+    AnnotatedVideo,
+    NotAnnotated,
+)
+from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
+from trt_ssd_ros.tools.detection.input_images import Input, open_input
+from trt_ssd_ros.tools.detection.measurement import measure
+from trt_ssd_ros.tools.detection.recording_input import RecordingInput
+from trt_ssd_ros.tools.detection.result_formats import FORMATS
+from trt_ssd_ros.tools.detection.result_log import (
+    ResultError,
+    ResultHeader,
+    keep_whole_lines,
+    read_header,
+    read_results,
+)
 
 LOG_NAME = "results.jsonl"
 

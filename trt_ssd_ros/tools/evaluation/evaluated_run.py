@@ -16,7 +16,7 @@ from trt_ssd_ros.core.model_card import MAX_CANDIDATES, ModelCard
 from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.tools.annotated_set import AnnotatedImage
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
 
 MORE_CANDIDATES = (1000, MAX_CANDIDATES)
 """Candidate slots of the larger graphs; memory and time of NMS grow with their square."""

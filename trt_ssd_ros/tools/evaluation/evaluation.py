@@ -9,11 +9,11 @@ from threading import Event
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.image_source import Image, SourceError, read_image_file
-from trt_ssd_ros.tools.annotated_set import AnnotatedImage, AnnotatedSet, check_labels
-from trt_ssd_ros.tools.average_precision import Precision, Truth, average_precision
-from trt_ssd_ros.tools.changes import ImageChange, change, mistakes
-from trt_ssd_ros.tools.confusion import Confusion
-from trt_ssd_ros.tools.evaluated_run import EvaluatedRun
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, check_labels
+from trt_ssd_ros.tools.evaluation.average_precision import Precision, Truth, average_precision
+from trt_ssd_ros.tools.evaluation.changes import ImageChange, change, mistakes
+from trt_ssd_ros.tools.evaluation.confusion import Confusion
+from trt_ssd_ros.tools.evaluation.evaluated_run import EvaluatedRun
 from trt_ssd_ros.tools.overlap import ahead
 
 DEPTH = 3

@@ -16,10 +16,10 @@ import numpy as np
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.tools.annotated_output import AnnotatedOutput
-from trt_ssd_ros.tools.input_images import InputImage
+from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput
+from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.tools.detection.result_log import ImageResult, as_written
 from trt_ssd_ros.tools.overlap import Behind, ahead
-from trt_ssd_ros.tools.result_log import ImageResult, as_written
 
 LOGGER = logging.getLogger(__name__)
 DEPTH = 3

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.image_source import IMAGE_SUFFIXES
 from trt_ssd_ros.core.untrusted import read_file
-from trt_ssd_ros.tools.input_images import stem
+from trt_ssd_ros.tools.detection.input_images import stem
 
 LARGEST_FILE = 1 << 22
 """Bytes of the largest annotation file of a single image."""
