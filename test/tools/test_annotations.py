@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from annotated_images import TRUTH, write_coco, write_images, write_kitti, write_voc, write_yolo
 
-from trt_ssd_ros.tools.annotated_set import AnnotationError
-from trt_ssd_ros.tools.annotation_formats import read_annotations
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotationError
+from trt_ssd_ros.tools.evaluation.annotation_formats import read_annotations
 
 WRITERS = {"COCO": write_coco, "Pascal VOC": write_voc, "YOLO": write_yolo, "KITTI": write_kitti}
 
@@ -95,6 +95,12 @@ def whole_file(name, content):
     return write
 
 
+def swelling_names(tmp_path):
+    folder = write_yolo(tmp_path / "labels")
+    (tmp_path / "data.yaml").write_text("a: &a [Dog, Cat]\nnames: *a\n")
+    return folder
+
+
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>
 <annotation><object><name>&b;</name></object></annotation>"""
 WRONG = {
@@ -136,6 +142,7 @@ WRONG = {
     "YOLO, words": (replace_in(write_yolo, "b.txt", "0.4 0.4", "0.4"), "expected a class and 4 numbers"),
     "YOLO, pixels": (replace_in(write_yolo, "b.txt", "0.4", "40"), "expected fractions of the image, 0 to 1"),
     "YOLO, nan": (replace_in(write_yolo, "b.txt", "0.4", "nan"), "expected fractions of the image, 0 to 1"),
+    "YOLO, YAML that swells": (swelling_names, "data.yaml: aliases are not read here, expected names"),
     "YOLO, no names": (whole_file("a.txt", b"0 .5 .5 .5 .5"), "found no names of the classes near"),
     "KITTI, words": (replace_in(write_kitti, "b.txt", " 9 0\n", "\n"), "b.txt, line 1: found 'Cat 0.0 0 -1.57"),
     "KITTI, text": (replace_in(write_kitti, "b.txt", "40 40", "40 x"), "expected a type and 14 numbers"),
@@ -157,7 +164,7 @@ def test_a_huge_file_is_not_read(tmp_path, images):
     path = write_voc(tmp_path / "labels") / "a.xml"
     with path.open("ab") as file:
         file.truncate(1 << 30)
-    with pytest.raises(AnnotationError, match=r"a\.xml has 1073741824 bytes"):
+    with pytest.raises(AnnotationError, match=r"a\.xml has more than 4194304 bytes: expected"):
         read_annotations(tmp_path / "labels", images)
 
 

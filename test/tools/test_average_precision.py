@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.annotated_set import TrueBox
-from trt_ssd_ros.tools.average_precision import Truth, average_precision
+from trt_ssd_ros.tools.evaluation.annotated_set import TrueBox
+from trt_ssd_ros.tools.evaluation.average_precision import Truth, average_precision
 
 LABELS = ("Bear", "Cat", "Dog")
 

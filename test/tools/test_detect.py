@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -10,14 +11,16 @@ import sys
 import av
 import cv2
 import numpy as np
+import onnx
 import pytest
+import yaml
 from media import pan, write_bag, write_video
 from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
 
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detect import main
-from trt_ssd_ros.tools.result_log import read_results
+from trt_ssd_ros.tools.detection.result_log import read_results
 
 ONNX = ("--backend", "onnxruntime")
 
@@ -193,7 +196,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, video):
 
 def test_measure_says_what_each_stage_takes(tmp_path, video, capsys, monkeypatch):
     for name, number in (("ROUNDS", 1), ("IMAGES", 12), ("KEPT", 6)):
-        monkeypatch.setattr(f"trt_ssd_ros.tools.detect_measure.{name}", number)
+        monkeypatch.setattr(f"trt_ssd_ros.tools.detection.measurement.{name}", number)
     assert run(video, "--measure", "--output", tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:26].strip(): line[26:].split() for line in lines[2:]}
@@ -226,6 +229,22 @@ def test_mistakes_are_told_on_one_line(tmp_path, repository, video, capsys, argu
     assert error.startswith("detect: ")
     assert said in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, network, capsys):
+    single = onnx.ModelProto()
+    single.CopyFrom(network)
+    for tensor in (*single.graph.input, *single.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    data = single.SerializeToString()
+    (tmp_path / "single.onnx").write_bytes(data)
+    card = yaml.safe_load(card_path.read_text())
+    card |= {"name": "single", "onnx": {"path": "single.onnx", "sha256": hashlib.sha256(data).hexdigest()}}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    arguments = [repository / "photos", "--output", tmp_path / "out", "--model", tmp_path / "card.yaml"]
+    assert run(*arguments, "--batch", 2) == 1
+    assert "--batch: found 2, expected 1: single takes one image at a time" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

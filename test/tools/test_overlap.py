@@ -17,7 +17,7 @@ def test_items_come_in_order_from_another_thread():
             threads.add(threading.current_thread())
             yield number
 
-    assert list(ahead(produce(), 3)) == list(range(100))
+    assert list(ahead(produce(), 3, threading.Event())) == list(range(100))
     assert threading.main_thread() not in threads
 
 
@@ -31,7 +31,7 @@ def test_no_more_than_depth_wait():
                 full.set()
             yield number
 
-    items = ahead(produce(), 3)
+    items = ahead(produce(), 3, threading.Event())
     next(items)
     assert full.wait(5)
     assert len(made) <= 5
@@ -44,10 +44,25 @@ def test_an_error_comes_after_what_came_before_it():
         yield 1
         raise ValueError("the camera fell down")
 
-    items = ahead(produce(), 3)
+    items = ahead(produce(), 3, threading.Event())
     assert next(items) == 1
     with pytest.raises(ValueError, match="the camera fell down"):
         next(items)
+
+
+def test_a_camera_that_hangs_does_not_hang_those_who_stop():
+    stop, unplugged = threading.Event(), threading.Event()
+
+    def produce():
+        yield 1
+        unplugged.wait(3)
+        yield 2
+
+    items = ahead(produce(), 3, stop)
+    assert next(items) == 1
+    stop.set()
+    assert list(items) == []
+    unplugged.set()
 
 
 def test_the_newest_win_where_images_cannot_wait():
@@ -57,7 +72,7 @@ def test_the_newest_win_where_images_cannot_wait():
         yield from range(100)
         done.set()
 
-    items = ahead(produce(), 2, newest=True)
+    items = ahead(produce(), 2, threading.Event(), newest=True)
     first = next(items)
     assert done.wait(5)
     last = list(items)

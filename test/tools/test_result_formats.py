@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.result_formats import write_coco, write_csv, write_kitti
-from trt_ssd_ros.tools.result_log import (
+from trt_ssd_ros.tools.detection.result_formats import write_coco, write_csv, write_kitti
+from trt_ssd_ros.tools.detection.result_log import (
     ImageResult,
     ResultError,
     ResultHeader,
@@ -60,7 +60,7 @@ numbers = st.floats(0, 8192, width=32)
 def test_what_was_drawn_once_is_drawn_the_same_from_a_line(box, score):
     found = as_written(Detections(np.array([box], np.float32), np.array([score]), np.array([0])))
     line = ImageResult(0, "a", 1, 1, None, found).line(LABELS)
-    again = ImageResult.from_fields(json.loads(line)).detections
+    again = ImageResult.from_fields(json.loads(line), 2).detections
     np.testing.assert_array_equal(again.boxes, found.boxes)
     np.testing.assert_array_equal(again.scores, found.scores)
     assert np.abs(found.boxes - np.array(box, np.float32)).max() < 1e-3
@@ -88,6 +88,9 @@ def test_a_damaged_line_is_named(log):
     lines[2] = lines[2].replace("unreadable", "index")
     log.write_text("\n".join(lines))
     with pytest.raises(ResultError, match=r"results.jsonl, line 3: found b'\{"):
+        list(read_results(log))
+    log.write_text(log.read_text().replace('"class_id": 1', '"class_id": 2'))
+    with pytest.raises(ResultError, match=r"results.jsonl, line 2: found b'\{"):
         list(read_results(log))
 
 

@@ -50,9 +50,11 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
     logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:
         with stopped_by_signals() as stop:
-            return task(stop)
-    except BuildCancelledError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+            code = task(stop)
+            sys.stdout.flush()
+            return code
+    except (BuildCancelledError, KeyboardInterrupt) as error:
+        print(f"{name}: {error or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,25 +30,39 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.tools.annotated_output import AnnotatedFiles, AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.command_line import count, fraction, run_command
-from trt_ssd_ros.tools.detect_measure import measure
-from trt_ssd_ros.tools.detection_run import DetectionRun, RunTimes
-from trt_ssd_ros.tools.input_images import Input, open_input
-from trt_ssd_ros.tools.recording_input import RecordingInput
-from trt_ssd_ros.tools.result_formats import FORMATS
-from trt_ssd_ros.tools.result_log import ResultError, ResultHeader, keep_whole_lines, read_header, read_results
+from trt_ssd_ros.tools.detection.annotated_output import (
+    AnnotatedFiles,
+    AnnotatedOutput,
+    AnnotatedVideo,
+    NotAnnotated,
+)
+from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
+from trt_ssd_ros.tools.detection.input_images import Input, open_input
+from trt_ssd_ros.tools.detection.measurement import measure
+from trt_ssd_ros.tools.detection.recording_input import RecordingInput
+from trt_ssd_ros.tools.detection.result_formats import FORMATS
+from trt_ssd_ros.tools.detection.result_log import (
+    ResultError,
+    ResultHeader,
+    keep_whole_lines,
+    read_header,
+    read_results,
+)
 
 LOG_NAME = "results.jsonl"
 
 
 def open_chosen_detector(options: argparse.Namespace, card: ModelCard, stop: Event) -> Detector:
     """Open the detector that a command line asks for; `stop` cancels the build of a plan."""
+    if options.batch > 1 and batch_size(load_network(card), card) == 1:
+        raise ValueError(f"--batch: found {options.batch}, expected 1: {card.name} takes one image at a time")
     choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
     with LoggedProgress(stop.is_set) as progress:
         detector = open_detector(card, choice, sample_photos(), progress)
@@ -143,7 +157,8 @@ def run(options: argparse.Namespace, detector: Detector, images: Input, done: in
     ):
         task = DetectionRun(detector, options.batch, file, output, partial(tell, bar, options.json))
         first = 0 if isinstance(output, AnnotatedVideo) else done
-        wanted = islice(images.images(first), None if total is None else max(0, total - first))
+        most = None if options.max_images is None else max(0, options.max_images - first)
+        wanted = islice(images.images(first), most)
         task.run(wanted, stop, islice(read_results(log), done - first), images.live)
         output.finish()
     return task.times

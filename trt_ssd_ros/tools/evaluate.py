@@ -27,14 +27,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.resources import DEFAULT_MODEL
-from trt_ssd_ros.tools.annotation_formats import FORMATS, read_annotations
-from trt_ssd_ros.tools.average_precision import load_pycocotools
 from trt_ssd_ros.tools.command_line import count, fraction, run_command
-from trt_ssd_ros.tools.evaluation import Evaluation
-from trt_ssd_ros.tools.evaluation_page import write_page
-from trt_ssd_ros.tools.evaluation_plots import load_pyplot
-from trt_ssd_ros.tools.evaluation_report import EvaluationReport
-from trt_ssd_ros.tools.run_specs import open_runs
+from trt_ssd_ros.tools.evaluation.annotation_formats import FORMATS, read_annotations
+from trt_ssd_ros.tools.evaluation.average_precision import load_pycocotools
+from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
+from trt_ssd_ros.tools.evaluation.page import write_page
+from trt_ssd_ros.tools.evaluation.plots import load_pyplot
+from trt_ssd_ros.tools.evaluation.report import EvaluationReport
+from trt_ssd_ros.tools.evaluation.run_specs import open_runs
 
 
 def evaluate(options: argparse.Namespace, stop: Event) -> int:
@@ -53,6 +53,9 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
         bar = tqdm(total=len(annotated.images), unit=" images", disable=None)
         with logging_redirect_tqdm(), bar:
             evaluation.run(stop, bar.update)
+        if stop.is_set() and not evaluation.images:
+            print("evaluate: interrupted before the first image", file=sys.stderr)
+            return INTERRUPTED
         interrupted = len(evaluation.images) + len(evaluation.unreadable) < len(annotated.images)
         report = EvaluationReport(evaluation, options.show_threshold, interrupted)
         return write(report, options.output)

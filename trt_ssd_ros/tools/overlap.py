@@ -21,26 +21,38 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[Item], depth: int, newest: bool = False) -> Generator[Item, None, None]:
+def ahead(
+    items: Iterable[Item], depth: int, stop: threading.Event, newest: bool = False
+) -> Generator[Item, None, None]:
     """Go through items in a thread of its own, at most `depth` ahead of whoever takes them.
 
     Args:
         items: Iterated in that thread only; what it raises is raised here.
         depth: Most items that wait.
+        stop: Set from outside; the items end here, even while one is waited for that never comes.
         newest: Drop the oldest that waits rather than let `items` wait: for a camera.
     """
     queue: Queue[Item | _End] = Queue(depth)
-    stop = threading.Event()
-    thread = threading.Thread(target=_produce, args=(items, queue, stop, newest), daemon=True)
+    unwanted = threading.Event()
+    thread = threading.Thread(target=_produce, args=(items, queue, unwanted, newest), daemon=True)
     thread.start()
     try:
-        while not isinstance(item := queue.get(), _End):
+        while not isinstance(item := _get(queue, stop), _End):
             yield item
         if item.error is not None:
             raise item.error
     finally:
-        stop.set()
+        unwanted.set()
         thread.join(GRACE_SECONDS)
+
+
+def _get(queue: Queue[Item | _End], stop: threading.Event) -> Item | _End:
+    while not stop.is_set():
+        try:
+            return queue.get(timeout=POLL_SECONDS)
+        except Empty:
+            continue
+    return _End()
 
 
 def _produce(items: Iterable[Item], queue: Queue[Item | _End], stop: threading.Event, newest: bool) -> None:

@@ -16,8 +16,10 @@ from trt_ssd_ros.core.model_card import MAX_CANDIDATES, ModelCard
 from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.tools.annotated_set import AnnotatedImage
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
 
+MORE_CANDIDATES = (1000, MAX_CANDIDATES)
+"""Candidate slots of the larger graphs; memory and time of NMS grow with their square."""
 TRUNCATES = 0.05
 """Lowest score from which on the precision/recall curve is cut off where it still counts."""
 
@@ -57,7 +59,7 @@ class DetectorRun:
     """A detector that runs now, at a threshold so low that hardly anything is cut off.
 
     Where all candidate slots of an image are taken, and less than `max_detections` remain of them, weaker
-    candidates might have been among them: then a graph with as many slots as there can be is asked.
+    candidates might have been among them: then graphs with more and more slots are asked.
 
     Args:
         name: For people.
@@ -73,11 +75,13 @@ class DetectorRun:
         self._card = replace(card, defaults=replace(card.defaults, score_threshold=threshold))
         self._choice = choice
         self._stop = stop
-        self._detector = self._open(self._card)
-        self._larger: Detector | None = None
+        own = card.defaults.candidates
+        self._sizes = (own, *(size for size in MORE_CANDIDATES if size > own))
+        self._detectors = [self._open(own)]
         self._cut = 0
 
-    def _open(self, card: ModelCard) -> Detector:
+    def _open(self, candidates: int) -> Detector:
+        card = replace(self._card, defaults=replace(self._card.defaults, candidates=candidates))
         with LoggedProgress(self._stop.is_set) as progress:
             return open_detector(card, self._choice, sample_photos(), progress)
 
@@ -87,22 +91,19 @@ class DetectorRun:
     def detect(self, image: AnnotatedImage, pixels: NDArray[np.uint8]) -> Detections:
         """Detect; see `EvaluatedRun.detect`."""
         del image
-        found, complete = _detect(self._detector, pixels)
-        if not complete:
-            found, complete = _detect(self._larger_detector(), pixels)
-        self._cut += not complete
+        found = Detections.empty()
+        for number, size in enumerate(self._sizes):
+            if number == len(self._detectors):
+                self._detectors.append(self._open(size))
+            found, complete = _detect(self._detectors[number], pixels)
+            if complete:
+                return found
+        self._cut += 1
         return found
-
-    def _larger_detector(self) -> Detector:
-        if self._larger is None:
-            self._larger = self._open(
-                replace(self._card, defaults=replace(self._card.defaults, candidates=MAX_CANDIDATES))
-            )
-        return self._larger
 
     def described(self) -> str:
         """Return model, engine and precision."""
-        return f"{self._card.name}, {self._detector.engine_name}, {self._detector.precision}"
+        return f"{self._card.name}, {self._detectors[0].engine_name}, {self._detectors[0].precision}"
 
     def warnings(self) -> list[str]:
         """Return what makes its figures doubtful."""
@@ -113,9 +114,8 @@ class DetectorRun:
 
     def close(self) -> None:
         """Close the engines."""
-        self._detector.close()
-        if self._larger is not None:
-            self._larger.close()
+        for detector in self._detectors:
+            detector.close()
 
 
 def _detect(detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detections, bool]:

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from trt_ssd_ros.core.one_line import one_line
-from trt_ssd_ros.tools.annotated_set import (
+from trt_ssd_ros.core.untrusted import PlainLoader
+from trt_ssd_ros.tools.evaluation.annotated_set import (
     AnnotatedImage,
     AnnotatedSet,
     AnnotationError,
@@ -110,7 +111,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
     if path.suffix not in {".yaml", ".yml"}:
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
-        names: Any = yaml.safe_load(text)["names"]
+        names: Any = yaml.load(text, PlainLoader)["names"]  # noqa: S506 - it is a SafeLoader
         listed = [names[number] for number in range(len(names))]
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"{path}: {one_line(error)}, expected names, one for each class") from error

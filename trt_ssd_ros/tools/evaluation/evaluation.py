@@ -9,11 +9,11 @@ from threading import Event
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.image_source import Image, SourceError, read_image_file
-from trt_ssd_ros.tools.annotated_set import AnnotatedImage, AnnotatedSet, check_labels
-from trt_ssd_ros.tools.average_precision import Precision, Truth, average_precision
-from trt_ssd_ros.tools.changes import ImageChange, change, mistakes
-from trt_ssd_ros.tools.confusion import Confusion
-from trt_ssd_ros.tools.evaluated_run import EvaluatedRun
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, check_labels
+from trt_ssd_ros.tools.evaluation.average_precision import Precision, Truth, average_precision
+from trt_ssd_ros.tools.evaluation.changes import ImageChange, change, mistakes
+from trt_ssd_ros.tools.evaluation.confusion import Confusion
+from trt_ssd_ros.tools.evaluation.evaluated_run import EvaluatedRun
 from trt_ssd_ros.tools.overlap import ahead
 
 DEPTH = 3
@@ -70,7 +70,7 @@ class Evaluation:
             stop: Set from outside; what is complete stays.
             told: Called after each image.
         """
-        with closing(ahead(self._read(), DEPTH)) as images:
+        with closing(ahead(self._read(), DEPTH, stop)) as images:
             for image, pixels in images:
                 found = [run.detect(image, pixels) for run in self.runs]
                 height, width = pixels.shape[:2]
@@ -79,8 +79,6 @@ class Evaluation:
                 for kept, detections in zip(self.found, found, strict=True):
                     kept.append(detections)
                 told()
-                if stop.is_set():
-                    return
 
     def _read(self) -> Iterator[tuple[AnnotatedImage, Image]]:
         for image in self.annotated.images:

@@ -16,10 +16,10 @@ import numpy as np
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.tools.annotated_output import AnnotatedOutput
-from trt_ssd_ros.tools.input_images import InputImage
+from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput
+from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.tools.detection.result_log import ImageResult, as_written
 from trt_ssd_ros.tools.overlap import Behind, ahead
-from trt_ssd_ros.tools.result_log import ImageResult, as_written
 
 LOGGER = logging.getLogger(__name__)
 DEPTH = 3
@@ -105,13 +105,11 @@ class DetectionRun:
             live: Whether older images that wait give way to newer ones.
         """
         start, found = time.perf_counter(), iter(known)
-        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, newest=live)
+        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
         with closing(groups), Behind(self._write, DEPTH) as writer:
             for group in groups:
                 old = list(islice(found, len(group)))
                 writer.put((group, old or self._results(group), not old))
-                if stop.is_set():
-                    break
         self.times.seconds = time.perf_counter() - start
 
     def _results(self, group: list[InputImage]) -> list[ImageResult]:

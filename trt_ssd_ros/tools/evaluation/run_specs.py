@@ -10,8 +10,8 @@ from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.resources import model_card_path
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.tools.evaluated_run import DetectorRun, EvaluatedRun
-from trt_ssd_ros.tools.results_run import ResultsRun
+from trt_ssd_ros.tools.evaluation.evaluated_run import DetectorRun, EvaluatedRun
+from trt_ssd_ros.tools.evaluation.results_run import ResultsRun
 
 
 def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -> Iterator[EvaluatedRun]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.annotated_set import TrueBox
+from trt_ssd_ros.tools.evaluation.annotated_set import TrueBox
 from trt_ssd_ros.tools.optional_library import load_library
 
 MAX_DETECTIONS = 100

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.input_images import stem
-from trt_ssd_ros.tools.result_log import (
+from trt_ssd_ros.tools.detection.input_images import stem
+from trt_ssd_ros.tools.detection.result_log import (
     BOX_DIGITS,
     SCORE_DIGITS,
     ImageResult,

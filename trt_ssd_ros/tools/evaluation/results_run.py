@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.annotated_set import AnnotatedImage
-from trt_ssd_ros.tools.evaluated_run import truncation_warning
-from trt_ssd_ros.tools.result_log import ResultError, read_header, read_results
+from trt_ssd_ros.tools.detection.result_log import ResultError, read_header, read_results
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
+from trt_ssd_ros.tools.evaluation.evaluated_run import truncation_warning
 
 
 class ResultsRun:

@@ -19,9 +19,9 @@ from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.image_source import SourceError
 from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
-from trt_ssd_ros.tools.annotated_output import AnnotatedOutput, AnnotatedVideo, NotAnnotated
-from trt_ssd_ros.tools.detection_run import DetectionRun
-from trt_ssd_ros.tools.input_images import Input, InputImage
+from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput, AnnotatedVideo, NotAnnotated
+from trt_ssd_ros.tools.detection.detection_run import DetectionRun
+from trt_ssd_ros.tools.detection.input_images import Input, InputImage
 
 IMAGES = 100
 ROUNDS = 5

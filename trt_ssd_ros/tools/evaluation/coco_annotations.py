@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.core.one_line import one_line
-from trt_ssd_ros.tools.annotated_set import AnnotatedImage, AnnotatedSet, AnnotationError, TrueBox, is_box
+from trt_ssd_ros.tools.evaluation.annotated_set import (
+    AnnotatedImage,
+    AnnotatedSet,
+    AnnotationError,
+    TrueBox,
+    is_box,
+)
 
 
 def read_coco(path: Path, images: Path) -> AnnotatedSet:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trt_ssd_ros.tools.annotated_set import AnnotatedSet, AnnotationError, annotation_files, read_small_text
-from trt_ssd_ros.tools.coco_annotations import read_coco
-from trt_ssd_ros.tools.text_annotations import NAME_FILES, read_kitti, read_yolo
-from trt_ssd_ros.tools.voc_annotations import read_voc
+from trt_ssd_ros.tools.evaluation.annotated_set import (
+    AnnotatedSet,
+    AnnotationError,
+    annotation_files,
+    read_small_text,
+)
+from trt_ssd_ros.tools.evaluation.coco_annotations import read_coco
+from trt_ssd_ros.tools.evaluation.text_annotations import NAME_FILES, read_kitti, read_yolo
+from trt_ssd_ros.tools.evaluation.voc_annotations import read_voc
 
 FORMATS = ("auto", "coco", "voc", "yolo", "kitti")
 

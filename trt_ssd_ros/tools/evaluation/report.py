@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.tools.average_precision import ClassPrecision, Precision
-from trt_ssd_ros.tools.changes import ImageChange
-from trt_ssd_ros.tools.confusion import Confusion
-from trt_ssd_ros.tools.evaluation import Evaluation
+from trt_ssd_ros.tools.evaluation.average_precision import ClassPrecision, Precision
+from trt_ssd_ros.tools.evaluation.changes import ImageChange
+from trt_ssd_ros.tools.evaluation.confusion import Confusion
+from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
 from trt_ssd_ros.tools.whole_file import whole_file
 
 MOST_CHANGES = 100

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from trt_ssd_ros.tools.average_precision import RECALLS, Precision
-from trt_ssd_ros.tools.confusion import NOTHING, Confusion
+from trt_ssd_ros.tools.evaluation.average_precision import RECALLS, Precision
+from trt_ssd_ros.tools.evaluation.confusion import NOTHING, Confusion
 from trt_ssd_ros.tools.optional_library import load_library
 
 MOST_CLASSES = 15

@@ -10,7 +10,7 @@ from trt_ssd_ros.core.compressed_image import decode_image
 from trt_ssd_ros.core.frames import Frame, FrameError, frame_from_message
 from trt_ssd_ros.core.image_source import SourceError
 from trt_ssd_ros.core.one_line import one_line
-from trt_ssd_ros.tools.input_images import InputImage
+from trt_ssd_ros.tools.detection.input_images import InputImage
 from trt_ssd_ros.tools.optional_library import load_library
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")

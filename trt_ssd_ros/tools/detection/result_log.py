@@ -88,8 +88,8 @@ class ImageResult:
         )
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> ImageResult:
-        """Return the image of a parsed line.
+    def from_fields(cls, fields: Mapping[str, Any], classes: int) -> ImageResult:
+        """Return the image of a parsed line, whose class ids lie below `classes`.
 
         Raises:
             KeyError, TypeError, ValueError: A field is missing or wrong.
@@ -102,6 +102,8 @@ class ImageResult:
             np.array([item["score"] for item in found], np.float32),
             np.array([item["class_id"] for item in found], np.int32),
         )
+        if not all(0 <= class_id < classes for class_id in detections.class_ids):
+            raise ValueError("class_id")
         size = int(fields["width"]), int(fields["height"])
         return cls(int(fields["index"]), str(fields["image"]), *size, fields["seconds"], detections)
 
@@ -135,11 +137,12 @@ def read_results(path: Path) -> Iterator[ImageResult]:
         ResultError: A line is damaged; names it.
         OSError: The file cannot be read.
     """
+    classes = len(read_header(path).labels)
     with path.open("rb") as file:
         next(file, None)
         for number, line in enumerate(file, 2):
             try:
-                yield ImageResult.from_fields(_parsed(line))
+                yield ImageResult.from_fields(_parsed(line), classes)
             except (KeyError, TypeError, ValueError) as error:
                 raise ResultError(f"{path}, line {number}: found {line[:60]!r}, expected an image") from error
 

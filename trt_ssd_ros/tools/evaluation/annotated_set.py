@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.image_source import IMAGE_SUFFIXES
-from trt_ssd_ros.tools.input_images import stem
+from trt_ssd_ros.core.untrusted import read_file
+from trt_ssd_ros.tools.detection.input_images import stem
 
 LARGEST_FILE = 1 << 22
 """Bytes of the largest annotation file of a single image."""
@@ -156,13 +157,12 @@ def read_small_text(path: Path) -> str:
         AnnotationError: It is no text, or too large to be one.
         OSError: It cannot be read.
     """
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise AnnotationError(f"{path} has {size} bytes, expected annotations of one image")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_file(path, LARGEST_FILE).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is no text ({error.reason})") from error
+    except ValueError as error:
+        raise AnnotationError(f"{error}: expected annotations of one image") from error
 
 
 class ImageFolder:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.core.one_line import one_line
-from trt_ssd_ros.tools.annotated_set import (
+from trt_ssd_ros.tools.evaluation.annotated_set import (
     AnnotatedImage,
     AnnotatedSet,
     AnnotationError,

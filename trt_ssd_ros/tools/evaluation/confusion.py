@@ -9,8 +9,8 @@ import numpy as np
 
 from trt_ssd_ros.core.boxes import areas
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.average_precision import Truth
-from trt_ssd_ros.tools.box_matching import SAME, intersections, match_boxes
+from trt_ssd_ros.tools.evaluation.average_precision import Truth
+from trt_ssd_ros.tools.evaluation.box_matching import SAME, intersections, match_boxes
 
 NOTHING = ""
 """Stands for the background: missed objects are taken for it, and it is taken for objects."""
