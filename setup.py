@@ -5,6 +5,10 @@ from glob import glob
 from setuptools import find_packages, setup
 
 PACKAGE = "trt_ssd_ros"
+COMMANDS = (
+    *("detector_node", "camera_node", "record", "soak"),
+    *("benchmark", "build_engine", "detect", "doctor", "evaluate", "import_model", "transport_benchmark"),
+)
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
@@ -22,23 +26,23 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         share("launch", "*.launch.py"),
-        share("config", "*.yaml", "*.xml", "*.rviz"),
+        share("launch/cameras", "*.launch.py"),
+        share("config", "*.yaml", "*.xml", "*.rviz", "*.json"),
         share("config/models", "*.yaml"),
         share("config/labels", "*.txt"),
+        share("config/sros2", "*.xml"),
         share("engines", "*.onnx"),
         share("photos", "*.jpg"),
     ],
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
+    extras_require={"tools": ["av", "defusedxml", "matplotlib", "pycocotools", "rosbags"]},
     zip_safe=False,
     maintainer="trt_ssd_ros developers",
     maintainer_email="developers@trt-ssd-ros.org",
     description="SSD object detection for ROS 2: images in, vision_msgs/Detection2DArray out.",
     license="Apache-2.0",
     entry_points={
-        "console_scripts": [
-            f"{command} = {PACKAGE}.ros.commands:{command}"
-            for command in ("detector_node", "camera_node", "record", "benchmark", "build_engine", "import_model")
-        ],
+        "console_scripts": [f"{command} = {PACKAGE}.ros.commands:{command}" for command in COMMANDS],
     },
 )

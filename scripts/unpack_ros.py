@@ -1,6 +1,6 @@
-"""Unpack the ROS 2 Jazzy of an isaacsim-ros2 wheel, without what this project never uses.
+"""Unpack a ROS 2 of an isaacsim-ros2 wheel, without what this project never uses.
 
-    python unpack_ros.py WHEEL FOLDER
+    python unpack_ros.py WHEEL FOLDER jazzy|humble
 
 The wheel's whole Jazzy takes 300 MB; nodes, launch, the command line and both DDS layers take a third.
 """
@@ -12,7 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = "isaacsim/exts/isaacsim.ros2.core/jazzy/"
+ROOT = "isaacsim/exts/isaacsim.ros2.core/"
 
 # Packages and libraries of robots, simulators, controllers and C++ nodes, and pytest plugins of linters.
 UNUSED = re.compile(
@@ -23,6 +23,8 @@ UNUSED = re.compile(
     r"|ament_(cmake|copyright|cpp|flake8|lint|mypy|pep257|pycodestyle|uncrustify|xmllint))"
 )
 BUILD_TIME = re.compile(r".*(/(cmake|pkgconfig|ruby|rust)/|\.(idl|json)$)")
+# What the wheel's Humble lacks, but Humble has: Python only, so Jazzy's will do.
+LENT_BY_JAZZY = re.compile(r"jazzy/(rclpy|share|share/ament_index/resource_index/\w+)/diagnostic_updater")
 # The wheel's OpenSSL would take the place of the system's in git, ssh and curl.
 OPENSSL = re.compile(r"lib/lib(crypto|ssl)\.so")
 
@@ -36,14 +38,15 @@ def system_has_openssl() -> bool:
     return True
 
 
-def unpack(wheel: Path, folder: Path) -> None:
-    """Write the used part of the wheel's Jazzy into the folder; zipfile checks every CRC."""
+def unpack(wheel: Path, folder: Path, distro: str) -> None:
+    """Write the used part of a ROS 2 of the wheel into the folder; zipfile checks every CRC."""
     skipped = [UNUSED, BUILD_TIME, *([OPENSSL] if system_has_openssl() else [])]
     with zipfile.ZipFile(wheel) as archive:
         for item in archive.infolist():
-            if item.is_dir() or not item.filename.startswith(ROOT):
+            path = item.filename.removeprefix(ROOT)
+            if item.is_dir() or not (path.startswith(f"{distro}/") or LENT_BY_JAZZY.match(path)):
                 continue
-            name = item.filename.removeprefix(ROOT)
+            name = path.partition("/")[2]
             if any(pattern.match(name) for pattern in skipped):
                 continue
             target = folder / name
@@ -53,4 +56,4 @@ def unpack(wheel: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    unpack(Path(sys.argv[1]), Path(sys.argv[2]))
+    unpack(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

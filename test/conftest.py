@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -18,6 +21,13 @@ from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
 Photo = Callable[..., NDArray[np.uint8]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let processes take SIGINT also where a shell, having put us into the background, had us ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +82,18 @@ def photo(repository: Path) -> Photo:
         return cv2.resize(image, size) if size else image
 
     return read
+
+
+@pytest.fixture
+def hear(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.LogCaptureFixture]:
+    """Hear what a module logs, also where launch's pytest plugin keeps loggers from caplog."""
+
+    def listen(module: ModuleType, level: int = logging.NOTSET) -> pytest.LogCaptureFixture:
+        logger = logging.Logger(module.__name__, level)
+        logger.addHandler(caplog.handler)
+        monkeypatch.setattr(module, "LOGGER", logger)
+        return caplog
+
+    return listen

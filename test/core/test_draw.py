@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import DrawStyle, class_color, draw_detections
+from trt_ssd_ros.core.region import Window
 
 GREY = 90
 LABELS = ("person", "traffic light", "Café façade", "猫", "two\nlines", "")
@@ -264,3 +265,41 @@ def test_captions_can_be_left_out(written):
     assert written == []
     draw_detections(canvas(), found(box), LABELS)
     assert [text for _, text, *_ in written] == ["person 90%"]
+
+
+def test_the_region_is_outlined_under_the_boxes():
+    region = Window(40, 30, 300, 220)
+    drawn = draw_detections(canvas(), found(((40, 60, 120, 160), 0.9, 0)), LABELS, region=region)
+    white = (drawn == 255).all(axis=-1)
+    assert white[30, 40:300].all()
+    assert white[219, 40:300].all()
+    assert white[165:220, 299].all()
+    assert not white[:, :40].any()
+    assert not white[34:216, 125:296].any()
+    assert in_color(drawn, 0)[100, 40], "a box lies over it"
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (240, 320), (720, 1280), (2160, 3840)])
+def test_a_note_is_whole_in_the_lower_left_corner(written, height, width):
+    drawn = draw_detections(canvas(height, width), Detections.empty(), LABELS, note="12 ms")
+    [(plate, text, (left, baseline), color, text_width)] = written
+    assert text == "12 ms"
+    assert color == (255, 255, 255)
+    assert left + text_width < plate.shape[1] <= width
+    assert baseline < plate.shape[0] <= height
+    rows, columns = np.nonzero(changed(drawn))
+    assert (rows.min(), rows.max()) == (height - plate.shape[0], height - 1)
+    assert (columns.min(), columns.max()) == (0, plate.shape[1] - 1)
+
+
+def test_a_note_is_cut_where_the_image_ends(written):
+    draw_detections(canvas(64, 64), Detections.empty(), LABELS, note="a long note that does not fit")
+    [(plate, text, _, _, text_width)] = written
+    assert "a long note that does not fit".startswith(text)
+    assert 0 < text_width < plate.shape[1] <= 64
+
+
+def test_no_region_and_no_note_change_nothing():
+    detections = found(((20, 60, 120, 160), 0.9, 0))
+    plain = draw_detections(canvas(), detections, LABELS)
+    np.testing.assert_array_equal(draw_detections(canvas(), detections, LABELS, region=None, note=""), plain)

@@ -305,6 +305,10 @@ BOX["aspect_ratios"] = [[2]]
         ({**FPN, "aspect_ratios": []}, "priors.aspect_ratios"),
         ({**FPN, "aspect_ratios": [0]}, "priors.aspect_ratios"),
         ({**FPN, "scales_per_octave": 0}, "priors.scales_per_octave"),
+        ({**SSD, "feature_maps": [10**9]}, "priors.feature_maps"),
+        ({**SSD, "aspect_ratios": [1.0] * 65}, "priors.aspect_ratios"),
+        ({**FPN, "max_level": 14}, "priors.max_level"),
+        ({**FPN, "scales_per_octave": 10**9}, "priors.scales_per_octave"),
     ],
 )
 def test_prior_numbers_out_of_range_are_named(tmp_path, document, priors, field):
@@ -378,6 +382,26 @@ def test_a_number_too_large_for_a_float_is_named(tmp_path, document):
 )
 def test_what_is_no_card_at_all_is_a_card_error(tmp_path, text):
     error_of(tmp_path, text)
+
+
+def test_aliases_cannot_make_a_card_swell(tmp_path):
+    bomb = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)), "labels: *a39"]
+    assert "aliases are not read here" in str(error_of(tmp_path, "\n".join(bomb)))
+
+
+def test_a_card_is_a_small_file(tmp_path, document):
+    assert "more than" in str(error_of(tmp_path, yaml.safe_dump(document) + "#" * 2**20))
+    with pytest.raises(ModelCardError, match="/dev/zero is no regular file"):
+        ModelCard.load(Path("/dev/zero"))
+
+
+def test_an_input_larger_than_any_network_s_is_named(tmp_path, document):
+    assert error_of(tmp_path, changed(document, "input.width", 8193)).field == "input"
+
+
+def test_more_priors_than_any_network_has_are_refused():
+    with pytest.raises(ValueError, match="found 67108864 boxes on one feature map, expected at most 1000000"):
+        SsdAnchorGenerator([8192], aspect_ratios=(1.0,), interpolated_ratio=0.0, reduce_lowest=False).priors(9, 9)
 
 
 def test_bytes_that_are_no_text_are_a_card_error(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from onnx import TensorProto
 
 from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.core.graph import compose
@@ -43,6 +44,68 @@ def test_a_file_that_is_no_network_is_named(card, tmp_path, content):
         load_network(with_onnx(card, tmp_path / "a.onnx", content))
     assert caught.value.field == "onnx.path"
     assert "a.onnx" in str(caught.value)
+
+
+def with_tensor(tensor: TensorProto, where: str) -> onnx.ModelProto:
+    """Build a network that has a tensor somewhere."""
+    model = interface()
+    graph = model.graph
+    if where == "initializer":
+        graph.initializer.append(tensor)
+    elif where == "attribute":
+        graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=tensor))
+    elif where == "list attribute":
+        graph.node.append(onnx.helper.make_node("X", [], ["c"], values=[tensor]))
+    elif where == "sparse":
+        graph.sparse_initializer.append(onnx.SparseTensorProto(values=tensor, dims=[1]))
+    elif where == "subgraph":
+        branch = onnx.helper.make_graph([], "branch", [], [], [tensor])
+        graph.node.append(onnx.helper.make_node("If", ["x"], ["c"], then_branch=branch))
+    else:
+        node = onnx.helper.make_node("Constant", [], ["c"], value=tensor)
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        model.functions.append(onnx.helper.make_function("d", "f", [], ["c"], [node], opsets))
+    return model
+
+
+PLACES = ["initializer", "attribute", "list attribute", "sparse", "subgraph", "function"]
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_network_that_reads_another_file_is_refused(card, tmp_path, where):
+    (tmp_path / "secret").write_bytes(bytes(4))
+    for place in ("secret", "../../etc/passwd", "/etc/passwd"):
+        tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1])
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=place)
+        content = with_tensor(tensor, where).SerializeToString()
+        with pytest.raises(ModelCardError, match=f"tensor 'w' with its data in '{place}', expected one file"):
+            load_network(with_onnx(card, tmp_path / "a.onnx", content))
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("dims", [[10**6, 10**6], [-1], [-(10**6), -(10**6)]])
+def test_a_tensor_that_announces_more_than_it_has_is_refused(card, tmp_path, where, dims):
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims, raw_data=bytes(4))
+    content = with_tensor(tensor, where).SerializeToString()
+    with pytest.raises(ModelCardError, match=r"tensor 'w' of .* bytes, expected one file with all its data"):
+        load_network(with_onnx(card, tmp_path / "a.onnx", content))
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.INT4, TensorProto.FLOAT16, TensorProto.BOOL])
+def test_tensors_that_hold_what_they_announce_are_taken(card, tmp_path, kind):
+    tensors = [
+        onnx.helper.make_tensor("w", kind, [2, 8], [1] * 16),
+        onnx.helper.make_tensor("e", kind, [0, 7], []),
+    ]
+    model = interface()
+    model.graph.initializer.extend(tensors)
+    load_network(with_onnx(card, tmp_path / "a.onnx", model.SerializeToString()))
+
+
+def test_a_network_is_a_regular_file(card):
+    with pytest.raises(ModelCardError, match="/dev/zero is no regular file, expected an ONNX file"):
+        load_network(replace(card, onnx=replace(card.onnx, path=Path("/dev/zero"))))
 
 
 def interface(opset: int = 17) -> onnx.ModelProto:

@@ -187,8 +187,12 @@ def test_engines_close_in_any_order_and_twice(plans, card, photo):
     second.close()
 
 
-def test_a_closed_device_leaves_no_context_bound():
-    current = ctypes.c_void_p()
+def test_a_closed_device_leaves_bound_what_was_bound_before():
+    def bound() -> int | None:
+        context = ctypes.c_void_p()
+        assert ctypes.CDLL("libcuda.so.1").cuCtxGetCurrent(ctypes.byref(context)) == 0
+        return context.value
+
+    before = bound()
     CudaDevice().close()
-    assert ctypes.CDLL("libcuda.so.1").cuCtxGetCurrent(ctypes.byref(current)) == 0
-    assert current.value is None
+    assert bound() == before

@@ -10,20 +10,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec
+from trt_ssd_ros.core.inference_engine import Tensors
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.engines.build_progress import BuildProgress
 from trt_ssd_ros.ros.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
+from trt_ssd_ros.ros.yardsticks import BlankEngine
 
 RIG = Path(os.environ["RIG"])
-SLOTS = 4
 
 
 def say(text: str) -> None:
@@ -37,23 +34,13 @@ def hold(name: str, cancelled: object = None) -> None:
         time.sleep(0.01)
 
 
-class BlankEngine:
-    """Finds nothing."""
-
-    name = "blank engine"
-    inputs: Mapping[str, TensorSpec] = {}
+class RiggedEngine(BlankEngine):
+    """Finds nothing, when it is let."""
 
     def run(self, inputs: Tensors) -> Tensors:
         say("the engine runs")
         hold("hold_run")
-        count = len(inputs["image"])
-        return {
-            "boxes": np.zeros((count, SLOTS, 4), np.float32),
-            "scores": np.zeros((count, SLOTS), np.float32),
-            "class_ids": np.zeros((count, SLOTS), np.int32),
-            "keep": np.zeros((count, SLOTS), np.uint8),
-            "settled": np.ones(count, np.uint8),
-        }
+        return super().run(inputs)
 
     def close(self) -> None:
         say("the engine is closed")
@@ -61,7 +48,7 @@ class BlankEngine:
             raise RuntimeError("the GPU does not let go")
 
 
-def open_blank(card: ModelCard, _choice: object, _samples: object, progress: BuildProgress) -> Detector:
+def open_rigged(card: ModelCard, _choice: object, _samples: object, progress: BuildProgress) -> Detector:
     say("the engine opens")
     progress.report("building something", 0.5)
     hold("hold_open", progress.cancelled)
@@ -69,8 +56,8 @@ def open_blank(card: ModelCard, _choice: object, _samples: object, progress: Bui
         raise RuntimeError((RIG / "fail_open").read_text())
     if (RIG / "bug_open").exists():
         raise KeyError("a bug")
-    return Detector(BlankEngine(), card)
+    return Detector(RiggedEngine(), card)
 
 
 if __name__ == "__main__":
-    sys.exit(spin_node(lambda: DetectorNode(open_engine=open_blank)))
+    sys.exit(spin_node(lambda: DetectorNode(open_engine=open_rigged)))

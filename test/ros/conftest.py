@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 if importlib.util.find_spec("rclpy") is None:
@@ -30,13 +31,6 @@ StartProcess = Callable[..., "NodeProcess"]
 def large_images() -> None:
     """Give this process room for large images, as the nodes give it to themselves; Fast DDS reads this once."""
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def interruptible() -> None:
-    """Let processes take SIGINT also where a shell, having put us into the background, had us ignore it."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -93,6 +87,14 @@ def start_slow_detector(start_process: StartProcess) -> StartProcess:
         return start_process([sys.executable, str(script)], ENGINE_DELAY=str(seconds), **environment)
 
     return start
+
+
+@pytest.fixture
+def small_picture(tmp_path: Path) -> Path:
+    """A file of so small a picture that its messages are not lost over UDP on a busy machine."""
+    path = tmp_path / "small.png"
+    cv2.imwrite(str(path), np.zeros((48, 64, 3), np.uint8))
+    return path
 
 
 @pytest.fixture

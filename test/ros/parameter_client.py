@@ -10,7 +10,11 @@ from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter, parameter_value_to_python
-from ros2param.verb.set import get_parameter_value
+
+try:
+    from rclpy.parameter import get_parameter_value
+except ImportError:  # Humble
+    from ros2param.api import get_parameter_value
 
 
 class ParameterClient:

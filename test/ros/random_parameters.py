@@ -51,6 +51,7 @@ def right_values(labels: tuple[str, ...]) -> dict[str, st.SearchStrategy[Any]]:
         "debug_image": st.booleans(),
         "debug_line_width": st.integers(0, 100),
         "debug_labels": st.booleans(),
+        "debug_timing": st.booleans(),
     }
 
 

@@ -20,17 +20,25 @@ def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
     size = ["--width", "320", "--height", "240"]
     repeats = ["--repeats", "20", "--seconds", "1", "--rate", "10", "--json", str(figures)]
     process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.benchmark", *size, *repeats])
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     assert "320x240" in process.log
     for row in ROWS:
         p50, p99, ratio = re.search(rf"^{row} +([\d.]+) +([\d.]+) +([\d.]+)$", process.log, re.MULTILINE).groups()
         assert 0 < float(p50) <= float(p99)
         assert float(ratio) > 0
-    node = json.loads(figures.read_text())["node"]
+    figures_of = json.loads(figures.read_text())
+    node = figures_of["node"]
     assert node["sent"] == 10
     assert 0 < node["received"] <= 10
     assert node["cpu_ms"] > 0
     assert 20 < node["memory_mib"] < 2000
+    for name in ("echo node", "node without inference"):
+        assert 0 < figures_of[name]["arrival"] <= figures_of[name]["latency"]["p99"]
+        assert figures_of[name]["cpu_ms"] > 0
+    assert re.search(r"^detector node .* of the echo node's$", process.log, re.MULTILINE)
+    for name in ("set a parameter", "enable", "get the state", "deactivate", "activate"):
+        assert figures_of["answers"][name]["p99"] > 0
+        assert f"\n{name} " in process.log
     assert f"node: {node['received']} of 10 images at 10 Hz" in process.log
 
 

@@ -8,16 +8,30 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from probe import Probe
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from picture_files import mixed_folder
+from probe import BEST_EFFORT, Probe
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
+from rtsp import RtspServer
 from sensor_msgs.msg import CameraInfo, Image
 
 from trt_ssd_ros.core.frames import frame_from_message
+from trt_ssd_ros.ros.message_info import with_info
 
 pytestmark = pytest.mark.ros
 
 RELIABLE_QUEUE = QoSProfile(depth=50)
+CALIBRATION = """
+image_width: 43
+image_height: 20
+camera_name: head
+distortion_model: plumb_bob
+camera_matrix: {rows: 3, cols: 3, data: [500, 0, 21, 0, 500, 10, 0, 0, 1]}
+distortion_coefficients: {rows: 1, cols: 5, data: [0.1, -0.2, 0, 0, 0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [500, 0, 21, 0, 0, 500, 10, 0, 0, 0, 1, 0]}
+"""
 
 
 @pytest.fixture
@@ -68,15 +82,23 @@ def test_shows_a_photo_again_and_again(probe: Probe, start_node: Any, repository
 
 
 def test_shows_each_picture_of_a_folder_once(probe: Probe, start_node: Any, album: Path) -> None:
-    images = probe.receive(Image, "image_raw")
-    process = start_node("camera_node", source=album, loop=False, rate=1.5)
+    images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
+    process = start_node("camera_node", source=album, loop=False, rate=20.0)
     probe.spin_until(lambda: not process.running, "the end of the folder")
     assert process.wait() == 0
-    assert "the source ended after 8 images" in process.log
-    probe.happens(lambda: images and images[-1].width == 47, 1.0)
-    widths = [image.width for image in images]
-    assert widths, "only what comes before the test has discovered the publisher is missing: up to 3 s"
-    assert widths == list(range(48 - len(widths), 48)), "in order, to the last, each once"
+    assert "the source ended after 8 images, 1 files passed over" in process.log
+    probe.happens(lambda: len(images) == 8, 1.0)
+    assert [image.width for image in images] == list(range(40, 48)), "in order, each once"
+
+
+def test_a_photo_that_is_shown_once_waits_for_whoever_looks(probe: Probe, start_node: Any, album: Path) -> None:
+    process = start_node("camera_node", source=album / "3.png", loop=False)
+    process.wait_until_it_says("waiting for a subscriber of /image_raw")
+    images = probe.receive(Image, "image_raw", BEST_EFFORT)
+    probe.spin_until(lambda: not process.running, "the end of the photo")
+    assert process.wait() == 0
+    probe.happens(lambda: images, 1.0)
+    assert [image.width for image in images] == [43]
 
 
 def test_starts_a_folder_again_at_its_end(probe: Probe, start_node: Any, album: Path) -> None:
@@ -101,10 +123,92 @@ def test_plays_a_video_at_its_own_rate(probe: Probe, start_node: Any, video: Pat
     )
 
 
-def test_plays_a_video_once(start_node: Any, video: Path) -> None:
-    process = start_node("camera_node", source=video, loop=False, rate=100.0)
+def test_plays_a_video_of_2000_frames_once(probe: Probe, start_node: Any, tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "it.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for number in range(2000):
+        writer.write(np.full((48, 64, 3), number % 250, np.uint8))
+    writer.release()
+    numbers: list[int] = []
+    count = with_info(lambda _, info: numbers.append(info.get("publication_sequence_number", 2000)))
+    probe.node.create_subscription(Image, "image_raw", count, 10)
+    process = start_node("camera_node", source=tmp_path / "it.avi", loop=False, rate=1000.0)
+    probe.spin_until(lambda: not process.running, "the end of the video")
     assert process.wait() == 0
-    assert "the source ended after 25 images" in process.log
+    assert "the source ended after 2000 images" in process.log
+    probe.happens(lambda: numbers[-1] == 2000, 1.0)
+    assert numbers[-1] == 2000, "the middleware numbers what is published"
+
+
+def test_plays_a_folder_of_500_mixed_files_once(probe: Probe, start_node: Any, tmp_path: Path) -> None:
+    good, bad = mixed_folder(tmp_path / "mixed", 500)
+    infos = probe.receive(CameraInfo, "camera_info", RELIABLE_QUEUE)
+    images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
+    process = start_node("camera_node", source=tmp_path / "mixed", loop=False, rate=500.0)
+    probe.spin_until(lambda: not process.running, "the end of the folder")
+    assert process.wait() == 0
+    assert f"the source ended after {good} images, {bad} files passed over" in process.log
+    assert process.log.count("passed over: cannot read") == bad
+    sizes = {stamp(info): (info.width, info.height) for info in infos}
+    both = [image for image in images if stamp(image) in sizes]
+    assert both
+    assert all(sizes[stamp(image)] == (image.width, image.height) for image in both)
+
+
+def test_camera_info_comes_from_the_calibration(
+    probe: Probe, start_node: Any, album: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "head.yaml").write_text(CALIBRATION)
+    infos = probe.receive(CameraInfo, "camera_info", RELIABLE_QUEUE)
+    process = start_node("camera_node", source=album, calibration=tmp_path / "head.yaml", rate=30.0)
+    probe.spin_until(lambda: {info.width for info in infos} >= {43, 44}, "two sizes")
+    for info in infos:
+        calibrated = info.width == 43
+        assert info.distortion_model == ("plumb_bob" if calibrated else "")
+        assert list(info.d) == ([0.1, -0.2, 0.0, 0.0, 0.0] if calibrated else [])
+        assert info.k[0] == (500.0 if calibrated else 0.0)
+        assert info.p[6] == (10.0 if calibrated else 0.0)
+    assert process.log.count("camera_info is empty: images are 40x20, the calibration is for 43x20") == 1
+
+
+def test_a_wrong_calibration_ends_with_one_line(start_node: Any, tmp_path: Path) -> None:
+    (tmp_path / "head.yaml").write_text("image_width: 43")
+    process = start_node("camera_node", calibration=tmp_path / "head.yaml")
+    assert process.wait() == 1
+    [line] = process.log.strip().splitlines()
+    assert "[FATAL]" in line
+    assert "calibration: " in line
+    assert "distortion_model: found None" in line
+
+
+def test_a_stream_that_goes_away_and_comes_back(
+    probe: Probe, start_node: Any, repository: Path, tmp_path: Path
+) -> None:
+    server = RtspServer(tmp_path, [repository / "photos" / "chelsea.jpg"])
+    server.start()
+    try:
+        images, reports = probe.receive(Image, "image_raw"), probe.receive(DiagnosticArray, "/diagnostics")
+        process = start_node("camera_node", source=server.address, frame_id="gate")
+        probe.spin_until(lambda: images, "the stream")
+        assert (images[0].width, images[0].height, images[0].header.frame_id) == (640, 480, "gate")
+        assert "as it comes" in process.log
+        server.kill()
+        probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.ERROR, "the bad news")
+        assert "no images, opening it again: " in newest(reports).message
+        server.start()
+        probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.OK, "the good news")
+        before = len(images)
+        probe.spin_until(lambda: len(images) > before, "images again")
+        values = {value.key: value.value for value in newest(reports).values}
+        assert values["interruptions"] == "1"
+        assert process.log.count("no more images come") == process.log.count("open again after") == 1
+    finally:
+        server.kill()
+
+
+def newest(reports: list[DiagnosticArray]) -> DiagnosticStatus:
+    """The newest status of the camera."""
+    statuses = [s for array in reports for s in array.status if s.name.endswith(": camera")]
+    return statuses[-1] if statuses else DiagnosticStatus()
 
 
 def stamp(message: Any) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 from images import blank_image
 from probe import BEST_EFFORT, RELIABLE, DetectorClient
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
@@ -18,7 +23,7 @@ from trt_ssd_ros.ros.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-RESTARTS = 50 if os.environ.get("TRT_SSD_ENDURANCE") == "1" else 5
+RESTARTS, KILLS = (50, 50) if os.environ.get("TRT_SSD_ENDURANCE") == "1" else (5, 2)
 FAST = {"diagnostic_updater.period": 0.1}
 
 
@@ -57,7 +62,7 @@ def test_the_publisher_changes_its_quality_of_service(
     client.ask(blank_image())
 
 
-def test_the_publisher_is_killed_and_comes_back(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_the_publisher_leaves_and_comes_back(client: DetectorClient, start_blank_detector: Any) -> None:
     process = start_blank_detector(**FAST)
     for _ in range(RESTARTS):
         client.ask(blank_image())
@@ -67,6 +72,65 @@ def test_the_publisher_is_killed_and_comes_back(client: DetectorClient, start_bl
     answered = len(client.answers)
     client.probe.spin_until(lambda: client.counts()[0] >= answered, "the counts")
     assert client.status()["lost"] == "0", "a new publisher's numbers begin anew"
+    assert "[ERROR]" not in process.log
+
+
+def test_a_camera_that_is_killed_is_missed_until_it_is_back(
+    client: DetectorClient, start_process: Any, start_blank_detector: Any, small_picture: Path
+) -> None:
+    process = start_blank_detector(**FAST, input_timeout=0.5)
+    settings = ["--ros-args", "-r", "image_raw:=image", "-p", f"source:={small_picture}"]
+    command = [sys.executable, "-m", "trt_ssd_ros.ros.camera_node", *settings]
+    for _ in range(KILLS):
+        answered = len(client.answers)
+        camera = start_process(command)
+        client.probe.spin_until(lambda n=answered: len(client.answers) > n + 3, "detections")
+        client.probe.spin_until(lambda: client.newest_status().level == DiagnosticStatus.OK, "OK")
+        camera.send_signal(signal.SIGKILL)
+        assert camera.wait() == -signal.SIGKILL
+        client.probe.spin_until(lambda: client.newest_status().level == DiagnosticStatus.ERROR, "ERROR")
+    assert process.log.count("is in order again") >= KILLS - 1
+    assert "[ERROR]" not in process.log
+
+
+def test_two_publishers_on_one_topic_are_both_heard(client: DetectorClient, start_blank_detector: Any) -> None:
+    start_blank_detector(**FAST)
+    other = DetectorClient(client.probe, RELIABLE)
+    for _ in range(5):
+        for camera in (client, other):
+            camera.ask(blank_image())
+    sent = client.sent + other.sent
+    client.probe.spin_until(lambda: client.counts()[0] >= len(client.answers), "the counts")
+    assert client.counts()[3] == 0, "the numbers of two publishers are not to be compared"
+    assert len(client.answers) <= sum(client.counts()) <= sent
+
+
+STAMPS = [Time(sec=-(2**31)), Time(sec=2**31 - 1, nanosec=2**32 - 1), Time(sec=-1, nanosec=2 * 10**9), Time()]
+
+
+def too_old(client: DetectorClient) -> int:
+    """How many images were dropped as too old."""
+    return int(client.status().get("too_old", 0))
+
+
+@pytest.mark.parametrize("oldest", [0.0, 3600.0], ids=["any age", "max_input_age"])
+def test_stamps_that_cannot_be_are_copied_or_too_old(
+    client: DetectorClient, start_blank_detector: Any, oldest: float
+) -> None:
+    process = start_blank_detector(**FAST, max_input_age=oldest)
+    now = blank_image()
+    now.header.stamp = client.probe.node.get_clock().now().to_msg()
+    client.ask(now)
+    for stamp in STAMPS:
+        image = blank_image()
+        image.header.stamp = stamp
+        if oldest and stamp.sec < 0:
+            dropped = too_old(client)
+            client.send(image)
+            client.probe.spin_until(lambda n=dropped: too_old(client) > n, f"{stamp} too old")
+        else:
+            assert client.ask(image).header.stamp == stamp
+        client.ask(now)
     assert "[ERROR]" not in process.log
 
 

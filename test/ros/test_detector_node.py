@@ -180,7 +180,7 @@ def test_thresholds_act_on_the_next_frame(
     client: DetectorClient, start_node: Any, detector: Detector, photo: Any
 ) -> None:
     start_node("detector_node")
-    probe, image = client.probe, photo("astronaut", 640, 640)
+    probe, image = client.probe, photo("astronaut", 400, 400)
 
     def found() -> list[float]:
         return [score for _, score, _ in seen(client.ask(image_of(image)))]

@@ -21,6 +21,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import DrawStyle, draw_detections
 from trt_ssd_ros.core.frames import frame_from_message
+from trt_ssd_ros.core.region import Region
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameter_table import DETECTION
 
@@ -191,15 +192,26 @@ def test_the_debug_image_is_drawn_as_asked(
 ) -> None:
     drawn = client.probe.receive(Image, "debug_image")
     pixels, style = photo("chelsea", 400, 300), DrawStyle(9, captions=False)
-    assert parameters.set_together({"debug_line_width": 9, "debug_labels": False}).successful
+    region = Region(0.1, 0, 0.9, 1)
+    asked = {"debug_line_width": 9, "debug_labels": False, "roi": [0.1, 0.0, 0.9, 1.0]}
+    assert parameters.set_together(asked).successful
 
     def one_came() -> bool:
         client.ask(image_now(client, pixels))
         return client.probe.happens(lambda: drawn, 0.2)
 
     client.probe.spin_until(one_came, "debug_image")
-    expected = draw_detections(pixels, detector.detect(pixels), detector.card.labels, style=style)
+    found = detector.detect(pixels, "bgr", region)
+    window = region.window(400, 300)
+    expected = draw_detections(pixels, found, detector.card.labels, style=style, region=window)
     np.testing.assert_array_equal(frame_from_message(drawn[-1]).pixels, expected)
+    assert parameters.set_together({"debug_timing": True}).successful
+    drawn.clear()
+    client.probe.spin_until(one_came, "debug_image with a note")
+    rows, columns = np.nonzero((frame_from_message(drawn[-1]).pixels != expected).any(axis=-1))
+    assert (rows.max(), columns.min()) == (299, 0)
+    assert rows.min() > 250
+    assert columns.max() > 20
 
 
 def test_what_is_set_together_acts_together(
@@ -209,9 +221,11 @@ def test_what_is_set_together_acts_together(
     pixels, before = photo("coffee", 480, 320), len(client.answers)
     timer = client.probe.node.create_timer(0.01, lambda: client.send(image_now(client, pixels)))
     formats = [{"class_id_format": "id", "max_detections": 2}, {"class_id_format": "name", "max_detections": 3}]
-    sets = itertools.cycle(formats)
-    while len(client.answers) < before + 20:
-        assert parameters.set_together(next(sets)).successful
+    for values in itertools.islice(itertools.cycle(formats), 1000):
+        assert parameters.set_together(values).successful
+        counts = {len(answer.detections) for answer in client.answers[before:]}
+        if len(client.answers) >= before + 20 and counts >= {2, 3}:
+            break
     client.probe.node.destroy_timer(timer)
     seen = [names(answer) for answer in client.answers[before:]]
     mixed = [found for found in seen if len(found) < 4 and found[0].isdigit() != (len(found) == 2)]

@@ -67,7 +67,9 @@ class Fuzzed:
         return image_to_msg(self._pixels, "bgr", Header(stamp=self._client.probe.node.get_clock().now().to_msg()))
 
     def reset(self) -> None:
-        """Set the defaults."""
+        """Set the defaults, and forget what came before."""
+        self._client.forget()
+        del self._infos[:-1]
         assert self._parameters.set_together(self._defaults).successful
         self.values = self._defaults
 

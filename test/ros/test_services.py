@@ -125,3 +125,21 @@ def test_a_card_with_other_labels_is_not_opened(tmp_path: Path, card: ModelCard)
         model.open()
     assert model.detector is detector
     assert model.card.labels == card.labels
+
+
+def test_a_publisher_that_comes_while_the_node_unsubscribes_is_survived(
+    client: DetectorClient, start_blank_detector: Any
+) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    service = probe.node.create_client(SetBool, "detector/enable")
+    probe.spin_until(service.service_is_ready, "~/enable")
+    for _ in range(5):
+        process.send_signal(signal.SIGSTOP)  # so that all of this is waiting for it at once
+        answers = [service.call_async(SetBool.Request(data=data)) for data in (False, True)]
+        client.leave()
+        client.come_back()
+        process.send_signal(signal.SIGCONT)
+        for answer in answers:
+            probe.spin_until(answer.done, "the answer")
+    client.ask(blank_image())

@@ -11,6 +11,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.core.untrusted import PlainLoader, read_file
+
+MAX_CARD_SIZE = 1 << 20
+"""Bytes that a card may have."""
 
 
 class ModelCardError(ValueError):
@@ -46,9 +50,8 @@ def require(condition: bool, field: str, found: object, expected: str) -> None:
 
 def read_yaml(path: Path) -> object:
     """Parse a YAML file. PyYAML lets errors of int(), date() and deep nesting through besides its own."""
-    content = path.read_bytes()
     try:
-        return yaml.safe_load(content.decode("utf-8"))
+        return yaml.load(read_file(path, MAX_CARD_SIZE).decode("utf-8"), PlainLoader)  # noqa: S506 - is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ModelCardError("the card", f"no YAML ({one_line(error)})", "a YAML mapping") from error
 

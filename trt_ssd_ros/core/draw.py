@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
+from trt_ssd_ros.core.region import Window
 
 Color = tuple[int, int, int]
 Point = tuple[int, int]
@@ -31,10 +32,12 @@ class DrawStyle:
     Attributes:
         line_width: Pixels of a box's line without its outline; 0: in proportion to the image.
         captions: Whether name and score are written at each box.
+        timing: Whether latency and rate are to be written into a corner, by whoever knows them.
     """
 
     line_width: int = 0
     captions: bool = True
+    timing: bool = False
 
 
 def draw_detections(
@@ -43,6 +46,8 @@ def draw_detections(
     labels: Sequence[str],
     channel_order: ChannelOrder = "bgr",
     style: DrawStyle = DrawStyle(),
+    region: Window | None = None,
+    note: str = "",
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with a box and a label on every detection, the best ones on top.
 
@@ -54,6 +59,8 @@ def draw_detections(
         labels: Name of each class id. A class id without a name is shown as its number.
         channel_order: What the last axis of `pixels` holds.
         style: How they are drawn.
+        region: The part of the image that was looked at, outlined in white; None: all of it.
+        note: Written into the lower left corner, cut where the image ends.
 
     Returns:
         A new contiguous (H, W, 3) uint8 array in the same channel order.
@@ -67,10 +74,14 @@ def draw_detections(
     drawn = _worst_first(_inside(detections, pen.width, pen.height))
     boxes = [pen.corners(box) for box in drawn.boxes]
     class_ids = [int(class_id) for class_id in drawn.class_ids]
+    if region is not None:
+        pen.draw_box((region.left, region.top, region.right, region.bottom), _WHITE)
     for box, class_id in zip(boxes, class_ids, strict=True):
         pen.draw_box(box, class_color(class_id))
     for box, class_id, score in zip(boxes, class_ids, drawn.scores, strict=True) if style.captions else ():
         pen.draw_plate(box, pen.caption(_name(class_id, labels), float(score)), class_color(class_id))
+    if note:
+        pen.draw_note(_ascii(note))
     return pen.canvas
 
 
@@ -107,8 +118,11 @@ def _worst_first(detections: Detections) -> Detections:
 
 def _name(class_id: int, labels: Sequence[str]) -> str:
     """Return a label in ASCII, all that the Hershey fonts have: accents are dropped, the rest becomes '?'."""
-    label = labels[class_id] if 0 <= class_id < len(labels) else str(class_id)
-    letters = (c for c in unicodedata.normalize("NFKD", label) if not unicodedata.combining(c))
+    return _ascii(labels[class_id] if 0 <= class_id < len(labels) else str(class_id))
+
+
+def _ascii(text: str) -> str:
+    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" else "?" for c in letters)
 
 
@@ -151,16 +165,32 @@ class _Pen:
 
     def draw_plate(self, corners: Corners, caption: str, color: Color) -> None:
         """Draw a caption on a filled plate: above the box, or inside its top where there is no room above."""
-        width = self._text_width(caption) + 2 * self._margin
-        height = self._margin + self._ascent + self._descent + max(2, self._margin // 2)
+        width, height = self._plate_size(caption)
         x1, y1, _, _ = corners
         left = max(0, min(x1, self.width - width))
         top = y1 - height if y1 >= height else max(0, min(y1, self.height - height))
+        self._write((left, top), caption, color)
+
+    def draw_note(self, note: str) -> None:
+        """Draw a note on a black plate in the lower left corner."""
+        ends = range(len(note), 0, -1)
+        fitting = (note[:end] for end in ends if self._plate_size(note[:end])[0] <= self.width)
+        text = next(fitting, "")
+        if text:
+            self._write((0, max(0, self.height - self._plate_size(text)[1])), text, _BLACK)
+
+    def _plate_size(self, text: str) -> tuple[int, int]:
+        height = self._margin + self._ascent + self._descent + max(2, self._margin // 2)
+        return self._text_width(text) + 2 * self._margin, height
+
+    def _write(self, corner: Point, text: str, color: Color) -> None:
+        """Write on a filled plate, of which what leaves the canvas is cut off."""
+        (left, top), (width, height) = corner, self._plate_size(text)
         plate = self.canvas[top : top + height, left : left + width]
         self._fill(plate, (0, 0), (width, height), color)
         origin = (self._margin, self._margin + self._ascent)
         cv2.putText(
-            plate, caption, origin, self._font, self._font_scale, _text_color(color), self._stroke, cv2.LINE_AA
+            plate, text, origin, self._font, self._font_scale, _text_color(color), self._stroke, cv2.LINE_AA
         )
 
     def caption(self, name: str, score: float) -> str:

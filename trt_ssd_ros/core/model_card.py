@@ -9,6 +9,8 @@ from typing import Literal
 from trt_ssd_ros.core.card_reader import ModelCardError, Union, read, read_yaml, require
 from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator, Priors
 
+MAX_INPUT_SIDE = 8192
+"""Pixels that a network's input may be wide or high."""
 MAX_CANDIDATES = 3840
 """TensorRT's limit for the K of its TopK layer."""
 
@@ -149,7 +151,10 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         size = self.input
-        require(size.height > 0 and size.width > 0, "input", f"{size.width}x{size.height}", "a size above 0")
+        sides = f"{size.width}x{size.height}"
+        require(size.height > 0 and size.width > 0, "input", sides, "a size above 0")
+        most = max(size.height, size.width)
+        require(most <= MAX_INPUT_SIDE, "input", sides, f"at most {MAX_INPUT_SIDE} a side")
         require(0 not in size.scale, "input.scale", size.scale, "numbers other than 0")
         require(min(self.outputs.box_scales) > 0, "outputs.box_scales", self.outputs.box_scales, "numbers above 0")
         raw = isinstance(self.outputs, RawHeads)

@@ -15,6 +15,10 @@ from trt_ssd_ros.core.graph_builder import OPSET
 from trt_ssd_ros.core.model_card import FinalDetections, ModelCard, RawHeads
 from trt_ssd_ros.core.older_opset import in_older_opset, opset
 from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.core.untrusted import check_contained, read_file
+
+MAX_NETWORK_SIZE = 2**31 - 1
+"""Bytes that an ONNX file may have: protobuf's limit."""
 
 
 def load_network(card: ModelCard) -> onnx.ModelProto:
@@ -24,9 +28,11 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
         ModelCardError: The file is missing, is not the one the card describes, or is no ONNX.
     """
     try:
-        content = card.onnx.path.read_bytes()
+        content = read_file(card.onnx.path, MAX_NETWORK_SIZE)
     except OSError as error:
         raise ModelCardError("onnx.path", f"{card.onnx.path} ({error.strerror})", "a readable file") from error
+    except ValueError as error:
+        raise ModelCardError("onnx.path", str(error), "an ONNX file") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != card.onnx.sha256.lower():
         raise ModelCardError("onnx.sha256", f"{digest} in {card.onnx.path}", card.onnx.sha256)
@@ -36,6 +42,10 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
         raise ModelCardError("onnx.path", f"{card.onnx.path} ({error})", "an ONNX file") from error
     if not network.graph.output:
         raise ModelCardError("onnx.path", f"{card.onnx.path} (no graph)", "an ONNX file")
+    try:
+        check_contained(network)
+    except ValueError as error:
+        raise ModelCardError("onnx", str(error), "one file with all its data in it") from error
     return network
 
 

@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 from trt_ssd_ros.core.card_reader import require
 
 Priors = NDArray[np.float32]
+MAX_PRIORS = 1_000_000
+"""Prior boxes of one feature map, ten times those of any network known: a card is not to fill the memory."""
+MAX_PRIOR_LIST = 64
+"""Numbers that a field of a prior generator may have."""
+MAX_PRIOR_NUMBER = 8192
+"""Highest of them: cells, or pixels from one cell to the next."""
+MAX_LEVEL = 13
+"""Highest pyramid level: one cell is MAX_PRIOR_NUMBER pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class MultiscaleAnchorGenerator:
         _require_numbers(self, may_be_0=("min_level",))
         least, most = self.min_level, self.max_level
         require(most >= least, "max_level", most, f"{least} (min_level) or more")
+        require(most <= MAX_LEVEL, "max_level", most, f"at most {MAX_LEVEL}")
 
     def priors(self, height: int, width: int) -> Priors:
         """Return the prior boxes (A, 4) for a network input of height x width pixels."""
@@ -176,7 +185,10 @@ def _require_numbers(
     for name, found in vars(generator).items():
         if isinstance(found, str) or (name in may_be_empty and not found):
             continue
-        lowest = min(_flat(found), default=0)
+        numbers = list(_flat(found))
+        lowest, most = min(numbers, default=0), max(numbers, default=0)
+        require(len(numbers) <= MAX_PRIOR_LIST, name, f"{len(numbers)} numbers", f"at most {MAX_PRIOR_LIST}")
+        require(most <= MAX_PRIOR_NUMBER, name, most, f"at most {MAX_PRIOR_NUMBER}")
         if name in may_be_0:
             require(lowest >= 0, name, found, "0 or more")
         else:
@@ -207,6 +219,9 @@ def _grid(
     shapes: Iterable[tuple[float, float]] | NDArray[np.float64],
 ) -> Priors:
     sizes = np.array(list(shapes))
+    count = len(y_centres) * len(x_centres) * len(sizes)
+    if count > MAX_PRIORS:
+        raise ValueError(f"priors: found {count} boxes on one feature map, expected at most {MAX_PRIORS}")
     grid = np.empty((len(y_centres), len(x_centres), len(sizes), 4), np.float32)
     grid[..., 0] = x_centres[None, :, None]
     grid[..., 1] = y_centres[:, None, None]

@@ -96,12 +96,12 @@ def _configure(builder: Any, trt: Any, options: BuildOptions, half: bool) -> Any
         config.builder_optimization_level = options.optimization_level
     if half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         config.set_flag(trt.BuilderFlag.FP16)
-    if options.compute_capability and hasattr(config, "set_compute_capability"):
-        config.num_compute_capabilities = 1
+    if options.compute_capability:
         name = f"SM{options.compute_capability.replace('.', '')}"
-        if not hasattr(trt.ComputeCapability, name):
+        if not hasattr(config, "set_compute_capability") or not hasattr(trt.ComputeCapability, name):
             found = f"compute capability {options.compute_capability}"
-            raise RuntimeError(f"{found}: {trt.__name__} {trt.__version__} builds no plans for it")
+            raise RuntimeError(f"{found}: {trt.__name__} {trt.__version__} builds no plans for it ahead of time")
+        config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
     if options.dla_core is not None:
         _use_dla(builder, config, trt, options.dla_core)

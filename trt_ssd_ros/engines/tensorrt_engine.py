@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
+OUT_OF_MEMORY = re.compile("out ?of ?memory|allocat", re.IGNORECASE)
+"""How TensorRT words it; such a plan may be a good one."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -78,7 +81,7 @@ class TensorRtEngine:
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             refusal = self._library.failure("refuses the plan")
-            raise refusal if "memory" in str(refusal).lower() else PlanRefusedError(str(refusal))
+            raise refusal if OUT_OF_MEMORY.search(str(refusal)) else PlanRefusedError(str(refusal))
         self._context = self._new_context()
         if self._context is None:
             raise self._library.failure("cannot make an execution context")

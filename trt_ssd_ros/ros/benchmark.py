@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from threading import Event, Thread
+from typing import Any
 
 import cv2
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
-from numpy.typing import NDArray
-from rclpy.executors import Executor
-from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.model_card import ModelCard
@@ -33,151 +21,12 @@ from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, share_fol
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.ros.allocator import keep_freed_blocks
-from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.answer_times import measure_answers
+from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_node
+from trt_ssd_ros.ros.yardsticks import SLOW_SECONDS
 from trt_ssd_ros.tools.inference_timing import time_inference
 
-STARTUP_SECONDS = 120.0
-ENGINE_P50 = "engine p50 ms"
-"""What the node's diagnostics call the time from pixels to detections."""
-
-
-@dataclass(frozen=True)
-class NodeReport:
-    """What the node did with a stream of images.
-
-    Attributes:
-        latency: From publishing an image to receiving its detections.
-        engine: Of it from pixels to detections, p50 in milliseconds, as the node's diagnostics tell.
-        rate: Detections received a second.
-        sent: Images published.
-        received: Detections received.
-        cpu_ms: Processor time of the node for each image it detected in.
-        memory_mib: Resident memory of the node at the end.
-    """
-
-    latency: Timing
-    engine: float
-    rate: float
-    sent: int
-    received: int
-    cpu_ms: float
-    memory_mib: float
-
-
-class ImageStream(Node):
-    """Publishes one image at a fixed rate and notes when its detections come back."""
-
-    def __init__(self, image: NDArray[np.uint8]) -> None:
-        super().__init__("benchmark")
-        self.latencies: list[float] = []
-        self.sent = 0
-        self.engine = math.nan
-        self.first_answer = Event()
-        self._message = image_to_msg(image, "bgr", Header())
-        self._publisher = self.create_publisher(Image, "benchmark/image", 1)
-        self.create_subscription(Detection2DArray, "benchmark/detections", self._receive, 10)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._note_engine, 10)
-
-    def send(self) -> None:
-        """Publish the image with the present time as its stamp."""
-        self._message.header.stamp = self.get_clock().now().to_msg()
-        self._publisher.publish(self._message)
-        self.sent += 1
-
-    def _receive(self, message: Detection2DArray) -> None:
-        age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
-        self.latencies.append(age / 1e6)
-        self.first_answer.set()
-
-    def _note_engine(self, message: DiagnosticArray) -> None:
-        values = [value for status in message.status for value in status.values if value.key == ENGINE_P50]
-        self.engine = float(values[-1].value) if values else self.engine
-
-
-def measure_node(
-    parameters: Mapping[str, str], image: NDArray[np.uint8], rate: float, seconds: float
-) -> NodeReport:
-    """Run the detector node in a process of its own and stream images to it.
-
-    Raises:
-        RuntimeError: The node does not answer.
-    """
-    with ros_context([]) as executor, detector_process(parameters) as process:
-        stream = ImageStream(image)
-        keep_freed_blocks()
-        executor.add_node(stream)
-        with spinning(executor):
-            await_first_answer(stream, process)
-            time.sleep(1.0)
-            stream.latencies.clear()
-            stream.sent = 0
-            cpu_before, start = cpu_seconds(process.pid), time.perf_counter()
-            for tick in range(round(rate * seconds)):
-                time.sleep(max(0.0, start + tick / rate - time.perf_counter()))
-                stream.send()
-            time.sleep(1.0)
-            received = len(stream.latencies)
-            if received == 0:
-                raise RuntimeError(f"none of {stream.sent} images was answered")
-            return NodeReport(
-                latency=Timing.of(stream.latencies),
-                engine=stream.engine,
-                rate=received / seconds,
-                sent=stream.sent,
-                received=received,
-                cpu_ms=(cpu_seconds(process.pid) - cpu_before) / received * 1e3,
-                memory_mib=resident_mib(process.pid),
-            )
-    raise RuntimeError("interrupted")
-
-
-@contextmanager
-def detector_process(parameters: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the detector node on the benchmark's topics."""
-    remaps = ["-r", "image:=benchmark/image", "-r", "detections:=benchmark/detections"]
-    settings = chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node", "--ros-args", *remaps, *settings]
-    command += ["--log-level", "warn"]
-    process = subprocess.Popen(command)  # noqa: S603 - our own module
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
-@contextmanager
-def spinning(executor: Executor) -> Iterator[None]:
-    """Spin an executor in a thread of its own."""
-    thread = Thread(target=executor.spin)
-    thread.start()
-    try:
-        yield
-    finally:
-        executor.shutdown()
-        thread.join()
-
-
-def await_first_answer(stream: ImageStream, process: subprocess.Popen[bytes]) -> None:
-    """Send images until detections come back."""
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while not stream.first_answer.wait(0.1):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the detector node did not answer within {STARTUP_SECONDS:g} s")
-        stream.send()
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used (proc(5): fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+YARDSTICKS = "trt_ssd_ros.ros.yardsticks"
 
 
 def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: float) -> str:
@@ -193,9 +42,26 @@ def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: f
     return "\n".join(lines)
 
 
+def overhead_report(echo: NodeReport, blank: NodeReport) -> str:
+    """Return what the middleware costs, and what the detector node adds to it."""
+    lines = [f"{'without inference':<22}{'image to callback':>18}{'to detections':>15}{'CPU an image':>14}"]
+    for name, node in (("echo node", echo), ("detector node", blank)):
+        rest = node.latency.p50 - node.arrival
+        ratio = f"   {node.cpu_ms / echo.cpu_ms:.2f} of the echo node's" if node is blank else ""
+        lines.append(f"{name:<22}{node.arrival:15.2f} ms{rest:12.2f} ms{node.cpu_ms:11.2f} ms{ratio}")
+    return "\n".join(lines)
+
+
+def answers_report(answers: Mapping[str, Timing]) -> str:
+    """Return how long the node takes to answer while it detects."""
+    lines = [f"{f'answers while an inference of {SLOW_SECONDS:g} s runs':<40}{'p50 ms':>9}{'p99 ms':>9}"]
+    return "\n".join([*lines, *(f"{name:<40}{t.p50:9.2f}{t.p99:9.2f}" for name, t in answers.items())])
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
+    parser.add_argument("--ros", action="store_true", help="this benchmark, not the one without ROS")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
     parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: onnxruntime")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT (default: auto)")
@@ -213,13 +79,23 @@ def main(args: Sequence[str] | None = None) -> int:
         choice = EngineChoice(options.backend, options.precision)
         inference = time_inference(card, choice, image, options.repeats)
         parameters = {name: getattr(options, name) for name in ("model", "backend", "precision")}
-        node = measure_node(parameters, image, options.rate, options.seconds)
+        node = measure_node(DETECTOR, parameters, image, options.rate, options.seconds)
+        echo, blank = (
+            measure_node([YARDSTICKS, name], {}, image, options.rate, options.seconds)
+            for name in ("echo", "blank")
+        )
+        answers = measure_answers(image, options.seconds)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     print(report(f"{options.width}x{options.height}", inference, node, options.rate))
+    print(overhead_report(echo, blank))
+    print(answers_report(answers))
     if options.json:
-        figures = {name: asdict(timing) for name, timing in inference.items()} | {"node": asdict(node)}
+        nodes = {"node": node, "echo node": echo, "node without inference": blank}
+        figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
+        figures |= {name: asdict(report) for name, report in nodes.items()}
+        figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 

@@ -1,94 +1,171 @@
-"""A camera without a driver: publishes photos, a folder, a video, a webcam or the demo's tour."""
+"""A camera without a driver: publishes photos, a folder, a video, a stream, a webcam or the demo's tour."""
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
+from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import Updater
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.core import image_source
+from trt_ssd_ros.core.calibration import Calibration
 from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
+from trt_ssd_ros.core.rate_limit import RateLimit
 from trt_ssd_ros.core.resources import share_folder
-from trt_ssd_ros.ros.messages import image_to_msg
-from trt_ssd_ros.ros.parameter_table import CAMERA_FRAME_ID, CAMERA_LOOP, CAMERA_RATE, CAMERA_SOURCE
+from trt_ssd_ros.core.source import Capture
+from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
+from trt_ssd_ros.ros.log_bridge import LogBridge
+from trt_ssd_ros.ros.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 DEFAULT_RATE = 30.0
+SETTLING = 0.5
+"""Seconds in which a subscriber that was seen sees the publisher, and in which it takes what was sent last."""
 
 
 class CameraNode(FailableNode):
-    """Publishes image_raw and camera_info at a set rate, reading in a thread of its own.
+    """Publishes image_raw and camera_info, reading in a thread of its own.
+
+    What comes from files is paced; what a webcam or stream delivers is published as it comes. The stamp is taken
+    before an image is decoded (of a network stream FFmpeg has decoded it by then, and only its colours are left).
 
     Raises:
+        CalibrationError: The calibration is wrong.
         SourceError: The source cannot be opened.
     """
 
     def __init__(self) -> None:
         super().__init__("camera")
-        name = self.declare(CAMERA_SOURCE)
-        rate = self.declare(CAMERA_RATE)
-        self._loop = self.declare(CAMERA_LOOP)
-        self._frame_id = self.declare(CAMERA_FRAME_ID)
+        values = {spec.name: self.declare(spec) for spec in CAMERA_NODE}
+        self._loop, self._frame_id, self._rate = values["loop"], values["frame_id"], values["rate"]
+        self._calibration = Calibration.load(Path(values["calibration"])) if values["calibration"] else None
         self._image_publisher = self.create_publisher(
             Image, "image_raw", CAMERA, qos_overriding_options=OVERRIDABLE
         )
         self._info_publisher = self.create_publisher(
             CameraInfo, "camera_info", CAMERA, qos_overriding_options=OVERRIDABLE
         )
-        self._source = open_demo() if name == "demo" else open_source(name)
-        self._period = 1 / (rate or self._source.rate or DEFAULT_RATE)
+        self._log_bridge = LogBridge(self.get_logger())
+        self._log_bridge.open()
+        self._published, self._recent = 0, deque[float](maxlen=100)
+        self._limit = RateLimit()
         self._stop = Event()
+        size = (values[name] for name in ("width", "height", "rate"))
+        name = values["source"]
+        self._source = open_demo() if name == "demo" else open_source(name, values["start"], *size)
+        self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
+        self._report(name)
         self._thread = Thread(target=self._run, name="camera")
         self._thread.start()
-        self.get_logger().info(f"publishing {name} at {1 / self._period:.4g} Hz")
+
+    def _report(self, source: str) -> None:
+        pace = "as it comes" if self._source.live and not self._rate else f"at {1 / self._period:.4g} Hz"
+        self.get_logger().info(f"publishing {source} {pace}")
+        self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
+        self._updater = Updater(self)
+        self._updater.setHardwareID(source)
+        self._updater.add("camera", self._diagnose)
 
     def destroy_node(self) -> None:
         """End the reading thread, then the node."""
         self._stop.set()
+        self._source.stop()
         self._thread.join()
+        self._log_bridge.close()
         super().destroy_node()
 
     def _run(self) -> None:
         try:
-            count = self._publish_all()
+            self._publish_all()
         except Exception as error:
             if self.context.ok():
                 self.fail(f"camera stopped: {error}")
         else:
             if not self._stop.is_set():
-                self.get_logger().info(f"the source ended after {count} images")
+                self._say_how_it_ended()
         finally:
             self._source.close()
             self.context.try_shutdown()
 
-    def _publish_all(self) -> int:
-        due, count, images = monotonic(), 0, self._images()
-        while not self._stop.wait(max(0.0, due - monotonic())):
-            image = next(images, None)
-            if image is None:
-                break
-            self._publish(image)
-            count += 1
+    def _publish_all(self) -> None:
+        if not (self._loop or self._source.live):
+            self._await_subscriber()
+        due = monotonic()
+        for capture in self._captures():
+            if self._source.live:
+                if not self._limit.admits(self._rate, monotonic()):
+                    continue
+            elif self._stop.wait(max(0.0, due - monotonic())):
+                return
+            self._publish(capture)
             due = max(due + self._period, monotonic())
-        return count
+        self._image_publisher.wait_for_all_acked(Duration(seconds=SETTLING))
+        self._stop.wait(SETTLING)
 
-    def _images(self) -> Iterator[image_source.Image]:
-        yield from self._source.images()
-        while self._loop:
-            yield from self._source.images()
+    def _captures(self) -> Iterator[Capture]:
+        yield from self._source.captures()
+        while self._loop and not self._stop.is_set():
+            yield from self._source.captures()
 
-    def _publish(self, image: image_source.Image) -> None:
+    def _await_subscriber(self) -> None:
+        """Wait, because what is played once and has no subscriber reaches nobody."""
+        if self._image_publisher.get_subscription_count() == 0:
+            self.get_logger().info(f"waiting for a subscriber of {self._image_publisher.topic_name}")
+        while self._image_publisher.get_subscription_count() == 0 and not self._stop.wait(0.02):
+            pass
+        self._stop.wait(SETTLING)
+
+    def _publish(self, capture: Capture) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
+        image = capture()
+        if image is None:
+            return
         height, width = image.shape[:2]
+        if self._calibration and (self._calibration.width, self._calibration.height) != (width, height):
+            self.get_logger().warning(
+                f"camera_info is empty: images are {width}x{height}, the calibration is for "
+                f"{self._calibration.width}x{self._calibration.height}",
+                once=True,
+            )
         self._image_publisher.publish(image_to_msg(image, "bgr", header))
-        self._info_publisher.publish(CameraInfo(header=header, height=height, width=width))
+        self._info_publisher.publish(camera_info_to_msg(self._calibration, width, height, header))
+        self._published += 1
+        self._recent.append(monotonic())
+
+    def _say_how_it_ended(self) -> None:
+        passed_over = self._source.passed_over
+        rest = f", {passed_over} files passed over" if passed_over else ""
+        self.get_logger().info(f"the source ended after {self._published} images{rest}")
+
+    def _diagnose(self, status: Any) -> Any:
+        source = self._source
+        if source.trouble:
+            status.summary(DiagnosticStatus.ERROR, f"no images, opening it again: {source.trouble}")
+        elif source.passed_over:
+            status.summary(DiagnosticStatus.WARN, f"{source.passed_over} files cannot be read, see the log")
+        else:
+            status.summary(DiagnosticStatus.OK, f"{self._published} images")
+        status.add("published", str(self._published))
+        status.add("output Hz", f"{self._recent_rate():.2f}")
+        status.add("passed over", str(source.passed_over))
+        status.add("interruptions", str(source.interruptions))
+        return status
+
+    def _recent_rate(self) -> float:
+        """Return images a second over the last 5 s, or the last 100 images."""
+        times = [t for t in list(self._recent) if monotonic() - t < 5.0]
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
 
 def open_demo() -> ImageSource:

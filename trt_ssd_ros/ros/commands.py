@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
@@ -23,8 +24,13 @@ def record() -> int:
 
 
 def benchmark() -> int:
-    """Run the benchmark."""
-    return _run("benchmark")
+    """Measure the detector, or with --ros the node."""
+    return _run("benchmark", "ros" if "--ros" in sys.argv else "tools")
+
+
+def soak() -> int:
+    """Run the soak."""
+    return _run("soak")
 
 
 def build_engine() -> int:
@@ -32,9 +38,29 @@ def build_engine() -> int:
     return _run("build_engine", "tools")
 
 
+def detect() -> int:
+    """Detect objects in files, cameras and recordings."""
+    return _run("detect", "tools")
+
+
+def doctor() -> int:
+    """Say whether detection runs well on this machine."""
+    return _run("doctor", "tools")
+
+
+def evaluate() -> int:
+    """Evaluate detectors on an annotated set of images."""
+    return _run("evaluate", "tools")
+
+
 def import_model() -> int:
     """Make a model card of an ONNX file."""
     return _run("import_model", "tools")
+
+
+def transport_benchmark() -> int:
+    """Measure how images get from one process to another."""
+    return _run("transport_benchmark")
 
 
 def _run(module: str, folder: str = "ros") -> int:

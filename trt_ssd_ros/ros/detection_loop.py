@@ -160,7 +160,9 @@ class DetectionLoop:
 
     def _is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
         stamp = nanoseconds(header.stamp)
-        age = (self._node.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else 0.0
+        if not (settings.max_input_age and stamp):
+            return False
+        age = (self._node.get_clock().now().nanoseconds - stamp) / 1e9
         if not settings.too_old(age):
             return False
         self.counts.too_old += 1

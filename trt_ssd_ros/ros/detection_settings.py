@@ -59,7 +59,7 @@ class DetectionSettings:
             max_input_age=values["max_input_age"],
             class_id_format=values["class_id_format"],
             debug_image=values["debug_image"],
-            style=DrawStyle(values["debug_line_width"], values["debug_labels"]),
+            style=DrawStyle(values["debug_line_width"], values["debug_labels"], values["debug_timing"]),
         )
 
     def too_old(self, age: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -10,7 +11,14 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from trt_ssd_ros.ros.message_info import MessageInfo, SequenceGaps, on_publishers_changed, with_info
+from trt_ssd_ros.ros.message_info import (
+    NUMBER,
+    MessageInfo,
+    SequenceGaps,
+    publishers_of,
+    with_info,
+    without_events,
+)
 from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 TRANSPORTS = ("raw", "compressed")
@@ -44,7 +52,8 @@ class ImageInput:
         self.lost = 0
         self._node = node
         self._receive = receive
-        self._gaps = SequenceGaps()
+        self._said_no_numbers = False
+        self._gaps = SequenceGaps(partial(publishers_of, node, self.topic))
         self._subscription: Subscription | None = None
 
     @property
@@ -61,7 +70,7 @@ class ImageInput:
                 self.topic,
                 with_info(self._count_and_pass),
                 self.qos,
-                event_callbacks=on_publishers_changed(self._gaps.restart),
+                event_callbacks=without_events(),
                 qos_overriding_options=OVERRIDABLE,
             )
 
@@ -74,5 +83,8 @@ class ImageInput:
     def _count_and_pass(self, message: Any, info: MessageInfo) -> None:
         if self._subscription is None or not self._node.context.ok():
             return
-        self.lost += self._gaps.missing_before(info, self._node.count_publishers(self.topic))
+        if not self._said_no_numbers and info.get(NUMBER) is None:
+            self._said_no_numbers = True
+            self._node.get_logger().info("the middleware does not number images: those that it loses go uncounted")
+        self.lost += self._gaps.missing_before(info)
         self._receive(message)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from rclpy.node import Node
+
 MessageInfo = Mapping[str, Any]
+NUMBER = "publication_sequence_number"
+"""Counts what a publisher sent; None with Cyclone DDS, nothing in Humble."""
 
 
 def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., None]:
@@ -27,40 +30,54 @@ def with_info(callback: Callable[[Any, MessageInfo], None]) -> Callable[..., Non
     return receive
 
 
-def on_publishers_changed(callback: Callable[[], None]) -> Any:
-    """Return the event callbacks of a subscription that call back when a publisher appears or goes.
+def without_events() -> Any:
+    """Return the event callbacks of a subscription that has none, not even rclpy's own.
 
-    None where rclpy has no such event (Humble).
+    Up to rclpy 7.1.11 EventsExecutor ends with InvalidHandle where an event waits for a subscription that is
+    destroyed in the same moment. None where rclpy has no such executor (Humble).
     """
     try:
         from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: PLC0415 - not in Humble
     except ImportError:
         return None
-    return SubscriptionEventCallbacks(matched=lambda _: callback())
+    return SubscriptionEventCallbacks(use_default_callbacks=False)
 
 
-@dataclass
+def publishers_of(node: Node, topic: str) -> frozenset[tuple[int, ...]]:
+    """Return the global identifiers of all publishers of a topic."""
+    return frozenset(tuple(info.endpoint_gid) for info in node.get_publishers_info_by_topic(topic))
+
+
 class SequenceGaps:
-    """Finds the messages that the middleware dropped, from the sequence numbers of those that arrived."""
+    """Finds the messages that the middleware dropped, from the sequence numbers of those that arrived.
 
-    _last: int | None = None
+    The numbers of several publishers cannot be told apart, and those of a new one begin anew, so a gap counts only
+    where one publisher is there before and after it; nor does it on a middleware that gives no numbers.
 
-    def missing_before(self, info: MessageInfo, publishers: int) -> int:
+    Args:
+        publishers: Returns who publishes; asked where the numbers do not follow each other.
+    """
+
+    def __init__(self, publishers: Callable[[], frozenset[Any]]) -> None:
+        self._ask = publishers
+        self._publishers: frozenset[Any] = frozenset()
+        self._last: int | None = None
+
+    def missing_before(self, info: MessageInfo) -> int:
         """Return how many messages went missing just before this one.
-
-        The numbers of several publishers cannot be told apart, so nothing is counted while there is more than one,
-        nor on a middleware that gives no numbers.
 
         Args:
             info: What came with the message.
-            publishers: How many publishers are matched.
         """
-        number: int | None = info.get("publication_sequence_number")
-        last, self._last = self._last, number if publishers == 1 else None
-        if last is None or self._last is None or self._last < last:
+        number: int | None = info.get(NUMBER)
+        last, self._last = self._last, number
+        if number is None or (last is not None and number == last + 1 and self._publishers):
             return 0
-        return max(0, self._last - last - 1)
+        before, self._publishers = self._publishers, self._ask()
+        if last is None or number <= last or len(before) != 1 or before != self._publishers:
+            return 0
+        return number - last - 1
 
     def restart(self) -> None:
-        """Forget what came before, as when a publisher appears or goes: its successor counts anew."""
+        """Forget what came before, as when nothing was received for a while on purpose."""
         self._last = None

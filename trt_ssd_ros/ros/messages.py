@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, LabelInfo, ObjectHypothesisWithPose, VisionClass
 
+from trt_ssd_ros.core.calibration import Calibration
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
 
@@ -80,4 +81,15 @@ def compressed_to_msg(jpeg: bytes, header: Header) -> CompressedImage:
     """Return the message for an image that was compressed to JPEG from bgr8."""
     message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
     message.data = array.array("B", jpeg)
+    return message
+
+
+def camera_info_to_msg(calibration: Calibration | None, width: int, height: int, header: Header) -> CameraInfo:
+    """Return the camera_info of an image; only its size is known without a calibration for images of that size."""
+    message = CameraInfo(header=header, height=height, width=width)
+    if calibration is None or (calibration.width, calibration.height) != (width, height):
+        return message
+    message.distortion_model, message.d = calibration.model, list(calibration.distortion)
+    message.k, message.r = list(calibration.camera_matrix), list(calibration.rectification)
+    message.p = list(calibration.projection)
     return message

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
 from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
-from trt_ssd_ros.ros.parameter_table import CAMERA_NODE, DETECTOR_NODE
+from trt_ssd_ros.ros.parameter_table import DETECTOR_NODE
 
 INTRODUCTION = """\
 # Parameters
@@ -75,7 +76,8 @@ def _table(specs: Iterable[ParameterSpec]) -> str:
 
 def _row(spec: ParameterSpec) -> str:
     kind = spec.kind.name.lower().replace("_array", " list")
-    cells = (f"`{spec.name}`", kind, spec.default_is or f"`{_text(spec)}`", spec.range, spec.description)
+    default = spec.default_is or (f"`{_text(spec)}`" if _text(spec) else "")
+    cells = (f"`{spec.name}`", kind, default, spec.range, spec.description)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
 

@@ -1,4 +1,4 @@
-"""Every parameter of the nodes: docs/parameters.md is made of this, and so are the descriptors."""
+"""Every parameter of the detector node: docs/parameters.md is made of this, and so are the descriptors."""
 
 from __future__ import annotations
 
@@ -177,28 +177,7 @@ DETECTION = (
         highest=100,
     ),
     ParameterSpec("debug_labels", Kind.BOOL, True, "Write name and score at the boxes in debug_image"),
+    ParameterSpec("debug_timing", Kind.BOOL, False, "Write latency and rate into a corner of debug_image"),
 )
-
-_CAMERA_FIXED = "the source is opened with it when the node starts"
-
-CAMERA_SOURCE = ParameterSpec(
-    "source",
-    Kind.STRING,
-    "demo",
-    "demo, webcam:N, or the path of an image, a folder or a video",
-    fixed=_CAMERA_FIXED,
-)
-CAMERA_RATE = ParameterSpec(
-    "rate",
-    Kind.DOUBLE,
-    0.0,
-    "Images a second; 0: the source's own rate, else 30",
-    0.0,
-    1000.0,
-    fixed=_CAMERA_FIXED,
-)
-CAMERA_LOOP = ParameterSpec("loop", Kind.BOOL, True, "Start again at the end", fixed=_CAMERA_FIXED)
-CAMERA_FRAME_ID = ParameterSpec("frame_id", Kind.STRING, "camera", "frame_id of the images", fixed=_CAMERA_FIXED)
 
 DETECTOR_NODE = (MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, *DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS)
-CAMERA_NODE = (CAMERA_SOURCE, CAMERA_RATE, CAMERA_LOOP, CAMERA_FRAME_ID)

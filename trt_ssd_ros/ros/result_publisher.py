@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -14,12 +16,21 @@ from trt_ssd_ros.core.compressed_image import encode_jpeg
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.frames import Frame
+from trt_ssd_ros.core.region import WHOLE_IMAGE
 from trt_ssd_ros.ros.detection_settings import DetectionSettings
 from trt_ssd_ros.ros.image_input import transport_topic
-from trt_ssd_ros.ros.messages import compressed_to_msg, detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.ros.messages import (
+    compressed_to_msg,
+    detections_to_msg,
+    image_to_msg,
+    label_info_to_msg,
+    nanoseconds,
+)
 from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+RECENT = 30
+"""Images that the rate in debug_image is of."""
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -34,6 +45,7 @@ class ResultPublisher:
     def __init__(self, node: Node, labels: Sequence[str]) -> None:
         self._node = node
         self._labels = labels
+        self._published: deque[float] = deque(maxlen=RECENT)
         self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
         self._detections = node.create_publisher(
             Detection2DArray, "detections", RESULTS, qos_overriding_options=OVERRIDABLE
@@ -55,6 +67,7 @@ class ResultPublisher:
         """Publish what was found in an image."""
         message = detections_to_msg(detections, header, self._labels, settings.class_id_format)
         self._detections.publish(message)
+        self._published.append(monotonic())
 
     def draw(self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings) -> None:
         """Publish the image with its boxes, if anyone looks."""
@@ -62,9 +75,22 @@ class ResultPublisher:
         compressed = self._debug_compressed.get_subscription_count() > 0
         if not settings.debug_image or not (raw or compressed):
             return
-        drawn = draw_detections(frame.pixels, detections, self._labels, frame.channel_order, settings.style)
+        height, width = frame.pixels.shape[:2]
+        region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
+        note = self._timing(header) if settings.style.timing else ""
+        drawn = draw_detections(
+            frame.pixels, detections, self._labels, frame.channel_order, settings.style, region, note
+        )
         if raw:
             self._debug_image.publish(image_to_msg(drawn, frame.channel_order, header))
         if compressed:
             data = encode_jpeg(drawn, frame.channel_order)
             self._debug_compressed.publish(compressed_to_msg(data, header))
+
+    def _timing(self, header: Header) -> str:
+        """Return how old the image is, if it has a stamp, and how many are detected in a second."""
+        stamp, times = nanoseconds(header.stamp), self._published
+        age = (self._node.get_clock().now().nanoseconds - stamp) / 1e6
+        latency = f"{age:.0f} ms  " if stamp else ""
+        rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+        return f"{latency}{rate:.1f} Hz"

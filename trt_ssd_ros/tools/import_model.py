@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.tools.imported_model import ImportRequest, import_model
-from trt_ssd_ros.tools.ssd_families import FAMILIES
+from trt_ssd_ros.tools.model_import.imported_model import ImportRequest, import_model
+from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES
 
 
 def new_parser() -> argparse.ArgumentParser:

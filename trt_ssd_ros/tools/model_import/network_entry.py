@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
-from trt_ssd_ros.tools.network_file import dimensions
-from trt_ssd_ros.tools.network_probe import Arrays, measure
+from trt_ssd_ros.tools.model_import.network_file import dimensions
+from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
 
 SIMPLE = {
     *("Cast", "Sub", "Add", "Mul", "Div", "Transpose", "Pad", "Identity", "Constant", "BatchNormalization"),

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator
-from trt_ssd_ros.tools.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
-from trt_ssd_ros.tools.ssd_families import FAMILIES, SsdFamily, families_with
-from trt_ssd_ros.tools.ssd_heads import conversion_after, is_raw, roots
-from trt_ssd_ros.tools.understanding import Understood
+from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
+from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
+from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
+from trt_ssd_ros.tools.model_import.understanding import Understood
 
 Ask = Callable[[str, str, Sequence[str]], str]
 """Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""

@@ -13,9 +13,9 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
-from trt_ssd_ros.tools.network_entry import Entry
-from trt_ssd_ros.tools.network_probe import run
-from trt_ssd_ros.tools.ssd_heads import Heads, NotFoundError, Priors, box_count
+from trt_ssd_ros.tools.model_import.network_entry import Entry
+from trt_ssd_ros.tools.model_import.network_probe import run
+from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, Priors, box_count
 
 PREFIX = "ssd/"
 

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.network_entry import (
+from trt_ssd_ros.tools.model_import.network_entry import (
     CONVOLUTIONS,
     Entry,
     EntryError,
@@ -22,11 +22,11 @@ from trt_ssd_ros.tools.network_entry import (
     side_tensors,
     size_and_layout,
 )
-from trt_ssd_ros.tools.network_file import dimensions, inventory
-from trt_ssd_ros.tools.network_probe import measure
-from trt_ssd_ros.tools.nms_plugins import from_plugin
-from trt_ssd_ros.tools.ssd_families import families_with
-from trt_ssd_ros.tools.ssd_heads import (
+from trt_ssd_ros.tools.model_import.network_file import dimensions, inventory
+from trt_ssd_ros.tools.model_import.network_probe import measure
+from trt_ssd_ros.tools.model_import.nms_plugins import from_plugin
+from trt_ssd_ros.tools.model_import.ssd_families import families_with
+from trt_ssd_ros.tools.model_import.ssd_heads import (
     CONVOLUTION_LIKE,
     LAYOUT,
     Heads,
@@ -37,7 +37,7 @@ from trt_ssd_ros.tools.ssd_heads import (
     from_onnx_nms,
     from_outputs,
 )
-from trt_ssd_ros.tools.standard_network import StandardNetwork, standard_network
+from trt_ssd_ros.tools.model_import.standard_network import StandardNetwork, standard_network
 
 
 @dataclass(frozen=True)

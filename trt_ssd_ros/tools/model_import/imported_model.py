@@ -24,10 +24,10 @@ from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.tools.card_draft import Ask, Document, Draft
-from trt_ssd_ros.tools.card_file import card_text
-from trt_ssd_ros.tools.network_file import read_network
-from trt_ssd_ros.tools.understanding import Understood, understand
+from trt_ssd_ros.tools.model_import.card_draft import Ask, Document, Draft
+from trt_ssd_ros.tools.model_import.card_file import card_text
+from trt_ssd_ros.tools.model_import.network_file import read_network
+from trt_ssd_ros.tools.model_import.understanding import Understood, understand
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""Photos, folders, videos, streams and webcams through our own camera node, which needs no driver.
+
+ros2 launch trt_ssd_ros camera.launch.py source:=webcam:0 width:=1280 height:=720
+ros2 launch trt_ssd_ros camera.launch.py source:=rtsp://10.0.0.8/stream
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+
+from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
+from trt_ssd_ros.ros.launch_arguments import OWN_SOURCES, CameraRequest
+
+SOURCE = DeclareLaunchArgument("source", default_value="demo", description=OWN_SOURCES)
+
+
+def parameters(request: CameraRequest) -> dict[str, object]:
+    """Return the node's parameters."""
+    source = request.source
+    if request.pipeline and source != "gstreamer":
+        raise ValueError(f"pipeline: found one for source:={source}, expected it with source:=gstreamer or gscam")
+    return {
+        "source": f"gstreamer:{request.pipeline}" if source == "gstreamer" else source,
+        "width": request.width,
+        "height": request.height,
+        "rate": request.fps,
+        "frame_id": request.frame_id or None,
+        "calibration": str(request.calibration) if request.calibration else None,
+        "loop": request.loop,
+    }
+
+
+DRIVER = Driver(
+    package="trt_ssd_ros",
+    executable="camera_node",
+    takes=("width", "height", "fps", "pipeline", "frame_id", "calibration", "loop"),
+    parameters=parameters,
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    return LaunchDescription([SOURCE, *describe_camera(DRIVER.start).entities])

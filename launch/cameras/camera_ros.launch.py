@@ -1,0 +1,41 @@
+"""A libcamera camera, as those of the Raspberry Pi, through camera_ros.
+
+ros2 launch trt_ssd_ros camera_ros.launch.py device:=0 width:=1280 height:=720 fps:=30
+
+Names: github.com/christianrauch/camera_ros, README.md and src/CameraNode.cpp (Humble, Jazzy, Kilted). libcamera
+has no frame rate but limits of a frame's duration in µs. By default the camera's own pixel format is published,
+which the detector reads where it is one of 8 bits or YUV.
+"""
+
+from launch import LaunchDescription
+
+from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
+from trt_ssd_ros.ros.launch_arguments import CameraRequest
+
+
+def parameters(request: CameraRequest) -> dict[str, object]:
+    """Return the driver's parameters."""
+    duration = round(1e6 / request.fps) if request.fps else None
+    return {
+        "camera": int(request.device) if request.device.isdecimal() else request.device or None,
+        "width": request.width,
+        "height": request.height,
+        "FrameDurationLimits": [duration, duration] if duration else None,
+        "frame_id": request.frame_id or None,
+        "camera_info_url": request.calibration_url,
+    }
+
+
+DRIVER = Driver(
+    package="camera_ros",
+    executable="camera_node",
+    takes=("device", "width", "height", "fps", "frame_id", "calibration"),
+    parameters=parameters,
+    images=("~/image_raw",),
+    infos=("~/camera_info",),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    return describe_camera(DRIVER.start)

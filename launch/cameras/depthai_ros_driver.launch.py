@@ -1,0 +1,64 @@
+"""The colour images of an OAK camera through depthai_ros_driver.
+
+ros2 launch trt_ssd_ros depthai_ros_driver.launch.py width:=1280 height:=720 fps:=30
+
+The driver is a component whose launch file also describes the camera's frames, so that file is included:
+camera.launch.py of version 2 (Humble, Jazzy), driver.launch.py of version 3 (Kilted), both with name, namespace
+and params_file. Names: github.com/luxonis/depthai-ros, depthai_ros_driver/launch, config/camera.yaml and
+src/param_handlers, and docs.luxonis.com ("ROS Driver", "Parameters"). The camera's own network is off: ours
+looks at the images. Calibration and frames come from the camera.
+"""
+
+import tempfile
+from pathlib import Path
+
+import yaml
+from launch import LaunchDescription, LaunchDescriptionEntity
+
+from trt_ssd_ros.ros.camera_launch import NODE_NAME, describe_camera, include_driver, require, to_our_topics
+from trt_ssd_ros.ros.launch_arguments import CameraRequest
+
+PACKAGE = "depthai_ros_driver"
+LAUNCH_FILES = {
+    "driver.launch.py": ("driver.i_device_id", "pipeline_gen"),
+    "camera.launch.py": ("camera.i_mx_id", "camera"),
+}
+
+
+def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
+    """Include the driver's own launch file."""
+    folder = require(PACKAGE) / "launch"
+    request.refuse_all_but(PACKAGE, ("device", "width", "height", "fps"))
+    name = next((name for name in LAUNCH_FILES if (folder / name).is_file()), None)
+    if name is None:
+        raise RuntimeError(f"{PACKAGE}: found no {' or '.join(LAUNCH_FILES)} in {folder}, expected version 2 or 3")
+    arguments = {
+        "name": NODE_NAME,
+        "namespace": request.namespace,
+        "params_file": parameter_file(request, *LAUNCH_FILES[name]),
+    }
+    topics = to_our_topics(request, ["~/rgb/image_raw"], ["~/rgb/camera_info"])
+    return [include_driver(folder / name, arguments, topics)]
+
+
+def parameter_file(request: CameraRequest, device: str, pipeline: str) -> str:
+    """Write what is asked for and what params_file says into one file: the driver takes only one."""
+    asked = {
+        device: request.device or None,
+        f"{pipeline}.i_pipeline_type": "RGB",
+        f"{pipeline}.i_nn_type": "none",
+        "rgb.i_width": request.width,
+        "rgb.i_height": request.height,
+        "rgb.i_fps": request.fps,
+    }
+    settings = {name: value for name, value in asked.items() if value is not None}
+    parameters = {"/**": {"ros__parameters": settings}}
+    parameters |= yaml.safe_load(request.params_file.read_text()) or {}
+    with tempfile.NamedTemporaryFile("w", prefix=f"{PACKAGE}_", suffix=".yaml", delete=False) as file:
+        yaml.safe_dump(parameters, file)
+    return str(Path(file.name))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    return describe_camera(start)

@@ -1,0 +1,38 @@
+"""An image or a video through image_publisher of image_pipeline.
+
+ros2 launch trt_ssd_ros image_publisher.launch.py device:=/path/of/photo.jpg fps:=10
+
+Names: github.com/ros-perception/image_pipeline, image_publisher/src/image_publisher.cpp (Humble, Jazzy,
+Kilted). Our own camera node (source:=file:<path>) also takes folders, plays once, and skips what it cannot
+read.
+"""
+
+from launch import LaunchDescription
+
+from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
+from trt_ssd_ros.ros.launch_arguments import CameraRequest
+
+
+def parameters(request: CameraRequest) -> dict[str, object]:
+    """Return the driver's parameters."""
+    if not request.device:
+        raise ValueError("device: image_publisher needs a file, e.g. source:=image_publisher:/path/of/photo.jpg")
+    return {
+        "filename": request.device,
+        "publish_rate": request.fps,
+        "frame_id": request.frame_id or None,
+        "camera_info_url": request.calibration_url,
+    }
+
+
+DRIVER = Driver(
+    package="image_publisher",
+    executable="image_publisher_node",
+    takes=("device", "fps", "frame_id", "calibration"),
+    parameters=parameters,
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    return describe_camera(DRIVER.start)

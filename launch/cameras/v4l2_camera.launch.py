@@ -1,0 +1,36 @@
+"""A Video4Linux camera through v4l2_camera.
+
+ros2 launch trt_ssd_ros v4l2_camera.launch.py device:=/dev/video2 width:=1280 height:=720
+
+Names: github.com/ros2-gbp/ros2_v4l2_camera-release, src/parameters.cpp and src/v4l2_camera.cpp (Humble, Jazzy,
+Kilted). It has no parameter for the rate. Its default output_encoding, rgb8, costs it a conversion;
+`output_encoding: yuv422_yuy2` in params_file spares that where the camera delivers YUYV.
+"""
+
+from launch import LaunchDescription
+
+from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
+from trt_ssd_ros.ros.launch_arguments import CameraRequest
+
+
+def parameters(request: CameraRequest) -> dict[str, object]:
+    """Return the driver's parameters."""
+    return {
+        "video_device": request.device or None,
+        "image_size": list(request.size) if request.size else None,
+        "camera_frame_id": request.frame_id or None,
+        "camera_info_url": request.calibration_url,
+    }
+
+
+DRIVER = Driver(
+    package="v4l2_camera",
+    executable="v4l2_camera_node",
+    takes=("device", "width", "height", "frame_id", "calibration"),
+    parameters=parameters,
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the launch description."""
+    return describe_camera(DRIVER.start)

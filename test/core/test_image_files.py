@@ -1,0 +1,88 @@
+"""Files of all kinds: which can be read, what they become, and what is passed over."""
+
+import numpy as np
+import pytest
+from picture_files import READABLE, UNREADABLE, encoded, mixed_folder, picture, turned
+
+from trt_ssd_ros.core import image_files
+from trt_ssd_ros.core.image_source import ImageFiles, SourceError, open_source, read_image_file
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_what_can_be_read_becomes_bgr_of_its_size(tmp_path, kind):
+    path = tmp_path / f"it.{kind}"
+    path.write_bytes(READABLE[kind](60))
+    image = read_image_file(path)
+    assert image.dtype == np.uint8
+    if kind == "cmyk.jpg":
+        assert image.shape == (24, 32, 3)
+        assert np.abs(image.mean((0, 1)) - (30, 60, 200)).max() < 40, "red stays red"
+    else:
+        assert image.shape == (30, 100, 3)
+        assert np.abs(image.astype(int) - 60).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_exif(tmp_path, orientation):
+    upright = np.zeros((32, 48, 3), np.uint8)
+    upright[:16, :24] = 255
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    path = tmp_path / "it.jpg"
+    path.write_bytes(turned(encoded(".jpg", np.ascontiguousarray(stored)), orientation))
+    assert np.abs(read_image_file(path).astype(int) - upright).max() < 30
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_cannot_be_read_says_so(tmp_path, kind):
+    path = tmp_path / f"it.{kind}"
+    path.write_bytes(UNREADABLE[kind](60))
+    with pytest.raises(SourceError, match=f"cannot read {path} as an image: it"):
+        read_image_file(path)
+
+
+def test_what_follows_a_jpeg_does_not_hurt(tmp_path):
+    (tmp_path / "it.jpg").write_bytes(encoded(".jpg", picture(1)) + b"a camera's own notes")
+    assert read_image_file(tmp_path / "it.jpg").shape == (30, 41, 3)
+
+
+def test_a_folder_of_500_gives_each_that_can_be_read_and_counts_the_rest(tmp_path, hear):
+    caplog = hear(image_files)
+    good, bad = mixed_folder(tmp_path / "mixed", 500)
+    source = open_source(str(tmp_path / "mixed"))
+    assert sum(1 for _ in source.images()) == good
+    assert source.passed_over == bad == 176
+    assert sum("passed over" in record.message for record in caplog.records) == bad
+    assert sum(1 for _ in source.images()) == good, "again, without a second warning"
+    assert sum("passed over" in record.message for record in caplog.records) == bad
+
+
+def test_start_leaves_the_first_out(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(encoded(".png", picture(number)))
+    assert [image.shape[1] - 40 for image in open_source(str(tmp_path), start=3).images()] == [3, 4]
+    with pytest.raises(SourceError, match="start: found 5, expected less than the source's 5 images"):
+        open_source(str(tmp_path), start=5)
+
+
+def test_a_folder_without_one_image(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(SourceError, match="found 1 files none of which is an image"):
+        list(ImageFiles([tmp_path / "a.png"]).images())
+
+
+def test_a_capture_is_decoded_only_when_it_is_called(tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(encoded(".png", picture(number)))
+    first, second = ImageFiles(sorted(tmp_path.glob("*.png"))).captures()
+    (tmp_path / "0.png").unlink()
+    assert first() is None
+    assert second().shape == (30, 41, 3)

@@ -1,0 +1,49 @@
+"""Video files, played to the end."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from trt_ssd_ros.core.image_source import SourceError, open_source
+
+
+def write_video(path: Path, frames: int, codec: str = "MJPG") -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (64, 48))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(np.full((48, 64, 3), number % 250, np.uint8))
+    writer.release()
+
+
+@pytest.mark.parametrize(("name", "codec"), [("it.avi", "MJPG"), ("it.mp4", "mp4v"), ("it.webm", "VP80")])
+def test_every_frame_comes_and_comes_again(tmp_path, name, codec):
+    write_video(tmp_path / name, 2000 if codec == "MJPG" else 100, codec)
+    source = open_source(str(tmp_path / name))
+    assert source.rate == 25
+    count = 2000 if codec == "MJPG" else 100
+    assert sum(1 for _ in source.images()) == count
+    assert sum(1 for _ in source.images()) == count
+    source.close()
+
+
+def test_start_leaves_the_first_out_in_every_round(tmp_path):
+    write_video(tmp_path / "it.avi", 20)
+    source = open_source(f"file:{tmp_path / 'it.avi'}", start=15)
+    for _ in range(2):
+        assert [round(float(image.mean())) for image in source.images()] == pytest.approx(
+            [15, 16, 17, 18, 19], abs=2
+        )
+
+
+def test_start_behind_the_end(tmp_path):
+    write_video(tmp_path / "it.avi", 20)
+    with pytest.raises(SourceError, match="start: found 20, expected less than the source's 20 images"):
+        list(open_source(str(tmp_path / "it.avi"), start=20).images())
+
+
+def test_what_ffmpeg_cannot_open(tmp_path):
+    (tmp_path / "it.mp4").write_text("text")
+    with pytest.raises(SourceError, match=r"cannot open .*it.mp4 as an image or a video"):
+        open_source(str(tmp_path / "it.mp4"))

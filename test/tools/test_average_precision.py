@@ -1,0 +1,113 @@
+"""Average precision against pycocotools' own way, on sets that nobody chose."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.tools.evaluation.annotated_set import TrueBox
+from trt_ssd_ros.tools.evaluation.average_precision import Truth, average_precision
+
+LABELS = ("Bear", "Cat", "Dog")
+
+
+def random_set(seed, images=12):
+    """Objects, and detections that lie near them, are of another class, or are of nothing."""
+    random = np.random.default_rng(seed)
+    truths, found = [], []
+    for _ in range(images):
+        count = random.integers(0, 5)
+        corner = random.uniform(0, 60, (count, 2))
+        boxes = np.hstack([corner, corner + random.uniform(5, 40, (count, 2))]).astype(np.float32)
+        kinds = random.integers(0, 3, count)
+        ignored = random.random(count) < 0.15
+        annotations = [
+            TrueBox(LABELS[k], tuple(b), bool(i)) for k, b, i in zip(kinds, boxes, ignored, strict=True)
+        ]
+        truths.append(Truth(boxes, tuple(annotations)))
+        near = np.sort((boxes + random.normal(0, 3, boxes.shape)).reshape(-1, 2, 2), 1).reshape(-1, 4)
+        stray = np.hstack([corner, corner + 10])
+        class_ids = np.concatenate([np.where(random.random(count) < 0.8, kinds, 0), kinds])
+        scores = np.round(random.random(2 * count), 2)
+        found.append(Detections(np.vstack([near, stray]), scores, class_ids))
+    return truths, found
+
+
+def scored_at_once(truths, found):
+    """mAP and mAP50 as pycocotools' own examples compute them: all classes, areas and counts at once."""
+    true = [
+        {
+            "id": 1000 * i + j + 1,
+            "image_id": i,
+            "category_id": LABELS.index(item.label),
+            "iscrowd": int(item.ignored),
+            "bbox": xywh(box),
+            "area": float(np.prod(box[2:] - box[:2])),
+        }
+        for i, truth in enumerate(truths)
+        for j, (box, item) in enumerate(zip(truth.boxes, truth.annotations, strict=True))
+    ]
+    said = [
+        {"image_id": i, "category_id": int(class_id), "bbox": xywh(box), "score": float(score)}
+        for i, item in enumerate(found)
+        for box, score, class_id in zip(item.boxes, item.scores, item.class_ids, strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": i} for i in range(len(truths))],
+            "categories": [{"id": i, "name": name} for i, name in enumerate(LABELS)],
+            "annotations": true,
+        }
+        coco.createIndex()
+        scoring = COCOeval(coco, coco.loadRes(said), "bbox")
+        scoring.evaluate()
+        scoring.accumulate()
+        scoring.summarize()
+    return scoring.stats[:2]
+
+
+def xywh(box):
+    x1, y1, x2, y2 = (float(corner) for corner in box)
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_class_by_class_is_the_same_as_at_once(seed):
+    truths, found = random_set(seed)
+    precision = average_precision(truths, found, LABELS, {label: n for n, label in enumerate(LABELS)})
+    np.testing.assert_allclose((precision.map, precision.map50), scored_at_once(truths, found), atol=1e-9)
+    assert 0.05 < precision.map < precision.map50
+
+
+def test_class_ids_are_the_detectors_own():
+    truths, found = random_set(1)
+    turned = [Detections(item.boxes, item.scores, (item.class_ids + 1) % 3) for item in found]
+    numbers = {label: n for n, label in enumerate(LABELS)}
+    expected = average_precision(truths, found, LABELS, numbers)
+    turned_numbers = {label: (n + 1) % 3 for label, n in numbers.items()}
+    assert average_precision(truths, turned, LABELS, turned_numbers).map == expected.map
+    assert average_precision(truths, turned, LABELS, numbers).map < expected.map
+
+
+def test_a_class_without_an_object_does_not_count():
+    nothing = Truth(np.empty((0, 4), np.float32), ())
+    precision = average_precision([nothing], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0))
+    assert precision.classes == {}
+    assert (precision.map, precision.map50) == (None, None)
+
+
+def test_a_region_without_a_label_excuses_every_class():
+    boxes = np.array([[0, 0, 10, 10], [50, 50, 90, 90]], np.float32)
+    truth = Truth(boxes, (TrueBox("Cat", tuple(boxes[0])), TrueBox("", tuple(boxes[1]), ignored=True)))
+    found = Detections(np.array([[55, 55, 80, 80], [0, 0, 10, 10]]), np.array([0.9, 0.8]), np.array([1, 1]))
+    numbers = {label: n for n, label in enumerate(LABELS)}
+    assert average_precision([truth], [found], ("Cat",), numbers).map == pytest.approx(1)
+    bare = Truth(truth.boxes[:1], truth.annotations[:1])
+    assert average_precision([bare], [found], ("Cat",), numbers).map == pytest.approx(0.5)

@@ -1,0 +1,84 @@
+"""The benchmark without ROS, on the shipped model; its files; and comparisons of made-up ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import pytest
+
+from trt_ssd_ros.tools.benchmark import main
+from trt_ssd_ros.tools.speed import Speed
+from trt_ssd_ros.tools.speed_comparison import comparison
+from trt_ssd_ros.tools.speed_report import SpeedReport
+
+SPEED = Speed("ONNX Runtime 1.0 on the CPU", "fp32", 640, 480, 1, 100, 10.0, 11.0, 12.0, 99.0, 0.05, 9.0, 300.0)
+
+
+def report(*speeds: Speed, processor: str = "a CPU") -> SpeedReport:
+    return SpeedReport("a command", {"processor": processor}, speeds)
+
+
+def test_measures_every_size_and_batch_and_keeps_what_it_printed(tmp_path, capsys):
+    sizes = ["--size", "64x48", "320x240"]
+    files = ["--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")]
+    assert main(["--backend", "onnxruntime", *sizes, "--batch", "1", "2", "--repeats", "5", *files]) == 0
+    kept = SpeedReport.read(tmp_path / "a.json")
+    assert [(s.width, s.height, s.batch, s.images) for s in kept.speeds] == [
+        (64, 48, 1, 5),
+        (320, 240, 1, 5),
+        (64, 48, 2, 10),
+        (320, 240, 2, 10),
+    ]
+    assert all(0 < s.p50 <= s.p90 <= s.p99 and s.memory_mib > 0 and s.cpu_ms >= 0 for s in kept.speeds)
+    assert all(s.frames_per_s * s.p99 / 1e3 >= s.batch * 0.99 for s in kept.speeds)
+    assert kept.table() in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "a.png")).shape[1] > 1000
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.json", "a.png"]
+
+
+def test_a_table_names_watts_and_gpu_memory_where_they_are_known():
+    told = replace(SPEED, gpu_mib=600.0, watts={"VDD_IN": 12.34})
+    assert report(told).table().splitlines()[-1].endswith("  VDD_IN 12.3 W  GPU 600 MiB")
+
+
+def test_a_difference_beyond_the_spread_stands_out():
+    slower, same = replace(SPEED, p50=12.0), replace(SPEED, width=1280, p50=10.4)
+    before = report(SPEED, replace(SPEED, width=1280))
+    rows = comparison(before, report(slower, same)).splitlines()[1:]
+    assert rows[0].split()[-3:] == ["10.00", "12.00", "1.20"]
+    assert rows[1].endswith("1.04   within the spread of 5%")
+
+
+def test_a_comparison_takes_another_version_as_the_same_engine_and_says_what_else_differs():
+    newer = replace(SPEED, engine="ONNX Runtime 2.0 on the CPU")
+    rows = comparison(report(SPEED, processor="slow"), report(newer, processor="fast")).splitlines()
+    assert rows[1].split()[-6:] == ["1.00", "within", "the", "spread", "of", "5%"]
+    assert rows[2] == "processor was slow, is fast"
+
+
+def test_what_only_one_of_two_measured_is_left_open():
+    rows = comparison(report(SPEED), report(replace(SPEED, batch=8))).splitlines()[1:]
+    assert [row.split()[-2:] for row in rows] == [["10.00", "-"], ["-", "10.00"]]
+
+
+def test_compare_reads_files(tmp_path, capsys):
+    report(SPEED).write(tmp_path / "a.json")
+    assert main(["--compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 0
+    assert "1.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"command": "", "machine": {}}', json.dumps({"speeds": [{}]})])
+def test_a_file_that_is_no_report_is_one_line(tmp_path, capsys, content):
+    (tmp_path / "b.json").write_text(content)
+    assert main(["--compare", str(tmp_path / "b.json"), str(tmp_path / "b.json")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: {tmp_path / 'b.json'}: found no report (")
+
+
+@pytest.mark.parametrize("size", ["1280", "0x10", "1280x720x3", "axb", "99999x10"])
+def test_a_wrong_size_says_what_was_expected(capsys, size):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--size", size])
+    assert f"found '{size}', expected WIDTHxHEIGHT" in capsys.readouterr().err

@@ -1,0 +1,289 @@
+"""The command line of evaluate: figures that were computed by hand, and the real network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from annotated_images import (
+    AT_BOTH,
+    CAT,
+    FOUND,
+    MAP,
+    MAP50,
+    TRUTH,
+    write_coco,
+    write_images,
+    write_kitti,
+    write_results,
+    write_voc,
+    write_yolo,
+)
+from terminal import Terminal
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
+from trt_ssd_ros.tools.detect import main as detect
+from trt_ssd_ros.tools.evaluate import main
+from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, TrueBox
+from trt_ssd_ros.tools.evaluation.evaluated_run import DetectorRun
+from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
+
+
+@pytest.fixture
+def place(tmp_path):
+    write_images(tmp_path / "images")
+    write_results(tmp_path / "results.jsonl")
+    return tmp_path
+
+
+def evaluate(place, annotations, *more, runs=("results.jsonl",)):
+    arguments = ["--images", place / "images", "--annotations", annotations, "--output", place / "out", *more]
+    return main([*map(str, arguments), *(str(place / run) if "=" not in run else run for run in runs)])
+
+
+def report(place):
+    return json.loads((place / "out" / "report.json").read_text())
+
+
+@pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo, write_kitti])
+def test_figures_are_those_computed_by_hand(place, write, capsys):
+    assert evaluate(place, write(place / "truth")) == 0
+    (run,) = report(place)["runs"]
+    assert (run["map"], run["map50"]) == pytest.approx((MAP, MAP50), abs=1e-9)
+    assert run["classes"]["Cat"]["ap"] == pytest.approx(CAT, abs=1e-9)
+    assert run["classes"]["Cat"]["ap50"] == pytest.approx(AT_BOTH, abs=1e-9)
+    assert run["classes"]["Dog"]["ap"] == pytest.approx(1)
+    assert run["classes"]["Cat"]["objects"] == 2
+    assert "Bear" not in run["classes"]
+    assert f"{MAP:.4f}" in capsys.readouterr().out
+    counts = {(c["true"], c["found"]): c["count"] for c in run["confusion"]}
+    assert counts == {("Cat", "Cat"): 2, ("Dog", "Dog"): 1, ("", "Cat"): 1}
+
+
+@pytest.mark.parametrize("write", [write_coco, write_voc])
+def test_an_ignored_object_counts_neither_way(place, write):
+    """Without the second cat, recall is 1 after the first detection, and what finds it is no mistake."""
+    assert evaluate(place, write(place / "truth", TRUTH, [2])) == 0
+    assert report(place)["runs"][0]["classes"]["Cat"]["ap"] == pytest.approx(1)
+
+
+def test_results_as_coco_json_score_the_same(place):
+    from trt_ssd_ros.tools.detection.result_formats import write_coco as convert
+
+    convert(place / "results.jsonl", place)
+    assert evaluate(place, write_coco(place / "x"), runs=("results.jsonl", "coco.json")) == 0
+    first, second = report(place)["runs"]
+    assert first["map"] == second["map"]
+    assert first["confusion"] == second["confusion"]
+
+
+def test_several_runs_and_their_difference(place):
+    bear = {"a.png": [*FOUND["a.png"][:2], ("Bear", 0.64, (61, 60, 91, 90))], "b.png": FOUND["b.png"]}
+    write_results(place / "bear.jsonl", bear, threshold=0.3)
+    assert evaluate(place, write_coco(place / "x"), runs=("results.jsonl", f"<new>={place / 'bear.jsonl'}")) == 0
+    found = report(place)
+    (comparison,) = found["comparisons"]
+    assert comparison["map"] == pytest.approx(-0.5)
+    assert comparison["classes"] == pytest.approx({"Cat": 0, "Dog": -1})
+    assert comparison["changes"] == [{"image": "a.png", "size": 1, "changes": ["Dog 70% became Bear 64%"]}]
+    (warning,) = found["warnings"]
+    assert warning.startswith(
+        "<new>: nothing below a score of 0.30 is there: the precision/recall curve is cut off"
+    )
+    page = (place / "out" / "report.html").read_text()
+    assert "Dog 70% became Bear 64%" in page
+    assert "&lt;new&gt;" in page
+    assert "<new>" not in page
+    assert all(source.startswith("data:image/") for source in re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert page.count("data:image/png") == 3, "one plot of the curves, a confusion for each run"
+    assert page.count("data:image/jpeg") == 3 + 2, (
+        "truth and both runs of what changed; truth and first where it errs"
+    )
+
+
+def test_labels_are_mapped_or_left_out(place, capsys):
+    truth = {
+        "a.png": [("cow", TRUTH["a.png"][0][1]), ("DOG", TRUTH["a.png"][1][1])],
+        "b.png": [("ufo", (1, 1, 9, 9))],
+    }
+    annotations = write_coco(place / "x", truth)
+    assert evaluate(place, annotations) == 1
+    assert (
+        "does not know 'cow', 'ufo': --map cow=LABEL names one as the model does, --known-only"
+        in capsys.readouterr().err
+    )
+    assert not (place / "out").exists()
+    assert evaluate(place, annotations, "--map", "cow=Cat", "--known-only") == 0
+    assert {label: item["ap"] for label, item in report(place)["runs"][0]["classes"].items()} == pytest.approx(
+        {"DOG": 1, "Cat": 1}
+    )
+    assert evaluate(place, annotations, "--map", "cat=Cat") == 1
+    assert "--map: found 'cat', expected a label" in capsys.readouterr().err
+
+
+def test_no_label_in_common_is_refused_even_so(place, capsys):
+    annotations = write_coco(place / "x", {"a.png": [("ufo", (1, 1, 9, 9))]})
+    assert evaluate(place, annotations, "--known-only") == 1
+    assert "does not know 'ufo'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs", "said"),
+    [
+        ([], ("nothing.jsonl",), "nothing.jsonl"),
+        (
+            [],
+            ("truth",),
+            "found '{place}/truth', expected auto|tensorrt|onnxruntime[:auto|fp32|fp16], or results.jsonl",
+        ),
+        ([], ("x=onnxruntime:fp16",), "ONNX Runtime computes in fp32 only"),
+        ([], ("x=tensorrt",), "TensorRT cannot be imported"),
+        ([], ("results.jsonl", "results.jsonl"), "twice, expected different names"),
+        (
+            [],
+            ("part.jsonl",),
+            "part.jsonl has no result for 1 of 2 images, e.g. b.png: was detect run on the folder",
+        ),
+        ([], ("damaged.json",), "damaged.json holds no results: expected results.jsonl or coco.json of detect"),
+        (["--format", "voc"], ("results.jsonl",), "is a file, expected a folder of voc"),
+    ],
+)
+def test_mistakes_are_told_on_one_line_and_nothing_is_written(place, capsys, arguments, runs, said):
+    write_results(place / "part.jsonl", {"a.png": FOUND["a.png"]})
+    (place / "damaged.json").write_text('{"categories": [{}]}')
+    assert evaluate(place, write_coco(place / "truth"), *arguments, runs=runs) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("evaluate: ")
+    assert said.format(place=place) in error
+    assert error.count("\n") == 1
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize("module", ["pycocotools.coco", "matplotlib", "defusedxml.ElementTree"])
+def test_a_missing_library_is_named(place, capsys, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert evaluate(place, write_voc(place / "truth")) == 1
+    assert capsys.readouterr().err.endswith(f": pip install {module.split('.')[0]}\n")
+
+
+def test_unreadable_images_are_left_out_and_told(place, capsys):
+    (place / "images" / "b.png").write_bytes(b"no image")
+    assert evaluate(place, write_coco(place / "x")) == 0
+    assert report(place)["images"] == 1
+    assert "1 images could not be read, e.g. cannot read" in capsys.readouterr().err
+    (place / "images" / "a.png").write_bytes(b"no image")
+    assert evaluate(place, place / "x") == 1
+    assert "not a single image was evaluated" in capsys.readouterr().err
+
+
+def test_the_network_itself_against_its_own_results(tmp_path, repository, detector):
+    """What detect wrote scores as what runs now does, and against its own best boxes as truth almost perfectly."""
+    photos, results = repository / "photos", tmp_path / "detected"
+    options = ["--backend", "onnxruntime", "--no-draw", "--threshold", "0.01", "--output", str(results)]
+    assert detect([str(photos), *options]) == 0
+    truth = {}
+    for path in sorted(photos.glob("*.jpg")):
+        found = detector.detect(cv2.imread(str(path)))
+        boxes = zip(found.boxes.tolist(), found.class_ids, strict=True)
+        truth[path.name] = [(detector.card.labels[class_id], box) for box, class_id in boxes]
+    annotations = write_coco(tmp_path / "x", truth)
+    runs = ["onnxruntime", f"before={results / 'results.jsonl'}"]
+    arguments = ["--images", photos, "--annotations", annotations, "--output", tmp_path / "out"]
+    assert main([*map(str, arguments), *runs]) == 0
+    now, before = report(tmp_path)["runs"]
+    assert now["map"] == pytest.approx(before["map"])
+    assert now["map"] == pytest.approx(1)
+    assert report(tmp_path)["comparisons"][0]["changed_images"] == 0
+
+
+def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
+    """With few slots a low threshold cuts candidates off; the run must find what enough of them find."""
+    opened = []
+
+    def open_noted(card, *others):
+        opened.append(card.defaults.candidates)
+        return open_detector(card, *others)
+
+    def found(candidates, image):
+        few = replace(card, defaults=replace(card.defaults, candidates=candidates))
+        run = DetectorRun("few", few, EngineChoice("onnxruntime"), 0.01, threading.Event())
+        assert run.warnings() == []
+        return run.detect(None, image)
+
+    monkeypatch.setattr("trt_ssd_ros.tools.evaluation.evaluated_run.open_detector", open_noted)
+    image = cv2.hconcat([cv2.resize(photo(name), (400, 400)) for name in ("chelsea", "astronaut", "coffee")])
+    few, enough = found(110, image), found(3840, image)
+    np.testing.assert_array_equal(few.class_ids, enough.class_ids)
+    np.testing.assert_allclose(few.boxes, enough.boxes, atol=1e-2)
+    assert opened == [110, 1000, 3840], "1000 were enough; the last was opened as such"
+    opened.clear()
+    assert len(found(1000, image)) == 100
+    assert opened == [1000], "100 detections remain: those that were cut off are weaker"
+
+
+class Blind:
+    """A run that finds nothing."""
+
+    name, labels = "blind", ("Cat",)
+
+    def check(self, images):
+        pass
+
+    def detect(self, *_):
+        return Detections.empty()
+
+
+def test_ctrl_c_leaves_what_was_seen(tmp_path):
+    write_images(tmp_path / "images", {"a.png": []})
+    box = TrueBox("Cat", (0, 0, 9, 9))
+    images = [AnnotatedImage(str(n), tmp_path / "images" / "a.png", (box,)) for n in range(1000)]
+    stop, evaluation = threading.Event(), Evaluation(AnnotatedSet("", tuple(images), ("Cat",)), [Blind()])
+
+    def told():
+        if len(evaluation.images) == 3:
+            stop.set()
+
+    evaluation.run(stop, told)
+    assert len(evaluation.images) == len(evaluation.truths) == len(evaluation.found[0]) == 3
+    assert evaluation.precision(0).classes["Cat"].objects == 3
+
+
+def test_ctrl_c_of_the_real_thing(tmp_path):
+    truth = {f"{number:04d}.png": [("Cat", (0, 0, 9, 9))] for number in range(600)}
+    write_images(tmp_path / "images", truth)
+    annotations = write_coco(tmp_path / "x", truth)
+    arguments = ["--images", tmp_path / "images", "--annotations", annotations, "--output", tmp_path / "out"]
+    command = [sys.executable, "-m", "trt_ssd_ros.tools.evaluate", *map(str, arguments), "onnxruntime"]
+    terminal = Terminal()
+    process = subprocess.Popen(command, stderr=terminal.theirs, stdout=subprocess.DEVNULL)
+    terminal.wait_for("<0")  # the time that is left is known after the first image
+    process.send_signal(signal.SIGINT)
+    said = terminal.rest()
+    assert process.wait(60) == 130, said
+    assert "interrupted: only" in said
+    found = report(tmp_path)
+    assert found["interrupted"]
+    assert 1 <= found["images"] < 600
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "evaluate --images val2017 --annotations instances_val2017.json" in said
+    with pytest.raises(SystemExit, match="2"):
+        main(["--images", "x"])
+    with pytest.raises(SystemExit, match="2"):
+        main(["--images", "x", "--annotations", "y", "--map", "cow"])
+    assert os.linesep not in capsys.readouterr().err.splitlines()[-1]

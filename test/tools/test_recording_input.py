@@ -1,0 +1,87 @@
+"""Recordings, read without ROS."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from media import START, compressed_message, image_message, pan, write_bag
+from rosbags.rosbag2 import StoragePlugin
+
+from trt_ssd_ros.core.image_source import SourceError
+from trt_ssd_ros.tools.detection.input_images import open_input
+from trt_ssd_ros.tools.detection.recording_input import RecordingInput
+
+
+@pytest.fixture(scope="module")
+def pictures(repository):
+    import cv2
+
+    return pan(cv2.imread(str(repository / "photos" / "chelsea.jpg")), 3, 64, 48)
+
+
+@pytest.mark.parametrize("storage", StoragePlugin)
+@pytest.mark.parametrize("message", [image_message, compressed_message])
+def test_every_pixel_and_stamp_arrives(tmp_path, pictures, storage, message):
+    bag = write_bag(tmp_path / "bag", pictures, storage, message)
+    images = RecordingInput(bag)
+    assert images.count == 3
+    found = list(images.images())
+    images.close()
+    assert [image.name for image in found] == [f"1700000000.{123_456_789 + n * 10**8}" for n in range(3)]
+    assert found[1].seconds == pytest.approx((START + 10**8) / 1e9)
+    assert {image.channel_order for image in found} == {"bgr"}
+    for image, picture in zip(found, pictures, strict=True):
+        np.testing.assert_array_equal(image.pixels, picture)
+
+
+def test_a_file_of_a_recording_and_an_rgb_camera(tmp_path, pictures):
+    message = functools.partial(image_message, encoding="rgb8")
+    bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.MCAP, message)
+    images = open_input([str(bag / "bag.mcap")], RecordingInput)
+    first, *_ = images.images(start=1)
+    images.close()
+    assert (first.index, first.channel_order) == (1, "rgb")
+    np.testing.assert_array_equal(first.pixels[..., ::-1], pictures[1])
+
+
+def test_an_image_without_a_stamp_has_the_time_of_its_recording(tmp_path, pictures):
+    bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.MCAP, lambda picture, _: image_message(picture, 0))
+    images = RecordingInput(bag)
+    assert next(images.images()).name == f"1700000000.{123_456_789 + 5}"
+    images.close()
+
+
+def test_an_image_that_cannot_be_read_is_passed_over(tmp_path, pictures):
+    def short(picture, now):
+        message = image_message(picture, now)
+        message.data = message.data[: 100 if now > START else None]
+        return message
+
+    images = RecordingInput(write_bag(tmp_path / "bag", pictures, StoragePlugin.SQLITE3, short))
+    problems = [image.problem for image in images.images()]
+    images.close()
+    assert not problems[0]
+    assert "data has 100 bytes, expected 9216" in problems[1]
+
+
+def test_the_topic_must_be_clear(tmp_path, pictures):
+    bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.SQLITE3, topics=("/left", "/right"))
+    with pytest.raises(SourceError, match=r"found images on /left, /right, expected one: choose it with --topic"):
+        RecordingInput(bag)
+    with pytest.raises(SourceError, match=r"found images on /left, /right, expected topic /middle"):
+        RecordingInput(bag, "/middle")
+    images = RecordingInput(bag, "/right")
+    assert len(list(images.images())) == 3
+    images.close()
+
+
+@pytest.mark.parametrize("name", ["bag.mcap", "bag/metadata.yaml"])
+def test_what_is_no_recording_is_refused(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("nothing: of the kind")
+    bag = path if path.suffix == ".mcap" else path.parent
+    with pytest.raises(SourceError, match="as a ROS 2 recording"):
+        open_input([str(bag)], RecordingInput)

@@ -1,0 +1,182 @@
+"""LiveStream: a webcam, a network stream or a GStreamer pipeline, opened again when it goes away."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+
+import cv2
+import numpy as np
+
+from trt_ssd_ros.core.source import Capture, Image, ImageSource, SourceError
+from trt_ssd_ros.core.video_file import stated_rate
+
+LOGGER = logging.getLogger(__name__)
+FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
+"""Seconds before it is opened again: doubled from the first to the longest."""
+OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5000, 5000
+FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+"""Environment variable with FFmpeg's options for streams; what the user has set is left."""
+STREAM_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay|fpsprobesize;0|analyzeduration;500000"
+"""Open soon and keep nothing back. OpenCV 4.11 of pip ignores the variable (opencv issue 27091): it looks at a
+second or two of a stream before it gives the first image."""
+
+OpenCapture = Callable[[], cv2.VideoCapture]
+
+
+class LiveStream(ImageSource):
+    """Images that come at their own pace; when they stop, the stream is opened again, with waits that grow.
+
+    Args:
+        name: What it is called in the log.
+        open_capture: Opens it.
+
+    Raises:
+        SourceError: It cannot be opened now.
+    """
+
+    live = True
+
+    def __init__(self, name: str, open_capture: OpenCapture) -> None:
+        self._name = name
+        self._open_capture = open_capture
+        self._capture = open_capture()
+        self._stopped = Event()
+        self._interruptions = 0
+        self._trouble = ""
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second as the stream or driver states them."""
+        return stated_rate(self._capture)
+
+    @property
+    def interruptions(self) -> int:
+        """How often it went away, so far."""
+        return self._interruptions
+
+    @property
+    def trouble(self) -> str:
+        """Why no images come at present; empty if nothing is wrong."""
+        return self._trouble
+
+    def captures(self) -> Iterator[Capture]:
+        """Read until it is stopped."""
+        while not self._stopped.is_set():
+            if self._capture.grab():
+                yield self._retrieve
+            elif not self._stopped.is_set():
+                self._reopen()
+
+    def _retrieve(self) -> Image | None:
+        decoded, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if decoded else None
+
+    def _reopen(self) -> None:
+        lost, wait = monotonic(), FIRST_WAIT
+        self._interruptions += 1
+        self._trouble = "no more images come"
+        self._capture.release()
+        LOGGER.warning("%s: no more images come; opening it again until they do", self._name)
+        while not self._stopped.wait(wait):
+            try:
+                self._capture = self._open_capture()
+            except SourceError as error:
+                self._trouble = str(error)
+                wait = min(2 * wait, LONGEST_WAIT)
+                continue
+            self._trouble = ""
+            LOGGER.warning("%s: open again after %.1f s", self._name, monotonic() - lost)
+            return
+
+    def stop(self) -> None:
+        """Have `captures` end soon; any thread may call it."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Give the device or connection back."""
+        self._capture.release()
+
+
+def open_webcam(number: int, width: int = 0, height: int = 0, rate: float = 0.0) -> LiveStream:
+    """Open a webcam through Video4Linux.
+
+    Args:
+        number: Of /dev/video.
+        width: Asked of it, in pixels; 0: as it likes.
+        height: The same.
+        rate: Frames a second asked of it; 0: as it likes.
+
+    Raises:
+        SourceError: It is not there, or not for this user.
+    """
+    device = Path(f"/dev/video{number}")
+    asked = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: rate}
+
+    def open_capture() -> cv2.VideoCapture:
+        if not device.exists():
+            there = ", ".join(sorted(map(str, device.parent.glob("video*")))) or "no webcam at all"
+            raise SourceError(f"webcam:{number} needs {device}, which does not exist; found {there}")
+        capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
+        if not capture.isOpened():
+            raise SourceError(f"cannot open {device}: may this user read it?")
+        for setting, value in asked.items():
+            if value:
+                capture.set(setting, value)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        return capture
+
+    return LiveStream(f"webcam:{number}", open_capture)
+
+
+def open_address(address: str) -> LiveStream:
+    """Open a stream of the network through FFmpeg; RTSP over TCP where the server has it.
+
+    Raises:
+        SourceError: Nobody streams there.
+    """
+    os.environ.setdefault(FFMPEG_OPTIONS, STREAM_OPTIONS)  # OpenCV reads it whenever it opens a stream
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+
+    def open_capture() -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+        if not capture.isOpened():
+            raise SourceError(f"cannot open {_without_password(address)}: does anybody stream there?")
+        return capture
+
+    return LiveStream(_without_password(address), open_capture)
+
+
+def open_pipeline(pipeline: str) -> LiveStream:
+    """Open a GStreamer pipeline; an appsink is added if it has none.
+
+    Raises:
+        SourceError: OpenCV was built without GStreamer, or the pipeline does not start.
+    """
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        raise SourceError(
+            f"gstreamer: this OpenCV ({cv2.__version__}) was built without GStreamer, as all of pip are; that of "
+            "apt (python3-opencv) has it. Or use source:=gscam"
+        )
+    sink = " ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+    whole = pipeline if "appsink" in pipeline else pipeline + sink
+
+    def open_capture() -> cv2.VideoCapture:
+        opened: list[cv2.VideoCapture] = []
+        attempt = Thread(target=lambda: opened.append(cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)), daemon=True)
+        attempt.start()  # OpenCV waits without end for a pipeline that is wrong
+        attempt.join(OPEN_TIMEOUT_MS / 1000)
+        if not opened or not opened[0].isOpened():
+            raise SourceError(f"gstreamer: the pipeline does not start: {whole}")
+        return opened[0]
+
+    return LiveStream("gstreamer", open_capture)
+
+
+def _without_password(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if "@" in rest.partition("/")[0] else address

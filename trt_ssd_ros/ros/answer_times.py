@@ -1,0 +1,83 @@
+"""How long the detector node takes to answer while an inference runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from threading import Event
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from numpy.typing import NDArray
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool
+
+from trt_ssd_ros.core.timing import Timing
+from trt_ssd_ros.ros.node_measurement import ImageStream, await_first_answer, node_process, spinning
+from trt_ssd_ros.ros.process import ros_context
+
+RATE = 10.0
+"""Images a second: more than an inference of half a second can take, so that there always is one."""
+PATIENCE = 10.0
+"""Seconds to wait for an answer."""
+
+
+def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timing]:
+    """Ask a detector node, whose inference takes half a second, for all it answers.
+
+    Args:
+        image: (H, W, 3) uint8, bgr.
+        seconds: How long.
+
+    Raises:
+        RuntimeError: The node does not answer.
+    """
+    with ros_context([]) as executor, node_process(["trt_ssd_ros.ros.yardsticks", "slow"], {}) as process:
+        stream = ImageStream(image)
+        executor.add_node(stream)
+        calls = _calls(stream)
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        with spinning(executor):
+            await_first_answer(stream, process)
+            end = time.perf_counter() + seconds
+            while time.perf_counter() < end:
+                for name, (client, request) in calls.items():
+                    stream.send()
+                    time.sleep(1 / RATE)
+                    times[name].append(_answer_time(client, request))
+            return {name: Timing.of(milliseconds) for name, milliseconds in times.items()}
+    raise RuntimeError("interrupted")
+
+
+def _calls(stream: ImageStream) -> Mapping[str, tuple[Any, Any]]:
+    """Return a client and a request for each kind of answer; in this order they leave the node active."""
+    score = Parameter("score_threshold", value=0.5).to_parameter_msg()
+    requests = {
+        "set a parameter": (SetParameters, "set_parameters", SetParameters.Request(parameters=[score])),
+        "enable": (SetBool, "enable", SetBool.Request(data=True)),
+        "get the state": (GetState, "get_state", GetState.Request()),
+        "deactivate": (ChangeState, "change_state", _transition("deactivate")),
+        "activate": (ChangeState, "change_state", _transition("activate")),
+    }
+    return {
+        name: (stream.create_client(kind, f"detector/{service}"), request)
+        for name, (kind, service, request) in requests.items()
+    }
+
+
+def _transition(label: str) -> ChangeState.Request:
+    return ChangeState.Request(transition=Transition(label=label))
+
+
+def _answer_time(client: Any, request: Any) -> float:
+    """Return the milliseconds until an answer came."""
+    if not client.wait_for_service(PATIENCE):
+        raise RuntimeError(f"there is no service {client.srv_name}")
+    answered, start = Event(), time.perf_counter()
+    client.call_async(request).add_done_callback(lambda _: answered.set())
+    if not answered.wait(PATIENCE):
+        raise RuntimeError(f"{client.srv_name} did not answer within {PATIENCE:g} s")
+    return (time.perf_counter() - start) * 1e3

@@ -1,0 +1,157 @@
+"""Measure how images get from one process to another on this machine, under different settings of the middleware.
+
+One process publishes, another receives, both best effort; nothing is detected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from time import monotonic, process_time, sleep
+
+import numpy as np
+from ament_index_python.packages import get_packages_with_prefixes
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.ros import allocator, dds_profile
+from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.ros.process import ros_context
+
+TOPIC = "transport_benchmark/image"
+CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+PATIENCE, SILENCE = 20.0, 2.0
+"""Seconds to wait for the first image, and after the last."""
+PLAIN = {dds_profile.SWITCH: "0", allocator.SWITCH: "0"}
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "Fast DDS, its defaults": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", **PLAIN},
+    "Fast DDS, our profile": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", allocator.SWITCH: "0"},
+    "Fast DDS, our profile and allocator": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"},
+    "Cyclone DDS, its defaults": {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp", **PLAIN},
+    "Cyclone DDS, our allocator": {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
+}
+
+
+@dataclass(frozen=True)
+class Received:
+    """What arrived.
+
+    Attributes:
+        images: How many.
+        latency: Median, from stamp to arrival, ms.
+        cpu: Processor time of the receiving process for each image, ms.
+    """
+
+    images: int
+    latency: float
+    cpu: float
+
+
+def publish(width: int, height: int, rate: float, count: int) -> None:
+    """Publish images once somebody subscribes."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    with ros_context([]):
+        node = Node("transport_benchmark_camera")
+        allocator.keep_freed_blocks()
+        publisher = node.create_publisher(Image, TOPIC, CAMERA)
+        deadline = monotonic() + PATIENCE
+        while publisher.get_subscription_count() == 0 and monotonic() < deadline:
+            sleep(0.05)
+        sleep(1.0)
+        start = monotonic()
+        for number in range(count):
+            sleep(max(0.0, start + number / rate - monotonic()))
+            header = Header(stamp=node.get_clock().now().to_msg())
+            publisher.publish(image_to_msg(pixels, "bgr", header))
+        node.destroy_node()
+
+
+def receive() -> Received:
+    """Receive images until they end.
+
+    Raises:
+        RuntimeError: There are none.
+    """
+    latencies: list[float] = []
+    cpu, last = [0.0], [monotonic() + PATIENCE]
+    with ros_context([]) as executor:
+        node = Node("transport_benchmark_receiver")
+        allocator.keep_freed_blocks()
+
+        def take(image: Image) -> None:
+            latencies.append((node.get_clock().now().nanoseconds - nanoseconds(image.header.stamp)) / 1e6)
+            cpu.append(process_time())
+            last[0] = monotonic() + SILENCE
+
+        node.create_subscription(Image, TOPIC, take, CAMERA)
+        executor.add_node(node)
+        while monotonic() < last[0]:
+            executor.spin_once(timeout_sec=0.2)
+    if len(latencies) < 2:
+        raise RuntimeError("no images arrived")
+    return Received(len(latencies), float(np.median(latencies)), (cpu[-1] - cpu[1]) / (len(latencies) - 1) * 1e3)
+
+
+def measure(options: argparse.Namespace, settings: Mapping[str, str]) -> Received:
+    """Run both processes with environment variables, of which those of the profile are not inherited.
+
+    Raises:
+        RuntimeError: The receiver failed.
+    """
+    left = {name: value for name, value in os.environ.items() if name not in dds_profile.PROFILE_VARIABLES}
+    environment = {**left, **settings}
+    shape = [f"--{name}={getattr(options, name)}" for name in ("width", "height", "rate", "count")]
+    command = [sys.executable, "-m", "trt_ssd_ros.ros.transport_benchmark", *shape]
+    receiver = subprocess.Popen([*command, "--role=receive"], env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    subprocess.run([*command, "--role=publish"], env=environment, check=True)  # noqa: S603 - our own module
+    said, _ = receiver.communicate()
+    if receiver.returncode:
+        raise RuntimeError("the receiving process failed, see above")
+    return Received(**json.loads(said))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(prog="transport_benchmark", description=__doc__)
+    parser.add_argument("--width", type=int, default=1280, help="of the images, in pixels (default: 1280)")
+    parser.add_argument("--height", type=int, default=720, help="of the images, in pixels (default: 720)")
+    parser.add_argument("--rate", type=float, default=30.0, help="images a second (default: 30)")
+    parser.add_argument("--count", type=int, default=240, help="images for each setting (default: 240)")
+    parser.add_argument("--role", choices=("publish", "receive"), help=argparse.SUPPRESS)
+    options = parser.parse_args(remove_ros_args(args)[1:])
+    try:
+        if options.role == "publish":
+            publish(options.width, options.height, options.rate, options.count)
+        elif options.role == "receive":
+            print(json.dumps(asdict(receive())))
+        else:
+            print_table(options)
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        print(f"transport_benchmark: {one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def print_table(options: argparse.Namespace) -> None:
+    """Measure under every setting that this machine has, and print a row for each."""
+    installed = get_packages_with_prefixes()
+    print(f"{options.width}x{options.height} bgr8 at {options.rate:g} Hz, {os.cpu_count()} CPU cores")
+    print(f"{'':<38}{'received':>12}{'latency p50':>14}{'CPU an image':>15}")
+    for name, settings in SETTINGS.items():
+        if settings["RMW_IMPLEMENTATION"] in installed:
+            row = measure(options, settings)
+            received = f"{row.images} of {options.count}"
+            print(f"{name:<38}{received:>12}{row.latency:>11.1f} ms{row.cpu:>12.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Nodes to measure the detector node by: one that only echoes, and detector nodes whose inference is known.
+
+python -m trt_ssd_ros.ros.yardsticks echo | blank | slow [--ros-args ...]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2D, Detection2DArray
+
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.ros.detector_node import DetectorNode
+from trt_ssd_ros.ros.process import FailableNode, spin_node
+
+SLOTS = 4
+SLOW_SECONDS = 0.5
+"""How long the inference of the slow detector takes at least."""
+
+
+class EchoNode(FailableNode):
+    """The least that a node can do: answer an image with a message that says when it came."""
+
+    def __init__(self) -> None:
+        super().__init__("echo")
+        self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
+        best_effort = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+        self.create_subscription(Image, "image", self._answer, best_effort)
+
+    def _answer(self, message: Image) -> None:
+        arrival = Detection2D(header=Header(stamp=self.get_clock().now().to_msg()))
+        self._publisher.publish(Detection2DArray(header=message.header, detections=[arrival]))
+
+
+class BlankEngine:
+    """Finds nothing, in no time."""
+
+    name = "blank engine"
+    inputs: Mapping[str, TensorSpec] = {}
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Return empty slots."""
+        count = len(inputs["image"])
+        return {
+            "boxes": np.zeros((count, SLOTS, 4), np.float32),
+            "scores": np.zeros((count, SLOTS), np.float32),
+            "class_ids": np.zeros((count, SLOTS), np.int32),
+            "keep": np.zeros((count, SLOTS), np.uint8),
+            "settled": np.ones(count, np.uint8),
+        }
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class SlowEngine(OnnxRuntimeEngine):
+    """Runs the same image again and again for SLOW_SECONDS, so that the processor is as busy as it can be."""
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Return what the last run found."""
+        end = time.perf_counter() + SLOW_SECONDS
+        while True:
+            outputs = super().run(inputs)
+            if time.perf_counter() >= end:
+                return outputs
+
+
+def open_blank(card: ModelCard, *_: object) -> Detector:
+    """Open a detector that finds nothing, in no time."""
+    return Detector(BlankEngine(), card)
+
+
+def open_slow(card: ModelCard, *_: object) -> Detector:
+    """Open a detector that takes SLOW_SECONDS for an image."""
+    return Detector(SlowEngine(compose(load_network(card), card)), card)
+
+
+NODES: Mapping[str, Callable[[], FailableNode]] = {
+    "echo": EchoNode,
+    "blank": lambda: DetectorNode(open_blank),
+    "slow": lambda: DetectorNode(open_slow),
+}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one of NODES, named by the first argument."""
+    name, *rest = sys.argv[1:] if args is None else args
+    return spin_node(NODES[name], [sys.argv[0], *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

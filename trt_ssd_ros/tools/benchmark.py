@@ -1,0 +1,122 @@
+"""Measure how fast a detector is on this machine, over image sizes, batches, precisions and backends.
+
+ros2 run trt_ssd_ros benchmark                                 the default model, three sizes
+ros2 run trt_ssd_ros benchmark --backend onnxruntime tensorrt --precision fp32 fp16 --batch 1 8
+ros2 run trt_ssd_ros benchmark --json now.json --plot now.png
+ros2 run trt_ssd_ros benchmark --compare before.json now.json  measures nothing
+ros2 run trt_ssd_ros benchmark --ros                           image published to detections received; --ros --help
+
+Without ROS: python3 -m trt_ssd_ros.tools.benchmark. Each row is timed in rounds, after a warm-up; `spread` is how
+far the rounds' medians lie apart. Images lie in memory, and go through all that the node's go through but ROS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import product
+from pathlib import Path
+from threading import Event
+
+from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.core.image_source import read_image_file
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
+from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.tools.command_line import count, run_command
+from trt_ssd_ros.tools.speed import Speed, measure_speed, resized
+from trt_ssd_ros.tools.speed_comparison import comparison
+from trt_ssd_ros.tools.speed_report import SpeedReport, this_machine
+
+SIZES = ["640x480", "1280x720", "1920x1080"]
+
+
+def speeds(options: argparse.Namespace, stop: Event) -> Iterator[Speed]:
+    """Measure everything that a command line asks for, until it is stopped."""
+    card = ModelCard.load(model_card_path(options.model))
+    photo = read_image_file(options.image) if options.image else sample_photos()[1]
+    for backend, precision, batch in product(options.backend, options.precision, options.batch):
+        choice = EngineChoice(backend, precision, BuildOptions(batch=batch))
+        with LoggedProgress(stop.is_set) as progress:
+            detector = open_detector(card, choice, sample_photos(), progress)
+        with closing(detector):
+            for size in options.size:
+                speed = measure_speed(detector, resized(photo, size), batch, options.repeats, stop)
+                if speed is None:
+                    return
+                yield speed
+
+
+def run(options: argparse.Namespace, stop: Event) -> int:
+    """Compare two reports, or measure and report; return the exit code."""
+    if options.compare:
+        before, now = map(SpeedReport.read, options.compare)
+        print(comparison(before, now))
+        return 0
+    command = shlex.join(["ros2", "run", "trt_ssd_ros", "benchmark", *sys.argv[1:]])
+    report = SpeedReport(command, this_machine(), list(speeds(options, stop)))
+    if report.speeds:
+        print(report.table())
+    if report.speeds and options.json:
+        report.write(options.json)
+    if report.speeds and options.plot:
+        report.plot(options.plot)
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read a size in pixels, as 1280x720, from a command line."""
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) <= 1 << 14 for side in sides):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT in pixels, e.g. 1280x720")
+    return int(sides[0]), int(sides[1])
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="a photo to detect in (default: one of ours)")
+    parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=["auto"], help="default: auto")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["auto"], help="for TensorRT")
+    parser.add_argument(
+        "--size",
+        nargs="+",
+        type=size,
+        default=[size(text) for text in SIZES],
+        metavar="WxH",
+        help=f"default: {' '.join(SIZES)}",
+    )
+    parser.add_argument(
+        "--batch", nargs="+", type=count, default=[1], metavar="N", help="images at once (default: 1)"
+    )
+    parser.add_argument("--repeats", type=count, default=100, metavar="N", help="timed calls a row (default: 100)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them into this PNG")
+    parser.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="two files that --json wrote"
+    )
+    parser.add_argument("--ros", action="store_true", help="measure the node over DDS instead; needs ROS 2")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = new_parser()
+    options = parser.parse_args(args)
+    if options.ros:
+        parser.error("--ros: found no ROS 2, expected: ros2 run trt_ssd_ros benchmark --ros")
+    return run_command("benchmark", partial(run, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What the offline tools' command lines share: signals, errors, exit codes, and the options of a detector."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.core.resources import PACKAGE
+from trt_ssd_ros.engines.build_progress import BuildCancelledError
+
+BROKEN_PIPE = 141
+"""The exit code that shells give to a process which SIGPIPE ended."""
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Event]:
+    """Give an event that SIGINT and SIGTERM set; a second one does what it would have done without."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_command(name: str, task: Callable[[Event], int]) -> int:
+    """Run a tool and return its exit code: what goes wrong is said on one line of stderr.
+
+    Args:
+        name: Of the tool.
+        task: Given an event that tells it to come to an end; returns the exit code.
+    """
+    logging.basicConfig(format=f"{name}: %(message)s")
+    logging.getLogger(PACKAGE).setLevel(logging.INFO)
+    try:
+        with stopped_by_signals() as stop:
+            code = task(stop)
+            sys.stdout.flush()
+            return code
+    except (BuildCancelledError, KeyboardInterrupt) as error:
+        print(f"{name}: {error or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"{name}: {one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def count(text: str) -> int:
+    """Read a whole number of 1 or more from a command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 1 or more")
+    return int(text)
+
+
+def fraction(text: str) -> float:
+    """Read a number from 0 to 1 from a command line."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
+    return number

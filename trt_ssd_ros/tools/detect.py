@@ -1,0 +1,234 @@
+"""Detect objects in images, a video, a camera or a recording, without ROS; write annotated copies and results.
+
+Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.detect`:
+  detect photo.jpg                                 an annotated photo and the results, in detect_output/
+  detect photos/ more/*.png --format csv           all images of a folder, and more; a CSV file as well
+  detect drive.mp4 --threshold 0.5 --batch 4       an annotated MP4 that a browser plays
+  detect drive.mp4 --resume                        go on where an earlier run ended or was killed
+  detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
+  detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
+  detect drive.mp4 --measure                       how fast it is, beside reading, the network and writing alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import NoReturn
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.network import batch_size, load_network
+from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
+from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.tools.command_line import count, fraction, run_command
+from trt_ssd_ros.tools.detection.annotated_output import (
+    AnnotatedFiles,
+    AnnotatedOutput,
+    AnnotatedVideo,
+    NotAnnotated,
+)
+from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
+from trt_ssd_ros.tools.detection.input_images import Input, open_input
+from trt_ssd_ros.tools.detection.measurement import measure
+from trt_ssd_ros.tools.detection.recording_input import RecordingInput
+from trt_ssd_ros.tools.detection.result_formats import FORMATS
+from trt_ssd_ros.tools.detection.result_log import (
+    ResultError,
+    ResultHeader,
+    keep_whole_lines,
+    read_header,
+    read_results,
+)
+
+LOG_NAME = "results.jsonl"
+
+
+def open_chosen_detector(options: argparse.Namespace, card: ModelCard, stop: Event) -> Detector:
+    """Open the detector that a command line asks for; `stop` cancels the build of a plan."""
+    if options.batch > 1 and batch_size(load_network(card), card) == 1:
+        raise ValueError(f"--batch: found {options.batch}, expected 1: {card.name} takes one image at a time")
+    choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
+    with LoggedProgress(stop.is_set) as progress:
+        detector = open_detector(card, choice, sample_photos(), progress)
+    if options.threshold is not None:
+        classes = (options.threshold,) * len(card.labels)
+        detector.thresholds = replace(detector.thresholds, classes=classes)
+    return detector
+
+
+def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
+    """Return what makes the results of this run what they are."""
+    thresholds = detector.thresholds
+    return ResultHeader(
+        {
+            "model": detector.card.name,
+            "sha256": detector.card.onnx.sha256,
+            "engine": detector.engine_name,
+            "precision": detector.precision,
+            "batch": options.batch,
+            "score_threshold": thresholds.lowest,
+            "iou_threshold": thresholds.iou,
+            "max_detections": thresholds.max_detections,
+            "inputs": options.inputs,
+            "topic": options.topic,
+        },
+        detector.card.labels,
+    )
+
+
+def begin_log(log: Path, stated: ResultHeader, options: argparse.Namespace) -> int:
+    """Begin the results, or prepare to go on with those that are there; return how many images are done.
+
+    Raises:
+        ResultError: Those that are there were made in another way.
+        OSError: They cannot be written.
+    """
+    if options.resume and log.exists():
+        earlier = read_header(log)
+        for name, value in stated.detector.items():
+            if earlier.detector.get(name) != value:
+                found = f"{name} {earlier.detector.get(name)!r}"
+                raise ResultError(f"--resume: {log} was made with {found}, expected {value!r} as now")
+        return keep_whole_lines(log, options.batch)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(stated.line() + "\n", encoding="utf-8")
+    return 0
+
+
+def open_output(options: argparse.Namespace, images: Input) -> AnnotatedOutput:
+    """Open where annotated images go."""
+    if options.draw == "none":
+        return NotAnnotated()
+    if options.draw == "mp4" or (options.draw == "auto" and images.is_video):
+        return AnnotatedVideo(options.output / "annotated.mp4")
+    return AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
+
+
+def detect(options: argparse.Namespace, stop: Event) -> int:
+    """Do all of it, and return the exit code."""
+    log = options.output / LOG_NAME
+    if log.exists() and not (options.resume or options.overwrite or options.measure):
+        raise ResultError(f"{log} exists: --resume goes on with it, --overwrite begins anew")
+    card = ModelCard.load(model_card_path(options.model))
+    with closing(open_input(options.inputs, lambda path: RecordingInput(path, options.topic))) as images:
+        if options.resume and images.live:
+            raise ResultError("--resume: a camera's images do not come again")
+        with closing(open_chosen_detector(options, card, stop)) as detector:
+            if options.measure:
+                print(measure(detector, images, options.batch))
+                return 0
+            done = begin_log(log, header(options, detector), options)
+            times = run(options, detector, images, done, stop)
+    written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
+    unreadable, text = summary(log, times)
+    print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
+    if stop.is_set() and not images.live:
+        print("detect: interrupted; --resume goes on", file=sys.stderr)
+        return INTERRUPTED
+    return int(unreadable)
+
+
+def run(options: argparse.Namespace, detector: Detector, images: Input, done: int, stop: Event) -> RunTimes:
+    """Go through the images; those that are done already only if they belong into a video."""
+    log = options.output / LOG_NAME
+    total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
+    bar = tqdm(total=total, initial=done, unit=" images", disable=None)
+    with (
+        closing(open_output(options, images)) as output,
+        log.open("a", encoding="utf-8") as file,
+        logging_redirect_tqdm(),
+        bar,
+    ):
+        task = DetectionRun(detector, options.batch, file, output, partial(tell, bar, options.json))
+        first = 0 if isinstance(output, AnnotatedVideo) else done
+        most = None if options.max_images is None else max(0, options.max_images - first)
+        wanted = islice(images.images(first), most)
+        task.run(wanted, stop, islice(read_results(log), done - first), images.live)
+        output.finish()
+    return task.times
+
+
+def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
+    """Show that an image is done."""
+    if as_json:
+        print(line, flush=True)
+    bar.update()
+
+
+def summary(log: Path, times: RunTimes) -> tuple[bool, str]:
+    """Return whether nothing at all could be read, and what there is to say."""
+    labels, images, unreadable = Counter[str](), 0, 0
+    names = read_header(log).labels
+    for result in read_results(log):
+        images += 1
+        unreadable += bool(result.unreadable)
+        labels.update(names[class_id] for class_id in result.detections.class_ids)
+    found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
+    lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
+    if times.images:
+        lines.append(
+            f"{times.images / times.seconds:.1f} FPS with reading and writing, "
+            f"{times.images / times.detecting.seconds:.1f} FPS without (detection alone, "
+            f"{times.detecting.seconds * 1e3 / times.images:.1f} ms an image)"
+        )
+    return images == unreadable, "\n".join(lines)
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        prog="detect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="see the examples")
+    parser.add_argument(
+        "--output", type=Path, default=Path("detect_output"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: auto")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT; default: auto")
+    parser.add_argument("--threshold", type=fraction, metavar="SCORE", help="lowest reported; default: the card's")
+    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images at once; default: 1")
+    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
+    parser.add_argument("--max-images", type=count, metavar="N", help="end after the first N images")
+    parser.add_argument(
+        "--format", nargs="+", choices=FORMATS, default=["coco"], help="besides results.jsonl; default: coco"
+    )
+    parser.add_argument(
+        "--draw",
+        choices=("auto", "jpg", "png", "mp4", "none"),
+        default="auto",
+        help="annotated images: as files or as a video; default: as the input is",
+    )
+    parser.add_argument("--no-draw", dest="draw", action="store_const", const="none", help="--draw none")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON lines while they come")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with the results in DIR")
+    again.add_argument("--overwrite", action="store_true", help="begin anew although there are results in DIR")
+    again.add_argument("--measure", action="store_true", help="only measure, on the first images of a video")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = new_parser().parse_args(args)
+    return run_command("detect", partial(detect, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

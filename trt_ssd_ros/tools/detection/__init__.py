@@ -1,0 +1,1 @@
+"""What `detect` is made of: inputs, the run, and its results."""

@@ -1,0 +1,163 @@
+"""DetectionRun: read, detect, draw and write at the same time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from threading import Event
+from typing import TextIO
+
+import numpy as np
+
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput
+from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.tools.detection.result_log import ImageResult, as_written
+from trt_ssd_ros.tools.overlap import Behind, ahead
+
+LOGGER = logging.getLogger(__name__)
+DEPTH = 3
+"""Groups of images that wait between two stages."""
+
+
+@dataclass
+class Stopwatch:
+    """Adds up the time in which a stage was at work."""
+
+    seconds: float = 0.0
+
+    def timed(self, items: Iterable[list[InputImage]]) -> Iterator[list[InputImage]]:
+        """Go through items, and add up how long each took to come."""
+        iterator = iter(items)
+        while True:
+            start = time.perf_counter()
+            item = next(iterator, None)
+            self.seconds += time.perf_counter() - start
+            if item is None:
+                return
+            yield item
+
+
+@dataclass
+class RunTimes:
+    """How many images were detected in, and how long that took.
+
+    Attributes:
+        images: Images detected in.
+        seconds: From the first read to the last written.
+        reading: Seconds in which images were read; the stages overlap.
+        detecting: Seconds in which images were detected in.
+        writing: Seconds in which images were drawn and written.
+    """
+
+    images: int = 0
+    seconds: float = 0.0
+    reading: Stopwatch = field(default_factory=Stopwatch)
+    detecting: Stopwatch = field(default_factory=Stopwatch)
+    writing: Stopwatch = field(default_factory=Stopwatch)
+
+
+class DetectionRun:
+    """A detector and where its results go.
+
+    Args:
+        detector: Used in the thread that calls `run`.
+        batch: Most images detected in at once. Groups end at multiples of it, so that a run that goes on from such
+            a multiple has the same groups.
+        log: Takes a line of JSON for each image, after the annotated image was written.
+        output: Takes the annotated images.
+        told: Called with each line that goes into the log.
+
+    Attributes:
+        times: How long it took.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        batch: int,
+        log: TextIO,
+        output: AnnotatedOutput,
+        told: Callable[[str], None],
+    ) -> None:
+        self.times = RunTimes()
+        self._detector = detector
+        self._batch = batch
+        self._log = log
+        self._output = output
+        self._told = told
+
+    def run(
+        self, images: Iterable[InputImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
+    ) -> None:
+        """Go through the images until they end, or `stop` is set and what is in hand is done.
+
+        Args:
+            images: The images, read in a thread of their own.
+            stop: Set from outside.
+            known: Results of the first of them, from an earlier run; these images are only drawn.
+            live: Whether older images that wait give way to newer ones.
+        """
+        start, found = time.perf_counter(), iter(known)
+        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
+        with closing(groups), Behind(self._write, DEPTH) as writer:
+            for group in groups:
+                old = list(islice(found, len(group)))
+                writer.put((group, old or self._results(group), not old))
+        self.times.seconds = time.perf_counter() - start
+
+    def _results(self, group: list[InputImage]) -> list[ImageResult]:
+        start = time.perf_counter()
+        results = []
+        for shape, alike in groupby(group, lambda image: (image.pixels.shape, image.channel_order)):
+            images = list(alike)
+            found = self._detect(images) if 0 not in shape[0] else [Detections.empty()] * len(images)
+            results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
+        self.times.detecting.seconds += time.perf_counter() - start
+        self.times.images += sum(not image.problem for image in group)
+        return results
+
+    def _detect(self, images: list[InputImage]) -> list[Detections]:
+        pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
+        return self._detector.detect_batch(pixels, images[0].channel_order)
+
+    def _write(self, item: tuple[list[InputImage], list[ImageResult], bool]) -> None:
+        start = time.perf_counter()
+        for image, result in zip(*item[:2], strict=True):
+            if self._output.wanted and not image.problem:
+                self._draw(image, result)
+            if item[2]:
+                self._note(result)
+        self.times.writing.seconds += time.perf_counter() - start
+
+    def _draw(self, image: InputImage, result: ImageResult) -> None:
+        pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
+        picture = draw_detections(pixels, result.detections, self._detector.card.labels)
+        self._output.add(image.name, picture, image.seconds)
+
+    def _note(self, result: ImageResult) -> None:
+        if result.unreadable:
+            LOGGER.warning("passed over %s: %s", result.name, result.unreadable)
+        line = result.line(self._detector.card.labels)
+        self._log.write(line + "\n")
+        self._log.flush()
+        self._told(line)
+
+
+def _groups(images: Iterable[InputImage], size: int) -> Iterator[list[InputImage]]:
+    """Put images together whose numbers lie between two multiples of `size`."""
+    for _, group in groupby(images, lambda image: image.index // size):
+        yield list(group)
+
+
+def _result(image: InputImage, detections: Detections) -> ImageResult:
+    height, width = image.pixels.shape[:2]
+    return ImageResult(
+        image.index, image.name, width, height, image.seconds, as_written(detections), image.problem
+    )

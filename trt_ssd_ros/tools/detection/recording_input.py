@@ -1,0 +1,101 @@
+"""Images of a rosbag2 folder or an MCAP file, read without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trt_ssd_ros.core.compressed_image import decode_image
+from trt_ssd_ros.core.frames import Frame, FrameError, frame_from_message
+from trt_ssd_ros.core.image_source import SourceError
+from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.tools.optional_library import load_library
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+class RecordingInput:
+    """The images of one topic of a recording, named by the stamps of their headers.
+
+    Args:
+        path: A rosbag2 folder (sqlite3 or MCAP), or a file of one.
+        topic: The topic; empty: the only one that has images.
+
+    Raises:
+        SourceError: It cannot be read, or the topic is not clear.
+        RuntimeError: rosbags is not installed.
+    """
+
+    is_video, live = True, False
+
+    def __init__(self, path: Path, topic: str = "") -> None:
+        rosbags = load_library("rosbags.highlevel", "rosbags", f"reading {path}")
+        types = load_library("rosbags.typesys", "rosbags", f"reading {path}")
+        self._path = path
+        try:
+            stated = types.get_typestore(types.Stores.ROS2_HUMBLE)
+            self._reader = rosbags.AnyReader([_readable(path)], default_typestore=stated)
+            self._reader.open()
+        except Exception as error:  # rosbags lets errors of YAML, SQLite and zstd through besides its own
+            raise SourceError(f"cannot read {path} as a ROS 2 recording: {one_line(error)}") from error
+        try:
+            self._connection = self._choose(topic)
+        except SourceError:
+            self.close()
+            raise
+        self.count: int | None = self._connection.msgcount
+
+    def _choose(self, topic: str) -> Any:
+        there = {item.topic: item for item in self._reader.connections if item.msgtype in IMAGE_TYPES}
+        if topic in there:
+            return there[topic]
+        if not topic and len(there) == 1:
+            return next(iter(there.values()))
+        found = f"images on {', '.join(sorted(there))}" if there else "no topic with images"
+        expected = f"topic {topic}" if topic else "one: choose it with --topic" if there else "one"
+        raise SourceError(f"{self._path}: found {found}, expected {expected}")
+
+    def images(self, start: int = 0) -> Iterator[InputImage]:
+        """Read message by message, in the order in which they were recorded; see `Input.images`."""
+        for index, (_, recorded, data) in enumerate(self._messages()):
+            if index >= start:
+                yield self._image(index, recorded, data)
+
+    def _image(self, index: int, recorded: int, data: bytes) -> InputImage:
+        try:
+            message = self._reader.deserialize(data, self._connection.msgtype)
+        except Exception as error:
+            return InputImage.unreadable(index, _name(recorded), f"damaged message: {one_line(error)}")
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or recorded
+        try:
+            frame = _frame(message)
+        except FrameError as error:
+            return InputImage.unreadable(index, _name(stamp), error)
+        return InputImage(index, _name(stamp), frame.pixels, frame.channel_order, stamp / 1e9)
+
+    def _messages(self) -> Iterator[Any]:
+        try:
+            yield from self._reader.messages(connections=[self._connection])
+        except Exception as error:
+            raise SourceError(f"{self._path} is damaged: {one_line(error)}") from error
+
+    def close(self) -> None:
+        """Close the files."""
+        self._reader.close()
+
+
+def _readable(path: Path) -> Path:
+    """Return what rosbags opens: an MCAP file holds all there is to know, an SQLite file needs its folder."""
+    return path if path.is_dir() or path.suffix == ".mcap" else path.parent
+
+
+def _name(nanoseconds: int) -> str:
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
+
+
+def _frame(message: Any) -> Frame:
+    if hasattr(message, "encoding"):
+        return frame_from_message(message)
+    return Frame(decode_image(message.data, message.format), "bgr")

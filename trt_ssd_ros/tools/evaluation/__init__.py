@@ -1,0 +1,1 @@
+"""What `evaluate` is made of: annotations, runs, figures, and their report."""

@@ -1,0 +1,69 @@
+"""What is taken for what: truth beside what a detector says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from trt_ssd_ros.core.boxes import areas
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.tools.evaluation.average_precision import Truth
+from trt_ssd_ros.tools.evaluation.box_matching import SAME, intersections, match_boxes
+
+NOTHING = ""
+"""Stands for the background: missed objects are taken for it, and it is taken for objects."""
+
+
+def compared(truth: Truth, found: Detections, labels: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    """Pair what is in an image with what was found in it: true label, label found, score of what was found.
+
+    What was missed has the label NOTHING and the score 0; what was found where nothing is has the true label
+    NOTHING, unless it lies in a region that is ignored.
+
+    Args:
+        truth: What is there.
+        found: What was found.
+        labels: Name of each class id, in the words of the truth.
+    """
+    ignored = np.array([item.ignored for item in truth.annotations], bool)
+    objects = [item.label for item in truth.annotations if not item.ignored]
+    names = [labels[class_id] for class_id in found.class_ids]
+    pairs = match_boxes(truth.boxes[~ignored], found.boxes)
+    yield from ((objects[i], names[j], float(found.scores[j])) for i, j in pairs)
+    seen, used = {i for i, _ in pairs}, {j for _, j in pairs}
+    yield from ((label, NOTHING, 0.0) for i, label in enumerate(objects) if i not in seen)
+    inside = intersections(found.boxes, truth.boxes[ignored]) >= SAME * areas(found.boxes)[:, None]
+    for j, name in enumerate(names):
+        if j not in used and not inside[j].any():
+            yield NOTHING, name, float(found.scores[j])
+
+
+class Confusion:
+    """Counts what is taken for what, at one score threshold.
+
+    Args:
+        labels: Name of each of the detector's class ids, in the words of the truth.
+        threshold: Lowest score that counts.
+
+    Attributes:
+        counts: By (true label, label found).
+    """
+
+    def __init__(self, labels: Sequence[str], threshold: float) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._labels = labels
+        self._threshold = threshold
+
+    def add(self, truth: Truth, found: Detections) -> None:
+        """Count one image."""
+        found = found[found.scores >= self._threshold]
+        self.counts.update((true, said) for true, said, _ in compared(truth, found, self._labels))
+
+    def labels(self) -> list[str]:
+        """Return the labels that occur, those that occur most first, and NOTHING last."""
+        occurring: Counter[str] = Counter()
+        for (true, said), count in self.counts.items():
+            occurring.update({true: count, said: count})
+        return [label for label, _ in occurring.most_common() if label != NOTHING] + [NOTHING]

@@ -1,0 +1,1 @@
+"""What import_model is made of."""

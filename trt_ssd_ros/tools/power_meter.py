@@ -1,0 +1,105 @@
+"""PowerMeter: the watts that a machine says it takes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shutil import which
+from statistics import fmean
+from threading import Event, Thread
+
+SECONDS = 0.5
+"""Between two readings."""
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "--id=0")
+Reading = Callable[[], float]
+
+
+class PowerMeter:
+    """Reads every power rail that this user may read, in a thread, while it is entered.
+
+    A Jetson has them in INA3221 monitors; processors of Intel and AMD count energy (RAPL); GPUs have nvidia-smi.
+
+    Args:
+        root: The folder that absolute paths begin in.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._rails: dict[str, Reading] = {**dict(_jetson_rails(root)), **dict(_energy_counters(root))}
+        if which(NVIDIA_SMI[0]):
+            self._rails["GPU"] = _nvidia_smi
+
+    def __enter__(self) -> PowerMeter:
+        self._readings: dict[str, list[float]] = defaultdict(list)
+        self._ended = Event()
+        self._read()
+        self._thread = Thread(target=self._read_on, name="power meter", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._read()
+
+    def watts(self) -> dict[str, float]:
+        """Return the mean of each rail since it was entered; none where the machine does not tell."""
+        return {name: fmean(readings) for name, readings in self._readings.items()}
+
+    def _read_on(self) -> None:
+        while not self._ended.wait(SECONDS):
+            self._read()
+
+    def _read(self) -> None:
+        for name, reading in list(self._rails.items()):
+            try:
+                watts = reading()
+            except (OSError, ValueError, subprocess.SubprocessError):
+                del self._rails[name]  # it does not tell, or not us
+            else:
+                self._readings[name].append(watts)
+
+
+def _jetson_rails(root: Path) -> Iterator[tuple[str, Reading]]:
+    """Yield the rails of INA3221 monitors: millivolts times milliamperes (Linux, hwmon/ina3221.rst)."""
+    for label in sorted(root.glob("sys/class/hwmon/hwmon*/in*_label")):
+        number = label.name.removeprefix("in").removesuffix("_label")
+        volts, amperes = label.with_name(f"in{number}_input"), label.with_name(f"curr{number}_input")
+        if volts.exists() and amperes.exists():
+            yield label.read_text().strip(), lambda v=volts, a=amperes: _number(v) * _number(a) / 1e6  # type: ignore[misc]
+
+
+def _energy_counters(root: Path) -> Iterator[tuple[str, Reading]]:
+    """Yield the processor packages that count energy (Linux, powercap/powercap.rst)."""
+    for counter in sorted(root.glob("sys/class/powercap/intel-rapl:[0-9]/energy_uj")):
+        try:
+            yield counter.with_name("name").read_text().strip(), _EnergyCounter(counter)
+        except OSError:  # only root may read it
+            continue
+
+
+class _EnergyCounter:
+    """Watts since it was last asked, from a counter of microjoules that begins anew at its end."""
+
+    def __init__(self, counter: Path) -> None:
+        self._counter = counter
+        self._range = _number(counter.with_name("max_energy_range_uj"))
+        self._before = _number(counter), time.monotonic()
+
+    def __call__(self) -> float:
+        energy, now = _number(self._counter), time.monotonic()
+        used = (energy - self._before[0]) % self._range
+        seconds = now - self._before[1]
+        self._before = energy, now
+        return used / 1e6 / seconds
+
+
+def _nvidia_smi() -> float:
+    done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    return float(done.stdout)
+
+
+def _number(path: Path) -> float:
+    return float(path.read_text())

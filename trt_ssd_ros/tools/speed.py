@@ -1,0 +1,125 @@
+"""Speed: how fast a detector is with images of one size, and what it takes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Event
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.tools.power_meter import PowerMeter
+from trt_ssd_ros.tools.process_usage import ProcessUsage
+
+ROUNDS = 5
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a detector is, and what it takes.
+
+    Attributes:
+        engine: What ran the network.
+        precision: What it computed in.
+        width: Of the images, in pixels.
+        height: Of the images, in pixels.
+        batch: Images at once.
+        images: How many were timed.
+        p50: Milliseconds for a batch, the median.
+        p90: The same, exceeded by one in ten.
+        p99: The same, exceeded by one in a hundred.
+        frames_per_s: Images a second.
+        spread: How far the medians of the rounds lie apart, relative to their median.
+        cpu_ms: Processor time of the process for an image.
+        memory_mib: Resident memory of the process.
+        gpu_mib: GPU memory in use, by everybody; None without a GPU.
+        watts: The mean of each power rail that the machine tells of.
+    """
+
+    engine: str
+    precision: str
+    width: int
+    height: int
+    batch: int
+    images: int
+    p50: float
+    p90: float
+    p99: float
+    frames_per_s: float
+    spread: float
+    cpu_ms: float
+    memory_mib: float
+    gpu_mib: float | None = None
+    watts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> tuple[str, str, int, int, int]:
+        """What was measured; speeds of the same subject can be compared."""
+        return self.engine.split(" on ")[0].rpartition(" ")[0], self.precision, self.width, self.height, self.batch
+
+
+def measure_speed(
+    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, stop: Event
+) -> Speed | None:
+    """Time a detector on copies of a photo.
+
+    Args:
+        detector: Is timed.
+        photo: (H, W, 3) uint8, bgr.
+        batch: Images at once.
+        repeats: Calls that are timed, in ROUNDS rounds.
+        stop: Ends it.
+
+    Returns:
+        None where it was stopped.
+    """
+    images = np.stack([photo] * batch)
+    for _ in range(WARM_UP):
+        detector.detect_batch(images)
+    rounds: list[list[float]] = []
+    before = ProcessUsage.of(os.getpid())
+    with PowerMeter() as meter:
+        for _ in range(ROUNDS):
+            if stop.is_set():
+                return None
+            rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
+    after = ProcessUsage.of(os.getpid())
+    times = np.array(rounds)
+    p50, p90, p99 = (float(p) for p in np.percentile(times, (50, 90, 99)))
+    medians = np.median(times, axis=1)
+    count = times.size * batch
+    gpu = detector.memory_used()
+    return Speed(
+        engine=detector.engine_name,
+        precision=detector.precision,
+        width=photo.shape[1],
+        height=photo.shape[0],
+        batch=batch,
+        images=count,
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        frames_per_s=count / times.sum() * 1e3,
+        spread=float(np.ptp(medians) / np.median(medians)),
+        cpu_ms=(after.cpu_seconds - before.cpu_seconds) / count * 1e3,
+        memory_mib=after.memory_mib,
+        gpu_mib=None if gpu is None else gpu / 2**20,
+        watts=meter.watts(),
+    )
+
+
+def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a photo in a size (width, height)."""
+    return np.asarray(cv2.resize(photo, size), np.uint8)
+
+
+def _milliseconds(detector: Detector, images: NDArray[np.uint8]) -> float:
+    start = time.perf_counter()
+    detector.detect_batch(images)
+    return (time.perf_counter() - start) * 1e3

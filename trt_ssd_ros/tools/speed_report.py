@@ -1,0 +1,121 @@
+"""SpeedReport: what a benchmark measured, as a table, a JSON file and a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.tools.optional_library import load_library
+from trt_ssd_ros.tools.speed import Speed
+from trt_ssd_ros.tools.whole_file import whole_file
+
+HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
+
+
+@dataclass(frozen=True)
+class SpeedReport:
+    """What a benchmark measured.
+
+    Attributes:
+        command: What measured it.
+        machine: What it was measured on.
+        speeds: What was measured.
+    """
+
+    command: str
+    machine: Mapping[str, str]
+    speeds: Sequence[Speed]
+
+    @classmethod
+    def read(cls, path: Path) -> SpeedReport:
+        """Read a report.
+
+        Raises:
+            ValueError: It is none; says what was found and what was expected.
+            OSError: The file cannot be read.
+        """
+        try:
+            content = json.loads(path.read_text())
+            return cls(content["command"], content["machine"], [Speed(**speed) for speed in content["speeds"]])
+        except (KeyError, TypeError, ValueError) as error:
+            found = f"{path}: found no report ({type(error).__name__}: {one_line(error)})"
+            raise ValueError(f"{found}, expected what benchmark --json wrote") from error
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        content = {item.name: getattr(self, item.name) for item in fields(self)}
+        content["speeds"] = [asdict(speed) for speed in self.speeds]
+        with whole_file(path) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=2) + "\n")
+
+    def table(self) -> str:
+        """Return the report for people."""
+        rows = [HEADINGS, *map(_row, self.speeds)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        for speed, index in zip(self.speeds, range(1, len(lines)), strict=True):
+            lines[index] += "".join(f"  {name} {watts:.1f} W" for name, watts in speed.watts.items())
+            lines[index] += f"  GPU {speed.gpu_mib:.0f} MiB" if speed.gpu_mib is not None else ""
+        return "\n".join([", ".join(self.machine.values()), *lines])
+
+    def plot(self, path: Path) -> None:
+        """Draw time over image size, and images a second over the batch, as PNG.
+
+        Raises:
+            RuntimeError: matplotlib is not installed.
+        """
+        load_library("matplotlib", "matplotlib", "--plot").use("Agg")
+        pyplot = load_library("matplotlib.pyplot", "matplotlib", "--plot")
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), layout="constrained")
+        figure.suptitle(", ".join(self.machine.values()))
+        for name, speeds in _series(self.speeds, lambda s: f"{s.engine}, {s.precision}, batch {s.batch}"):
+            _line(left, name, [(s.width * s.height / 1e6, s.p50, s.p90) for s in speeds])
+        for name, speeds in _series(self.speeds, lambda s: f"{s.engine}, {s.precision}, {s.width}x{s.height}"):
+            right.plot([s.batch for s in speeds], [s.frames_per_s for s in speeds], "o-", label=name)
+        left.set(xlabel="megapixels", ylabel="ms: p50, and p90 as the bar's end", title="time", ylim=0)
+        right.set(xlabel="images in a batch", ylabel="images a second", title="throughput", ylim=0)
+        for axes in (left, right):
+            axes.legend(fontsize="small")
+        with whole_file(path) as unfinished:
+            figure.savefig(unfinished, dpi=110, format="png")
+        pyplot.close(figure)
+
+
+def this_machine() -> dict[str, str]:
+    """Say what is measured on."""
+    processors = {
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    }
+    processor = next(iter(sorted(processors)), platform.machine())
+    return {
+        "date": date.today().isoformat(),
+        "processor": f"{os.cpu_count()} cores of {processor}",
+        "python": f"Python {platform.python_version()}",
+    }
+
+
+def _row(speed: Speed) -> tuple[str, ...]:
+    times = (f"{speed.p50:.2f}", f"{speed.p90:.2f}", f"{speed.p99:.2f}", f"{speed.frames_per_s:.1f}")
+    size, use = f"{speed.width}x{speed.height}", (f"{speed.cpu_ms:.1f}", f"{speed.memory_mib:.0f}")
+    return (speed.engine, speed.precision, size, str(speed.batch), *times, f"{speed.spread:.0%}", *use)
+
+
+def _series(speeds: Sequence[Speed], name: Any) -> list[tuple[str, list[Speed]]]:
+    ordered = sorted(speeds, key=name)
+    return [(label, list(group)) for label, group in groupby(ordered, key=name)]
+
+
+def _line(axes: Any, name: str, points: list[tuple[float, float, float]]) -> None:
+    x, p50, p90 = zip(*sorted(points), strict=True)
+    above = [high - middle for middle, high in zip(p50, p90, strict=True)]
+    axes.errorbar(x, p50, yerr=([0] * len(above), above), fmt="o-", capsize=3, label=name)

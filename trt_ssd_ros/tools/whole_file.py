@@ -1,0 +1,27 @@
+"""A file is there as a whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def unfinished_path(path: Path) -> Path:
+    """Return where a file is written before it takes its name, its folder made; writers see the same suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".unfinished.{path.name}")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give the path of a temporary file that takes the place of `path` when all of it was written.
+
+    If the body raises, the temporary file goes and what was at `path` stays.
+    """
+    unfinished = unfinished_path(path)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
