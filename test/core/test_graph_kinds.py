@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto
 from table_network import (
     ANCHORS,
     CLASSES,
@@ -17,6 +18,7 @@ from table_network import (
     table_network,
     textbook_detections,
 )
+from test_graph import OUR_OPERATORS, own_nodes
 
 from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.core.detector import Detector, Thresholds
@@ -197,3 +199,16 @@ def test_a_dynamic_number_of_decoded_boxes_is_a_card_error():
         tensor.type.tensor_type.shape.dim[1].dim_param = "A"
     with pytest.raises(ModelCardError, match="an unknown number of boxes, expected one fixed number"):
         compose(network, decoded_card())
+
+
+@pytest.mark.parametrize("kind", ["decoded_boxes", "detections"])
+def test_only_operators_that_tensorrt_runs(kind):
+    network, card = (table_network(), decoded_card(box_order="yxyx", clip_before_nms=True))
+    if kind == "detections":
+        network, card = rows_network(), rows_card()
+    model = compose(network, card)
+    assert {node.op_type for node in own_nodes(model)} <= OUR_OPERATORS
+    assert {tensor.type.tensor_type.elem_type for tensor in model.graph.output} == {
+        TensorProto.FLOAT,
+        TensorProto.INT32,
+    }

@@ -212,6 +212,16 @@ def test_files_stand_beside_the_network_and_the_card_names_it(run_import):
         assert line in imported.said
 
 
+def test_weights_in_another_file_are_taken_into_one(tmp_path, capsys):
+    """As torch.onnx writes them; a card's network is one file."""
+    path = tmp_path / "net.onnx"
+    onnx.save(raw_network(TF_300), path, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+    assert main([str(path)]) == 0, capsys.readouterr().err
+    card = ModelCard.load(tmp_path / "net.yaml")
+    assert card.onnx.path.name == "net.ssd.onnx"
+    assert len(load_network(card).graph.node) > 10
+
+
 @pytest.mark.parametrize("opset", [9, 11, 13, 18, 21])
 def test_networks_of_any_opset(run_import, opset):
     imported = run_import(raw_network(TF_300, opset=opset))

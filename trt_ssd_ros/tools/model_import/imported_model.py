@@ -26,7 +26,7 @@ from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.tools.model_import.card_draft import Ask, Document, Draft
 from trt_ssd_ros.tools.model_import.card_file import card_text
-from trt_ssd_ros.tools.model_import.network_file import read_network
+from trt_ssd_ros.tools.model_import.network_file import keeps_weights_elsewhere, read_network
 from trt_ssd_ros.tools.model_import.understanding import Understood, understand
 
 
@@ -110,7 +110,8 @@ def write_and_try(
     """Write the files into a scratch folder, load and run them, and return what was detected."""
     name, network = request.card_name, found.network
     path, content = request.model.resolve(), request.model.read_bytes()
-    if network.changes:
+    is_new = bool(network.changes) or keeps_weights_elsewhere(path)
+    if is_new:
         path = request.folder / f"{name}.onnx"
         if path == request.model.resolve():
             path = request.folder / f"{name}.ssd.onnx"
@@ -126,7 +127,7 @@ def write_and_try(
     }
     card_path.write_text(card_text({**stated, **document}), encoding="utf-8")
     card = ModelCard.load(card_path)
-    if not network.changes:  # relative to where the card will be
+    if not is_new:  # relative to where the card will be
         card = replace(card, onnx=replace(card.onnx, path=path))
     detector = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
     detections = detector.detect(photo)

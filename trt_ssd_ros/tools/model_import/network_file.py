@@ -7,10 +7,11 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ValueInfoProto
+from onnx import TensorProto, ValueInfoProto
 
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.core.untrusted import tensors_of
 
 EXPORT = "export it: torch.onnx.export(model, image, 'model.onnx', opset_version=17)"
 CONVERT = "convert it: python -m tf2onnx.convert --opset 13 --output model.onnx"
@@ -44,6 +45,12 @@ def read_network(path: Path) -> onnx.ModelProto:
     if not network.graph.node:
         raise ValueError(f"{path}: expected ONNX, found a file without a graph")
     return network
+
+
+def keeps_weights_elsewhere(path: Path) -> bool:
+    """Tell whether an ONNX file has weights in other files, as torch.onnx writes large networks."""
+    network = onnx.load(path, load_external_data=False)
+    return any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors_of(network))
 
 
 def dimensions(tensor: ValueInfoProto) -> list[int | None]:
