@@ -389,7 +389,11 @@ def test_tao_s_traffic_network(run_import, labels):
     half = np.array([[0.5, 1, 1.5, 2]])
     corners = np.stack([(x - half) / 78, (y - half) / 24, (x + half) / 78, (y + half) / 24], 2).reshape(-1, 4)
     anchors = np.concatenate([corners, np.tile([0.1, 0.1, 0.2, 0.2], (len(corners), 1))], 1)
-    net.constant(np.stack([anchors[:, :4], anchors[:, 4:]]).reshape(1, 2, -1, 1), name="anchor_data")
+    batch = net("Slice", net("Shape", loc), *(net.constant([n], np.int64) for n in (0, 1)))
+    times = net("Concat", batch, net.constant([1, 1], np.int64), axis=0)
+    tiled = net("Tile", net.constant(anchors[None]), times, name="mbox_priorbox")
+    parted = net("Transpose", net.reshaped(tiled, 0, -1, 2, 4), perm=[0, 2, 1, 3], name="anchor_permute")
+    net.reshaped(parted, 0, 2, -1, 1, name="anchor_data")
     net.reshaped(loc, 0, -1, 1, 1, name="loc_data")
     net.reshaped("mbox_conf_softmax", 0, -1, 1, 1, name="conf_data")
     net.multiple(
