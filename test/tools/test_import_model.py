@@ -484,11 +484,11 @@ def resizing_loop(net: Net, image: str) -> str:
         """resize (int64 index, bool go) => (bool onward, float[300, 300, 3] resized)
         <int64[3] size = {300, 300, 3}> {
             onward = Identity(go)
-            picture = Gather<axis = 0>(pixels, index)
+            image = Gather<axis = 0>(input_tensor, index)
+            picture = Cast<to = 1>(image)
             resized = Resize<mode = "linear">(picture, , , size)
         }"""
     )
-    net("Cast", image, name="pixels", to=TensorProto.FLOAT)
     first = (net.constant([n], np.int64) for n in (0, 1))
     count = net("Squeeze", net("Slice", net("Shape", image, name="image_shape"), *first))
     net.multiple(["Preprocessor/map"], "Loop", count, net.constant(True, np.bool_), body=body)
@@ -499,7 +499,7 @@ def resizing_loop(net: Net, image: str) -> str:
 def test_a_whole_tensorflow_model(run_import, flags):
     """Resized in a Loop, reshaped by the batch of its own input, NMS at the end: raw heads are found inside."""
     net = Net(13)
-    image = net.input("image_tensor:0", ["N", "H", "W", 3], TensorProto.UINT8)
+    image = net.input("input_tensor", ["N", "H", "W", 3], TensorProto.UINT8)
     scaled = net("Mul", resizing_loop(net, image), net.constant(1 / 127.5))
     centred = net("Sub", scaled, net.constant(1.0))
     boxes, scores = heads(net, net("Transpose", centred, perm=[0, 3, 1, 2]), TF_300, names=("b", "s"))

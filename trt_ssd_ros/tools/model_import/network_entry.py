@@ -96,7 +96,7 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
     Raises:
         EntryError: There is none, or the results depend on others as well.
     """
-    before = {name for index in graph.before(needed) for name in graph.nodes[index].input}
+    before = {name for index in graph.before(needed) for name in reads(graph.nodes[index])}
     inputs = [tensor for tensor in graph.inputs if tensor.name in before]
     if len(inputs) != 1:
         raise EntryError(f"the results depend on {len(inputs)} inputs, expected one, the image")

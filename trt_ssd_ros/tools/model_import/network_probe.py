@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.engines.onnxruntime_engine import load_onnxruntime, open_session
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -37,10 +38,12 @@ def run(session: Any, feeds: Arrays, tensors: Sequence[str] | None = None) -> li
     Raises:
         RuntimeError: ONNX Runtime cannot run the network with these inputs.
     """
+    quiet = load_onnxruntime().RunOptions()
+    quiet.log_severity_level = 4  # what goes wrong is in the exception as well
     try:
-        values: list[NDArray[Any]] = session.run(tensors, dict(feeds))
+        values: list[NDArray[Any]] = session.run(tensors, dict(feeds), quiet)
     except Exception as error:  # ONNX Runtime's errors have no base class of their own
-        raise RuntimeError(f"ONNX Runtime cannot run this network: {' '.join(str(error).split())}") from error
+        raise RuntimeError(f"ONNX Runtime cannot run this network: {one_line(error)}") from error
     return values
 
 
