@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -657,3 +659,17 @@ def test_help_teaches(capsys):
     said = capsys.readouterr().out
     for part in ("import_model model.onnx", "--labels", "--score-conversion", "torchvision"):
         assert part in said
+
+
+def test_a_reader_that_has_had_enough_does_not_end_the_import(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(raw_network(TF_300).SerializeToString())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trt_ssd_ros.tools.import_model", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+    assert ModelCard.load(tmp_path / "net.yaml").name == "net"

@@ -13,6 +13,7 @@ unless the card loads, the graph composes, and the photo goes through it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,6 +103,14 @@ def ask(flag: str, question: str, choices: Sequence[str]) -> str:
     return answer
 
 
+def say(line: str) -> None:
+    """Print a line; whoever reads may have had enough, but not the import."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = vars(new_parser().parse_args(args))
@@ -110,7 +119,7 @@ def main(args: Sequence[str] | None = None) -> int:
     request = ImportRequest(**{name: options[name] for name in names}, stated=stated)
     try:
         for line in import_model(request, ask):
-            print(line)
+            say(line)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
