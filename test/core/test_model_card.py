@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import yaml
 
 from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.model_card import DecodedBoxes, FinalDetections, ModelCard, RawHeads
+from trt_ssd_ros.core.model_card import DecodedBoxes, Family, FinalDetections, ModelCard, RawHeads
 from trt_ssd_ros.core.network import check_fit
 from trt_ssd_ros.core.priors import (
     PRIOR_GENERATORS,
@@ -201,6 +202,7 @@ def test_an_unknown_field_is_named_with_the_known_ones(tmp_path, document, field
         ("priors.feature_maps", 19, "19", "a list"),
         ("priors.feature_maps[0]", 19.5, "19.5", "a whole number"),
         # none of the choices
+        ("family", "yolo", "'yolo'", " or ".join(map(repr, get_args(Family)))),
         ("input.layout", "nhwc", "'nhwc'", "'NHWC' or 'NCHW'"),
         ("input.layout", ["NHWC"], "['NHWC']", "'NHWC' or 'NCHW'"),
         ("input.channel_order", "rbg", "'rbg'", "'rgb' or 'bgr'"),

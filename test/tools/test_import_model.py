@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -29,11 +30,12 @@ from ssd_networks import (
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
 from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.model_card import Family, ModelCard
 from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.tools.import_model import main
+from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES
 
 TINY = Anatomy(64, (8, 4), (3, 3), 4)
 
@@ -588,6 +590,19 @@ def test_a_network_of_no_known_family_is_listed(refused):
     assert "torchvision_ssd300" in error
 
 
+def test_boxes_scores_and_labels_after_nms_are_no_heads(refused):
+    """Each box has one score and one label already: they are not the scores of a single class."""
+    net = Net()
+    boxes, scores = heads(net, nchw(net, TINY), TINY)
+    decoded(net, boxes, PRIORS, name="out_boxes")
+    net("ReduceMax", net("Sigmoid", scores), name="out_scores", axes=[2], keepdims=0)
+    net("ArgMax", scores, name="labels", axis=2, keepdims=0)
+    net.output("out_boxes", ["N", TINY.count, 4])
+    net.output("out_scores", ["N", TINY.count])
+    net.output("labels", ["N", TINY.count], TensorProto.INT64)
+    assert "are the priors of no known family" in refused(net.model(), "--labels", "coco_80")
+
+
 def test_labels_are_asked_for(refused):
     assert "give --labels" in refused(raw_network(Anatomy(300, TF_300.maps, TF_300.boxes, 5)))
 
@@ -651,6 +666,10 @@ def test_files_of_an_earlier_import_stay_unless_forced(run_import, capsys):
 def test_wrong_arguments_are_refused(flags):
     with pytest.raises(SystemExit, match="2"):
         main([*flags, *(["model.onnx"] if flags else [])])
+
+
+def test_a_card_may_name_every_family():
+    assert set(FAMILIES) == set(get_args(Family))
 
 
 def test_help_teaches(capsys):

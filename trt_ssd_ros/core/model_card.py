@@ -15,6 +15,18 @@ MAX_CANDIDATES = 3840
 """TensorRT's limit for the K of its TopK layer."""
 
 
+Family = Literal[
+    "tf_object_detection_api",
+    "torchvision_ssd300",
+    "torchvision_ssdlite",
+    "pytorch_ssd",
+    "caffe_ssd_voc",
+    "caffe_ssd_coco",
+    "tao_ssd",
+    "other",
+]
+
+
 @dataclass(frozen=True)
 class OnnxFile:
     """The network. The path is relative to the card; sha256 is its hex digest."""
@@ -110,11 +122,12 @@ class Defaults:
 class ModelCard:
     """Everything the project knows of one detector.
 
-    `labels[i]` names class id i; background is not in it. Only raw heads need priors.
+    `family` is whose conventions it follows; the other fields say them all, so it is for people. `labels[i]` names
+    class id i; background is not in it. Only raw heads need priors.
     """
 
     name: str
-    family: str
+    family: Family
     licence: str
     source: str
     onnx: OnnxFile

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator
+from trt_ssd_ros.tools.model_import.card_file import generator_document
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
+from trt_ssd_ros.tools.model_import.measured_numbers import are_pixels, corner_order, short
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
 from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
@@ -133,8 +134,8 @@ class Draft:
         if inside.is_nothing:
             mean, scale = list(family.mean), list(family.scale)
         elif self.found.entry.is_cut:
-            scale = _short(inside.scale * unit)
-            mean = _short(-inside.offset / (inside.scale * unit))
+            scale = short(inside.scale * unit)
+            mean = short(-inside.offset / (inside.scale * unit))
             self.notes.append("mean and scale are those of what was cut off in front of the network")
         else:
             mean, scale = [0.0] * 3, [unit] * 3
@@ -145,15 +146,11 @@ class Draft:
 
     def outputs(self, family: SsdFamily, background: str) -> Document:
         """Return the section on the outputs."""
-        network = self.found.network
+        network, values = self.found.network, self.found.values[self.found.heads.boxes]
         if not network.scores:
-            rows = self.found.values[self.found.heads.boxes].reshape(-1, 7)
-            return {
-                "kind": "detections",
-                "rows": network.boxes,
-                "background": background,
-                **self.units(rows[:, 3:]),
-            }
+            corners = values.reshape(-1, 7)[:, 3:]
+            units = self.units(corners, "xyxy")
+            return {"kind": "detections", "rows": network.boxes, "background": background, **units}
         document: Document = {"boxes": network.boxes, "scores": network.scores}
         if self.is_raw:
             order = self.stated.get("box_order") or family.box_order
@@ -161,32 +158,24 @@ class Draft:
         elif self.found.heads.priors:
             document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
         else:
-            corners = self.found.values[self.found.heads.boxes].reshape(-1, 4)
-            order = self.stated.get("box_order") or self.corner_order(corners)
+            corners = values.reshape(-1, 4)
+            order = self.stated.get("box_order") or self.order_of(corners)
             document = {"kind": "decoded_boxes", **document, "box_order": order, **self.units(corners, order)}
         document |= {"score_conversion": self.conversion(family), "background": background}
         return document | ({"clip_before_nms": True} if family.clip_before_nms else {})
 
-    def corner_order(self, corners: NDArray[Any]) -> str:
-        """Tell which number is x: boxes go along the rows of the feature maps, so x changes the fastest."""
-        if np.mean((corners[:, 2] >= corners[:, 0]) & (corners[:, 3] >= corners[:, 1])) < 0.9:
-            raise ValueError(
-                "the boxes are neither encoded nor corners: the second corner is not behind the first"
-            )
-        first = corners[: len(corners) // 2]
-        changes = np.abs(np.diff(first[:, :2] + first[:, 2:], axis=0)).sum(axis=0)
-        order = "xyxy" if changes[0] >= changes[1] else "yxyx"
-        self.notes.append(
-            f"boxes are {order}: {'x' if order == 'xyxy' else 'y'} comes first, as neighbouring boxes tell"
-        )
+    def order_of(self, corners: NDArray[Any]) -> str:
+        """Return which number of a corner comes first, and note it."""
+        order = corner_order(corners)
+        self.notes.append(f"boxes are {order}: {order[0]} comes first, as neighbouring boxes tell")
         return order
 
-    def units(self, corners: NDArray[Any], order: str = "xyxy") -> Document:
-        """Tell whether corners are normalised or in pixels of the input."""
-        if len(corners) == 0 or np.quantile(np.abs(corners), 0.9) <= 3:
+    def units(self, corners: NDArray[Any], order: str) -> Document:
+        """Return what normalises corners, if anything does."""
+        if not are_pixels(corners):
             return {}
-        height, width = self.found.entry.size
         self.notes.append("boxes are in pixels of the input")
+        height, width = self.found.entry.size
         sides = [width, height] if order == "xyxy" else [height, width]
         return {"box_scales": [float(side) for side in sides * 2]}
 
@@ -253,22 +242,3 @@ class Draft:
             "candidates": 400,
             "max_detections": 100,
         }
-
-
-def generator_document(generator: PriorGenerator) -> Document:
-    """Return a prior generator as a card states it."""
-    names = {kind: name for name, kind in PRIOR_GENERATORS.items()}
-    numbers = {name: value for name, value in _lists(asdict(generator)).items() if value != []}
-    return {"generator": names[type(generator)], **numbers}
-
-
-def _short(numbers: NDArray[np.float64]) -> list[float]:
-    """Return numbers that were measured in float32, without the digits that say nothing."""
-    return [float(f"{number:.6g}") for number in numbers]
-
-
-def _lists(value: Any) -> Any:
-    """Return nested tuples as lists, as YAML has them."""
-    if isinstance(value, dict):
-        return {name: _lists(item) for name, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

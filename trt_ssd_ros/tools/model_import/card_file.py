@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import yaml
+
+from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator
 
 
 class _CardDumper(yaml.SafeDumper):
@@ -26,3 +29,17 @@ def card_text(document: Mapping[str, Any]) -> str:
         text = yaml.dump({name: value}, Dumper=_CardDumper, sort_keys=False, allow_unicode=True, width=110)
         parts.append(text if not isinstance(value, (dict, list)) or name == "onnx" else f"\n{text}")
     return "".join(parts)
+
+
+def generator_document(generator: PriorGenerator) -> dict[str, Any]:
+    """Return a prior generator as a card states it."""
+    names = {kind: name for name, kind in PRIOR_GENERATORS.items()}
+    numbers = {name: value for name, value in _lists(asdict(generator)).items() if value != []}
+    return {"generator": names[type(generator)], **numbers}
+
+
+def _lists(value: Any) -> Any:
+    """Return nested tuples as lists, as YAML has them."""
+    if isinstance(value, dict):
+        return {name: _lists(item) for name, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -134,7 +134,10 @@ def from_outputs(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
     """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows."""
     names = [tensor.name for tensor in graph.network.graph.output]
     for boxes, scores in pairs({name: shapes[name] for name in names if name in shapes}):
-        if usable(graph, (boxes, scores)):
+        final = shapes[scores][1:] == (box_count(shapes[boxes]),) and any(
+            says(name, LABEL_WORDS) for name in names
+        )
+        if usable(graph, (boxes, scores)) and not final:
             return Heads(boxes, scores, "outputs of the network")
     for name in names:
         shape = shapes.get(name, ())
@@ -190,6 +193,7 @@ def pairs(shapes: Shapes) -> Iterator[tuple[str, str]]:
 
 
 BOX_WORDS = ("box", "loc", "reg", "delta")
+LABEL_WORDS = ("label", "class_id", "classes", "category")
 SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
 
 

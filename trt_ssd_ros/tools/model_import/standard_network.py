@@ -13,6 +13,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.tools.model_import.graph_priors import prior_boxes
 from trt_ssd_ros.tools.model_import.network_entry import Entry
 from trt_ssd_ros.tools.model_import.network_probe import run
 from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, Priors, box_count
@@ -155,7 +156,7 @@ def _rows(tail: _Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int, int]
 
 def _decoded(tail: _Tail, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
     """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
-    centres, sizes, variances = _prior_boxes(priors, value, count)
+    centres, sizes, variances = prior_boxes(priors, value, count)
     if priors.layout == "yxhw":
         encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
     ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
@@ -167,37 +168,6 @@ def _decoded(tail: _Tail, encoded: str, priors: Priors, value: NDArray[Any], cou
     size = tail("Mul", tail("Exp", log_size), prior_size)
     half = tail("Mul", size, tail.constant(0.5))
     return tail("Concat", tail("Sub", centre, half), tail("Add", centre, half), name="boxes", axis=2)
-
-
-def _prior_boxes(
-    priors: Priors, value: NDArray[Any], count: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return centres x y, sizes w h and variances x y w h of each prior, each with `count` rows."""
-    if priors.layout == "yxhw":
-        rows = value.reshape(-1, 4).astype(np.float64)
-        y, x, h, w = rows.T
-        variances = np.broadcast_to(1 / np.array(priors.box_scales)[[1, 0, 3, 2]], rows.shape)
-    else:
-        rows, variances = _corners_and_variances(value, count)
-        x, y = (rows[:, 0] + rows[:, 2]) / 2, (rows[:, 1] + rows[:, 3]) / 2
-        w, h = rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]
-    if len(rows) != count:
-        raise NotFoundError(
-            f"{priors.tensor!r} holds {len(rows)} prior boxes, expected {count}, as there are boxes"
-        )
-    return np.stack([x, y], 1), np.stack([w, h], 1), variances
-
-
-def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Split what NMS_TRT takes, [1, 2, A * 4, 1], and what Keras' SSDs show, [1, A, 8]."""
-    if value.size != count * 8:
-        shape = list(value.shape)
-        raise NotFoundError(f"prior boxes have shape {shape}, expected corners and variances of {count} boxes")
-    if value.shape[-1] == 8:
-        rows = value.reshape(count, 8).astype(np.float64)
-        return rows[:, :4], rows[:, 4:]
-    corners, variances = value.reshape(2, count, 4).astype(np.float64)
-    return corners, variances
 
 
 def _best_batch(

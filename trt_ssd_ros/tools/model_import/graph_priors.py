@@ -1,0 +1,41 @@
+"""Read the prior boxes that are in a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.tools.model_import.ssd_heads import NotFoundError, Priors
+
+
+def prior_boxes(
+    priors: Priors, value: NDArray[Any], count: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return centres x y, sizes w h and variances x y w h of each prior, each with `count` rows."""
+    if priors.layout == "yxhw":
+        rows = value.reshape(-1, 4).astype(np.float64)
+        y, x, h, w = rows.T
+        variances = np.broadcast_to(1 / np.array(priors.box_scales)[[1, 0, 3, 2]], rows.shape)
+    else:
+        rows, variances = _corners_and_variances(value, count)
+        x, y = (rows[:, 0] + rows[:, 2]) / 2, (rows[:, 1] + rows[:, 3]) / 2
+        w, h = rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]
+    if len(rows) != count:
+        raise NotFoundError(
+            f"{priors.tensor!r} holds {len(rows)} prior boxes, expected {count}, as there are boxes"
+        )
+    return np.stack([x, y], 1), np.stack([w, h], 1), variances
+
+
+def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Split what NMS_TRT takes, [1, 2, A * 4, 1], and what Keras' SSDs show, [1, A, 8]."""
+    if value.size != count * 8:
+        shape = list(value.shape)
+        raise NotFoundError(f"prior boxes have shape {shape}, expected corners and variances of {count} boxes")
+    if value.shape[-1] == 8:
+        rows = value.reshape(count, 8).astype(np.float64)
+        return rows[:, :4], rows[:, 4:]
+    corners, variances = value.reshape(2, count, 4).astype(np.float64)
+    return corners, variances
