@@ -18,9 +18,11 @@ from media import pan, write_bag, write_video
 from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
 
+from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.tools.detect import main
-from trt_ssd_ros.tools.detection.result_log import read_results
+from trt_ssd_ros.tools.detect import main, summary
+from trt_ssd_ros.tools.detection.detection_run import RunTimes
+from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
 
 ONNX = ("--backend", "onnxruntime")
 
@@ -158,6 +160,15 @@ def test_a_recording(tmp_path, repository, draw, written):
     expected = written or [f"annotated/{name}.jpg" for name in names]
     assert files(tmp_path / "out") == sorted([*expected, "coco.json", "results.jsonl"])
     assert [result.name for result in read_results(tmp_path / "out" / "results.jsonl")] == names
+
+
+def test_images_that_gave_way_to_newer_ones_are_counted(tmp_path):
+    log = tmp_path / "results.jsonl"
+    lines = [ImageResult(index, str(index), 9, 9, 0.0, Detections.empty()).line(()) for index in (0, 3, 4, 7)]
+    log.write_text("\n".join([ResultHeader({}, ()).line(), *lines]) + "\n")
+    nothing_read, said = summary(log, RunTimes())
+    assert not nothing_read
+    assert said == "4 images, 0 of them unreadable; found: nothing\n4 images of the camera gave way to newer ones"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

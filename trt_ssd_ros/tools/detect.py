@@ -173,14 +173,16 @@ def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
 
 def summary(log: Path, times: RunTimes) -> tuple[bool, str]:
     """Return whether nothing at all could be read, and what there is to say."""
-    labels, images, unreadable = Counter[str](), 0, 0
+    labels, images, unreadable, last = Counter[str](), 0, 0, -1
     names = read_header(log).labels
     for result in read_results(log):
-        images += 1
+        images, last = images + 1, result.index
         unreadable += bool(result.unreadable)
         labels.update(names[class_id] for class_id in result.detections.class_ids)
     found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
     lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
+    if last >= images:
+        lines.append(f"{last + 1 - images} images of the camera gave way to newer ones")
     if times.images:
         lines.append(
             f"{times.images / times.seconds:.1f} FPS with reading and writing, "
