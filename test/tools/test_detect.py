@@ -142,6 +142,24 @@ def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
     assert len((out / "results.jsonl").read_text().splitlines()) == 2
 
 
+def test_what_was_written_is_not_read(tmp_path, repository):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "cat.jpg").write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+    for more in ((), ("--resume",)):
+        assert run(folder, "--output", folder / "out", *more) == 0
+    assert [result.name for result in read_results(folder / "out" / "results.jsonl")] == ["cat.jpg"]
+
+
+def test_resuming_with_other_images_is_refused(tmp_path, repository, capsys):
+    for name in ("b.jpg", "a.jpg"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+        code = run(tmp_path / "in", "--output", tmp_path / "out", "--resume")
+    assert code == 1
+    assert "results.jsonl has b.jpg, expected a.jpg: are images new or gone?" in capsys.readouterr().err
+
+
 def test_a_threshold_is_the_lowest_score(tmp_path, video):
     for threshold in (0.05, 0.7):
         out = tmp_path / str(threshold)
@@ -270,3 +288,4 @@ def test_without_pyav_nothing_is_begun(tmp_path, video, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "av", None)
     assert run(video, "--output", tmp_path / "out") == 1
     assert capsys.readouterr().err.endswith("pip install av\n")
+    assert not (tmp_path / "out").exists()
