@@ -9,9 +9,9 @@ import cv2
 import pytest
 
 from trt_ssd_ros.tools.benchmark import main
-from trt_ssd_ros.tools.speed import Speed
-from trt_ssd_ros.tools.speed_comparison import comparison
-from trt_ssd_ros.tools.speed_report import SpeedReport
+from trt_ssd_ros.tools.speed.comparison import comparison
+from trt_ssd_ros.tools.speed.report import SpeedReport
+from trt_ssd_ros.tools.speed.speed import Speed
 
 SPEED = Speed("ONNX Runtime 1.0 on the CPU", "fp32", 640, 480, 1, 100, 10.0, 11.0, 12.0, 99.0, 0.05, 9.0, 300.0)
 

@@ -18,9 +18,11 @@ from media import pan, write_bag, write_video
 from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
 
+from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.tools.detect import main
-from trt_ssd_ros.tools.detection.result_log import read_results
+from trt_ssd_ros.tools.detect import main, summary
+from trt_ssd_ros.tools.detection.detection_run import RunTimes
+from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
 
 ONNX = ("--backend", "onnxruntime")
 
@@ -140,6 +142,24 @@ def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
     assert len((out / "results.jsonl").read_text().splitlines()) == 2
 
 
+def test_what_was_written_is_not_read(tmp_path, repository):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "cat.jpg").write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+    for more in ((), ("--resume",)):
+        assert run(folder, "--output", folder / "out", *more) == 0
+    assert [result.name for result in read_results(folder / "out" / "results.jsonl")] == ["cat.jpg"]
+
+
+def test_resuming_with_other_images_is_refused(tmp_path, repository, capsys):
+    for name in ("b.jpg", "a.jpg"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+        code = run(tmp_path / "in", "--output", tmp_path / "out", "--resume")
+    assert code == 1
+    assert "results.jsonl has b.jpg, expected a.jpg: are images new or gone?" in capsys.readouterr().err
+
+
 def test_a_threshold_is_the_lowest_score(tmp_path, video):
     for threshold in (0.05, 0.7):
         out = tmp_path / str(threshold)
@@ -158,6 +178,15 @@ def test_a_recording(tmp_path, repository, draw, written):
     expected = written or [f"annotated/{name}.jpg" for name in names]
     assert files(tmp_path / "out") == sorted([*expected, "coco.json", "results.jsonl"])
     assert [result.name for result in read_results(tmp_path / "out" / "results.jsonl")] == names
+
+
+def test_images_that_gave_way_to_newer_ones_are_counted(tmp_path):
+    log = tmp_path / "results.jsonl"
+    lines = [ImageResult(index, str(index), 9, 9, 0.0, Detections.empty()).line(()) for index in (0, 3, 4, 7)]
+    log.write_text("\n".join([ResultHeader({}, ()).line(), *lines]) + "\n")
+    nothing_read, said = summary(log, RunTimes())
+    assert not nothing_read
+    assert said == "4 images, 0 of them unreadable; found: nothing\n4 images of the camera gave way to newer ones"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
@@ -259,3 +288,4 @@ def test_without_pyav_nothing_is_begun(tmp_path, video, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "av", None)
     assert run(video, "--output", tmp_path / "out") == 1
     assert capsys.readouterr().err.endswith("pip install av\n")
+    assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trt_ssd_ros.tools.power_meter import PowerMeter
+from trt_ssd_ros.tools.speed.power_meter import PowerMeter
 
 
 def put(folder: Path, **files: object) -> None:

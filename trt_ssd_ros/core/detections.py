@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Detections:
             object.__setattr__(self, name, array)
 
     @classmethod
+    @cache
     def empty(cls) -> Detections:
         """Return the result of an image with nothing in it."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))

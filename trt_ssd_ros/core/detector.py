@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
-from trt_ssd_ros.core.inference_engine import InferenceEngine
+from trt_ssd_ros.core.inference_engine import InferenceEngine, Tensors
 from trt_ssd_ros.core.model_card import Defaults, ModelCard
 from trt_ssd_ros.core.region import WHOLE_IMAGE, Region
 
@@ -45,6 +46,14 @@ class Thresholds:
             raise ValueError(f"IoU threshold: found {self.iou}, expected 0 to 1")
         if self.max_detections < 1:
             raise ValueError(f"max_detections: found {self.max_detections}, expected 1 or more")
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """The graph's inputs class_threshold, (C,) float32, and iou_threshold, (1,) float32."""
+        return {
+            "class_threshold": np.array(self.classes, np.float32),
+            "iou_threshold": np.array([self.iou], np.float32),
+        }
 
     @property
     def lowest(self) -> float:
@@ -133,8 +142,7 @@ class Detector:
             {
                 "image": images,
                 "channel_order": CHANNEL_ORDERS[channel_order],
-                "class_threshold": np.array(thresholds.classes, np.float32),
-                "iou_threshold": np.array([thresholds.iou], np.float32),
+                **thresholds.tensors,
             }
         )
         height, width = images.shape[1:3]
@@ -150,11 +158,13 @@ class Detector:
         self.counts.images += 1
         self.counts.saturated += int(outputs["scores"][-1] > 0)
         if outputs["settled"]:
-            keep = outputs["keep"] != 0
+            keep = outputs["keep"]
         else:
             self.counts.unsettled += 1
             keep = nms(outputs["boxes"], outputs["scores"], outputs["class_ids"], thresholds.iou)
         kept = np.flatnonzero(keep)[: thresholds.max_detections]
+        if not kept.size:
+            return Detections.empty()
         boxes = clip_boxes(scale_boxes(outputs["boxes"][kept], width, height), width, height)
         return Detections(boxes, outputs["scores"][kept], outputs["class_ids"][kept])
 

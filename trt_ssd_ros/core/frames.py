@@ -196,14 +196,14 @@ def _advice_on(encoding: str) -> str:
 
 
 def _check_geometry(message: ImageMessage, layout: _Layout) -> None:
-    what, least, row_bytes = _described(message), layout.minimum, layout.row_bytes(message.width)
+    least, row_bytes = layout.minimum, layout.row_bytes(message.width)
     if min(message.width, message.height) < least:
-        raise FrameError(f"{what}: expected at least {least}x{least} pixels")
+        raise FrameError(f"{_described(message)}: expected at least {least}x{least} pixels")
     if message.height % layout.block[0] or message.width % layout.block[1]:
         sides = "width and height" if layout.block[0] > 1 else "width"
-        raise FrameError(f"{what}: expected an even {sides}, because neighbours share their chroma")
+        raise FrameError(f"{_described(message)}: expected an even {sides}, because neighbours share their chroma")
     if message.step < row_bytes:
-        raise FrameError(f"{what}: step is {message.step}, expected at least {row_bytes} bytes")
+        raise FrameError(f"{_described(message)}: step is {message.step}, expected at least {row_bytes} bytes")
 
 
 def _described(message: ImageMessage) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
 
-from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from std_msgs.msg import Header
 
@@ -45,13 +43,13 @@ class _Waiting:
         message: The image.
         session: Which opening of the loop it came in.
         since: When, in seconds of perf_counter.
-        arrived: When, in ns of the node's clock.
+        age: How old it was then, in ms of the node's clock; None if it has no stamp.
     """
 
     message: Any
     session: int
     since: float
-    arrived: int
+    age: float | None
 
 
 class DetectionLoop:
@@ -120,11 +118,14 @@ class DetectionLoop:
         if not self._is_open:
             return
         self.counts.received += 1
-        self._add_age(self.times.age, message.header.stamp, now)
+        stamp = nanoseconds(message.header.stamp)
+        age = (now - stamp) / 1e6 if stamp > 0 else None
+        if age is not None:
+            self.times.age.append(age)
         if not self._rate_limit.admits(self._parameters.current.max_rate, time.monotonic()):
             self.counts.rate_limited += 1
             return
-        if self._slot.put(_Waiting(message, self._session, time.perf_counter(), now)):
+        if self._slot.put(_Waiting(message, self._session, time.perf_counter(), age)):
             self.submit(self._detect_newest)
         self.counts.overwritten = self._slot.overwritten
 
@@ -155,7 +156,6 @@ class DetectionLoop:
         self.refusal = ""
         self.times.wait.append((start - waiting.since) * 1e3)
         self.times.engine.append((time.perf_counter() - engine_start) * 1e3)
-        self._node.get_logger().debug(f"{len(detections)} detections in {self.times.engine[-1]:.1f} ms")
         self._finish(waiting, frame, detections, settings)
 
     def _is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
@@ -183,19 +183,12 @@ class DetectionLoop:
                 return
             start, header = time.perf_counter(), waiting.message.header
             self._results.publish(header, detections, settings)
+            end = time.perf_counter()
             self.counts.processed += 1
-            self.times.publish.append((time.perf_counter() - start) * 1e3)
-            now = self._node.get_clock().now().nanoseconds
-            if now >= waiting.arrived:  # else the clock was set meanwhile
-                self._add_age(self.times.latency, header.stamp, now)
+            self.times.publish.append((end - start) * 1e3)
+            if waiting.age is not None:
+                self.times.latency.append(waiting.age + (end - waiting.since) * 1e3)
             self._results.draw(header, frame, detections, settings)
-
-    @staticmethod
-    def _add_age(ages: deque[float], stamp: Time, now: int) -> None:
-        """Add how old an image is, in ms, if it has a stamp."""
-        taken = nanoseconds(stamp)
-        if taken > 0:
-            ages.append((now - taken) / 1e6)
 
     def _end_on_failure(self, done: Future[None]) -> None:
         """Give up when detection fails: an engine that failed once is not to be trusted again."""

@@ -31,9 +31,9 @@ from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.tools.command_line import count, run_command
-from trt_ssd_ros.tools.speed import Speed, measure_speed, resized
-from trt_ssd_ros.tools.speed_comparison import comparison
-from trt_ssd_ros.tools.speed_report import SpeedReport, this_machine
+from trt_ssd_ros.tools.speed.comparison import comparison
+from trt_ssd_ros.tools.speed.report import SpeedReport, this_machine
+from trt_ssd_ros.tools.speed.speed import Speed, measure_speed, resized
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
 

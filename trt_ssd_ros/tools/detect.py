@@ -92,20 +92,25 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
     )
 
 
-def begin_log(log: Path, stated: ResultHeader, options: argparse.Namespace) -> int:
+def begin_log(log: Path, stated: ResultHeader, names: Sequence[str], options: argparse.Namespace) -> int:
     """Begin the results, or prepare to go on with those that are there; return how many images are done.
 
     Raises:
-        ResultError: Those that are there were made in another way.
+        ResultError: Those that are there were made in another way, or of other images.
         OSError: They cannot be written.
     """
     if options.resume and log.exists():
         earlier = read_header(log)
-        for name, value in stated.detector.items():
-            if earlier.detector.get(name) != value:
-                found = f"{name} {earlier.detector.get(name)!r}"
+        before = {**earlier.detector, "labels": earlier.labels}
+        for name, value in {**stated.detector, "labels": stated.labels}.items():
+            if before.get(name) != value:
+                found = f"{name} {before.get(name)!r}"
                 raise ResultError(f"--resume: {log} was made with {found}, expected {value!r} as now")
-        return keep_whole_lines(log, options.batch)
+        done = keep_whole_lines(log, options.batch)
+        for result, name in zip(read_results(log), names, strict=False):
+            if result.name != name:
+                raise ResultError(f"--resume: {log} has {result.name}, expected {name}: are images new or gone?")
+        return done
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(stated.line() + "\n", encoding="utf-8")
     return 0
@@ -126,15 +131,16 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     if log.exists() and not (options.resume or options.overwrite or options.measure):
         raise ResultError(f"{log} exists: --resume goes on with it, --overwrite begins anew")
     card = ModelCard.load(model_card_path(options.model))
-    with closing(open_input(options.inputs, lambda path: RecordingInput(path, options.topic))) as images:
+    with closing(
+        open_input(options.inputs, partial(RecordingInput, topic=options.topic), options.output)
+    ) as images:
         if options.resume and images.live:
             raise ResultError("--resume: a camera's images do not come again")
         with closing(open_chosen_detector(options, card, stop)) as detector:
             if options.measure:
                 print(measure(detector, images, options.batch))
                 return 0
-            done = begin_log(log, header(options, detector), options)
-            times = run(options, detector, images, done, stop)
+            times = run(options, detector, images, stop)
     written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
     unreadable, text = summary(log, times)
     print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
@@ -144,22 +150,19 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     return int(unreadable)
 
 
-def run(options: argparse.Namespace, detector: Detector, images: Input, done: int, stop: Event) -> RunTimes:
+def run(options: argparse.Namespace, detector: Detector, images: Input, stop: Event) -> RunTimes:
     """Go through the images; those that are done already only if they belong into a video."""
     log = options.output / LOG_NAME
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
-    bar = tqdm(total=total, initial=done, unit=" images", disable=None)
-    with (
-        closing(open_output(options, images)) as output,
-        log.open("a", encoding="utf-8") as file,
-        logging_redirect_tqdm(),
-        bar,
-    ):
-        task = DetectionRun(detector, options.batch, file, output, partial(tell, bar, options.json))
+    with closing(open_output(options, images)) as output:
+        done = begin_log(log, header(options, detector), images.names, options)
         first = 0 if isinstance(output, AnnotatedVideo) else done
         most = None if options.max_images is None else max(0, options.max_images - first)
-        wanted = islice(images.images(first), most)
-        task.run(wanted, stop, islice(read_results(log), done - first), images.live)
+        bar = tqdm(total=total, initial=done, unit=" images", disable=None)
+        with log.open("a", encoding="utf-8") as file, logging_redirect_tqdm(), bar:
+            task = DetectionRun(detector, options.batch, file, output, partial(tell, bar, options.json))
+            known = islice(read_results(log), done - first)
+            task.run(islice(images.images(first), most), stop, known, images.live)
         output.finish()
     return task.times
 
@@ -173,14 +176,16 @@ def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
 
 def summary(log: Path, times: RunTimes) -> tuple[bool, str]:
     """Return whether nothing at all could be read, and what there is to say."""
-    labels, images, unreadable = Counter[str](), 0, 0
+    labels, images, unreadable, last = Counter[str](), 0, 0, -1
     names = read_header(log).labels
     for result in read_results(log):
-        images += 1
+        images, last = images + 1, result.index
         unreadable += bool(result.unreadable)
         labels.update(names[class_id] for class_id in result.detections.class_ids)
     found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
     lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
+    if last >= images:
+        lines.append(f"{last + 1 - images} images of the camera gave way to newer ones")
     if times.images:
         lines.append(
             f"{times.images / times.seconds:.1f} FPS with reading and writing, "

@@ -57,11 +57,13 @@ class Input(Protocol):
 
     Attributes:
         count: How many there are, as far as that is known beforehand.
+        names: Their names, where that is known beforehand.
         is_video: Whether they follow upon each other in time.
         live: Whether they come when they come, and do not come again.
     """
 
     count: int | None
+    names: Sequence[str]
     is_video: bool
     live: bool
 
@@ -83,13 +85,13 @@ class ImageFileInput:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        self._base = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+        base = os.path.commonpath([path.absolute().parent for path in paths])
+        self.names: Sequence[str] = [path.absolute().relative_to(base).as_posix() for path in paths]
         self.count: int | None = len(paths)
 
     def images(self, start: int = 0) -> Iterator[InputImage]:
         """Read the files one by one; see `Input.images`."""
-        for index, path in enumerate(self._paths[start:], start):
-            name = path.absolute().relative_to(self._base).as_posix()
+        for index, (path, name) in enumerate(zip(self._paths[start:], self.names[start:], strict=True), start):
             try:
                 yield InputImage(index, name, read_image_file(path))
             except SourceError as error:
@@ -103,6 +105,7 @@ class StreamInput:
     """A video file or a camera, frame by frame."""
 
     is_video = True
+    names: Sequence[str] = ()
 
     def __init__(self, source: ImageSource, live: bool, count: int | None) -> None:
         self.live = live
@@ -122,18 +125,19 @@ class StreamInput:
         self._source.close()
 
 
-def open_input(names: Sequence[str], open_recording: Callable[[Path], Input]) -> Input:
+def open_input(names: Sequence[str], open_recording: Callable[[Path], Input], output: Path) -> Input:
     """Open what a command line names.
 
     Args:
         names: Images and folders of images, as many as you like; or one video, recording, or camera.
         open_recording: Opens a rosbag2 folder or an MCAP file.
+        output: Folder whose images are left out: they were made of the others.
 
     Raises:
         SourceError: There is nothing readable under a name, or several that do not go together.
         RuntimeError: A library that is needed is not installed.
     """
-    pictures = [_image_paths(name) for name in names]
+    pictures = [_image_paths(name, output) for name in names]
     if all(paths is not None for paths in pictures):
         paths = list(dict.fromkeys(path for group in pictures for path in group or ()))
         return ImageFileInput(paths)
@@ -154,10 +158,11 @@ def stem(name: str) -> str:
     return name[: len(name) - len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else name
 
 
-def _image_paths(name: str) -> list[Path] | None:
+def _image_paths(name: str, output: Path) -> list[Path] | None:
     path = Path(name).expanduser()
     if path.is_dir() and not is_recording(path):
-        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        paths = sorted(file for file in images if not file.resolve().is_relative_to(output.resolve()))
         if not paths:
             raise SourceError(f"found no image in {path}, expected files ending in {sorted(IMAGE_SUFFIXES)}")
         return paths

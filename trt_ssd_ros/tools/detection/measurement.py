@@ -23,8 +23,8 @@ from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput, Annota
 from trt_ssd_ros.tools.detection.detection_run import DetectionRun
 from trt_ssd_ros.tools.detection.input_images import Input, InputImage
 
-IMAGES = 100
-ROUNDS = 5
+IMAGES = 50
+ROUNDS = 10
 KEPT = 40
 """Images that are held in memory, and used again and again, by what is measured alone."""
 ALONE = ("reading", "network", "encoding")
@@ -58,8 +58,8 @@ class DetectMeasurement:
         self._network = self._bare_network()
         self.count = min(IMAGES, images.count or IMAGES)
 
-    def milliseconds(self) -> dict[str, float]:
-        """Measure everything in turns; return the median for an image, in milliseconds."""
+    def rounds(self) -> list[dict[str, float]]:
+        """Measure everything in turns; return the milliseconds for an image, round by round."""
         tasks: dict[str, Callable[[], None]] = {
             "reading": self.read,
             "network": self.run_network,
@@ -67,8 +67,8 @@ class DetectMeasurement:
             "together, nothing drawn": lambda: self.run_all(NotAnnotated()),
             "together": lambda: self.run_all(AnnotatedVideo(self._folder / "measured.mp4")),
         }
-        rounds = [{name: _seconds(task) for name, task in tasks.items()} for _ in range(ROUNDS)]
-        return {name: median(times[name] for times in rounds) * 1e3 / self.count for name in tasks}
+        scale = 1e3 / self.count
+        return [{name: _seconds(task) * scale for name, task in tasks.items()} for _ in range(ROUNDS)]
 
     def read(self) -> None:
         """Read alone."""
@@ -121,13 +121,14 @@ def measure(detector: Detector, images: Input, batch: int) -> str:
     """
     with TemporaryDirectory() as folder:
         measurement = DetectMeasurement(detector, images, batch, Path(folder))
-        times = measurement.milliseconds()
-    slowest = max(times[name] for name in ALONE)
+        rounds = measurement.rounds()
     lines = [f"{measurement.count} images, {ROUNDS} rounds in turns, {detector.engine_name}"]
-    lines.append(f"{'':<26}{'ms':>8}{'FPS':>8}   of the slowest alone")
-    for name, milliseconds in times.items():
-        alone = f"{name} alone" if name in ALONE else name
-        lines.append(f"{alone:<26}{milliseconds:8.2f}{1e3 / milliseconds:8.1f}{milliseconds / slowest:8.2f}")
+    lines.append(f"{'':<26}{'ms':>8}{'FPS':>8}   of the slowest alone, medians")
+    for name in rounds[0]:
+        milliseconds = median(times[name] for times in rounds)
+        ratio = median(times[name] / max(times[other] for other in ALONE) for times in rounds)
+        said = f"{name} alone" if name in ALONE else name
+        lines.append(f"{said:<26}{milliseconds:8.2f}{1e3 / milliseconds:8.1f}{ratio:8.2f}")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class RecordingInput:
     """
 
     is_video, live = True, False
+    names: Sequence[str] = ()
 
     def __init__(self, path: Path, topic: str = "") -> None:
         rosbags = load_library("rosbags.highlevel", "rosbags", f"reading {path}")

@@ -32,7 +32,7 @@ table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}
 .warning{background:#fff3cd;border-left:4px solid #e0a800;padding:.5em 1em}
-.worse{color:#b00020}.better{color:#1b7f37}img{max-width:100%}
+.worse{color:#b00020}.better{color:#1b7f37}img{max-width:100%;display:block}
 .row{display:flex;flex-wrap:wrap;gap:1em}
 figure{margin:1em 0;border-top:1px solid #ddd;padding-top:.5em}
 figure div{display:flex;gap:.5em}figure div p{flex:1;margin:0;font-size:13px;color:#555}

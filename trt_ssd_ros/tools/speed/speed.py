@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.tools.power_meter import PowerMeter
 from trt_ssd_ros.tools.process_usage import ProcessUsage
+from trt_ssd_ros.tools.speed.power_meter import PowerMeter
 
 ROUNDS = 5
 WARM_UP = 3

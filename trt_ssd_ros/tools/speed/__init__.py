@@ -1,0 +1,1 @@
+"""What `benchmark` measures, and how it shows it."""
