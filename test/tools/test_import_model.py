@@ -31,7 +31,7 @@ from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import Family, ModelCard
-from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.tools.import_model import main
@@ -214,6 +214,36 @@ def test_files_stand_beside_the_network_and_the_card_names_it(run_import):
     assert cv2.imread(str(imported.folder / "net.jpg")) is not None
     for line in ("1917, 90 classes", "labels are coco_90", "detected ", "net.yaml"):
         assert line in imported.said
+
+
+@pytest.mark.parametrize(("stated", "taken"), [("N", "N"), (1, 1), (2, "N")])
+def test_a_batch_that_is_only_stated_becomes_dynamic(run_import, stated, taken):
+    card = run_import(raw_network(TF_300, batch=stated)).card
+    assert batch_size(load_network(card), card) == taken
+
+
+def test_shapes_that_are_not_stated_are_measured(run_import):
+    network = raw_network(TF_300)
+    for tensor, axes in ((network.graph.input[0], (1, 2)), *((item, (1,)) for item in network.graph.output)):
+        for axis in axes:
+            tensor.type.tensor_type.shape.dim[axis].dim_param = "any"
+    imported = run_import(network, "--size", "300x300")
+    assert "shapes are stated" in imported.said
+    assert len(imported.card.prior_boxes()) == 1917
+
+
+def test_boxes_with_an_axis_more_and_scores_class_by_class(run_import):
+    net = Net()
+    boxes, scores = heads(net, nchw(net, TF_300), TF_300)
+    net("Unsqueeze", boxes, net.constant([2], np.int64), name="four_axes")
+    net("Transpose", scores, name="by_class", perm=[0, 2, 1])
+    net.output("four_axes", ["N", 1917, 1, 4])
+    net.output("by_class", ["N", 91, 1917])
+    imported = run_import(net.model())
+    image = picture(300, 300)
+    encoded, logits = raw_heads(TF_300, image / 127.5 - 1)
+    corners = corners_of(encoded, imported.card.prior_boxes().astype(np.float64), "yxhw")
+    assert_finds(imported, corners, sigmoid(logits)[:, 1:], image)
 
 
 def test_weights_in_another_file_are_taken_into_one(tmp_path, capsys):
@@ -601,6 +631,26 @@ def test_boxes_scores_and_labels_after_nms_are_no_heads(refused):
     net.output("out_scores", ["N", TINY.count])
     net.output("labels", ["N", TINY.count], TensorProto.INT64)
     assert "are the priors of no known family" in refused(net.model(), "--labels", "coco_80")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("float[1, 1, 32, 32] x", "input x: FLOAT [1, 1, 32, 32], expected 3 channels"),
+        ("float[5] x", "input x: FLOAT [5], expected an image"),
+        ("int64[1, 3, 8, 8] x", "input x: INT64 [1, 3, 8, 8], expected an image"),
+    ],
+)
+def test_inputs_that_are_no_images_are_named(refused, text, expected):
+    net = f"""<ir_version: 8, opset_import: ["": 17]> net ({text}) => (float[N] y) {{ y = Cast<to = 1>(x) }}"""
+    assert expected in refused(onnx.parser.parse_model(net))
+
+
+def test_a_size_that_nothing_tells_is_asked_for(refused):
+    network = raw_network(TF_300)
+    for axis in (1, 2):
+        network.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "any"
+    assert "input image: FLOAT [?, ?, ?, 3] has no size: give --size" in refused(network)
 
 
 def test_labels_are_asked_for(refused):

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
-from trt_ssd_ros.tools.model_import.network_file import dimensions
+from trt_ssd_ros.tools.model_import.network_file import described, dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
 
 SIMPLE = {
@@ -102,10 +101,7 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
         raise EntryError(f"the results depend on {len(inputs)} inputs, expected one, the image")
     dims = dimensions(inputs[0])
     if len(dims) not in (3, 4) or inputs[0].type.tensor_type.elem_type not in DTYPES:
-        kind = onnx.helper.tensor_dtype_to_string(inputs[0].type.tensor_type.elem_type)
-        raise EntryError(
-            f"input {inputs[0].name} is {kind} {dims}, expected an image of float or uint8, [N, H, W, 3]"
-        )
+        raise EntryError(f"input {described(inputs[0])}, expected an image of float or uint8, as [N, H, W, 3]")
     image: ValueInfoProto = inputs[0]
     return image
 
@@ -122,14 +118,12 @@ def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = 
     elif dims[0] == 3 or None in dims[:1]:
         layout = "NCHW" if dims[0] == 3 else "NHWC"
     else:
-        raise EntryError(f"input {image.name} has shape {dimensions(image)}, expected 3 channels first or last")
+        raise EntryError(f"input {described(image)}, expected 3 channels, first or last")
     height, width = dims[:2] if layout == "NHWC" else dims[1:]
     if stated is not None:
         return stated, layout
     if (height is None or width is None) and not resizes:
-        raise EntryError(
-            f"input {image.name} has shape {dimensions(image)}, which has no size: give --size HEIGHTxWIDTH"
-        )
+        raise EntryError(f"input {described(image)} has no size: give --size HEIGHTxWIDTH")
     return (height or ANY_SIDE, width or ANY_SIDE), layout
 
 

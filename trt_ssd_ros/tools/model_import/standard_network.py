@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
@@ -177,17 +177,12 @@ def _best_batch(
     tail: _Tail,
     frozen: Sequence[TensorProto],
 ) -> tuple[onnx.ModelProto, int | str]:
-    """Return the network with a dynamic batch if it was made for one and gives each image its own results."""
-    dynamic = entry.is_cut or not _is_fixed(entry.image)
-    if dynamic:
+    """Return the network with a dynamic batch if each image then has its own results; one made for 1 stays so."""
+    if entry.is_cut or entry.image.type.tensor_type.shape.dim[0].dim_value != 1:
         model = _cut(graph, entry, outputs, tail, frozen, "N")
         if _takes_batches(model, entry):
             return model, "N"
     return _cut(graph, entry, outputs, tail, frozen, 1), 1
-
-
-def _is_fixed(image: ValueInfoProto) -> bool:
-    return bool(image.type.tensor_type.shape.dim[0].dim_value > 0)
 
 
 def _cut(
