@@ -8,12 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from picture_files import mixed_folder
 from probe import BEST_EFFORT, Probe
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
-from rtsp import RtspServer
 from sensor_msgs.msg import CameraInfo, Image
 
 from trt_ssd_ros.core.frames import frame_from_message
@@ -178,37 +176,6 @@ def test_a_wrong_calibration_ends_with_one_line(start_node: Any, tmp_path: Path)
     assert "[FATAL]" in line
     assert "calibration: " in line
     assert "distortion_model: found None" in line
-
-
-def test_a_stream_that_goes_away_and_comes_back(
-    probe: Probe, start_node: Any, repository: Path, tmp_path: Path
-) -> None:
-    server = RtspServer(tmp_path, [repository / "photos" / "chelsea.jpg"])
-    server.start()
-    try:
-        images, reports = probe.receive(Image, "image_raw"), probe.receive(DiagnosticArray, "/diagnostics")
-        process = start_node("camera_node", source=server.address, frame_id="gate")
-        probe.spin_until(lambda: images, "the stream")
-        assert (images[0].width, images[0].height, images[0].header.frame_id) == (640, 480, "gate")
-        assert "as it comes" in process.log
-        server.kill()
-        probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.ERROR, "the bad news")
-        assert "no images, opening it again: " in newest(reports).message
-        server.start()
-        probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.OK, "the good news")
-        before = len(images)
-        probe.spin_until(lambda: len(images) > before, "images again")
-        values = {value.key: value.value for value in newest(reports).values}
-        assert values["interruptions"] == "1"
-        assert process.log.count("no more images come") == process.log.count("open again after") == 1
-    finally:
-        server.kill()
-
-
-def newest(reports: list[DiagnosticArray]) -> DiagnosticStatus:
-    """The newest status of the camera."""
-    statuses = [s for array in reports for s in array.status if s.name.endswith(": camera")]
-    return statuses[-1] if statuses else DiagnosticStatus()
 
 
 def stamp(message: Any) -> int:
