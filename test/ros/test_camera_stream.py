@@ -57,6 +57,7 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
         assert values["interruptions"] == str(number)
         sizes.append((camera.num_threads(), camera.num_fds(), camera.memory_info().rss / 2**20))
     print(f"back {min(back):.1f} to {max(back):.1f} s after the server; {sizes[0]} to {sizes[-1]}")
+    assert "Connection refused" not in process.log, "FFmpeg's own words, once for every attempt"
     assert process.log.count("no more images come") == process.log.count("open again after") == ROUNDS
     assert {answer.header.frame_id for answer in answers} == {"gate"}
     assert sizes[-1][:2] == sizes[0][:2], "threads and descriptors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import Updater
 from rclpy.duration import Duration
@@ -30,6 +32,8 @@ from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 DEFAULT_RATE = 30.0
+ERRORS_ONLY = 2
+"""Of OpenCV's log levels; what a user has to know of a source is in our own log."""
 SETTLING = 0.5
 """Seconds in which a subscriber that was seen sees the publisher, and in which it takes what was sent last."""
 
@@ -175,6 +179,8 @@ def open_demo() -> ImageSource:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing: it complains at each attempt to open a stream
+    cv2.setLogLevel(ERRORS_ONLY)
     return spin_node(CameraNode, args)
 
 
