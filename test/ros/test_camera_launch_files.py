@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from launch import LaunchContext
 from launch_visit import command, processes
 
 from trt_ssd_ros.core.resources import share_folder
@@ -55,7 +56,9 @@ def write_bag(folder: Path, types: dict[str, str]) -> Path:
 def test_pipelines_of_gscam(arguments: dict[str, str], pipeline: str) -> None:
     camera, _ = processes(DETECT, {"source": "gscam", **arguments})
     settings = camera._Node__parameters[-1]
-    text = "".join(part.text for part in next(v for k, v in settings.items() if k[0].text == "gscam_config"))
+    text = next(value for name, value in settings.items() if name[0].text == "gscam_config").evaluate(
+        LaunchContext()
+    )
     assert pipeline in text
     assert "sink" not in text, "gscam adds it"
 
