@@ -99,6 +99,10 @@ def test_a_photo_that_is_shown_once_waits_for_whoever_looks(probe: Probe, start_
     assert [image.width for image in images] == [43]
 
 
+def test_ends_while_nobody_looks(start_node: Any, album: Path) -> None:
+    start_node("camera_node", source=album, loop=False).wait_until_it_says("waiting for a subscriber")
+
+
 def test_starts_a_folder_again_at_its_end(probe: Probe, start_node: Any, album: Path) -> None:
     images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
     start_node("camera_node", source=album, rate=50.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
     assert {answer.header.frame_id for answer in answers} == {"gate"}
     assert sizes[-1][:2] == sizes[0][:2], "threads and descriptors"
     assert sizes[-1][2] - sizes[0][2] < 64, "MiB"
+
+
+def test_the_camera_node_ends_while_its_stream_is_away(start_node: Any, server: RtspServer) -> None:
+    process = start_node("camera_node", source=server.address.replace("//", "//me:secret@"))
+    process.wait_until_it_says("as it comes")
+    server.kill()
+    process.wait_until_it_says("no more images come")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10.0) == 0
+    assert "Traceback" not in process.log
+    assert "secret" not in process.log
 
 
 def newest(reports: list[DiagnosticArray]) -> DiagnosticStatus:

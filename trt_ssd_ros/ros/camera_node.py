@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 
 from trt_ssd_ros.core.calibration import Calibration
 from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
+from trt_ssd_ros.core.live_stream import without_password
 from trt_ssd_ros.core.rate_limit import RateLimit
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.core.source import Capture
@@ -69,7 +70,7 @@ class CameraNode(FailableNode):
         name = values["source"]
         self._source = open_demo() if name == "demo" else open_source(name, values["start"], *size)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
-        self._report(name)
+        self._report(without_password(name))
         self._thread = Thread(target=self._run, name="camera")
         self._thread.start()
 
