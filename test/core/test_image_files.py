@@ -1,5 +1,6 @@
 """Files of all kinds: which can be read, what they become, and what is passed over."""
 
+import cv2
 import numpy as np
 import pytest
 from picture_files import READABLE, UNREADABLE, encoded, mixed_folder, picture, turned
@@ -46,6 +47,18 @@ def test_what_cannot_be_read_says_so(tmp_path, kind):
     path = tmp_path / f"it.{kind}"
     path.write_bytes(UNREADABLE[kind](60))
     with pytest.raises(SourceError, match=f"cannot read {path} as an image: it"):
+        read_image_file(path)
+
+
+@pytest.mark.parametrize("cut", [2, 40, 200])
+def test_half_a_jpeg_is_none_even_where_opencv_would_make_do(tmp_path, monkeypatch, cut):
+    """OpenCV 4.6 gives the half that it has; simulated, because the one here does not."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: picture(0))
+    path, jpeg = tmp_path / "it.jpg", encoded(".jpg", picture(60))
+    path.write_bytes(jpeg)
+    assert read_image_file(path).shape == (30, 40, 3)
+    path.write_bytes(jpeg[:-cut])
+    with pytest.raises(SourceError, match="cut short"):
         read_image_file(path)
 
 

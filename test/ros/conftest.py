@@ -20,6 +20,7 @@ if importlib.util.find_spec("rclpy") is None:
 else:
     from node_process import NodeProcess
     from probe import BEST_EFFORT, DetectorClient, Probe, new_domain
+    from stand_ins import STAND_INS, StandIn
 
     from trt_ssd_ros.core.resources import share_folder
     from trt_ssd_ros.ros.dds_profile import profile_environment
@@ -122,3 +123,12 @@ def ros_arguments(parameters: dict[str, Any]) -> list[str]:
         return []
     texts = {name: str(v).lower() if isinstance(v, bool) else str(v) for name, v in parameters.items()}
     return ["--ros-args", *itertools.chain(*(("-p", f"{name}:={text}") for name, text in texts.items()))]
+
+
+@pytest.fixture
+def drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All drivers, and rosbag2, are installed."""
+    for stand_in in (*STAND_INS, StandIn("ros2bag", "none", "none", {})):
+        stand_in.install(tmp_path / "drivers")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path / "drivers"), prepend=":")
+    return tmp_path / "drivers"

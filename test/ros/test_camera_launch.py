@@ -62,11 +62,11 @@ ROBOTS = {
         {"sync_sink": False, "reopen_on_eof": True},
     ),
     "realsense2_camera": Robot(
-        {"source": "realsense2_camera:_12345", "width": "424", "height": "240", "fps": "30"},
+        {"source": "realsense2_camera:12345", "width": "424", "height": "240", "fps": "30"},
         "rgb8",
         (424, 240),
         "realsense2_camera/camera_optical_frame",
-        {"serial_no": "_12345", "rgb_camera.color_profile": "424x240x30"},
+        {"serial_no": "12345", "rgb_camera.color_profile": "424x240x30"},
     ),
     "depthai_ros_driver": Robot(
         {"source": "depthai_ros_driver", "width": "416", "height": "234", "fps": "10"},

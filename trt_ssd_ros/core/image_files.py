@@ -91,7 +91,7 @@ def read_image_file(path: Path) -> Image:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Tell whether a file may be a whole image: of a JPEG that is cut short OpenCV makes half an image.
+    """Tell whether a file may be a whole image: OpenCV 4.6, that of Ubuntu, makes half an image of a cut JPEG.
 
     Within a scan every byte FF is followed by 00 or a restart marker (ITU T.81, B.1.1.5), so that what looks like
     the end of the image after the last scan is it.

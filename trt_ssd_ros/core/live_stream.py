@@ -18,7 +18,7 @@ from trt_ssd_ros.core.video_file import stated_rate
 LOGGER = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
 """Seconds before it is opened again: doubled from the first to the longest."""
-OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5000, 5000
+OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 4000
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """Environment variable with FFmpeg's options for streams; what the user has set is left."""
 STREAM_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay|fpsprobesize;0|analyzeduration;500000"
@@ -145,10 +145,10 @@ def open_address(address: str) -> LiveStream:
     def open_capture() -> cv2.VideoCapture:
         capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
         if not capture.isOpened():
-            raise SourceError(f"cannot open {_without_password(address)}: does anybody stream there?")
+            raise SourceError(f"cannot open {without_password(address)}: does anybody stream there?")
         return capture
 
-    return LiveStream(_without_password(address), open_capture)
+    return LiveStream(without_password(address), open_capture)
 
 
 def open_pipeline(pipeline: str) -> LiveStream:
@@ -177,6 +177,7 @@ def open_pipeline(pipeline: str) -> LiveStream:
     return LiveStream("gstreamer", open_capture)
 
 
-def _without_password(address: str) -> str:
+def without_password(address: str) -> str:
+    """Return an address as it may be shown."""
     scheme, _, rest = address.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if "@" in rest.partition("/")[0] else address

@@ -24,6 +24,7 @@ from launch.actions import (
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node, SetRemap
+from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.dds_profile import profile_environment
@@ -103,7 +104,8 @@ def require(package: str, install: str = APT) -> Path:
 
 def camera_node(driver: Driver, request: CameraRequest) -> Node:
     """Return the node of a driver; when it fails the launch ends, unless it is started again."""
-    settings = {name: value for name, value in driver.parameters(request).items() if value is not None}
+    asked = {name: value for name, value in driver.parameters(request).items() if value is not None}
+    settings = {name: exact(value) for name, value in asked.items()}
     return Node(
         package=driver.package,
         executable=driver.executable,
@@ -117,6 +119,11 @@ def camera_node(driver: Driver, request: CameraRequest) -> Node:
         respawn_delay=RESPAWN_DELAY,
         on_exit=None if request.respawn else end_if_failed,
     )
+
+
+def exact(value: Any) -> Any:
+    """Keep launch_ros from reading a text of digits, as a serial number, as a number."""
+    return ParameterValue(value, value_type=str) if isinstance(value, str) else value
 
 
 def include_driver(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
+import cv2
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import Updater
 from rclpy.duration import Duration
@@ -19,6 +21,7 @@ from std_msgs.msg import Header
 
 from trt_ssd_ros.core.calibration import Calibration
 from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
+from trt_ssd_ros.core.live_stream import without_password
 from trt_ssd_ros.core.rate_limit import RateLimit
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.core.source import Capture
@@ -30,6 +33,8 @@ from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 DEFAULT_RATE = 30.0
+ERRORS_ONLY = 2
+"""Of OpenCV's log levels; what a user has to know of a source is in our own log."""
 SETTLING = 0.5
 """Seconds in which a subscriber that was seen sees the publisher, and in which it takes what was sent last."""
 
@@ -65,7 +70,7 @@ class CameraNode(FailableNode):
         name = values["source"]
         self._source = open_demo() if name == "demo" else open_source(name, values["start"], *size)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
-        self._report(name)
+        self._report(without_password(name))
         self._thread = Thread(target=self._run, name="camera")
         self._thread.start()
 
@@ -175,6 +180,8 @@ def open_demo() -> ImageSource:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing: it complains at each attempt to open a stream
+    cv2.setLogLevel(ERRORS_ONLY)
     return spin_node(CameraNode, args)
 
 
