@@ -13,7 +13,7 @@ class OnnxGraph:
     """A view of a network's outermost graph; the network is left as it is.
 
     Attributes:
-        network: The network.
+        model: The network.
         nodes: Its nodes, each before those that read from it.
         makers: Index of the node that makes a tensor.
         readers: Indices of the nodes that read a tensor, also from within their own bodies (Loop, If).
@@ -22,7 +22,7 @@ class OnnxGraph:
     """
 
     def __init__(self, network: onnx.ModelProto) -> None:
-        self.network = network
+        self.model = network
         self.nodes: Sequence[NodeProto] = list(network.graph.node)
         self.makers = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
         self.readers: dict[str, list[int]] = defaultdict(list)
@@ -97,17 +97,17 @@ class OnnxGraph:
         missing = {tensor.name for tensor in self.inputs} & needed - set(fed)
         if missing:
             raise ValueError(f"{', '.join(wanted)} also depend on the input {', '.join(sorted(missing))}")
-        constants = [item for item in (*self.network.graph.initializer, *frozen) if item.name in needed]
+        constants = [item for item in (*self.model.graph.initializer, *frozen) if item.name in needed]
         graph = onnx.helper.make_graph(
             [*kept, *more_nodes],
-            self.network.graph.name or "network",
+            self.model.graph.name or "network",
             inputs,
             outputs,
             [*constants, *more_constants],
         )
-        part = onnx.helper.make_model(graph, opset_imports=self.network.opset_import)
-        part.ir_version = self.network.ir_version
-        part.functions.extend(self.network.functions)
+        part = onnx.helper.make_model(graph, opset_imports=self.model.opset_import)
+        part.ir_version = self.model.ir_version
+        part.functions.extend(self.model.functions)
         return part
 
 

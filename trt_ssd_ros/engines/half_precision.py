@@ -27,7 +27,7 @@ def in_half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     tail = tail_of(graph)
     if any(graph.nodes[index].op_type == "Exp" for index in tail):
         return _with_float_tail(graph, tail)
-    return _converted(graph.network)
+    return _converted(graph.model)
 
 
 def tail_of(graph: OnnxGraph) -> set[int]:
@@ -58,9 +58,9 @@ def _with_float_tail(graph: OnnxGraph, tail: Collection[int]) -> onnx.ModelProto
     read = {name for node in nodes for name in reads(node)}
     stored = {tensor.name for tensor in half.graph.initializer}
     half.graph.initializer.extend(
-        tensor for tensor in graph.network.graph.initializer if tensor.name in read - stored
+        tensor for tensor in graph.model.graph.initializer if tensor.name in read - stored
     )
-    _replace_outputs(half, graph.network.graph.output)
+    _replace_outputs(half, graph.model.graph.output)
     return half
 
 

@@ -93,7 +93,7 @@ def described(request: ImportRequest, found: Understood, document: Document, not
     height, width = found.entry.size
     network, graph = found.network, found.graph
     yield f"{request.card_name}: {document['family']}, {document['outputs']['kind']}"
-    yield f"  network   {request.model}, opset {opset(graph.network)}, {len(graph.nodes)} nodes"
+    yield f"  network   {request.model}, opset {opset(graph.model)}, {len(graph.nodes)} nodes"
     layout, order = document["input"]["layout"], document["input"]["channel_order"]
     yield f"  input     {found.entry.tensor}, {width}x{height}, {layout}, {order}"
     yield f"  results   {found.heads.boxes}, {found.heads.scores or 'rows'}: {found.heads.why}"

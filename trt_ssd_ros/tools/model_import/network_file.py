@@ -72,5 +72,5 @@ def inventory(graph: OnnxGraph) -> str:
         return [f"  {what:<7} {described(tensor)}" for tensor in tensors]
 
     last = ", ".join(f"{node.op_type} ({', '.join(node.output)})" for node in graph.nodes[-5:])
-    outputs = lines("output", graph.network.graph.output)
+    outputs = lines("output", graph.model.graph.output)
     return "\n".join([*lines("input", graph.inputs), *outputs, f"  ends in {last}"])

@@ -132,7 +132,7 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
 
 def from_outputs(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
     """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows."""
-    names = [tensor.name for tensor in graph.network.graph.output]
+    names = [tensor.name for tensor in graph.model.graph.output]
     for boxes, scores in pairs({name: shapes[name] for name in names if name in shapes}):
         final = shapes[scores][1:] == (box_count(shapes[boxes]),) and any(
             says(name, LABEL_WORDS) for name in names

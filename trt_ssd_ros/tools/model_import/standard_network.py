@@ -104,8 +104,8 @@ def standard_network(
         changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
     if tail.nodes:
         changes.append(f"{len(tail.nodes)} nodes bring boxes and scores into form")
-    if not changes and _as_declared(graph.network, model):
-        model = graph.network
+    if not changes and _as_declared(graph.model, model):
+        model = graph.model
     elif not changes:
         changes.append("shapes are stated" + ("" if batch == "N" else ", the batch is 1"))
     return StandardNetwork(model, boxes, scores, count, columns, tuple(changes))

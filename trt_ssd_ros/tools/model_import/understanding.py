@@ -135,9 +135,7 @@ def fixed_values(
 def stored(graph: OnnxGraph, name: str) -> onnx.TensorProto:
     """Return a tensor that is stored in the file."""
     maker = graph.maker(name)
-    held = (
-        [item.t for item in maker.attribute if item.name == "value"] if maker else graph.network.graph.initializer
-    )
+    held = [item.t for item in maker.attribute if item.name == "value"] if maker else graph.model.graph.initializer
     tensor: onnx.TensorProto = next(item for item in held if maker or item.name == name)
     return tensor
 
@@ -148,7 +146,7 @@ def tail_tensors(graph: OnnxGraph) -> list[str]:
     before = graph.before(name for index in convolutions for name in graph.nodes[index].input)
     likely = LAYOUT | CONVOLUTION_LIKE | {"Sigmoid", "Softmax"}
     tail = [node for index, node in enumerate(graph.nodes) if index not in before and node.op_type in likely]
-    outputs = [tensor.name for tensor in graph.network.graph.output]
+    outputs = [tensor.name for tensor in graph.model.graph.output]
     return [*dict.fromkeys([*outputs, *(node.output[0] for node in tail)])]
 
 
