@@ -63,7 +63,7 @@ def test_what_a_body_reads_around_it_is_kept():
     body = onnx.parser.parse_graph("then () => (float[2] r) { r = Add(ac, ac) }")
     other = onnx.parser.parse_graph("otherwise () => (float[2] s) { s = Identity(bc) }")
     network = onnx.ModelProto()
-    network.CopyFrom(GRAPH.network)
+    network.CopyFrom(GRAPH.model)
     network.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
     network.graph.node.append(helper.make_node("If", ["yes"], ["if"], then_branch=body, else_branch=other))
     part = OnnxGraph(network).cut([A, B], [helper.make_tensor_value_info("if", TensorProto.FLOAT, [2])])
@@ -72,6 +72,6 @@ def test_what_a_body_reads_around_it_is_kept():
 
 
 def test_the_network_is_left_as_it_was():
-    before = GRAPH.network.SerializeToString()
+    before = GRAPH.model.SerializeToString()
     GRAPH.cut([AC, B], [Y])
-    assert GRAPH.network.SerializeToString() == before
+    assert GRAPH.model.SerializeToString() == before
