@@ -33,6 +33,7 @@ from trt_ssd_ros.ros.launch_arguments import (
     OWN_SOURCES,
     chosen,
     existing_file,
+    full_namespace,
     number,
 )
 
@@ -83,6 +84,7 @@ ARGUMENTS = [
 def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what the arguments ask for."""
     arguments = {argument.name: chosen(context, argument.name) for argument in ARGUMENTS}
+    arguments["namespace"] = full_namespace(context)
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
     off = [SetEnvironmentVariable(SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off

@@ -130,6 +130,19 @@ def test_two_includes_do_not_meet(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize(
+    ("own", "logger"), [("", "robot.detector"), ("arm", "robot.arm.detector"), ("/arm", "arm.detector")]
+)
+def test_a_namespace_around_it_counts(tmp_path: Path, own: str, logger: str) -> None:
+    include = f"""<include file="{DETECT}"><arg name="namespace" value="{own}"/></include>"""
+    path = tmp_path / "robot.launch.xml"
+    path.write_text(f"""<launch><group><push_ros_namespace namespace="robot"/>{include}</group></launch>""")
+    [detector] = processes(path, {})
+    words = ["".join(getattr(part, "text", "") for part in word) for word in detector.cmd]
+    assert f"{logger}:=info" in words
+
+
+@pytest.mark.usefixtures("drivers")
 def test_the_device_of_a_driver_may_be_an_address() -> None:
     camera, _ = processes(DETECT, {"source": "gscam:rtsp://10.0.0.8/stream"})
     assert camera.node_package == "gscam"
