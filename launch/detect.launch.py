@@ -13,6 +13,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     SetEnvironmentVariable,
@@ -32,6 +33,7 @@ from trt_ssd_ros.ros.launch_arguments import (
     OWN_SOURCES,
     chosen,
     existing_file,
+    full_namespace,
     number,
 )
 
@@ -82,7 +84,8 @@ ARGUMENTS = [
 def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what the arguments ask for."""
     arguments = {argument.name: chosen(context, argument.name) for argument in ARGUMENTS}
-    existing_file("params_file", arguments["params_file"])
+    arguments["namespace"] = full_namespace(context)
+    arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
     off = [SetEnvironmentVariable(SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
     actions += camera(arguments)
@@ -98,9 +101,9 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
     kind, _, device = source.partition(":")
     if source == "topic":
         return []
-    if source in ("demo", "gstreamer") or kind in ("file", "webcam", "gstreamer") or "://" in source:
-        return [include("camera")]
-    if kind not in DRIVERS and kind != "bag":
+    if kind not in (*DRIVERS, "bag"):
+        if source == "demo" or kind in ("file", "webcam", "gstreamer") or "://" in source:
+            return [include("camera")]
         raise ValueError(unknown_source(source, kind))
     if device and arguments["device"]:
         raise ValueError(
@@ -117,10 +120,10 @@ def unknown_source(source: str, kind: str) -> str:
     return f"source: found '{source}'{perhaps}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
 
 
-def include(name: str, **arguments: str) -> IncludeLaunchDescription:
-    """Return a camera's launch file; what is not given here it takes from our own arguments."""
+def include(name: str, **arguments: str) -> GroupAction:
+    """Return a camera's launch file: it takes from our own arguments what is not given here, and changes none."""
     source = PythonLaunchDescriptionSource(str(CAMERAS / f"{name}.launch.py"))
-    return IncludeLaunchDescription(source, launch_arguments=arguments.items())
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
 
 
 def detector(arguments: dict[str, str]) -> Node:

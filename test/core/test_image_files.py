@@ -62,8 +62,21 @@ def test_half_a_jpeg_is_none_even_where_opencv_would_make_do(tmp_path, monkeypat
         read_image_file(path)
 
 
-def test_what_follows_a_jpeg_does_not_hurt(tmp_path):
-    (tmp_path / "it.jpg").write_bytes(encoded(".jpg", picture(1)) + b"a camera's own notes")
+def test_the_end_of_a_thumbnail_is_not_that_of_the_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: picture(0))
+    jpeg, thumbnail = encoded(".jpg", picture(60)), encoded(".jpg", picture(60))
+    segment = b"\xff\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    path, whole = tmp_path / "it.jpg", jpeg[:2] + segment + jpeg[2:]
+    path.write_bytes(whole)
+    assert read_image_file(path).shape == (30, 40, 3)
+    path.write_bytes(whole[:-40])
+    with pytest.raises(SourceError, match="cut short"):
+        read_image_file(path)
+
+
+@pytest.mark.parametrize("what", [b"a camera's own notes", b"the video of a motion photo \xff\xda"])
+def test_what_follows_a_jpeg_does_not_hurt(tmp_path, what):
+    (tmp_path / "it.jpg").write_bytes(encoded(".jpg", picture(1)) + what)
     assert read_image_file(tmp_path / "it.jpg").shape == (30, 41, 3)
 
 

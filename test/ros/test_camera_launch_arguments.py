@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from launch import LaunchContext
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_visit import processes
 from stand_ins import STAND_INS
 
 from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.ros.camera_launch import end_if_failed
 
 pytestmark = pytest.mark.ros
 
@@ -116,6 +119,50 @@ def test_xml_can_include_them(tmp_path: Path) -> None:
     path.write_text(XML.format(detect=DETECT, camera=LAUNCH / "cameras" / "v4l2_camera.launch.py"))
     camera, detector, second = processes(path, {})
     assert [p.node_package for p in (camera, detector, second)] == ["usb_cam", "trt_ssd_ros", "v4l2_camera"]
+
+
+@pytest.mark.usefixtures("drivers")
+def test_two_includes_do_not_meet(tmp_path: Path) -> None:
+    include = f"""<include file="{DETECT}"><arg name="source" value="usb_cam:/dev/video%d"/></include>"""
+    path = tmp_path / "robot.launch.xml"
+    path.write_text(f"<launch>{include % 0}{include % 2}</launch>")
+    assert [p.node_package for p in processes(path, {})] == ["usb_cam", "trt_ssd_ros"] * 2
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize(
+    ("own", "logger"), [("", "robot.detector"), ("arm", "robot.arm.detector"), ("/arm", "arm.detector")]
+)
+def test_a_namespace_around_it_counts(tmp_path: Path, own: str, logger: str) -> None:
+    include = f"""<include file="{DETECT}"><arg name="namespace" value="{own}"/></include>"""
+    path = tmp_path / "robot.launch.xml"
+    path.write_text(f"""<launch><group><push_ros_namespace namespace="robot"/>{include}</group></launch>""")
+    [detector] = processes(path, {})
+    words = ["".join(getattr(part, "text", "") for part in word) for word in detector.cmd]
+    assert f"{logger}:=info" in words
+
+
+@pytest.mark.usefixtures("drivers")
+def test_the_device_of_a_driver_may_be_an_address() -> None:
+    camera, _ = processes(DETECT, {"source": "gscam:rtsp://10.0.0.8/stream"})
+    assert camera.node_package == "gscam"
+
+
+def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("/**/detector: {ros__parameters: {max_detections: 7}}")
+    detector, *_ = processes(DETECT, {"params_file": "~/mine.yaml"})
+    detector._perform_substitutions(LaunchContext())
+    assert str(tmp_path / "mine.yaml") in [file for file, _ in detector._Node__expanded_parameter_arguments]
+
+
+@pytest.mark.parametrize("ending", [True, False])
+def test_what_a_driver_returns_counts_until_the_launch_ends(ending: bool) -> None:
+    context = LaunchContext()
+    context._set_is_shutdown(ending)
+    event = ProcessExited(action=None, name="driver", cmd=[], cwd=None, env=None, pid=1, returncode=-11)
+    with nullcontext() if ending else pytest.raises(RuntimeError, match=r"driver failed \(exit code -11\)"):
+        end_if_failed(event, context)
 
 
 @pytest.mark.usefixtures("drivers")

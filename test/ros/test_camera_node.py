@@ -197,13 +197,14 @@ def rate(images: list[Image]) -> float:
     [
         ("/no/such/place", ["/no/such/place does not exist"]),
         ("file:/no/such/place", ["/no/such/place does not exist"]),
+        ("''", ["source: found no path"]),
         ("{tmp_path}", ["found no image in {tmp_path}", ".jpg"]),
         ("{tmp_path}/text.mp4", ["cannot open {tmp_path}/text.mp4 as an image or a video"]),
         ("{tmp_path}/text.jpg", ["found 1 files none of which is an image"]),
         ("webcam:front", ["webcam:front", "webcam:0"]),
         ("webcam:93", ["webcam:93 needs /dev/video93", "does not exist"]),
     ],
-    ids=["missing", "missing file:", "empty folder", "no video", "no image", "no number", "no webcam"],
+    ids=["missing", "missing file:", "nothing", "empty folder", "no video", "no image", "no number", "no webcam"],
 )
 def test_a_wrong_source_ends_with_one_line(start_node: Any, tmp_path: Path, source: str, said: list[str]) -> None:
     if source != "{tmp_path}":
@@ -217,6 +218,15 @@ def test_a_wrong_source_ends_with_one_line(start_node: Any, tmp_path: Path, sour
     others = [text for text in process.log.splitlines() if text != line and "[INFO]" not in text]
     if "text." not in source:  # FFmpeg says something too, and every picture passed over is named
         assert others == []
+
+
+@pytest.mark.parametrize("name", ["start", "width", "height"])
+def test_the_demo_takes_no_size_and_no_start(start_node: Any, name: str) -> None:
+    process = start_node("camera_node", **{name: 5})
+    assert process.wait() == 1
+    [line] = process.log.strip().splitlines()
+    assert "source: demo has its own size and order, found" in line
+    assert f"{name} 5" in line
 
 
 @pytest.mark.parametrize("parameters", [{"rate": -1.0}, {"rate": "fast"}], ids=["range", "type"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trt_ssd_ros.ros.soak import SoakReport
+from trt_ssd_ros.ros.soak import SoakReport, main
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 pytestmark = pytest.mark.ros
@@ -48,7 +48,12 @@ def test_a_short_soak_disturbs_and_measures(start_process: Any, tmp_path: Path) 
         assert set(found["growth_an_hour"][node]) == {"memory_mib", "private_mib", "threads", "descriptors"}
 
 
-def test_a_wrong_argument_ends_with_one_line(start_process: Any) -> None:
-    process = start_process([*COMMAND, "--minutes", "0"])
-    assert process.wait() == 2
-    assert "argument --minutes: found 0, expected a number above 0" in process.log
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"), [("--minutes", "0", "a number"), ("--width", "1.5", "a whole number")]
+)
+def test_a_wrong_argument_is_named(
+    capsys: pytest.CaptureFixture[str], argument: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["soak", argument, value])
+    assert f"argument {argument}: found {value}, expected {expected} above 0" in capsys.readouterr().err

@@ -94,6 +94,16 @@ def _is_whole(data: bytes) -> bool:
     """Tell whether a file may be a whole image: OpenCV 4.6, that of Ubuntu, makes half an image of a cut JPEG.
 
     Within a scan every byte FF is followed by 00 or a restart marker (ITU T.81, B.1.1.5), so that what looks like
-    the end of the image after the last scan is it.
+    the end of the image after the header is it. What follows it, as the video of a phone's motion photo, may be
+    anything.
     """
-    return bool(data) and (not data.startswith(_JPEG) or data.rfind(_END) > data.rfind(_SCAN))
+    return bool(data) and (not data.startswith(_JPEG) or data.find(_END, _first_scan(data)) >= 0)
+
+
+def _first_scan(data: bytes) -> int:
+    """Return where a JPEG's header ends; a thumbnail in it is an image of its own (B.1.1.4: segments, B.1.1.2)."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at : at + 2] != _SCAN:
+        filled = data[at + 1 : at + 2] == b"\xff"
+        at += 1 if filled else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at

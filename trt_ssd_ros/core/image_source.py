@@ -49,7 +49,7 @@ def open_source(name: str, start: int = 0, width: int = 0, height: int = 0, rate
         return open_webcam(_number(name, target), width, height, rate)
     if kind == "gstreamer":
         return open_pipeline(target)
-    return open_address(name) if live else _open_path(Path(target if kind == "file" else name).expanduser(), start)
+    return open_address(name) if live else _open_path(target if kind == "file" else name, start)
 
 
 def _number(name: str, target: str) -> int:
@@ -58,7 +58,10 @@ def _number(name: str, target: str) -> int:
     return int(target)
 
 
-def _open_path(path: Path, start: int) -> ImageSource:
+def _open_path(text: str, start: int) -> ImageSource:
+    path = Path(text).expanduser()
+    if not text:
+        raise SourceError("source: found no path, expected that of an image, a folder of images or a video")
     if not path.exists():
         raise SourceError(f"source: {path} does not exist, expected an image, a folder of images or a video")
     if path.is_dir():

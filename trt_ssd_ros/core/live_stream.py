@@ -171,7 +171,7 @@ def open_pipeline(pipeline: str) -> LiveStream:
         attempt.start()  # OpenCV waits without end for a pipeline that is wrong
         attempt.join(OPEN_TIMEOUT_MS / 1000)
         if not opened or not opened[0].isOpened():
-            raise SourceError(f"gstreamer: the pipeline does not start: {whole}")
+            raise SourceError(f"gstreamer: the pipeline does not start: {without_password(whole)}")
         return opened[0]
 
     return LiveStream("gstreamer", open_capture)

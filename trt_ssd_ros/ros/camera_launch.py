@@ -154,9 +154,12 @@ def dds_profile() -> list[SetEnvironmentVariable]:
     return [SetEnvironmentVariable(name, value) for name, value in profile.items()]
 
 
-def end_if_failed(event: ProcessExited, _: LaunchContext) -> None:
-    """End the launch, and make it fail, when a process fails; one that is done leaves the others running."""
-    if event.returncode:
+def end_if_failed(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch, and make it fail, when a process fails; one that is done leaves the others running.
+
+    What a process ends with once the launch is ending (Ctrl-C) is no failure: many drivers do not end with 0 then.
+    """
+    if event.returncode and not context.is_shutdown:
         raise RuntimeError(f"{event.process_name} failed (exit code {event.returncode}), see above")
 
 

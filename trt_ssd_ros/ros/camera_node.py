@@ -24,7 +24,7 @@ from trt_ssd_ros.core.image_source import ImageSource, PhotoTour, open_source
 from trt_ssd_ros.core.live_stream import without_password
 from trt_ssd_ros.core.rate_limit import RateLimit
 from trt_ssd_ros.core.resources import share_folder
-from trt_ssd_ros.core.source import Capture
+from trt_ssd_ros.core.source import Capture, SourceError
 from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
 from trt_ssd_ros.ros.log_bridge import LogBridge
 from trt_ssd_ros.ros.messages import camera_info_to_msg, image_to_msg
@@ -68,7 +68,7 @@ class CameraNode(FailableNode):
         self._stop = Event()
         size = (values[name] for name in ("width", "height", "rate"))
         name = values["source"]
-        self._source = open_demo() if name == "demo" else open_source(name, values["start"], *size)
+        self._source = open_named(name, values["start"], *size)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
         self._report(without_password(name))
         self._thread = Thread(target=self._run, name="camera")
@@ -173,8 +173,15 @@ class CameraNode(FailableNode):
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
 
-def open_demo() -> ImageSource:
-    """Open the tour of the photos that come with the package."""
+def open_named(name: str, start: int, width: int, height: int, rate: float) -> ImageSource:
+    """Open a source by name; demo is the tour of the photos that come with the package, see also `open_source`."""
+    if name != "demo":
+        return open_source(name, start, width, height, rate)
+    if start or width or height:
+        raise SourceError(
+            f"source: demo has its own size and order, found start {start}, width {width} and height {height}, "
+            "expected 0"
+        )
     return PhotoTour(sorted((share_folder() / "photos").glob("*.jpg")))
 
 

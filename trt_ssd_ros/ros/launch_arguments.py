@@ -10,6 +10,7 @@ from pathlib import Path
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration
+from launch_ros.utilities import prefix_namespace
 
 from trt_ssd_ros.core.resources import share_folder
 
@@ -130,7 +131,7 @@ class CameraRequest:
         return cls(
             source=context.launch_configurations.get("source", ""),
             image_topic=text["image_topic"],
-            namespace=text["namespace"],
+            namespace=full_namespace(context),
             params_file=existing_file("params_file", text["params_file"]),
             log_level=text["log_level"],
             respawn=text["respawn"] == "true",
@@ -180,6 +181,12 @@ def chosen(context: LaunchContext, argument: str) -> str:
     """Return what was given for an argument, or its default."""
     text: str = LaunchConfiguration(argument).perform(context)
     return text
+
+
+def full_namespace(context: LaunchContext) -> str:
+    """Return the namespace that is asked for, below the one into which a launch file around ours has pushed us."""
+    around: str | None = context.launch_configurations.get("ros_namespace")
+    return prefix_namespace(around, chosen(context, "namespace")) or ""
 
 
 def number(argument: str, text: str) -> float:

@@ -182,6 +182,8 @@ def await_first_answer(stream: ImageStream, process: subprocess.Popen[bytes]) ->
     """Send images until detections come back."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while not stream.first_answer.wait(0.1):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the detector node did not answer within {STARTUP_SECONDS:g} s")
+        if process.poll() is not None:
+            raise RuntimeError(f"the measured node ended with exit code {process.returncode}, see above")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the measured node did not answer within {STARTUP_SECONDS:g} s")
         stream.send()

@@ -177,9 +177,13 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
     """Return a reader of numbers above 0 for argparse."""
 
     def read(text: str) -> float:
-        number = kind(text)
+        try:
+            number = kind(text)
+        except ValueError:
+            number = 0.0
         if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"found {text}, expected a number above 0")
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"found {text}, expected a {whole}number above 0")
         return number
 
     return read
