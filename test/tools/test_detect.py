@@ -80,6 +80,17 @@ def test_batches_of_mixed_sizes_find_the_same(tmp_path, repository):
         np.testing.assert_allclose(one.detections.scores, three.detections.scores, atol=1e-5)
 
 
+def test_images_above_this_folder_are_not_written_over(tmp_path, repository, monkeypatch):
+    photo = (repository / "photos" / "chelsea.jpg").read_bytes()
+    for path in (tmp_path / "photos" / "cat.jpg", tmp_path / "a" / "b" / "cat.jpg"):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(photo)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    assert run("../../photos", "cat.jpg", "--output", "../../out") == 0
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == photo
+    assert files(tmp_path / "out" / "annotated") == ["a/b/cat.jpg", "photos/cat.jpg"]
+
+
 def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -85,8 +85,9 @@ class ImageFileInput:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        base = os.path.commonpath([path.absolute().parent for path in paths])
-        self.names: Sequence[str] = [path.absolute().relative_to(base).as_posix() for path in paths]
+        absolute = [Path(os.path.abspath(path)) for path in paths]  # without ..: annotated images have these names
+        base = os.path.commonpath([path.parent for path in absolute])
+        self.names: Sequence[str] = [path.relative_to(base).as_posix() for path in absolute]
         self.count: int | None = len(paths)
 
     def images(self, start: int = 0) -> Iterator[InputImage]:
