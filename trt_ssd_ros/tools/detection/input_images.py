@@ -85,7 +85,7 @@ class ImageFileInput:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        absolute = [Path(os.path.abspath(path)) for path in paths]  # without ..: annotated images have these names
+        absolute = [Path(os.path.normpath(path.absolute())) for path in paths]  # annotated images keep no ..
         base = os.path.commonpath([path.parent for path in absolute])
         self.names: Sequence[str] = [path.relative_to(base).as_posix() for path in absolute]
         self.count: int | None = len(paths)
