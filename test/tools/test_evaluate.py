@@ -131,6 +131,27 @@ def test_labels_are_mapped_or_left_out(place, capsys):
     assert "--map: found 'cat', expected a label" in capsys.readouterr().err
 
 
+def test_labels_that_differ_in_case_are_one(place):
+    truth = {"a.png": TRUTH["a.png"], "b.png": [("CAT", TRUTH["b.png"][0][1])]}
+    assert evaluate(place, write_coco(place / "x", truth)) == 0
+    (run,) = report(place)["runs"]
+    assert {label: item["objects"] for label, item in run["classes"].items()} == {"CAT": 2, "Dog": 1}
+    assert run["map"] == pytest.approx(MAP, abs=1e-9)
+
+
+def test_images_of_another_size_than_annotated_are_told(place, capsys):
+    annotations = write_coco(place / "x")
+    content = json.loads(annotations.read_text())
+    content["images"][0] |= {"width": 100, "height": 100}
+    content["images"][1] |= {"width": 200, "height": 100}
+    annotations.write_text(json.dumps(content))
+    assert evaluate(place, annotations) == 0
+    assert (
+        "1 images are of another size than their annotations say, so that boxes lie wrong, e.g. b.png"
+        in capsys.readouterr().err
+    )
+
+
 def test_no_label_in_common_is_refused_even_so(place, capsys):
     annotations = write_coco(place / "x", {"a.png": [("ufo", (1, 1, 9, 9))]})
     assert evaluate(place, annotations, "--known-only") == 1
