@@ -288,6 +288,17 @@ def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_was_killed_before_its_first_line_is_begun_anew(tmp_path, repository):
+    (tmp_path / "results.jsonl").touch()
+    assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path, "--resume", "--no-draw") == 0
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_stdout_that_is_closed_is_no_error(tmp_path, repository, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path / "out", "--no-draw") == 0
+
+
 @pytest.mark.parametrize("wrong", [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []])
 def test_wrong_arguments_are_refused(wrong, capsys):
     with pytest.raises(SystemExit, match="2"):

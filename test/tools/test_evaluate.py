@@ -252,6 +252,24 @@ def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
     assert opened == [1000], "100 detections remain: those that were cut off are weaker"
 
 
+def test_as_many_detections_are_kept_as_count(card, photo):
+    few = replace(card, defaults=replace(card.defaults, max_detections=2, candidates=50))
+    run = DetectorRun("few", few, EngineChoice("onnxruntime"), 0.01, threading.Event())
+    assert 2 < len(run.detect(None, photo("astronaut"))) <= 100
+    run.close()
+
+
+@pytest.mark.parametrize(("stated", "said"), [(10, ["at most 10 detections of an image are there"]), (None, [])])
+def test_results_that_are_cut_off_are_told(place, stated, said):
+    path = place / "results.jsonl"
+    header, *rest = path.read_text().splitlines()
+    header = json.dumps({**json.loads(header), "detector": {"max_detections": stated, "score_threshold": None}})
+    path.write_text("\n".join([header, *rest]))
+    assert evaluate(place, write_coco(place / "x")) == 0
+    warnings = report(place)["warnings"]
+    assert [text.partition(": ")[2].partition(",")[0] for text in warnings] == said
+
+
 class Blind:
     """A run that finds nothing."""
 

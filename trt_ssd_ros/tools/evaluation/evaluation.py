@@ -104,7 +104,7 @@ class Evaluation:
 
     def confusion(self, run: int, threshold: float) -> Confusion:
         """Count what a run takes for what."""
-        confusion = Confusion(self.labels(run), threshold)
+        confusion = Confusion(self.labels(run), self.annotated.labels, threshold)
         for truth, found in zip(self.truths, self.found[run], strict=True):
             confusion.add(truth, found)
         return confusion
@@ -117,8 +117,11 @@ class Evaluation:
 
     def mistakes(self, run: int, threshold: float) -> list[ImageChange]:
         """Compare a run with the truth image by image; return what is wrong, most first."""
-        labels, pairs = self.labels(run), zip(self.truths, self.seen(run, threshold), strict=True)
-        return _most_first(mistakes(number, truth, found, labels) for number, (truth, found) in enumerate(pairs))
+        labels, pairs = (
+            (self.labels(run), self.annotated.labels),
+            zip(self.truths, self.seen(run, threshold), strict=True),
+        )
+        return _most_first(mistakes(number, truth, found, *labels) for number, (truth, found) in enumerate(pairs))
 
     def seen(self, run: int, threshold: float) -> Iterator[Detections]:
         """Go through what a run found in each image from a score on."""
