@@ -21,6 +21,7 @@ from terminal import Terminal
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detect import main, summary
+from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
 from trt_ssd_ros.tools.detection.detection_run import RunTimes
 from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
 
@@ -198,6 +199,20 @@ def test_images_that_gave_way_to_newer_ones_are_counted(tmp_path):
     nothing_read, said = summary(log, RunTimes())
     assert not nothing_read
     assert said == "4 images, 0 of them unreadable; found: nothing\n4 images of the camera gave way to newer ones"
+
+
+def test_a_video_without_a_steady_rate_keeps_its_times(tmp_path, repository):
+    times, video = [0, 1 / 30, 2 / 30, 0.4, 1.4, 1.5], AnnotatedVideo(tmp_path / "phone.mp4")
+    for picture, seconds in zip(
+        pan(cv2.imread(str(repository / "photos" / "chelsea.jpg")), 6), times, strict=True
+    ):
+        video.add("", picture, seconds)
+    video.finish()
+    assert run(tmp_path / "phone.mp4", "--output", tmp_path / "out") == 0
+    results = read_results(tmp_path / "out" / "results.jsonl")
+    assert [result.seconds for result in results] == pytest.approx(times, abs=1e-3)
+    with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(times, abs=1e-3)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -117,7 +117,7 @@ class StreamInput:
         """Decode from the beginning, because not every format seeks exactly; see `Input.images`."""
         begun, rate = time.monotonic(), self._source.rate or FALLBACK_RATE
         for index, pixels in enumerate(self._source.images()):
-            seconds = time.monotonic() - begun if self.live else index / rate
+            seconds = time.monotonic() - begun if self.live else self._source.position or index / rate
             if index >= start:
                 yield InputImage(index, f"{index:06d}", pixels, seconds=seconds)
 
