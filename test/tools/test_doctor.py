@@ -172,6 +172,13 @@ def test_a_jetson_whose_nvpmodel_says_nothing_is_told(tmp_path):
     assert found["power mode"].found == "nvpmodel does not tell"
 
 
+def test_a_jetson_without_a_maxn_mode_is_not_told_a_slow_one(tmp_path):
+    xavier_nx = NANO | {"etc/nvpmodel.conf": "< POWER_MODEL ID=0 NAME=MODE_15W_2CORE >"}
+    program(tmp_path / "bin", "nvpmodel", "echo NV Power Mode: MODE_15W_2CORE; echo 0")
+    there = machine(tmp_path, xavier_nx, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert by_topic(jetson_findings(there))["power mode"].remedy == "sudo nvpmodel -m N, N from /etc/nvpmodel.conf"
+
+
 def test_another_machine_is_no_jetson(tmp_path):
     assert list(jetson_findings(machine(tmp_path, {}))) == []
 
@@ -186,4 +193,7 @@ def test_small_kernel_buffers_and_a_slow_processor_are_found(tmp_path):
     levels = {topic: finding.level for topic, finding in found.items()}
     warned = ("socket buffer", "local host only", "CPU governor")
     assert levels == {**dict.fromkeys(warned, "WARN"), "IP fragments": "OK"}
+    assert found["CPU governor"].cost == "the processor runs at its lowest clock"
+    files["sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"] = "intel_pstate"
+    assert by_topic(transport_findings(machine(tmp_path, files)))["CPU governor"].level == "OK"
     assert found["socket buffer"].remedy == "sudo sysctl -w net.core.rmem_max=2147483647"
