@@ -48,6 +48,21 @@ def test_what_each_format_ignores(tmp_path, images):
     assert read.labels == ("Cat", "Dog")
 
 
+@pytest.mark.parametrize(("width", "size"), [(640, (640, 480)), (0, None), (None, None), ("x", None)])
+def test_coco_and_voc_state_the_size_of_an_image(tmp_path, images, width, size):
+    path = write_coco(tmp_path / "x.json")
+    content = json.loads(path.read_text())
+    content["images"][0] |= {"width": width, "height": 480}
+    path.write_text(json.dumps(content))
+    first, second = read_annotations(path, images).images
+    assert (first.size, second.size) == (size, None)
+    voc = write_voc(tmp_path / "voc")
+    stated = f"<annotation><size><width>{width}</width><height>480</height></size>"
+    (voc / "a.xml").write_text((voc / "a.xml").read_text().replace("<annotation>", stated))
+    first, second = read_annotations(voc, images).images
+    assert (first.size, second.size) == (size, None)
+
+
 def test_an_image_without_a_yolo_file_is_empty_but_counts(tmp_path, images):
     (write_yolo(tmp_path / "labels") / "b.txt").unlink()
     read = read_annotations(tmp_path / "labels", images)
@@ -121,6 +136,9 @@ WRONG = {
     ),
     "COCO, no such category": (
         change_coco(lambda f: f["annotations"][2].update(category_id=99)), "[2]: found category_id 99",
+    ),
+    "COCO, an id that is a list": (
+        change_coco(lambda f: f["annotations"][2].update(image_id=[7])), "[2]: unhashable type: 'list', expected",
     ),
     "COCO, empty": (change_coco(lambda f: f["annotations"].clear()), "2 images without a single object"),
     "COCO, no images listed": (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import sys
+from dataclasses import asdict, replace
 
 import cv2
 import pytest
@@ -38,6 +39,27 @@ def test_measures_every_size_and_batch_and_keeps_what_it_printed(tmp_path, capsy
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.json", "a.png"]
 
 
+def test_what_was_measured_before_a_failure_is_kept(tmp_path, capsys):
+    engines = ["--backend", "onnxruntime", "tensorrt", "--precision", "fp32", "fp16"]
+    kept = tmp_path / "a.json"
+    assert main([*engines, "--size", "64x48", "--repeats", "5", "--json", str(kept)]) == 1
+    assert "TensorRT cannot be imported" in capsys.readouterr().err
+    assert SpeedReport.read(kept).machine["model"] == "ssd_mobilenet_v2_oidv4"
+
+
+def test_onnxruntime_has_one_precision_and_is_measured_once(capsys):
+    engines = ["--backend", "onnxruntime", "--precision", "fp32", "fp16"]
+    assert main([*engines, "--size", "64x48", "--repeats", "5"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_without_matplotlib_nothing_is_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["--backend", "onnxruntime", "--plot", str(tmp_path / "a.png")]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err.splitlines()[-1].endswith(": pip install matplotlib")) == ("", True)
+
+
 def test_a_table_names_watts_and_gpu_memory_where_they_are_known():
     told = replace(SPEED, gpu_mib=600.0, watts={"VDD_IN": 12.34})
     assert report(told).table().splitlines()[-1].endswith("  VDD_IN 12.3 W  GPU 600 MiB")
@@ -67,6 +89,14 @@ def test_compare_reads_files(tmp_path, capsys):
     report(SPEED).write(tmp_path / "a.json")
     assert main(["--compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 0
     assert "1.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"p50": "x"}, {"p50": 0}, {"engine": 3}, {"spread": None}, {"color": 1}])
+def test_a_report_of_strange_figures_is_one_line(tmp_path, capsys, wrong):
+    content = {"command": "", "machine": {}, "speeds": [{**asdict(SPEED), **wrong}]}
+    (tmp_path / "b.json").write_text(json.dumps(content))
+    assert main(["--compare", str(tmp_path / "b.json"), str(tmp_path / "b.json")]) == 1
+    assert "found no report (" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"command": "", "machine": {}}', json.dumps({"speeds": [{}]})])

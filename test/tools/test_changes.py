@@ -60,7 +60,7 @@ def test_confusion_and_mistakes():
     found = as_detections(
         [("Cat", 0.9, NEAR), ("Bear", 0.6, THERE), ("Dog", 0.5, (60, 0, 90, 30)), ("Cat", 0.2, HERE)]
     )
-    confusion = Confusion(LABELS, 0.3)
+    confusion = Confusion(LABELS, LABELS, 0.3)
     confusion.add(there, found)
     confusion.add(there, Detections.empty())
     assert confusion.counts == {
@@ -68,13 +68,19 @@ def test_confusion_and_mistakes():
     }  # fmt: skip
     assert confusion.labels()[-1] == NOTHING
     seen = found[found.scores > 0.3]
-    assert set(mistakes(0, there, seen, LABELS).lines) == {
+    assert set(mistakes(0, there, seen, LABELS, LABELS).lines) == {
         "Dog is taken for Bear 60%", "Cat is missed", "Dog 50% where nothing is",
     }  # fmt: skip
-    assert mistakes(0, there, seen, LABELS).size == pytest.approx(0.6 + 1 + 0.5)
+    assert mistakes(0, there, seen, LABELS, LABELS).size == pytest.approx(0.6 + 1 + 0.5)
 
 
 def test_what_lies_in_an_ignored_region_is_no_mistake():
     there = truth(("", (0, 0, 100, 100), "ignored"), ("Cat", HERE))
     found = as_detections([("Dog", 0.9, THERE), ("Cat", 0.8, HERE)])
-    assert mistakes(0, there, found, LABELS).lines == ()
+    assert mistakes(0, there, found, LABELS, LABELS).lines == ()
+
+
+def test_what_nobody_annotated_is_no_mistake_unless_it_takes_the_place_of_something():
+    found = as_detections([("Bear", 0.9, THERE), ("Bear", 0.8, HERE)])
+    said = mistakes(0, truth(("Cat", HERE)), found, LABELS, ("Cat",))
+    assert said.lines == ("Cat is taken for Bear 80%",)

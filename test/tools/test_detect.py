@@ -21,6 +21,7 @@ from terminal import Terminal
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detect import main, summary
+from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
 from trt_ssd_ros.tools.detection.detection_run import RunTimes
 from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
 
@@ -78,6 +79,17 @@ def test_batches_of_mixed_sizes_find_the_same(tmp_path, repository):
         assert one.name == three.name
         np.testing.assert_array_equal(one.detections.class_ids, three.detections.class_ids)
         np.testing.assert_allclose(one.detections.scores, three.detections.scores, atol=1e-5)
+
+
+def test_images_above_this_folder_are_not_written_over(tmp_path, repository, monkeypatch):
+    photo = (repository / "photos" / "chelsea.jpg").read_bytes()
+    for path in (tmp_path / "photos" / "cat.jpg", tmp_path / "a" / "b" / "cat.jpg"):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(photo)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    assert run("../../photos", "cat.jpg", "--output", "../../out") == 0
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == photo
+    assert files(tmp_path / "out" / "annotated") == ["a/b/cat.jpg", "photos/cat.jpg"]
 
 
 def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
@@ -189,6 +201,20 @@ def test_images_that_gave_way_to_newer_ones_are_counted(tmp_path):
     assert said == "4 images, 0 of them unreadable; found: nothing\n4 images of the camera gave way to newer ones"
 
 
+def test_a_video_without_a_steady_rate_keeps_its_times(tmp_path, repository):
+    times, video = [0, 1 / 30, 2 / 30, 0.4, 1.4, 1.5], AnnotatedVideo(tmp_path / "phone.mp4")
+    for picture, seconds in zip(
+        pan(cv2.imread(str(repository / "photos" / "chelsea.jpg")), 6), times, strict=True
+    ):
+        video.add("", picture, seconds)
+    video.finish()
+    assert run(tmp_path / "phone.mp4", "--output", tmp_path / "out") == 0
+    results = read_results(tmp_path / "out" / "results.jsonl")
+    assert [result.seconds for result in results] == pytest.approx(times, abs=1e-3)
+    with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(times, abs=1e-3)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_whole_files_and_says_how_to_go_on(tmp_path, video, ending):
     process = start(video, "--output", tmp_path / "out", "--json")
@@ -275,6 +301,17 @@ def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, 
     assert run(*arguments, "--batch", 2) == 1
     assert "--batch: found 2, expected 1: single takes one image at a time" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_killed_before_its_first_line_is_begun_anew(tmp_path, repository):
+    (tmp_path / "results.jsonl").touch()
+    assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path, "--resume", "--no-draw") == 0
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_stdout_that_is_closed_is_no_error(tmp_path, repository, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path / "out", "--no-draw") == 0
 
 
 @pytest.mark.parametrize("wrong", [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []])

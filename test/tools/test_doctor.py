@@ -91,6 +91,14 @@ def test_who_reads_only_its_first_line_ends_it_quietly():
     assert process.returncode == -signal.SIGPIPE
 
 
+def test_ctrl_c_ends_it_quietly():
+    with subprocess.Popen(DOCTOR, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("OK    Python")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+    assert process.returncode == -signal.SIGINT
+
+
 def test_a_missing_package_names_what_pip_calls_it(tmp_path):
     (tmp_path / "yaml.py").write_text("raise ImportError('no yaml here')")
     found = by_topic(software_findings(machine(tmp_path, {}, PYTHONPATH=str(tmp_path))))["yaml"]
@@ -126,12 +134,14 @@ def test_without_ros_the_tools_run(tmp_path):
 
 
 def test_a_middleware_that_is_not_installed_is_found(tmp_path):
-    prefix = "opt/share/ament_index/resource_index/rmw_typesupport/rmw_fastrtps_cpp"
-    there = machine(tmp_path, {prefix: ""}, ROS_DISTRO="jazzy", AMENT_PREFIX_PATH=str(tmp_path / "opt"))
+    folder = "opt/share/ament_index/resource_index/rmw_typesupport"
+    names = ("rmw_connextdds", "rmw_fastrtps_cpp", "rmw_implementation")
+    there = {f"{folder}/{name}": "" for name in names}
+    there = machine(tmp_path, there, ROS_DISTRO="jazzy", AMENT_PREFIX_PATH=str(tmp_path / "opt"))
     assert by_topic(ros_findings(there))["middleware"].level == "OK"
     other = Machine(tmp_path, {**there.environment, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
     found = by_topic(ros_findings(other))["middleware"]
-    assert (found.level, found.found) == ("WARN", "rmw_zenoh_cpp, of rmw_fastrtps_cpp")
+    assert (found.level, found.found) == ("WARN", "rmw_zenoh_cpp, of rmw_connextdds, rmw_fastrtps_cpp")
 
 
 def test_a_jetson_that_saves_power_is_told_its_own_commands(tmp_path):
@@ -162,6 +172,13 @@ def test_a_jetson_whose_nvpmodel_says_nothing_is_told(tmp_path):
     assert found["power mode"].found == "nvpmodel does not tell"
 
 
+def test_a_jetson_without_a_maxn_mode_is_not_told_a_slow_one(tmp_path):
+    xavier_nx = NANO | {"etc/nvpmodel.conf": "< POWER_MODEL ID=0 NAME=MODE_15W_2CORE >"}
+    program(tmp_path / "bin", "nvpmodel", "echo NV Power Mode: MODE_15W_2CORE; echo 0")
+    there = machine(tmp_path, xavier_nx, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert by_topic(jetson_findings(there))["power mode"].remedy == "sudo nvpmodel -m N, N from /etc/nvpmodel.conf"
+
+
 def test_another_machine_is_no_jetson(tmp_path):
     assert list(jetson_findings(machine(tmp_path, {}))) == []
 
@@ -176,4 +193,7 @@ def test_small_kernel_buffers_and_a_slow_processor_are_found(tmp_path):
     levels = {topic: finding.level for topic, finding in found.items()}
     warned = ("socket buffer", "local host only", "CPU governor")
     assert levels == {**dict.fromkeys(warned, "WARN"), "IP fragments": "OK"}
+    assert found["CPU governor"].cost == "the processor runs at its lowest clock"
+    files["sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"] = "intel_pstate"
+    assert by_topic(transport_findings(machine(tmp_path, files)))["CPU governor"].level == "OK"
     assert found["socket buffer"].remedy == "sudo sysctl -w net.core.rmem_max=2147483647"

@@ -131,6 +131,27 @@ def test_labels_are_mapped_or_left_out(place, capsys):
     assert "--map: found 'cat', expected a label" in capsys.readouterr().err
 
 
+def test_labels_that_differ_in_case_are_one(place):
+    truth = {"a.png": TRUTH["a.png"], "b.png": [("CAT", TRUTH["b.png"][0][1])]}
+    assert evaluate(place, write_coco(place / "x", truth)) == 0
+    (run,) = report(place)["runs"]
+    assert {label: item["objects"] for label, item in run["classes"].items()} == {"CAT": 2, "Dog": 1}
+    assert run["map"] == pytest.approx(MAP, abs=1e-9)
+
+
+def test_images_of_another_size_than_annotated_are_told(place, capsys):
+    annotations = write_coco(place / "x")
+    content = json.loads(annotations.read_text())
+    content["images"][0] |= {"width": 100, "height": 100}
+    content["images"][1] |= {"width": 200, "height": 100}
+    annotations.write_text(json.dumps(content))
+    assert evaluate(place, annotations) == 0
+    assert (
+        "1 images are of another size than their annotations say, so that boxes lie wrong, e.g. b.png"
+        in capsys.readouterr().err
+    )
+
+
 def test_no_label_in_common_is_refused_even_so(place, capsys):
     annotations = write_coco(place / "x", {"a.png": [("ufo", (1, 1, 9, 9))]})
     assert evaluate(place, annotations, "--known-only") == 1
@@ -229,6 +250,24 @@ def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
     opened.clear()
     assert len(found(1000, image)) == 100
     assert opened == [1000], "100 detections remain: those that were cut off are weaker"
+
+
+def test_as_many_detections_are_kept_as_count(card, photo):
+    few = replace(card, defaults=replace(card.defaults, max_detections=2, candidates=50))
+    run = DetectorRun("few", few, EngineChoice("onnxruntime"), 0.01, threading.Event())
+    assert 2 < len(run.detect(None, photo("astronaut"))) <= 100
+    run.close()
+
+
+@pytest.mark.parametrize(("stated", "said"), [(10, ["at most 10 detections of an image are there"]), (None, [])])
+def test_results_that_are_cut_off_are_told(place, stated, said):
+    path = place / "results.jsonl"
+    header, *rest = path.read_text().splitlines()
+    header = json.dumps({**json.loads(header), "detector": {"max_detections": stated, "score_threshold": None}})
+    path.write_text("\n".join([header, *rest]))
+    assert evaluate(place, write_coco(place / "x")) == 0
+    warnings = report(place)["warnings"]
+    assert [text.partition(": ")[2].partition(",")[0] for text in warnings] == said
 
 
 class Blind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,18 @@ def test_an_energy_counter_that_begins_anew_gives_no_negative_watts(tmp_path):
         put(counter, energy_uj=1)
     assert meter.watts().keys() == {"package-0"}
     assert meter.watts()["package-0"] > 0
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_an_energy_counter_gives_what_was_used_over_the_time_it_took(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("trt_ssd_ros.tools.speed.power_meter.time", clock)
+    counter = tmp_path / "sys/class/powercap/intel-rapl:0"
+    put(counter, name="package-0", energy_uj=0, max_energy_range_uj=10**12)
+    with PowerMeter(tmp_path) as meter:
+        put(counter, energy_uj=50e6)
+        clock.now = 10.0
+    assert meter.watts() == pytest.approx({"package-0": 5})
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -32,6 +32,11 @@ class ImageSource(ABC):
         return None
 
     @property
+    def position(self) -> float | None:
+        """Seconds from the start of the video to the image that came last, if the source knows."""
+        return None
+
+    @property
     def passed_over(self) -> int:
         """Images that could not be read, so far."""
         return 0

@@ -33,6 +33,11 @@ class VideoFile(ImageSource):
         """Frames a second as the file states them."""
         return stated_rate(self._capture)
 
+    @property
+    def position(self) -> float | None:
+        """Seconds of the image that came last; phones and screen recorders do not keep a steady rate."""
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 or None
+
     def captures(self) -> Iterator[Capture]:
         """Read to the end of the file."""
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)

@@ -31,6 +31,7 @@ from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.tools.command_line import count, run_command
+from trt_ssd_ros.tools.optional_library import load_library
 from trt_ssd_ros.tools.speed.comparison import comparison
 from trt_ssd_ros.tools.speed.report import SpeedReport, this_machine
 from trt_ssd_ros.tools.speed.speed import Speed, measure_speed, resized
@@ -38,15 +39,19 @@ from trt_ssd_ros.tools.speed.speed import Speed, measure_speed, resized
 SIZES = ["640x480", "1280x720", "1920x1080"]
 
 
-def speeds(options: argparse.Namespace, stop: Event) -> Iterator[Speed]:
-    """Measure everything that a command line asks for, until it is stopped."""
-    card = ModelCard.load(model_card_path(options.model))
+def speeds(options: argparse.Namespace, card: ModelCard, stop: Event) -> Iterator[Speed]:
+    """Measure everything that a command line asks for, each once, until it is stopped."""
+    seen = set[tuple[str, str, int]]()
     photo = read_image_file(options.image) if options.image else sample_photos()[1]
     for backend, precision, batch in product(options.backend, options.precision, options.batch):
         choice = EngineChoice(backend, precision, BuildOptions(batch=batch))
         with LoggedProgress(stop.is_set) as progress:
             detector = open_detector(card, choice, sample_photos(), progress)
         with closing(detector):
+            subject = (detector.engine_name, detector.precision, batch)
+            if subject in seen:  # ONNX Runtime has one precision, whichever was asked for
+                continue
+            seen.add(subject)
             for size in options.size:
                 speed = measure_speed(detector, resized(photo, size), batch, options.repeats, stop)
                 if speed is None:
@@ -60,15 +65,26 @@ def run(options: argparse.Namespace, stop: Event) -> int:
         before, now = map(SpeedReport.read, options.compare)
         print(comparison(before, now))
         return 0
+    if options.plot:
+        load_library("matplotlib", "matplotlib", "--plot")
     command = shlex.join(["ros2", "run", "trt_ssd_ros", "benchmark", *sys.argv[1:]])
-    report = SpeedReport(command, this_machine(), list(speeds(options, stop)))
+    card, measured = ModelCard.load(model_card_path(options.model)), list[Speed]()
+    try:
+        for speed in speeds(options, card, stop):
+            measured.append(speed)
+    finally:
+        write(options, SpeedReport(command, {"model": card.name, **this_machine()}, measured))
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def write(options: argparse.Namespace, report: SpeedReport) -> None:
+    """Print and write what was measured, if anything was."""
     if report.speeds:
         print(report.table())
     if report.speeds and options.json:
         report.write(options.json)
     if report.speeds and options.plot:
         report.plot(options.plot)
-    return INTERRUPTED if stop.is_set() else 0
 
 
 def size(text: str) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
     try:
         with stopped_by_signals() as stop:
             code = task(stop)
-            sys.stdout.flush()
+            print(end="", flush=True)  # which takes a stdout that was closed before we began
             return code
     except (BuildCancelledError, KeyboardInterrupt) as error:
         print(f"{name}: {error or 'interrupted'}", file=sys.stderr)

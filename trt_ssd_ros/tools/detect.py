@@ -99,7 +99,7 @@ def begin_log(log: Path, stated: ResultHeader, names: Sequence[str], options: ar
         ResultError: Those that are there were made in another way, or of other images.
         OSError: They cannot be written.
     """
-    if options.resume and log.exists():
+    if options.resume and log.exists() and log.stat().st_size:
         earlier = read_header(log)
         before = {**earlier.detector, "labels": earlier.labels}
         for name, value in {**stated.detector, "labels": stated.labels}.items():

@@ -40,7 +40,8 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
     options = parser.parse_args(args)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     findings = []
     for finding in examine(Machine()):
         findings.append(finding)

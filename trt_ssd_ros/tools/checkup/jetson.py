@@ -47,11 +47,10 @@ def _power_mode(machine: Machine) -> Finding:
     if said is None:
         return Finding("power mode", "WARN", "nvpmodel does not tell", "clocks may be capped", "sudo nvpmodel -q")
     modes = re.findall(r"POWER_MODEL +ID=(\d+) +NAME=(\S+)", machine.read("/etc/nvpmodel.conf") or "")
-    most = next((number for number, name in reversed(modes) if name.startswith("MAXN")), "0")
-    fast = said[1].startswith("MAXN")
-    return verdict(
-        "power mode", fast, said[1], "clocks and cores are capped to save power", f"sudo nvpmodel -m {most}"
-    )
+    most = next((number for number, name in reversed(modes) if name.startswith("MAXN")), "N")
+    fast, cost = said[1].startswith("MAXN"), "clocks and cores are capped to save power"
+    remedy = f"sudo nvpmodel -m {most}" + ("" if most != "N" else ", N from /etc/nvpmodel.conf")
+    return verdict("power mode", fast, said[1], cost, remedy)
 
 
 def _clocks(machine: Machine) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from trt_ssd_ros.tools.checkup.machine import Machine
 PACKAGES = ("rclpy", "sensor_msgs", "vision_msgs", "diagnostic_updater")
 TRIED = ("humble", "jazzy")
 DEFAULT_MIDDLEWARE = "rmw_fastrtps_cpp"
-MIDDLEWARES = "share/ament_index/resource_index/rmw_typesupport/rmw_*_cpp"
+MIDDLEWARES = "share/ament_index/resource_index/rmw_typesupport/rmw_*"
 
 
 def ros_findings(machine: Machine) -> Iterator[Finding]:
@@ -38,7 +38,8 @@ def ros_findings(machine: Machine) -> Iterator[Finding]:
 def _middleware(machine: Machine) -> Finding:
     chosen = machine.environment.get("RMW_IMPLEMENTATION") or DEFAULT_MIDDLEWARE
     prefixes = machine.environment.get("AMENT_PREFIX_PATH", "").split(":")
-    there = sorted({path.name for prefix in prefixes if prefix for path in Path(prefix).glob(MIDDLEWARES)})
+    named = {path.name for prefix in prefixes if prefix for path in Path(prefix).glob(MIDDLEWARES)}
+    there = sorted(named - {"rmw_implementation"})  # which only loads one of them
     found = f"{chosen}, of {', '.join(there) or 'none'}"
     return verdict("middleware", chosen in there, found, "no node can start", "unset RMW_IMPLEMENTATION")
 

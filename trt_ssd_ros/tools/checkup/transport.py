@@ -15,6 +15,7 @@ SHARED_MEMORY_MIB = 128
 RECEIVE_BUFFER = 10 << 20
 """Cyclone DDS's recommendation for large messages."""
 FRAGMENTS = 128 << 20
+FOLLOW_THE_LOAD = ("intel_pstate", "amd-pstate-epp")
 OTHER_MACHINES = "images from other machines get lost; those of this one go through shared memory"
 
 
@@ -32,10 +33,17 @@ def transport_findings(machine: Machine) -> Iterator[Finding]:
     if machine.environment.get("ROS_LOCALHOST_ONLY") == "1":
         cost = "Fast DDS sends images over loopback UDP and loses some: our profile stands back"
         yield Finding("local host only", "WARN", "ROS_LOCALHOST_ONLY=1", cost, "unset ROS_LOCALHOST_ONLY")
-    governor = machine.read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    yield from _governor(machine)
+
+
+def _governor(machine: Machine) -> Iterator[Finding]:
+    """Under drivers of their own, "powersave" follows the load (Linux, admin-guide/pm/intel_pstate.rst)."""
+    folder = "/sys/devices/system/cpu/cpu0/cpufreq"
+    governor, driver = (machine.read(f"{folder}/scaling_{name}") for name in ("governor", "driver"))
     if governor is not None:
+        slow = governor == "powersave" and driver not in FOLLOW_THE_LOAD
         remedy = "sudo cpupower frequency-set -g performance"
-        yield verdict("CPU governor", governor != "powersave", governor, "times vary, and are longer", remedy)
+        yield verdict("CPU governor", not slow, governor, "the processor runs at its lowest clock", remedy)
 
 
 def _shared_memory(machine: Machine) -> Iterator[Finding]:

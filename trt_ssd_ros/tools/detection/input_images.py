@@ -85,8 +85,9 @@ class ImageFileInput:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        base = os.path.commonpath([path.absolute().parent for path in paths])
-        self.names: Sequence[str] = [path.absolute().relative_to(base).as_posix() for path in paths]
+        absolute = [Path(os.path.normpath(path.absolute())) for path in paths]  # annotated images keep no ..
+        base = os.path.commonpath([path.parent for path in absolute])
+        self.names: Sequence[str] = [path.relative_to(base).as_posix() for path in absolute]
         self.count: int | None = len(paths)
 
     def images(self, start: int = 0) -> Iterator[InputImage]:
@@ -116,7 +117,7 @@ class StreamInput:
         """Decode from the beginning, because not every format seeks exactly; see `Input.images`."""
         begun, rate = time.monotonic(), self._source.rate or FALLBACK_RATE
         for index, pixels in enumerate(self._source.images()):
-            seconds = time.monotonic() - begun if self.live else index / rate
+            seconds = time.monotonic() - begun if self.live else self._source.position or index / rate
             if index >= start:
                 yield InputImage(index, f"{index:06d}", pixels, seconds=seconds)
 

@@ -148,7 +148,7 @@ def read_results(path: Path) -> Iterator[ImageResult]:
 
 
 def keep_whole_lines(path: Path, multiple: int) -> int:
-    """Cut off what a killed process left unfinished, and return how many images are left.
+    """Cut off what a killed process left unfinished, from the first damaged line on; return the images left.
 
     Args:
         path: A file of results.
@@ -156,7 +156,6 @@ def keep_whole_lines(path: Path, multiple: int) -> int:
             them are the same again.
 
     Raises:
-        ResultError: A line before the last is damaged.
         OSError: The file cannot be read or written.
     """
     ends = [0]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +48,14 @@ class AnnotatedImage:
         path: Its path.
         boxes: What is in it.
         in_fractions: Whether corners are fractions of its width and height rather than pixels.
+        size: Width and height for which the corners were written, where the annotations say.
     """
 
     name: str
     path: Path
     boxes: tuple[TrueBox, ...]
     in_fractions: bool = False
+    size: tuple[int, int] | None = None
 
     def corners(self, width: int, height: int) -> NDArray[np.float32]:
         """Return the boxes (N, 4), x1 y1 x2 y2 in pixels of the image, which is width x height."""
@@ -92,7 +95,7 @@ class AnnotatedSet:
         return self
 
     def renamed(self, names: Mapping[str, str]) -> AnnotatedSet:
-        """Return the same with other labels.
+        """Return the same with other labels; those that differ in case only become one, spelled as the first.
 
         Raises:
             AnnotationError: There is no such label.
@@ -102,12 +105,16 @@ class AnnotatedSet:
                 raise AnnotationError(
                     f"--map: found {old!r}, expected a label of the annotations: {_few(self.labels)}"
                 )
+        spelled: dict[str, str] = {}
+        new = {"": ""}
+        for label in self.labels:
+            name = names.get(label, label)
+            new[label] = spelled.setdefault(name.casefold(), name)
         images = (
-            replace(image, boxes=tuple(replace(b, label=names.get(b.label, b.label)) for b in image.boxes))
+            replace(image, boxes=tuple(replace(b, label=new[b.label]) for b in image.boxes))
             for image in self.images
         )
-        labels = tuple(dict.fromkeys(names.get(label, label) for label in self.labels))
-        return replace(self, images=tuple(images), labels=labels)
+        return replace(self, images=tuple(images), labels=tuple(spelled.values()))
 
     def first(self, count: int | None) -> AnnotatedSet:
         """Return the same with the first `count` images only; None: all."""
@@ -126,6 +133,15 @@ class AnnotatedSet:
 def is_box(x1: float, y1: float, x2: float, y2: float) -> bool:
     """Tell whether these are the corners of a box."""
     return all(map(math.isfinite, (x1, y1, x2, y2))) and x1 <= x2 and y1 <= y2
+
+
+def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Return the size of an image that annotations state, if they do."""
+    try:
+        size = int(width), int(height)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return size if min(size) > 0 else None
 
 
 def check_labels(unknown: Sequence[str], of: str) -> None:

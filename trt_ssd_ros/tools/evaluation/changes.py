@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from trt_ssd_ros.core.detections import Detections
@@ -64,7 +64,9 @@ def change(
     return ImageChange(image, size, tuple(lines))
 
 
-def mistakes(image: int, truth: Truth, found: Detections, labels: Sequence[str]) -> ImageChange:
+def mistakes(
+    image: int, truth: Truth, found: Detections, labels: Sequence[str], annotated: Collection[str]
+) -> ImageChange:
     """Compare what a detector found in an image with what is there; what is ignored there is no mistake.
 
     Args:
@@ -72,9 +74,10 @@ def mistakes(image: int, truth: Truth, found: Detections, labels: Sequence[str])
         truth: What is there.
         found: What was found, at the threshold at which people look at it.
         labels: Name of each class id, in the words of the truth.
+        annotated: Labels of the annotations.
     """
     size, lines = 0.0, []
-    for true, said, score in compared(truth, found, labels):
+    for true, said, score in compared(truth, found, labels, annotated):
         if true == said:
             continue
         size += score or 1.0

@@ -15,6 +15,7 @@ from trt_ssd_ros.tools.evaluation.annotated_set import (
     AnnotationError,
     TrueBox,
     is_box,
+    stated_size,
 )
 
 
@@ -33,14 +34,15 @@ def read_coco(path: Path, images: Path) -> AnnotatedSet:
     try:
         labels = {item["id"]: str(item["name"]) for item in fields["categories"]}
         names = {item["id"]: str(item["file_name"]) for item in fields["images"]}
+        sizes = {item["id"]: stated_size(item.get("width"), item.get("height")) for item in fields["images"]}
         annotations = list(fields["annotations"])
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise AnnotationError(f"{path}: {_missing(error)}, expected images, annotations and categories") from error
     boxes = defaultdict(list)
     for number, item in enumerate(annotations):
         image, box = _box(item, labels, names, f"{path}: annotations[{number}]")
         boxes[image].append(box)
-    read = (AnnotatedImage(name, images / name, tuple(boxes[key])) for key, name in names.items())
+    read = (AnnotatedImage(n, images / n, tuple(boxes[key]), size=sizes[key]) for key, n in names.items())
     return AnnotatedSet("COCO", tuple(sorted(read, key=lambda image: image.name)), tuple(labels.values()))
 
 
@@ -62,6 +64,7 @@ def _box(
     try:
         x, y, width, height = (float(number) for number in item["bbox"])
         image, category, crowd = item["image_id"], item["category_id"], bool(item.get("iscrowd", 0))
+        hash((image, category))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnnotationError(f"{where}: {_missing(error)}, expected image_id, category_id and bbox") from error
     if image not in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -16,16 +16,19 @@ NOTHING = ""
 """Stands for the background: missed objects are taken for it, and it is taken for objects."""
 
 
-def compared(truth: Truth, found: Detections, labels: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+def compared(
+    truth: Truth, found: Detections, labels: Sequence[str], annotated: Collection[str]
+) -> Iterator[tuple[str, str, float]]:
     """Pair what is in an image with what was found in it: true label, label found, score of what was found.
 
     What was missed has the label NOTHING and the score 0; what was found where nothing is has the true label
-    NOTHING, unless it lies in a region that is ignored.
+    NOTHING, unless it lies in a region that is ignored, or is of a class that nobody annotated.
 
     Args:
         truth: What is there.
         found: What was found.
         labels: Name of each class id, in the words of the truth.
+        annotated: Labels of the annotations.
     """
     ignored = np.array([item.ignored for item in truth.annotations], bool)
     objects = [item.label for item in truth.annotations if not item.ignored]
@@ -36,7 +39,7 @@ def compared(truth: Truth, found: Detections, labels: Sequence[str]) -> Iterator
     yield from ((label, NOTHING, 0.0) for i, label in enumerate(objects) if i not in seen)
     inside = intersections(found.boxes, truth.boxes[ignored]) >= SAME * areas(found.boxes)[:, None]
     for j, name in enumerate(names):
-        if j not in used and not inside[j].any():
+        if j not in used and name in annotated and not inside[j].any():
             yield NOTHING, name, float(found.scores[j])
 
 
@@ -45,21 +48,23 @@ class Confusion:
 
     Args:
         labels: Name of each of the detector's class ids, in the words of the truth.
+        annotated: Labels of the annotations.
         threshold: Lowest score that counts.
 
     Attributes:
         counts: By (true label, label found).
     """
 
-    def __init__(self, labels: Sequence[str], threshold: float) -> None:
+    def __init__(self, labels: Sequence[str], annotated: Collection[str], threshold: float) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
-        self._labels = labels
+        self._labels, self._annotated = labels, annotated
         self._threshold = threshold
 
     def add(self, truth: Truth, found: Detections) -> None:
         """Count one image."""
         found = found[found.scores >= self._threshold]
-        self.counts.update((true, said) for true, said, _ in compared(truth, found, self._labels))
+        pairs = compared(truth, found, self._labels, self._annotated)
+        self.counts.update((true, said) for true, said, _ in pairs)
 
     def labels(self) -> list[str]:
         """Return the labels that occur, those that occur most first, and NOTHING last."""

@@ -17,6 +17,7 @@ from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
+from trt_ssd_ros.tools.evaluation.average_precision import MAX_DETECTIONS
 
 MORE_CANDIDATES = (1000, MAX_CANDIDATES)
 """Candidate slots of the larger graphs; memory and time of NMS grow with their square."""
@@ -56,7 +57,7 @@ class EvaluatedRun(Protocol):
 
 
 class DetectorRun:
-    """A detector that runs now, at a threshold so low that hardly anything is cut off.
+    """A detector that runs now, at a threshold so low, with so many detections, that hardly anything is cut off.
 
     Where all candidate slots of an image are taken, and less than `max_detections` remain of them, weaker
     candidates might have been among them: then graphs with more and more slots are asked.
@@ -72,10 +73,12 @@ class DetectorRun:
     def __init__(self, name: str, card: ModelCard, choice: EngineChoice, threshold: float, stop: Event) -> None:
         self.name = name
         self.labels = card.labels
-        self._card = replace(card, defaults=replace(card.defaults, score_threshold=threshold))
+        most = max(card.defaults.max_detections, MAX_DETECTIONS)
+        own = max(card.defaults.candidates, most)
+        defaults = replace(card.defaults, score_threshold=threshold, max_detections=most, candidates=own)
+        self._card = replace(card, defaults=defaults)
         self._choice = choice
         self._stop = stop
-        own = card.defaults.candidates
         self._sizes = (own, *(size for size in MORE_CANDIDATES if size > own))
         self._detectors = [self._open(own)]
         self._cut = 0

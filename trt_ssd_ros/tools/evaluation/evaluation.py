@@ -31,6 +31,7 @@ class Evaluation:
         truths: What is in them.
         found: What each run found in them.
         unreadable: Images that could not be read, and why.
+        misfits: Names of images that are not of the size for which they were annotated.
     """
 
     annotated: AnnotatedSet
@@ -39,6 +40,7 @@ class Evaluation:
     truths: list[Truth] = field(default_factory=list)
     found: list[list[Detections]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.found = [[] for _ in self.runs]
@@ -74,6 +76,8 @@ class Evaluation:
             for image, pixels in images:
                 found = [run.detect(image, pixels) for run in self.runs]
                 height, width = pixels.shape[:2]
+                if image.size not in (None, (width, height)):
+                    self.misfits.append(image.name)
                 self.images.append(image)
                 self.truths.append(Truth(image.corners(width, height), image.boxes))
                 for kept, detections in zip(self.found, found, strict=True):
@@ -100,7 +104,7 @@ class Evaluation:
 
     def confusion(self, run: int, threshold: float) -> Confusion:
         """Count what a run takes for what."""
-        confusion = Confusion(self.labels(run), threshold)
+        confusion = Confusion(self.labels(run), self.annotated.labels, threshold)
         for truth, found in zip(self.truths, self.found[run], strict=True):
             confusion.add(truth, found)
         return confusion
@@ -113,8 +117,11 @@ class Evaluation:
 
     def mistakes(self, run: int, threshold: float) -> list[ImageChange]:
         """Compare a run with the truth image by image; return what is wrong, most first."""
-        labels, pairs = self.labels(run), zip(self.truths, self.seen(run, threshold), strict=True)
-        return _most_first(mistakes(number, truth, found, labels) for number, (truth, found) in enumerate(pairs))
+        labels, pairs = (
+            (self.labels(run), self.annotated.labels),
+            zip(self.truths, self.seen(run, threshold), strict=True),
+        )
+        return _most_first(mistakes(number, truth, found, *labels) for number, (truth, found) in enumerate(pairs))
 
     def seen(self, run: int, threshold: float) -> Iterator[Detections]:
         """Go through what a run found in each image from a score on."""

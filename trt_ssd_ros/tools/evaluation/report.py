@@ -67,6 +67,9 @@ class EvaluationReport:
             yield f"interrupted: only {seen} images were evaluated"
         if evaluation.unreadable:
             yield f"{len(evaluation.unreadable)} images could not be read, e.g. {evaluation.unreadable[0]}"
+        if evaluation.misfits:
+            said = "images are of another size than their annotations say, so that boxes lie wrong"
+            yield f"{len(evaluation.misfits)} {said}, e.g. {evaluation.misfits[0]}"
         for run in evaluation.runs:
             yield from (f"{run.name}: {text}" for text in run.warnings())
 

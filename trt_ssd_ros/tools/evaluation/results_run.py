@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.tools.detection.result_log import ResultError, read_header, read_results
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
+from trt_ssd_ros.tools.evaluation.average_precision import MAX_DETECTIONS
 from trt_ssd_ros.tools.evaluation.evaluated_run import truncation_warning
 
 
@@ -33,12 +35,13 @@ class ResultsRun:
         self.name = name
         self._path = path
         self._what = "results of an unknown detector"
-        self._threshold = 0.0
+        self._threshold, self._most = 0.0, math.inf
         if path.suffix == ".jsonl":
             header = read_header(path)
             self.labels = header.labels
             self._what = ", ".join(str(header.detector.get(key, "?")) for key in ("model", "engine", "precision"))
-            self._threshold = float(header.detector.get("score_threshold", 0))
+            self._threshold = _number(header.detector.get("score_threshold"), 0.0)
+            self._most = _number(header.detector.get("max_detections"), math.inf)
             self._found = {item.name: item.detections for item in read_results(path) if not item.unreadable}
         else:
             self.labels, self._found = _read_coco_results(path)
@@ -72,10 +75,17 @@ class ResultsRun:
 
     def warnings(self) -> list[str]:
         """Return what makes its figures doubtful."""
-        return truncation_warning(self._threshold)
+        said = truncation_warning(self._threshold)
+        if self._most < MAX_DETECTIONS:
+            said.append(f"at most {self._most:g} detections of an image are there, of {MAX_DETECTIONS} that count")
+        return said
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return float(value) if isinstance(value, (int, float)) else otherwise
 
 
 def _read_coco_results(path: Path) -> tuple[tuple[str, ...], dict[str, Detections]]:

@@ -15,6 +15,7 @@ from trt_ssd_ros.tools.evaluation.annotated_set import (
     annotation_files,
     is_box,
     read_small_text,
+    stated_size,
 )
 from trt_ssd_ros.tools.optional_library import load_library
 
@@ -35,12 +36,15 @@ def read_voc(folder: Path, images: Path) -> AnnotatedSet:
     read = []
     for path in annotation_files(folder, ".xml"):
         image = places.image_of(path, folder)
-        read.append(AnnotatedImage(places.name(image), image, _boxes(parser, path)))
+        root = _root(parser, path)
+        boxes = (_box(item, f"{path}: object {number}") for number, item in enumerate(root.iter("object"), 1))
+        size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
+        read.append(AnnotatedImage(places.name(image), image, tuple(boxes), size=size))
     labels = sorted({box.label for image in read for box in image.boxes})
     return AnnotatedSet("Pascal VOC", tuple(sorted(read, key=lambda image: image.name)), tuple(labels))
 
 
-def _boxes(parser: Any, path: Path) -> tuple[TrueBox, ...]:
+def _root(parser: Any, path: Path) -> Any:
     try:
         root = parser.fromstring(read_small_text(path))
     except (parser.ParseError, ValueError) as error:  # ValueError: what defusedxml forbids
@@ -49,7 +53,7 @@ def _boxes(parser: Any, path: Path) -> tuple[TrueBox, ...]:
         raise AnnotationError(f"{path} is no XML that can be trusted: {one_line(error)}") from error
     if root.tag != "annotation":
         raise AnnotationError(f"{path}: found <{root.tag}>, expected <annotation>")
-    return tuple(_box(item, f"{path}: object {number}") for number, item in enumerate(root.iter("object"), 1))
+    return root
 
 
 def _box(item: Any, where: str) -> TrueBox:

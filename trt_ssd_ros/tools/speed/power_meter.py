@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
-from statistics import fmean
 from threading import Event, Thread
+
+import numpy as np
 
 SECONDS = 0.5
 """Between two readings."""
@@ -32,9 +33,9 @@ class PowerMeter:
             self._rails["GPU"] = _nvidia_smi
 
     def __enter__(self) -> PowerMeter:
-        self._readings: dict[str, list[float]] = defaultdict(list)
+        self._readings: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._before = time.monotonic()
         self._ended = Event()
-        self._read()
         self._thread = Thread(target=self._read_on, name="power meter", daemon=True)
         self._thread.start()
         return self
@@ -45,21 +46,24 @@ class PowerMeter:
         self._read()
 
     def watts(self) -> dict[str, float]:
-        """Return the mean of each rail since it was entered; none where the machine does not tell."""
-        return {name: fmean(readings) for name, readings in self._readings.items()}
+        """Return the mean of each rail over time since it was entered; none where the machine does not tell."""
+        readings = {name: np.array(read) for name, read in self._readings.items()}
+        return {name: float(np.average(read[:, 0], weights=read[:, 1])) for name, read in readings.items()}
 
     def _read_on(self) -> None:
         while not self._ended.wait(SECONDS):
             self._read()
 
     def _read(self) -> None:
+        now = time.monotonic()
+        seconds, self._before = now - self._before, now
         for name, reading in list(self._rails.items()):
             try:
                 watts = reading()
             except (OSError, ValueError, subprocess.SubprocessError):
                 del self._rails[name]  # it does not tell, or not us
             else:
-                self._readings[name].append(watts)
+                self._readings[name].append((watts, seconds))
 
 
 def _jetson_rails(root: Path) -> Iterator[tuple[str, Reading]]:

@@ -26,7 +26,7 @@ class SpeedReport:
 
     Attributes:
         command: What measured it.
-        machine: What it was measured on.
+        machine: What it was measured on, and with which model.
         speeds: What was measured.
     """
 
@@ -44,8 +44,11 @@ class SpeedReport:
         """
         try:
             content = json.loads(path.read_text())
-            return cls(content["command"], content["machine"], [Speed(**speed) for speed in content["speeds"]])
-        except (KeyError, TypeError, ValueError) as error:
+            report = cls(content["command"], dict(content["machine"]), [Speed(**s) for s in content["speeds"]])
+            if not all(speed.subject and speed.p50 > 0 and speed.spread >= 0 for speed in report.speeds):
+                raise ValueError("p50 or spread")
+            return report
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = f"{path}: found no report ({type(error).__name__}: {one_line(error)})"
             raise ValueError(f"{found}, expected what benchmark --json wrote") from error
 
