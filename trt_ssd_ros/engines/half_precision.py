@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import onnx
-from onnx import TensorProto, ValueInfoProto, helper, shape_inference
+import onnx.shape_inference
+from onnx import TensorProto, ValueInfoProto, helper
 
 from trt_ssd_ros.core.network import as_graph_opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
@@ -50,7 +51,7 @@ def _with_float_tail(graph: OnnxGraph, tail: Collection[int]) -> onnx.ModelProto
     nodes = [graph.nodes[index] for index in sorted(tail)]
     crossing = [name for node in nodes for name in reads(node) if _is_made_before(graph, name, tail)]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in dict.fromkeys(crossing)]
-    half = _converted(shape_inference.infer_shapes(graph.cut(graph.inputs, results)))
+    half = _converted(onnx.shape_inference.infer_shapes(graph.cut(graph.inputs, results)))
     casts = [
         helper.make_node("Cast", [item.name], [f"{item.name}/float"], to=TensorProto.FLOAT) for item in results
     ]
