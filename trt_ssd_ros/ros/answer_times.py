@@ -77,7 +77,11 @@ def _answer_time(client: Any, request: Any) -> float:
     if not client.wait_for_service(PATIENCE):
         raise RuntimeError(f"there is no service {client.srv_name}")
     answered, start = Event(), time.perf_counter()
-    client.call_async(request).add_done_callback(lambda _: answered.set())
+    answer = client.call_async(request)
+    answer.add_done_callback(lambda _: answered.set())
     if not answered.wait(PATIENCE):
         raise RuntimeError(f"{client.srv_name} did not answer within {PATIENCE:g} s")
-    return (time.perf_counter() - start) * 1e3
+    milliseconds = (time.perf_counter() - start) * 1e3
+    if not getattr(answer.result(), "success", True):
+        raise RuntimeError(f"{client.srv_name} refused {request}, expected it to be done")
+    return milliseconds
