@@ -100,6 +100,7 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
     source = arguments["source"]
     kind, _, device = source.partition(":")
     if source == "topic":
+        refuse_camera_arguments(arguments)
         return []
     if kind not in (*DRIVERS, "bag"):
         if source == "demo" or kind in ("file", "webcam", "gstreamer") or "://" in source:
@@ -110,6 +111,14 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
             f"device: found '{arguments['device']}' beside source:={source}, expected only one of them"
         )
     return [include("rosbag2" if kind == "bag" else kind, device=device or arguments["device"])]
+
+
+def refuse_camera_arguments(arguments: dict[str, str]) -> None:
+    """Refuse what cannot be asked of a camera that is running already."""
+    for argument in CAMERA_ARGUMENTS:
+        if arguments[argument.name]:
+            found = f"found '{arguments[argument.name]}' with source:=topic"
+            raise ValueError(f"{argument.name}: {found}, expected a source that is started here")
 
 
 def unknown_source(source: str, kind: str) -> str:

@@ -11,10 +11,12 @@ looks at the images. Calibration and frames come from the camera.
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 from launch import LaunchDescription, LaunchDescriptionEntity
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros.camera_launch import NODE_NAME, describe_camera, include_driver, require, to_our_topics
 from trt_ssd_ros.ros.launch_arguments import CameraRequest
 
@@ -42,21 +44,41 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
 
 
 def parameter_file(request: CameraRequest, device: str, pipeline: str) -> str:
-    """Write what is asked for and what params_file says into one file: the driver takes only one."""
+    """Write our defaults, what params_file says and what is asked for into one file: the driver takes only one."""
     asked = {
         device: request.device or None,
-        f"{pipeline}.i_pipeline_type": "RGB",
-        f"{pipeline}.i_nn_type": "none",
         "rgb.i_width": request.width,
         "rgb.i_height": request.height,
         "rgb.i_fps": request.fps,
     }
-    settings = {name: value for name, value in asked.items() if value is not None}
-    parameters = {"/**": {"ros__parameters": settings}}
-    parameters |= yaml.safe_load(request.params_file.read_text()) or {}
+    parameters = read_parameters(request.params_file)
+    everybody, ours = (section(parameters, name) for name in ("/**", f"/**/{NODE_NAME}"))
+    everybody.update({f"{pipeline}.i_pipeline_type": "RGB", f"{pipeline}.i_nn_type": "none"} | everybody)
+    ours.update({name: value for name, value in asked.items() if value is not None})
     with tempfile.NamedTemporaryFile("w", prefix=f"{PACKAGE}_", suffix=".yaml", delete=False) as file:
         yaml.safe_dump(parameters, file)
     return str(Path(file.name))
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read a file of parameters.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        parameters = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"params_file: {path} is no YAML ({one_line(error)})") from error
+    if not isinstance(parameters, dict):
+        raise ValueError(f"params_file: found {parameters!r} in {path}, expected nodes with their ros__parameters")
+    return parameters
+
+
+def section(parameters: dict[str, Any], node: str) -> dict[str, Any]:
+    """Return the parameters of a node, to be changed."""
+    found: dict[str, Any] = parameters.setdefault(node, {}).setdefault("ros__parameters", {})
+    return found
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -7,6 +7,8 @@ Kilted). Our own camera node (source:=file:<path>) also takes folders, plays onc
 read.
 """
 
+from pathlib import Path
+
 from launch import LaunchDescription
 
 from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
@@ -18,7 +20,7 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     if not request.device:
         raise ValueError("device: image_publisher needs a file, e.g. source:=image_publisher:/path/of/photo.jpg")
     return {
-        "filename": request.device,
+        "filename": str(Path(request.device).expanduser()),
         "publish_rate": request.fps,
         "frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,

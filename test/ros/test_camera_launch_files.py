@@ -111,27 +111,40 @@ def test_metadata_that_is_none(tmp_path: Path, drivers: Path) -> None:  # noqa: 
     [
         (
             "camera.launch.py",
-            {"camera.i_mx_id": "1844", "camera.i_pipeline_type": "RGB", "camera.i_nn_type": "none"},
+            ("camera.i_mx_id", "camera"),
         ),
         (
             "driver.launch.py",
-            {
-                "driver.i_device_id": "1844",
-                "pipeline_gen.i_pipeline_type": "RGB",
-                "pipeline_gen.i_nn_type": "none",
-            },
+            ("driver.i_device_id", "pipeline_gen"),
         ),
     ],
     ids=["version 2", "version 3"],
 )
 def test_both_versions_of_depthai_get_their_parameters(
-    drivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch_file: str, expected: dict[str, str]
+    drivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch_file: str, expected: tuple[str, str]
 ) -> None:
+    device, pipeline = expected
     folder = drivers / "share" / "depthai_ros_driver" / "launch"
     (folder / "camera.launch.py").rename(folder / launch_file)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    processes(DETECT, {"source": "depthai_ros_driver:1844", "fps": "15"})
+    mine = tmp_path / "mine.yaml"
+    general, camera = {f"{pipeline}.i_nn_type": "spatial"}, {"frame_id": "oak", "rgb.i_fps": 30.0}
+    sections = {"/**": general, "/**/camera": camera}
+    mine.write_text(yaml.safe_dump({node: {"ros__parameters": values} for node, values in sections.items()}))
+    processes(DETECT, {"source": "depthai_ros_driver:1844", "fps": "15", "params_file": str(mine)})
     [written] = tmp_path.glob("depthai_ros_driver_*.yaml")
     parameters = yaml.safe_load(written.read_text())
-    assert parameters["/**"]["ros__parameters"] == {**expected, "rgb.i_fps": 15.0}
-    assert parameters["/**/camera"]["ros__parameters"]["frame_id"] == "camera", "what params_file says is kept"
+    assert parameters["/**"]["ros__parameters"] == {f"{pipeline}.i_pipeline_type": "RGB", **general}
+    assert parameters["/**/camera"]["ros__parameters"] == {"frame_id": "oak", device: "1844", "rgb.i_fps": 15.0}
+
+
+@pytest.mark.parametrize("content", ["a: [", "[1]"])
+def test_parameters_for_depthai_that_are_none(drivers: Path, tmp_path: Path, content: str) -> None:  # noqa: ARG001
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"^params_file: .*mine\.yaml"):
+        processes(DETECT, {"source": "depthai_ros_driver", "params_file": str(tmp_path / "mine.yaml")})
+
+
+def test_a_camera_that_runs_elsewhere_is_not_set_up_from_here() -> None:
+    with pytest.raises(ValueError, match=r"^device: found '/dev/video2' with source:=topic, expected a source"):
+        processes(DETECT, {"device": "/dev/video2"})

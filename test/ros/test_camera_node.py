@@ -131,14 +131,14 @@ def test_plays_a_video_of_2000_frames_once(probe: Probe, start_node: Any, tmp_pa
         writer.write(np.full((48, 64, 3), number % 250, np.uint8))
     writer.release()
     numbers: list[int] = []
-    count = with_info(lambda _, info: numbers.append(info.get("publication_sequence_number") or 2000))
+    count = with_info(lambda _, info: numbers.append(info.get("publication_sequence_number") or 0))
     probe.node.create_subscription(Image, "image_raw", count, 10)
     process = start_node("camera_node", source=tmp_path / "it.avi", loop=False, rate=1000.0)
     probe.spin_until(lambda: not process.running, "the end of the video")
     assert process.wait() == 0
     assert "the source ended after 2000 images" in process.log
-    probe.happens(lambda: numbers[-1] == 2000, 1.0)
-    assert numbers[-1] == 2000, "the middleware numbers what is published"
+    if any(numbers):  # as the middleware numbers what is published, if it does
+        probe.spin_until(lambda: numbers[-1] == 2000, "the last image")
 
 
 def test_plays_a_folder_of_500_mixed_files_once(probe: Probe, start_node: Any, tmp_path: Path) -> None:

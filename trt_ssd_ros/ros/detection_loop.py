@@ -31,8 +31,10 @@ class Results(Protocol):
     def publish(self, header: Header, detections: Detections, settings: DetectionSettings) -> None:
         """Publish what was found in an image."""
 
-    def draw(self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings) -> None:
-        """Publish the image with its boxes, if anyone looks."""
+    def draw(
+        self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
+    ) -> Callable[[], None]:
+        """Draw the image with its boxes, if anyone looks, and return what publishes it."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class DetectionLoop:
         self, waiting: _Waiting, frame: Frame, detections: Detections, settings: DetectionSettings
     ) -> None:
         with self._publishing:
-            if not self._is_open or waiting.session != self._session:
+            if not self._is_current(waiting):
                 self.counts.discarded += 1
                 return
             start, header = time.perf_counter(), waiting.message.header
@@ -188,7 +190,13 @@ class DetectionLoop:
             self.times.publish.append((end - start) * 1e3)
             if waiting.age is not None:
                 self.times.latency.append(waiting.age + (end - waiting.since) * 1e3)
-            self._results.draw(header, frame, detections, settings)
+        publish_drawn = self._results.draw(header, frame, detections, settings)
+        with self._publishing:
+            if self._is_current(waiting):
+                publish_drawn()
+
+    def _is_current(self, waiting: _Waiting) -> bool:
+        return self._is_open and waiting.session == self._session
 
     def _end_on_failure(self, done: Future[None]) -> None:
         """Give up when detection fails: an engine that failed once is not to be trusted again."""

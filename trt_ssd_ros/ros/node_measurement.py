@@ -157,8 +157,22 @@ def node_process(module: Sequence[str], parameters: Mapping[str, str]) -> Iterat
     try:
         yield process
     finally:
-        process.terminate()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, if need be by force.
+
+    Raises:
+        RuntimeError: It had to be by force.
+    """
+    process.terminate()
+    try:
         process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"{process.args!r} did not end within 10 s of SIGTERM") from None
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -69,23 +70,27 @@ class ResultPublisher:
         self._detections.publish(message)
         self._published.append(monotonic())
 
-    def draw(self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings) -> None:
-        """Publish the image with its boxes, if anyone looks."""
+    def draw(
+        self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
+    ) -> Callable[[], None]:
+        """Draw the image with its boxes, if anyone looks, and return what publishes it."""
         raw = self._debug_image.get_subscription_count() > 0
         compressed = self._debug_compressed.get_subscription_count() > 0
         if not settings.debug_image or not (raw or compressed):
-            return
+            return _nothing
         height, width = frame.pixels.shape[:2]
         region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
         note = self._timing(header) if settings.style.timing else ""
         drawn = draw_detections(
             frame.pixels, detections, self._labels, frame.channel_order, settings.style, region, note
         )
+        messages: list[tuple[Publisher, Image | CompressedImage]] = []
         if raw:
-            self._debug_image.publish(image_to_msg(drawn, frame.channel_order, header))
+            messages.append((self._debug_image, image_to_msg(drawn, frame.channel_order, header)))
         if compressed:
-            data = encode_jpeg(drawn, frame.channel_order)
-            self._debug_compressed.publish(compressed_to_msg(data, header))
+            jpeg = encode_jpeg(drawn, frame.channel_order)
+            messages.append((self._debug_compressed, compressed_to_msg(jpeg, header)))
+        return lambda: _publish_all(messages)
 
     def _timing(self, header: Header) -> str:
         """Return how old the image is, if it has a stamp, and how many are detected in a second."""
@@ -94,3 +99,12 @@ class ResultPublisher:
         latency = f"{age:.0f} ms  " if stamp else ""
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
         return f"{latency}{rate:.1f} Hz"
+
+
+def _nothing() -> None:
+    """Nobody looks."""
+
+
+def _publish_all(messages: Iterable[tuple[Publisher, Image | CompressedImage]]) -> None:
+    for publisher, message in messages:
+        publisher.publish(message)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.resources import share_folder
-from trt_ssd_ros.ros.node_measurement import spinning
+from trt_ssd_ros.ros.node_measurement import end, spinning
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.soak_churn import Churn
 from trt_ssd_ros.tools.process_usage import ProcessUsage
@@ -136,8 +136,7 @@ def soaked_processes() -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
             settings = ["-p", "use_sim_time:=true", "--log-level", "error"]
             command = [sys.executable, "-m", *module, "--ros-args", *remaps, *settings]
             processes[name] = subprocess.Popen(command)  # noqa: S603 - our own modules
-            stack.callback(processes[name].wait, timeout=10)
-            stack.callback(processes[name].terminate)
+            stack.callback(end, processes[name])
         yield processes
 
 
