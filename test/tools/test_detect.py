@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -90,6 +91,20 @@ def test_images_above_this_folder_are_not_written_over(tmp_path, repository, mon
     assert run("../../photos", "cat.jpg", "--output", "../../out") == 0
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == photo
     assert files(tmp_path / "out" / "annotated") == ["a/b/cat.jpg", "photos/cat.jpg"]
+
+
+def test_names_that_are_no_utf_8(tmp_path, repository, video):
+    odd = os.fsdecode(b"odd\xff")
+    (tmp_path / f"{odd}.jpg").write_bytes((repository / "photos" / "coffee.jpg").read_bytes())
+    (tmp_path / f"{odd}.mp4").write_bytes(video.read_bytes())
+    formats = ("--format", "coco", "csv", "kitti")
+    process = start(tmp_path / f"{odd}.jpg", "--output", tmp_path / "out", *formats)
+    assert process.wait(60) == 0, process.stderr.read()
+    assert f"annotated/{odd}.jpg" in files(tmp_path / "out")
+    assert os.fsencode(odd) in (tmp_path / "out" / "detections.csv").read_bytes()
+    process = start(tmp_path / f"{odd}.mp4", "--output", tmp_path / "out2")
+    assert process.wait(60) == 1
+    assert "its name is no UTF-8, rename it" in process.stderr.read()
 
 
 def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
