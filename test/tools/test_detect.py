@@ -185,6 +185,10 @@ def test_resuming_with_other_images_is_refused(tmp_path, repository, capsys):
         code = run(tmp_path / "in", "--output", tmp_path / "out", "--resume")
     assert code == 1
     assert "results.jsonl has b.jpg, expected a.jpg: are images new or gone?" in capsys.readouterr().err
+    assert run(tmp_path / "in", "--output", tmp_path / "both") == 0
+    (tmp_path / "in" / "b.jpg").unlink()
+    assert run(tmp_path / "in", "--output", tmp_path / "both", "--resume") == 1
+    assert "results.jsonl has b.jpg, expected nothing: are images new or gone?" in capsys.readouterr().err
 
 
 def test_a_threshold_is_the_lowest_score(tmp_path, video):
@@ -286,6 +290,7 @@ def test_measure_says_what_each_stage_takes(tmp_path, video, capsys, monkeypatch
         (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
         (["{photos}", "--measure"], "--measure: found images or a camera, expected a video file or a recording"),
         (["{empty}"], "found no image in"),
+        ([""], "found an empty name, expected images"),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
 )

@@ -152,6 +152,15 @@ def test_images_of_another_size_than_annotated_are_told(place, capsys):
     )
 
 
+def test_names_that_are_no_utf_8(place):
+    odd = os.fsdecode(b"odd\xff.png")
+    (place / "images" / "a.png").rename(place / "images" / odd)
+    found, truth = ({odd: items["a.png"], "b.png": items["b.png"]} for items in (FOUND, TRUTH))
+    write_results(place / "results.jsonl", found)
+    assert evaluate(place, write_coco(place / "x", truth)) == 0
+    assert "odd?.png" in (place / "out" / "report.html").read_text()
+
+
 def test_no_label_in_common_is_refused_even_so(place, capsys):
     annotations = write_coco(place / "x", {"a.png": [("ufo", (1, 1, 9, 9))]})
     assert evaluate(place, annotations, "--known-only") == 1
