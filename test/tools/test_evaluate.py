@@ -64,6 +64,7 @@ def test_figures_are_those_computed_by_hand(place, write, capsys):
     assert run["classes"]["Cat"]["ap50"] == pytest.approx(AT_BOTH, abs=1e-9)
     assert run["classes"]["Dog"]["ap"] == pytest.approx(1)
     assert run["classes"]["Cat"]["objects"] == 2
+    assert run["classes"]["Cat"]["recall50"] == 1
     assert "Bear" not in run["classes"]
     assert f"{MAP:.4f}" in capsys.readouterr().out
     counts = {(c["true"], c["found"]): c["count"] for c in run["confusion"]}
@@ -334,4 +335,4 @@ def test_help_teaches(capsys):
         main(["--images", "x"])
     with pytest.raises(SystemExit, match="2"):
         main(["--images", "x", "--annotations", "y", "--map", "cow"])
-    assert os.linesep not in capsys.readouterr().err.splitlines()[-1]
+    assert capsys.readouterr().err.endswith("argument --map: found 'cow', expected OLD=NEW\n")
