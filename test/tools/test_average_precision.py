@@ -96,11 +96,22 @@ def test_class_ids_are_the_detectors_own():
     assert average_precision(truths, turned, LABELS, numbers).map < expected.map
 
 
+@pytest.mark.parametrize(("stronger", "found_it"), [(99, True), (100, False)])
+def test_the_hundred_strongest_detections_of_a_class_count(stronger, found_it):
+    box = np.array([[0, 0, 10, 10]], np.float32)
+    wrong = np.tile(np.array([[50, 50, 60, 60]], np.float32), (stronger, 1))
+    found = Detections(np.vstack([wrong, box]), np.linspace(1, 0.5, stronger + 1), np.zeros(stronger + 1, int))
+    precision = average_precision([Truth(box, (TrueBox("Cat", tuple(box[0])),))], [found], ("Cat",), {"Cat": 0})
+    assert (precision.classes["Cat"].recall50, precision.map > 0) == (float(found_it), found_it)
+
+
 def test_a_class_without_an_object_does_not_count():
     nothing = Truth(np.empty((0, 4), np.float32), ())
     precision = average_precision([nothing], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0))
     assert precision.classes == {}
     assert (precision.map, precision.map50) == (None, None)
+    crowd = Truth(np.array([[0, 0, 9, 9]], np.float32), (TrueBox("Cat", (0, 0, 9, 9), ignored=True),))
+    assert average_precision([crowd], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0)).classes == {}
 
 
 def test_a_region_without_a_label_excuses_every_class():

@@ -78,6 +78,8 @@ def test_what_lies_in_an_ignored_region_is_no_mistake():
     there = truth(("", (0, 0, 100, 100), "ignored"), ("Cat", HERE))
     found = as_detections([("Dog", 0.9, THERE), ("Cat", 0.8, HERE)])
     assert mistakes(0, there, found, LABELS, LABELS).lines == ()
+    partly = as_detections([("Dog", 0.9, (80, 0, 118, 10)), ("Dog", 0.7, (80, 0, 122, 10)), ("Cat", 0.8, HERE)])
+    assert mistakes(0, there, partly, LABELS, LABELS).lines == ("Dog 70% where nothing is",)
 
 
 def test_what_nobody_annotated_is_no_mistake_unless_it_takes_the_place_of_something():

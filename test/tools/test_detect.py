@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,20 @@ def test_images_above_this_folder_are_not_written_over(tmp_path, repository, mon
     assert files(tmp_path / "out" / "annotated") == ["a/b/cat.jpg", "photos/cat.jpg"]
 
 
+def test_names_that_are_no_utf_8(tmp_path, repository, video):
+    odd = os.fsdecode(b"odd\xff")
+    (tmp_path / f"{odd}.jpg").write_bytes((repository / "photos" / "coffee.jpg").read_bytes())
+    (tmp_path / f"{odd}.mp4").write_bytes(video.read_bytes())
+    formats = ("--format", "coco", "csv", "kitti")
+    process = start(tmp_path / f"{odd}.jpg", "--output", tmp_path / "out", *formats)
+    assert process.wait(60) == 0, process.stderr.read()
+    assert f"annotated/{odd}.jpg" in files(tmp_path / "out")
+    assert os.fsencode(odd) in (tmp_path / "out" / "detections.csv").read_bytes()
+    process = start(tmp_path / f"{odd}.mp4", "--output", tmp_path / "out2")
+    assert process.wait(60) == 1
+    assert "its name is no UTF-8, rename it" in process.stderr.read()
+
+
 def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -170,6 +185,10 @@ def test_resuming_with_other_images_is_refused(tmp_path, repository, capsys):
         code = run(tmp_path / "in", "--output", tmp_path / "out", "--resume")
     assert code == 1
     assert "results.jsonl has b.jpg, expected a.jpg: are images new or gone?" in capsys.readouterr().err
+    assert run(tmp_path / "in", "--output", tmp_path / "both") == 0
+    (tmp_path / "in" / "b.jpg").unlink()
+    assert run(tmp_path / "in", "--output", tmp_path / "both", "--resume") == 1
+    assert "results.jsonl has b.jpg, expected nothing: are images new or gone?" in capsys.readouterr().err
 
 
 def test_a_threshold_is_the_lowest_score(tmp_path, video):
@@ -271,6 +290,7 @@ def test_measure_says_what_each_stage_takes(tmp_path, video, capsys, monkeypatch
         (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
         (["{photos}", "--measure"], "--measure: found images or a camera, expected a video file or a recording"),
         (["{empty}"], "found no image in"),
+        ([""], "found an empty name, expected images"),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
 )

@@ -64,6 +64,7 @@ def test_figures_are_those_computed_by_hand(place, write, capsys):
     assert run["classes"]["Cat"]["ap50"] == pytest.approx(AT_BOTH, abs=1e-9)
     assert run["classes"]["Dog"]["ap"] == pytest.approx(1)
     assert run["classes"]["Cat"]["objects"] == 2
+    assert run["classes"]["Cat"]["recall50"] == 1
     assert "Bear" not in run["classes"]
     assert f"{MAP:.4f}" in capsys.readouterr().out
     counts = {(c["true"], c["found"]): c["count"] for c in run["confusion"]}
@@ -150,6 +151,15 @@ def test_images_of_another_size_than_annotated_are_told(place, capsys):
         "1 images are of another size than their annotations say, so that boxes lie wrong, e.g. b.png"
         in capsys.readouterr().err
     )
+
+
+def test_names_that_are_no_utf_8(place):
+    odd = os.fsdecode(b"odd\xff.png")
+    (place / "images" / "a.png").rename(place / "images" / odd)
+    found, truth = ({odd: items["a.png"], "b.png": items["b.png"]} for items in (FOUND, TRUTH))
+    write_results(place / "results.jsonl", found)
+    assert evaluate(place, write_coco(place / "x", truth)) == 0
+    assert "odd?.png" in (place / "out" / "report.html").read_text()
 
 
 def test_no_label_in_common_is_refused_even_so(place, capsys):
@@ -325,4 +335,4 @@ def test_help_teaches(capsys):
         main(["--images", "x"])
     with pytest.raises(SystemExit, match="2"):
         main(["--images", "x", "--annotations", "y", "--map", "cow"])
-    assert os.linesep not in capsys.readouterr().err.splitlines()[-1]
+    assert capsys.readouterr().err.endswith("argument --map: found 'cow', expected OLD=NEW\n")

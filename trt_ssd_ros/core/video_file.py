@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class VideoFile(ImageSource):
     """
 
     def __init__(self, path: Path, start: int = 0) -> None:
+        if os.fsencode(path).decode(errors="replace") != str(path):  # such a name ends the process in OpenCV
+            raise SourceError(f"cannot open {path!r}: its name is no UTF-8, rename it")
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         self._start = start
         if not self._capture.isOpened():

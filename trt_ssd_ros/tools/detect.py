@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from threading import Event
 from typing import NoReturn
@@ -107,7 +107,8 @@ def begin_log(log: Path, stated: ResultHeader, names: Sequence[str], options: ar
                 found = f"{name} {before.get(name)!r}"
                 raise ResultError(f"--resume: {log} was made with {found}, expected {value!r} as now")
         done = keep_whole_lines(log, options.batch)
-        for result, name in zip(read_results(log), names, strict=False):
+        wanted = chain(names, repeat("nothing")) if names else ()
+        for result, name in zip(read_results(log), wanted, strict=False):
             if result.name != name:
                 raise ResultError(f"--resume: {log} has {result.name}, expected {name}: are images new or gone?")
         return done

@@ -85,14 +85,23 @@ class AnnotatedFiles:
         whole = name if Path(name).suffix.lower() in written else f"{name}{self._suffix or '.png'}"
         path = self._folder / whole
         with whole_file(path) as unfinished:
-            if not cv2.imwrite(str(unfinished), picture):
-                raise OSError(f"cannot write {path}")
+            unfinished.write_bytes(_encoded(path, picture))
 
     def finish(self) -> None:
         """Each file is finished already."""
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _encoded(path: Path, picture: Image) -> bytes:
+    """Encode a picture here: `cv2.imwrite` ends the process where a path is no UTF-8."""
+    done, data = cv2.imencode(path.suffix, picture)
+    if not done:
+        raise OSError(
+            f"cannot write {path}: no {path.suffix} can be made of {picture.shape[1]}x{picture.shape[0]}"
+        )
+    return data.tobytes()
 
 
 class AnnotatedVideo:

@@ -160,6 +160,8 @@ def stem(name: str) -> str:
 
 
 def _image_paths(name: str, output: Path) -> list[Path] | None:
+    if not name:
+        raise SourceError("found an empty name, expected images, a folder, a video, a recording or a camera")
     path = Path(name).expanduser()
     if path.is_dir() and not is_recording(path):
         images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)

@@ -74,11 +74,15 @@ def _write_list(file: TextIO, items: Iterable[Mapping[str, Any]]) -> None:
         file.write((",\n" if number else "") + json.dumps(item))
 
 
+def _text(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+
+
 def write_csv(log: Path, folder: Path) -> Path:
     """Write detections.csv: a row for each detection."""
     labels = read_header(log).labels
     path = folder / "detections.csv"
-    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as unfinished, _text(unfinished) as file:
         rows = csv.writer(file)
         rows.writerow(("index", "image", "seconds", "class_id", "label", "score", "x1", "y1", "x2", "y2"))
         for result in _readable(log):

@@ -54,5 +54,5 @@ def _kind_of(path: Path) -> str:
         if words:
             return "kitti" if len(words) >= 15 else "yolo"
     raise AnnotationError(
-        f"--annotations: found neither XML nor text in {path}, expected VOC, YOLO or KITTI files"
+        f"--annotations: found neither XML nor text with an object in {path}, expected VOC, YOLO or KITTI"
     )

@@ -50,7 +50,9 @@ def write_page(report: EvaluationReport, path: Path) -> None:
         OSError: It cannot be written.
     """
     with whole_file(path) as unfinished:
-        unfinished.write_text(PAGE.substitute(body="\n".join(_Page(report).parts())), encoding="utf-8")
+        unfinished.write_text(
+            PAGE.substitute(body="\n".join(_Page(report).parts())), encoding="utf-8", errors="replace"
+        )
 
 
 class _Page:
