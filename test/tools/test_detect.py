@@ -24,6 +24,7 @@ from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detect import main, summary
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
 from trt_ssd_ros.tools.detection.detection_run import RunTimes
+from trt_ssd_ros.tools.detection.result_folder import claimed
 from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
 
 ONNX = ("--backend", "onnxruntime")
@@ -167,6 +168,28 @@ def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
     assert (out / "results.jsonl").read_bytes() == before
     assert run(video, "--output", out, "--no-draw", "--overwrite", "--max-images", 1) == 0
     assert len((out / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_beginning_anew_leaves_nothing_of_the_earlier_run_and_all_else(tmp_path, repository):
+    out, photos = tmp_path / "out", sorted((repository / "photos").glob("*.jpg"))
+    assert run(*photos, "--output", out, "--format", "csv", "kitti") == 0
+    (out / "notes.txt").write_text("mine")
+    assert run(photos[0], "--output", out, "--overwrite", "--format", "coco") == 0
+    assert [path.name for path in sorted(out.rglob("*")) if path.is_file()] == [
+        photos[0].name,
+        "coco.json",
+        "notes.txt",
+        "results.jsonl",
+    ]
+
+
+def test_two_runs_in_one_folder_do_not_mix(tmp_path, video, capsys):
+    with claimed(tmp_path / "out"):
+        assert run(video, "--output", tmp_path / "out") == 1
+    assert (
+        f"found another run at work in {tmp_path / 'out'}, expected a folder of its own" in capsys.readouterr().err
+    )
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_was_written_is_not_read(tmp_path, repository):

@@ -47,6 +47,7 @@ from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
 from trt_ssd_ros.tools.detection.input_images import Input, open_input
 from trt_ssd_ros.tools.detection.measurement import measure
 from trt_ssd_ros.tools.detection.recording_input import RecordingInput
+from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, claimed, clear
 from trt_ssd_ros.tools.detection.result_formats import FORMATS
 from trt_ssd_ros.tools.detection.result_log import (
     ResultError,
@@ -55,8 +56,6 @@ from trt_ssd_ros.tools.detection.result_log import (
     read_header,
     read_results,
 )
-
-LOG_NAME = "results.jsonl"
 
 
 def open_chosen_detector(options: argparse.Namespace, card: ModelCard, stop: Event) -> Detector:
@@ -112,7 +111,7 @@ def begin_log(log: Path, stated: ResultHeader, names: Sequence[str], options: ar
             if result.name != name:
                 raise ResultError(f"--resume: {log} has {result.name}, expected {name}: are images new or gone?")
         return done
-    log.parent.mkdir(parents=True, exist_ok=True)
+    clear(log.parent)
     log.write_text(stated.line() + "\n", encoding="utf-8")
     return 0
 
@@ -141,8 +140,9 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
             if options.measure:
                 print(measure(detector, images, options.batch))
                 return 0
-            times = run(options, detector, images, stop)
-    written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
+            with claimed(options.output):
+                times = run(options, detector, images, stop)
+                written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
     unreadable, text = summary(log, times)
     print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
     if stop.is_set() and not images.live:

@@ -41,7 +41,9 @@ def _middleware(machine: Machine) -> Finding:
     named = {path.name for prefix in prefixes if prefix for path in Path(prefix).glob(MIDDLEWARES)}
     there = sorted(named - {"rmw_implementation"})  # which only loads one of them
     found = f"{chosen}, of {', '.join(there) or 'none'}"
-    return verdict("middleware", chosen in there, found, "no node can start", "unset RMW_IMPLEMENTATION")
+    if chosen in there:
+        return Finding("middleware", "OK", found)
+    return Finding("middleware", "FAIL", found, "no node can start", "unset RMW_IMPLEMENTATION")
 
 
 def _cv_bridge(machine: Machine) -> Iterator[Finding]:
