@@ -184,12 +184,11 @@ def test_beginning_anew_leaves_nothing_of_the_earlier_run_and_all_else(tmp_path,
 
 
 def test_two_runs_in_one_folder_do_not_mix(tmp_path, video, capsys):
-    with claimed(tmp_path / "out"):
-        assert run(video, "--output", tmp_path / "out") == 1
-    assert (
-        f"found another run at work in {tmp_path / 'out'}, expected a folder of its own" in capsys.readouterr().err
-    )
-    assert list((tmp_path / "out").iterdir()) == []
+    out = tmp_path / "out"
+    with claimed(out):
+        assert run(video, "--output", out) == 1
+        assert list(out.iterdir()) == []
+    assert f"found another run at work in {out}, expected a folder of its own" in capsys.readouterr().err
 
 
 def test_what_was_written_is_not_read(tmp_path, repository):

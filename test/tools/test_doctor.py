@@ -141,7 +141,7 @@ def test_a_middleware_that_is_not_installed_is_found(tmp_path):
     assert by_topic(ros_findings(there))["middleware"].level == "OK"
     other = Machine(tmp_path, {**there.environment, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
     found = by_topic(ros_findings(other))["middleware"]
-    assert (found.level, found.found) == ("WARN", "rmw_zenoh_cpp, of rmw_connextdds, rmw_fastrtps_cpp")
+    assert (found.level, found.found) == ("FAIL", "rmw_zenoh_cpp, of rmw_connextdds, rmw_fastrtps_cpp")
 
 
 def test_a_jetson_that_saves_power_is_told_its_own_commands(tmp_path):

@@ -17,18 +17,21 @@ PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv"
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other runs out of it.
+    """Make a folder, and keep other runs out of it; one that stays empty goes.
 
     Raises:
         ResultError: Another run is at work in it.
         OSError: It cannot be made.
     """
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         _lock(descriptor, folder)
         yield
     finally:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
         os.close(descriptor)
 
 
