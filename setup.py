@@ -36,7 +36,9 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
-    extras_require={"tools": ["av", "defusedxml", "matplotlib", "pycocotools", "rosbags"]},
+    extras_require={
+        "tools": ["opencv-python-headless", "av", "defusedxml", "matplotlib", "pycocotools", "rosbags"]
+    },
     zip_safe=False,
     maintainer="trt_ssd_ros developers",
     maintainer_email="developers@trt-ssd-ros.org",

@@ -8,6 +8,7 @@ ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the 
 
 import os
 from difflib import get_close_matches
+from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -123,7 +124,7 @@ def refuse_camera_arguments(arguments: dict[str, str]) -> None:
 
 def unknown_source(source: str, kind: str) -> str:
     """Return what is wrong with a source, and what would be right."""
-    near = get_close_matches(kind, sorted(DRIVERS))
+    near = [f"file:{source}"] if Path(source).exists() else get_close_matches(kind, sorted(DRIVERS))
     perhaps = f" (perhaps {' or '.join(near)})" if near else ""
     own = "topic, demo, file:<path>, webcam:<number>, rtsp://..., gstreamer, bag:<path>"
     return f"source: found '{source}'{perhaps}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"

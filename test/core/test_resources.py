@@ -30,6 +30,12 @@ def test_a_model_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert model_card_path(str(mine)) == mine
 
 
+def test_a_network_is_not_taken_for_its_card() -> None:
+    network = next((share_folder() / "engines").glob("*.onnx"))
+    with pytest.raises(ValueError, match=rf"found a network, {network}, expected its model card: import_model"):
+        model_card_path(str(network))
+
+
 @pytest.mark.parametrize("name", ["nothing", "", "/no/such.yaml", "ssd_mobilenet_v2_oidv4.yaml"])
 def test_a_model_that_is_not_there_is_refused_with_those_that_are(name: str) -> None:
     with pytest.raises(ValueError, match=r"one of: .*ssd_mobilenet_v2_oidv4"):

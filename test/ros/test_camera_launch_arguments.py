@@ -62,6 +62,10 @@ def test_a_driver_that_is_not_installed_is_named_with_its_cure(
 
 
 WRONG = [
+    (
+        {"source": "photos/coffee.jpg"},
+        ["found 'photos/coffee.jpg' (perhaps file:photos/coffee.jpg), expected topic"],
+    ),
     ({"source": "usbcam"}, ["found 'usbcam' (perhaps usb_cam", "expected topic, demo", "zed_wrapper"]),
     ({"source": "usb_cam", "width": "wide"}, ["width: found 'wide', expected whole pixels"]),
     ({"source": "usb_cam", "height": "0"}, ["height: found '0'"]),

@@ -54,6 +54,8 @@ def model_card_path(model: str) -> Path:
     """
     folder = share_folder() / "config" / "models"
     for path in (folder / f"{model}.yaml", Path(model).expanduser()):
+        if path.is_file() and path.suffix == ".onnx":
+            raise ValueError(f"model: found a network, {path}, expected its model card: import_model makes one")
         if path.is_file():
             return path
     names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))

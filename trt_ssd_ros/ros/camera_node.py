@@ -179,8 +179,8 @@ def open_named(name: str, start: int, width: int, height: int, rate: float) -> I
         return open_source(name, start, width, height, rate)
     if start or width or height:
         raise SourceError(
-            f"source: demo has its own size and order, found start {start}, width {width} and height {height}, "
-            "expected 0"
+            f"source: demo has its own size and order: found start {start}, width {width} and height {height}, "
+            "expected none of them with source:=demo"
         )
     return PhotoTour(sorted((share_folder() / "photos").glob("*.jpg")))
 

@@ -143,6 +143,7 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
             with claimed(options.output):
                 times = run(options, detector, images, stop)
                 written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
+                written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
     unreadable, text = summary(log, times)
     print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
     if stop.is_set() and not images.live:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
 from trt_ssd_ros.tools.checkup.machine import Machine
 
-NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "onnx": "onnx", "yaml": "pyyaml"}
+NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "onnx": "onnx", "yaml": "pyyaml", "tqdm": "tqdm"}
 """Modules without which nothing runs, and the names that pip knows them by."""
 GSTREAMER = """
 import cv2, re
