@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, ValueInfoProto
+from onnx import NodeProto, TensorProto, ValueInfoProto
 
+from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
 from trt_ssd_ros.tools.model_import.network_file import described, dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
@@ -29,6 +30,8 @@ SIMPLE = {
     ),
 }
 """Operators before the first convolution that may stay in front of it."""
+
+ROUNDING = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear")
 
 CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 
@@ -50,15 +53,19 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a network does to a pixel before its first convolution: pixel * scale + offset, by channel."""
+    """What a network does to a pixel before its first convolution: pixel * scale + offset, by channel.
+
+    swaps tells whether the first channel of its input comes last there.
+    """
 
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
+    swaps: bool = False
 
     @property
     def is_nothing(self) -> bool:
-        """Whether pixels reach the first convolution as they came."""
-        return bool(np.allclose(self.scale, 1) and np.allclose(self.offset, 0))
+        """Whether pixels reach the first convolution with the values that they came with, if quantised."""
+        return bool(np.allclose(self.scale, 1, atol=0.02) and np.allclose(self.offset, 0, atol=0.02))
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class Entry:
         shape: Its shape for one image.
         inside: What the network does to the input before its first convolution; its input may be 0 to 1.
         why: What is cut off, for people; "" if nothing is.
+        resize: The coordinate_transformation_mode with which what is cut off resizes.
     """
 
     image: ValueInfoProto
@@ -82,6 +90,12 @@ class Entry:
     shape: tuple[int, ...]
     inside: Normalisation
     why: str
+    resize: str = "half_pixel"
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether the network's own input is uint8, so that its pixels can only be 0 to 255."""
+        return bool(self.image.type.tensor_type.elem_type == TensorProto.UINT8)
 
     @property
     def is_cut(self) -> bool:
@@ -106,7 +120,9 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
     return image
 
 
-def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = True) -> tuple[Size, Layout]:
+def size_and_layout(
+    graph: OnnxGraph, image: ValueInfoProto, stated: Size | None, resizes: bool = True
+) -> tuple[Size, Layout]:
     """Return height, width and layout of a network's input; a network that resizes takes any size.
 
     Raises:
@@ -115,8 +131,8 @@ def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = 
     dims = dimensions(image)[-3:]
     if dims[0] != 3 and dims[2] == 3:
         layout: Layout = "NHWC"
-    elif dims[0] == 3 or None in dims[:1]:
-        layout = "NCHW" if dims[0] == 3 else "NHWC"
+    elif dims[0] in (3, None):
+        layout = "NHWC" if dims == [None] * 3 and is_transposed(graph, image.name) else "NCHW"
     else:
         raise EntryError(f"input {described(image)}, expected 3 channels, first or last")
     height, width = dims[:2] if layout == "NHWC" else dims[1:]
@@ -125,6 +141,13 @@ def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = 
     if (height is None or width is None) and not resizes:
         raise EntryError(f"input {described(image)} has no size: give --size HEIGHTxWIDTH")
     return (height or ANY_SIDE, width or ANY_SIDE), layout
+
+
+def is_transposed(graph: OnnxGraph, image: str) -> bool:
+    """Tell whether the axes of an image are moved before its first convolution, which needs channels first."""
+    behind = sorted(graph.after([image]))
+    first = next((index for index in behind if graph.nodes[index].op_type in CONVOLUTIONS), 0)
+    return any(graph.nodes[index].op_type == "Transpose" for index in behind if index < first)
 
 
 def feed(image: ValueInfoProto, size: Size, layout: Layout, pixels: NDArray[Any]) -> Arrays:
@@ -144,22 +167,54 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
         RuntimeError: ONNX Runtime cannot run the network's first layers.
     """
     image = image_input(graph, heads)
-    size, layout = size_and_layout(image, stated)
+    size, layout = size_and_layout(graph, image, stated)
     first = first_convolution(graph, heads)
     reader = graph.nodes[first]
-    tensor = reader.input[0]
-    while (maker := graph.maker(tensor)) is not None and maker.op_type == "Pad":
-        tensor = maker.input[0]
+    tensor = before_padding(graph, reader.input[0])
     inside, array = measured(graph, image, size, layout, tensor)
     reasons = hindrances(graph, image, tensor)
     if not reasons:
-        size_and_layout(image, stated, resizes=False)
+        size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         return Entry(image, size, image.name, layout, shape, inside, "")
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
-    return Entry(image, (height, width), tensor, inner, array.shape, inside, why)
+    return Entry(image, (height, width), tensor, inner, array.shape, inside, why, resize_mode(graph, tensor))
+
+
+def before_padding(graph: OnnxGraph, tensor: str) -> str:
+    """Return what becomes a tensor by padding and by being rounded to a quantised type."""
+    while (maker := graph.maker(tensor)) is not None:
+        source = graph.maker(maker.input[0]) if maker.op_type == "DequantizeLinear" else None
+        if maker.op_type not in ROUNDING and not (source is not None and source.op_type in ROUNDING):
+            break
+        tensor = maker.input[0]
+    return tensor
+
+
+def resize_mode(graph: OnnxGraph, tensor: str) -> str:
+    """Return how the Resize in front of a tensor transforms the coordinates of pixels, as ONNX names it."""
+    modes = [
+        *(
+            mode
+            for index in sorted(graph.before([tensor]))
+            for mode in _resize_modes(graph.nodes[index], opset(graph.model))
+        ),
+        "half_pixel",
+    ]
+    return modes[0] if modes[0] in ("align_corners", "asymmetric") else "half_pixel"
+
+
+def _resize_modes(node: NodeProto, version: int) -> Iterator[str]:
+    if node.op_type == "Upsample" or (node.op_type == "Resize" and version < 11):
+        yield "asymmetric"  # the only one that there was
+    elif node.op_type == "Resize":
+        stated = [item.s.decode() for item in node.attribute if item.name == "coordinate_transformation_mode"]
+        yield from stated or ["half_pixel"]
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _resize_modes(inner, version)
 
 
 def side_tensors(graph: OnnxGraph, entry: Entry, heads: Collection[str]) -> list[str]:
@@ -199,13 +254,12 @@ def measured(
     if tensor == image.name:
         black = feed(image, size, layout, np.zeros(3))[tensor]
         return Normalisation(np.ones(3), np.zeros(3)), black
-    black, white = (
-        measure(graph, feed(image, size, layout, np.full(3, level)), [tensor])[tensor] for level in (0.0, 1.0)
-    )
+    levels = (np.zeros(3), np.ones(3), np.array([1.0, 0, 0]))
+    black, white, first = (measure(graph, feed(image, size, layout, level), [tensor])[tensor] for level in levels)
     if black.ndim != 4 or 3 not in (black.shape[1], black.shape[3]):
         raise EntryError(f"the first convolution reads {tensor} of shape {black.shape}, expected 3 channels")
-    offset, changed = (_middle(array).astype(np.float64) for array in (black, white))
-    return Normalisation(changed - offset, offset), black
+    offset, changed, red = (_middle(array).astype(np.float64) for array in (black, white, first))
+    return Normalisation(changed - offset, offset, int(np.argmax(np.abs(red - offset))) == 2), black
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:
