@@ -949,3 +949,32 @@ def test_a_name_is_no_path(refused):
 @pytest.mark.parametrize("name", ["net.json", "net.textproto", "net.onnxtxt"])
 def test_a_suffix_does_not_choose_the_parser(refused, name):
     assert "expected ONNX, found something else" in refused(b"no protobuf", name=name)
+
+
+def test_bars_beside_an_image_are_refused(refused, labels):
+    net = Net()
+    image = net(
+        "Resize", net.input("image", ["N", 3, 64, 128]), "", net.constant([1.0, 1, 0.5, 0.5]), mode="linear"
+    )
+    padded = net("Pad", image, net.constant([0, 0, 0, 0, 0, 0, 32, 0], np.int64))
+    model = decoded_network(net, padded)
+    assert "letterbox" in refused(model, *labels("a", "b", "c"), "--family", "other")
+
+
+def test_corners_that_were_made_without_an_exponential(run_import):
+    """1917 boxes and convolutions alone would be raw heads of a family."""
+    net, priors = Net(), grid_priors(TF_300)
+    boxes, logits = heads(net, nchw(net, TF_300), TF_300, names=("raw", "logits"))
+    moved = net("Mul", boxes, net.constant(0.0))
+    corners = np.concatenate([priors[:, :2] - priors[:, 2:] / 2, priors[:, :2] + priors[:, 2:] / 2], axis=1)
+    net("Add", moved, net.constant(corners[None]), name="boxes")
+    net.output("boxes", ["N", 1917, 4])
+    net("Sigmoid", logits, name="scores")
+    net.output("scores", ["N", 1917, 91])
+    card = run_import(net.model(), "--family", TENSORFLOW).card
+    assert (card.outputs.kind, card.outputs.box_order) == ("decoded_boxes", "xyxy")
+
+
+def test_voc_s_classes_do_not_tell_caffe_from_its_ports(refused):
+    """ssd.pytorch has the same boxes and classes, but takes rgb."""
+    assert "give --family" in refused(raw_network(Anatomy(300, VGG_300.maps, VGG_300.boxes, 21), layout="NCHW"))

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.tools.model_import.card_file import generator_document
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
-from trt_ssd_ros.tools.model_import.measured_numbers import are_pixels, corner_order, short, takes_unit
+from trt_ssd_ros.tools.model_import.measured_numbers import (
+    are_corners,
+    are_pixels,
+    corner_order,
+    short,
+    takes_unit,
+)
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
 from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
@@ -62,9 +68,8 @@ class Draft:
         if "family" in facts:
             return str(facts["family"])
         fitting = self.fitting_families()
-        if len(fitting) > 1 and self.found.network.columns in (91, 21):
-            voc = self.found.network.columns == 21
-            fitting = [name for name in fitting if ("voc" in name) == voc and name != "caffe_ssd_coco"] or fitting
+        if self.found.network.columns == 91:  # Caffe counts the 80 classes of COCO, torchvision its 90 ids
+            fitting = [name for name in fitting if not name.startswith("caffe")]
         if len(fitting) == 1:
             return fitting[0]
         what = f"{self.found.network.count} boxes for an input of {self.size_text()}"
@@ -97,9 +102,9 @@ class Draft:
     def is_raw(self) -> bool:
         """Whether the boxes are still encoded."""
         heads = self.found.heads
-        return bool(heads.scores and not heads.priors and not heads.facts.get("decoded")) and is_raw(
-            self.found.graph, heads.boxes
-        )
+        if not heads.scores or heads.priors or heads.facts.get("decoded"):
+            return False
+        return is_raw(self.found.graph, heads.boxes) and not are_corners(self.found.values[heads.boxes])
 
     def size_text(self) -> str:
         """Return width x height, for people."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, ValueInfoProto
+from onnx import TensorProto, ValueInfoProto
 
-from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
 from trt_ssd_ros.tools.model_import.network_file import described, dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
+from trt_ssd_ros.tools.model_import.preprocessing import before_padding, resize_mode
 
 SIMPLE = {
     *("Cast", "Sub", "Add", "Mul", "Div", "Transpose", "Pad", "Identity", "Constant", "BatchNormalization"),
@@ -31,8 +31,6 @@ SIMPLE = {
 }
 """Operators before the first convolution that may stay in front of it."""
 
-ROUNDING = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear")
-
 CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 
 DTYPES: Mapping[int, type[np.generic]] = {
@@ -42,6 +40,8 @@ DTYPES: Mapping[int, type[np.generic]] = {
 }
 
 ANY_SIDE = 300
+LEAST_FILLED = 0.8
+"""Share of what the first convolution reads that an image fills; a border of zeros for its window is narrow."""
 
 Layout = Literal["NHWC", "NCHW"]
 Size = tuple[int, int]
@@ -177,44 +177,26 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
         size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         return Entry(image, size, image.name, layout, shape, inside, "")
+    dark_and_bright = [feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0)]
+    refuse_letterbox(graph, dark_and_bright, reader.input[0])
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
     return Entry(image, (height, width), tensor, inner, array.shape, inside, why, resize_mode(graph, tensor))
 
 
-def before_padding(graph: OnnxGraph, tensor: str) -> str:
-    """Return what becomes a tensor by padding and by being rounded to a quantised type."""
-    while (maker := graph.maker(tensor)) is not None:
-        source = graph.maker(maker.input[0]) if maker.op_type == "DequantizeLinear" else None
-        if maker.op_type not in ROUNDING and not (source is not None and source.op_type in ROUNDING):
-            break
-        tensor = maker.input[0]
-    return tensor
+def refuse_letterbox(graph: OnnxGraph, feeds: Sequence[Arrays], tensor: str) -> None:
+    """Check that an image fills what the first convolution reads, but for a narrow border.
 
-
-def resize_mode(graph: OnnxGraph, tensor: str) -> str:
-    """Return how the Resize in front of a tensor transforms the coordinates of pixels, as ONNX names it."""
-    modes = [
-        *(
-            mode
-            for index in sorted(graph.before([tensor]))
-            for mode in _resize_modes(graph.nodes[index], opset(graph.model))
-        ),
-        "half_pixel",
-    ]
-    return modes[0] if modes[0] in ("align_corners", "asymmetric") else "half_pixel"
-
-
-def _resize_modes(node: NodeProto, version: int) -> Iterator[str]:
-    if node.op_type == "Upsample" or (node.op_type == "Resize" and version < 11):
-        yield "asymmetric"  # the only one that there was
-    elif node.op_type == "Resize":
-        stated = [item.s.decode() for item in node.attribute if item.name == "coordinate_transformation_mode"]
-        yield from stated or ["half_pixel"]
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            yield from _resize_modes(inner, version)
+    Raises:
+        EntryError: Bars are added to it.
+    """
+    dark, bright = (measure(graph, feed, [tensor])[tensor] for feed in feeds)
+    if np.mean(dark != bright) < LEAST_FILLED:
+        raise EntryError(
+            "the network puts bars beside its images (a letterbox), expected that it stretches them: export it "
+            "without its resize, for images of the convolutions' size"
+        )
 
 
 def side_tensors(graph: OnnxGraph, entry: Entry, heads: Collection[str]) -> list[str]:
