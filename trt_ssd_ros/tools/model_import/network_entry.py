@@ -17,17 +17,8 @@ from trt_ssd_ros.tools.model_import.preprocessing import before_padding, resize_
 
 SIMPLE = {
     *("Cast", "Sub", "Add", "Mul", "Div", "Transpose", "Pad", "Identity", "Constant", "BatchNormalization"),
-    *(
-        "Concat",
-        "Split",
-        "Slice",
-        "Gather",
-        "Unsqueeze",
-        "Squeeze",
-        "Reshape",
-        "QuantizeLinear",
-        "DequantizeLinear",
-    ),
+    *("Concat", "Split", "Slice", "Gather", "Unsqueeze", "Squeeze", "Reshape"),
+    *("QuantizeLinear", "DequantizeLinear"),
 }
 """Operators before the first convolution that may stay in front of it."""
 
