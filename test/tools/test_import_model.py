@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from ssd_networks import (
     FPN_320,
     PYTORCH_300,
@@ -35,6 +35,7 @@ from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.tools.import_model import main
+from trt_ssd_ros.tools.model_import.label_files import read_labels
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES
 
 TINY = Anatomy(64, (8, 4), (3, 3), 4)
@@ -711,7 +712,16 @@ def test_files_of_an_earlier_import_stay_unless_forced(run_import, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--size", "300"], ["--mean", "1,2"], ["--family", "yolo"], ["--background", "0"], []]
+    "flags",
+    [
+        ["--size", "300"],
+        ["--size", "0x300"],
+        ["--size", "9000x9000"],
+        ["--mean", "1,2"],
+        ["--family", "yolo"],
+        ["--background", "0"],
+        [],
+    ],
 )
 def test_wrong_arguments_are_refused(flags):
     with pytest.raises(SystemExit, match="2"):
@@ -742,3 +752,229 @@ def test_a_reader_that_has_had_enough_does_not_end_the_import(tmp_path):
     assert process.stderr.read() == b""
     assert process.wait() == 0
     assert ModelCard.load(tmp_path / "net.yaml").name == "net"
+
+
+# What a card could be silently wrong about.
+
+
+def decoded_network(net: Net, image: str, names: tuple[str, str] = ("corners", "scores")) -> onnx.ModelProto:
+    boxes, logits = heads(net, image, TINY, names=("raw", "logits"))
+    net("Softmax", logits, name=names[1], axis=2)
+    decoded(net, boxes, PRIORS, name=names[0])
+    net.output(names[1], ["N", TINY.count, 4])
+    net.output(names[0], ["N", TINY.count, 4])
+    return net.model()
+
+
+@pytest.mark.parametrize(("side", "order"), [(64, "rgb"), ("side", "bgr")])
+def test_channels_that_the_network_swaps_itself(run_import, labels, side, order):
+    """Keras' SSDs (ssd_keras) turn rgb to bgr inside; a swap that is cut off is the card's to do."""
+    net = Net()
+    image = net("Transpose", net.input("input_1", ["N", side, side, 3]), perm=[0, 3, 1, 2])
+    if side != 64:
+        image = net("Resize", image, "", "", net.constant([1, 3, 64, 64], np.int64), mode="linear")
+    image = net("Sub", image, net.constant(np.reshape([123.0, 117, 104], (1, 3, 1, 1))))
+    swapped = net("Gather", image, net.constant([2, 1, 0], np.int64), axis=1)
+    model = decoded_network(net, net("Mul", swapped, net.constant(1 / 127.5)))
+    imported = run_import(model, *labels("a", "b", "c"), "--family", "tao_ssd", "--channel-order", "rgb")
+    assert imported.card.input.channel_order == order
+    image = picture(64, 64)
+    encoded, logits = raw_heads(TINY, (image[..., ::-1] - np.array([104.0, 117, 123])) / 127.5)
+    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), softmax(logits)[:, 1:], image)
+
+
+def test_the_order_before_a_swap_is_asked_for(refused, labels):
+    net = Net()
+    image = net("Gather", nchw(net, TINY), net.constant([2, 1, 0], np.int64), axis=1)
+    error = refused(decoded_network(net, image), "--family", "other", *labels("a", "b", "c"))
+    assert "give --channel-order rgb or bgr" in error
+
+
+def test_a_family_s_mean_follows_the_order_of_channels(run_import, labels):
+    net = Net()
+    model = decoded_network(net, nchw(net, TINY))
+    flags = ("--family", "caffe_ssd_voc", "--channel-order", "rgb")
+    assert run_import(model, *labels("a", "b", "c"), *flags).card.input.mean == (123, 117, 104)
+
+
+def test_bytes_that_are_not_normalised_are_0_to_255(run_import, labels):
+    """The convolution's weights do it: nothing is left for the family's mean."""
+    net = Net()
+    image = net("Cast", net.input("image", ["N", 3, 64, 64], TensorProto.UINT8), to=TensorProto.FLOAT)
+    card = run_import(decoded_network(net, image), *labels("a", "b", "c"), "--family", "pytorch_ssd").card
+    assert (card.input.mean, card.input.scale) == ((0,) * 3, (1,) * 3)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_rounding_of_a_quantised_network_is_no_normalisation(run_import, labels, transposed):
+    net = Net()
+    image = net.input("image", ["N", 64, 64, 3] if transposed else ["N", 3, 64, 64])
+    step, zero = net.constant(1 / 128), net.constant(128, np.uint8)
+    rounded = net("DequantizeLinear", net("QuantizeLinear", image, step, zero), step, zero)
+    if transposed:
+        rounded = net("Transpose", rounded, perm=[0, 3, 1, 2])
+    card = run_import(decoded_network(net, rounded), *labels("a", "b", "c"), "--family", "pytorch_ssd").card
+    assert (card.input.mean, card.input.tensor) == ((127.5,) * 3, "image")
+
+
+def test_a_mean_below_1_is_that_of_pixels_of_0_to_1(run_import, labels):
+    net = Net()
+    image = net("Sub", nchw(net, TINY), net.constant(np.reshape([0.485, 0.456, 0.406], (1, 3, 1, 1))))
+    card = run_import(decoded_network(net, image), *labels("a", "b", "c"), "--family", "other").card
+    assert card.input.scale == (1 / 255,) * 3
+
+
+@pytest.mark.parametrize(("mode", "opset"), [("asymmetric", 13), ("align_corners", 13), ("asymmetric", 10)])
+def test_a_resize_that_is_cut_off_goes_to_the_card(run_import, labels, mode, opset):
+    """TensorFlow 1 resizes without half pixels."""
+    net = Net(opset)
+    image = net.input("image_tensor:0", ["N", 3, 128, 128], TensorProto.UINT8)
+    pixels = net("Cast", image, to=TensorProto.FLOAT)
+    half = net.constant([1.0, 1, 0.5, 0.5])
+    if opset > 10:
+        resized = net("Resize", pixels, "", half, mode="linear", coordinate_transformation_mode=mode)
+    else:
+        resized = net("Resize", pixels, half, mode="linear")
+    card = run_import(decoded_network(net, resized), *labels("a", "b", "c"), "--family", "other").card
+    assert (card.input.resize, card.input.height) == (mode, 64)
+
+
+def test_three_classes_and_the_background_are_not_taken_for_boxes(run_import, labels):
+    """Scores come first and have four columns, too; names tell nothing."""
+    net = Net()
+    model = decoded_network(net, nchw(net, TINY), names=("530", "412"))
+    assert run_import(model, *labels("a", "b", "c"), "--family", "other").card.outputs.boxes == "530"
+
+
+def test_boxes_and_scores_that_nothing_tells_apart_are_asked_for(refused):
+    error = refused(raw_network(TINY, names=("image", "412", "530")), "--labels", "coco_80")
+    assert "'412' and '530' both have four numbers a box: name them with --boxes and --scores" in error
+
+
+def test_boxes_in_another_shape_are_not_their_own_scores(run_import):
+    net = Net()
+    boxes, scores = heads(net, nchw(net, TF_300), TF_300, names=("530", "412"))
+    again = net("Identity", boxes, name="600")
+    net.nodes.append(net.nodes.pop(-2))
+    assert net.nodes[-1].output[0] == scores
+    by_class = net("Transpose", scores, perm=[0, 2, 1])
+    most = net.constant([50], np.int64)
+    net("NonMaxSuppression", again, by_class, most, name="selected", center_point_box=1)
+    net.output("selected", ["K", 3], TensorProto.INT64)
+    outputs = run_import(net.model(), "--family", TENSORFLOW).card.outputs
+    assert (outputs.boxes, outputs.scores) == ("530", "412")
+
+
+def test_scores_that_were_multiplied_are_scores(run_import, labels):
+    net = Net()
+    decoded_network(net, nchw(net, TINY), names=("corners", "alone"))
+    product = net("Mul", "alone", net.constant(0.9), name="scores")
+    del net.outputs[0]
+    net.output(product, ["N", TINY.count, 4])
+    card = run_import(net.model(), *labels("a", "b", "c"), "--family", "other").card
+    assert card.outputs.score_conversion == "none"
+
+
+def test_seven_numbers_that_are_no_detections(refused):
+    """As of a YOLO with two classes."""
+    net = Net()
+    image = nchw(net, TINY, "images", 1)
+    net.channels[image] = 3
+    rows = net.reshaped(net.convolved(image, 7, size=8, stride=8), 0, 7, 64)
+    net("Sigmoid", net("Transpose", rows, perm=[0, 2, 1]), name="output0")
+    net.output("output0", [1, 64, 7])
+    assert "expected image id, label" in refused(net.model(), "--labels", "voc_20", "--family", "other")
+
+
+@pytest.mark.parametrize(
+    ("operator", "changed", "expected"),
+    [
+        ("NMS_TRT", {"codeType": 2}, "decodes boxes in a way that is not supported"),
+        ("EfficientNMS_TRT", {"box_coding": 0}, "3 inputs and box_coding 0"),
+        ("TFLite_Detection_PostProcess", {}, "has 2 inputs, expected more"),
+    ],
+)
+def test_nodes_that_decode_in_another_way(refused, operator, changed, expected):
+    net = Net()
+    boxes, logits = heads(net, nchw(net, TINY), TINY)
+    anchors = [net.constant(PRIORS[None], name="anchors")] if changed else []
+    net.multiple(["result"], operator, boxes, logits, *anchors, **changed)
+    net.output("result", [1, 10, 4])
+    assert expected in refused(net.model(), "--labels", "voc_20")
+
+
+def test_the_first_line_of_tflite_s_label_files_is_no_class(run_import, labels):
+    net = Net()
+    tflite(net, *heads(net, nchw(net, TINY), TINY))
+    assert run_import(net.model(), *labels("???", "a", "b", "c")).card.labels == ("a", "b", "c")
+
+
+def test_names_in_label_maps_may_have_apostrophes(tmp_path):
+    path = tmp_path / "map.pbtxt"
+    path.write_text("""item { name: "bull's eye" id: 1 } item { name: '/m/01' id: 2 display_name: 'dog' }""")
+    assert read_labels(str(path)) == ["bull's eye", "dog"]
+
+
+def test_priors_that_a_graph_does_not_show_are_said_to_be_assumed(run_import):
+    assert "assumed   the prior boxes are those published" in run_import(raw_network(TF_300)).said
+
+
+@pytest.mark.parametrize("shape", [["N", "H", "W", "C"], ["N", "C", 300, 300]])
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_channels_that_are_not_stated(run_import, layout, shape):
+    """As torch exports them with all axes dynamic."""
+    if (layout, shape[2]) == ("NHWC", 300):
+        shape = ["N", 300, 300, 3]
+    network = raw_network(TF_300, layout=layout)
+    network.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.FLOAT, shape))
+    assert run_import(network, "--size", "300x300").card.input.layout == layout
+
+
+def test_another_network_of_that_name_is_not_written_over(tmp_path, capsys, labels):
+    net = Net()
+    (tmp_path / "net.onnx").write_bytes(decoded_network(net, net("Abs", nchw(net, TINY))).SerializeToString())
+    other = tmp_path / "models" / "net.onnx"
+    other.parent.mkdir()
+    other.write_bytes(b"precious")
+    flags = ["--output", str(other.parent), "--family", "other", *labels("a", "b", "c")]
+    assert main([str(tmp_path / "net.onnx"), *flags]) == 1
+    assert f"{other} is there already: give --force" in capsys.readouterr().err
+    assert ([file.name for file in other.parent.iterdir()], other.read_bytes()) == (["net.onnx"], b"precious")
+
+
+def test_a_name_is_no_path(refused):
+    assert "--name: found '../net', expected a file's name" in refused(raw_network(TF_300), "--name", "../net")
+
+
+@pytest.mark.parametrize("name", ["net.json", "net.textproto", "net.onnxtxt"])
+def test_a_suffix_does_not_choose_the_parser(refused, name):
+    assert "expected ONNX, found something else" in refused(b"no protobuf", name=name)
+
+
+def test_bars_beside_an_image_are_refused(refused, labels):
+    net = Net()
+    image = net(
+        "Resize", net.input("image", ["N", 3, 64, 128]), "", net.constant([1.0, 1, 0.5, 0.5]), mode="linear"
+    )
+    padded = net("Pad", image, net.constant([0, 0, 0, 0, 0, 0, 32, 0], np.int64))
+    model = decoded_network(net, padded)
+    assert "letterbox" in refused(model, *labels("a", "b", "c"), "--family", "other")
+
+
+def test_corners_that_were_made_without_an_exponential(run_import):
+    """1917 boxes and convolutions alone would be raw heads of a family."""
+    net, priors = Net(), grid_priors(TF_300)
+    boxes, logits = heads(net, nchw(net, TF_300), TF_300, names=("raw", "logits"))
+    moved = net("Mul", boxes, net.constant(0.0))
+    corners = np.concatenate([priors[:, :2] - priors[:, 2:] / 2, priors[:, :2] + priors[:, 2:] / 2], axis=1)
+    net("Add", moved, net.constant(corners[None]), name="boxes")
+    net.output("boxes", ["N", 1917, 4])
+    net("Sigmoid", logits, name="scores")
+    net.output("scores", ["N", 1917, 91])
+    card = run_import(net.model(), "--family", TENSORFLOW).card
+    assert (card.outputs.kind, card.outputs.box_order) == ("decoded_boxes", "xyxy")
+
+
+def test_voc_s_classes_do_not_tell_caffe_from_its_ports(refused):
+    """ssd.pytorch has the same boxes and classes, but takes rgb."""
+    assert "give --family" in refused(raw_network(Anatomy(300, VGG_300.maps, VGG_300.boxes, 21), layout="NCHW"))

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.core.model_card import MAX_INPUT_SIDE
 from trt_ssd_ros.tools.model_import.imported_model import ImportRequest, import_model
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES
 
@@ -49,7 +50,7 @@ def _add_what_a_graph_cannot_tell(group: argparse._ArgumentGroup) -> None:
         "--family", choices=list(FAMILIES), help="; ".join(f"{k}: {v.about}" for k, v in FAMILIES.items())
     )
     group.add_argument("--size", type=_size, metavar="HxW", help="height x width of an input that states none")
-    group.add_argument("--channel-order", choices=("rgb", "bgr"))
+    group.add_argument("--channel-order", choices=("rgb", "bgr"), help="of the network's own input")
     group.add_argument(
         "--mean", type=_three, metavar="R,G,B", help="subtracted from pixels of 0 to 255, in the input's order"
     )
@@ -84,6 +85,8 @@ def _size(text: str) -> tuple[int, int]:
         height, width = (int(side) for side in text.lower().split("x"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected HEIGHTxWIDTH, as 300x300") from error
+    if not 0 < min(height, width) <= max(height, width) <= MAX_INPUT_SIDE:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected sides of 1 to {MAX_INPUT_SIDE}")
     return height, width
 
 

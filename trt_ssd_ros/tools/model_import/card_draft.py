@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.tools.model_import.card_file import generator_document
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
-from trt_ssd_ros.tools.model_import.measured_numbers import are_pixels, corner_order, short
+from trt_ssd_ros.tools.model_import.measured_numbers import (
+    are_corners,
+    are_pixels,
+    corner_order,
+    short,
+    takes_unit,
+)
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
 from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
@@ -63,9 +68,8 @@ class Draft:
         if "family" in facts:
             return str(facts["family"])
         fitting = self.fitting_families()
-        if len(fitting) > 1 and self.found.network.columns in (91, 21):
-            voc = self.found.network.columns == 21
-            fitting = [name for name in fitting if ("voc" in name) == voc and name != "caffe_ssd_coco"] or fitting
+        if self.found.network.columns == 91:  # Caffe counts the 80 classes of COCO, torchvision its 90 ids
+            fitting = [name for name in fitting if not name.startswith("caffe")]
         if len(fitting) == 1:
             return fitting[0]
         what = f"{self.found.network.count} boxes for an input of {self.size_text()}"
@@ -98,9 +102,9 @@ class Draft:
     def is_raw(self) -> bool:
         """Whether the boxes are still encoded."""
         heads = self.found.heads
-        return bool(heads.scores and not heads.priors and not heads.facts.get("decoded")) and is_raw(
-            self.found.graph, heads.boxes
-        )
+        if not heads.scores or heads.priors or heads.facts.get("decoded"):
+            return False
+        return is_raw(self.found.graph, heads.boxes) and not are_corners(self.found.values[heads.boxes])
 
     def size_text(self) -> str:
         """Return width x height, for people."""
@@ -111,11 +115,11 @@ class Draft:
 
     def input(self, family: SsdFamily) -> Document:
         """Return the section on the input."""
-        entry, inside = self.found.entry, self.found.entry.inside
-        order = self.stated.get("channel_order") or family.channel_order
-        mean, scale = self.normalisation(family)
+        entry = self.found.entry
+        order = self.channel_order(family)
+        mean, scale = self.normalisation(family, order)
         height, width = entry.size
-        if inside.is_nothing and "mean" not in self.stated and "scale" not in self.stated:
+        if self.is_family_s and "mean" not in self.stated and "scale" not in self.stated:
             self.notes.append(f"mean, scale and {order} are those of its family")
         return {
             "tensor": entry.tensor,
@@ -125,14 +129,30 @@ class Draft:
             "channel_order": order,
             "mean": mean,
             "scale": scale,
+            **({"resize": entry.resize} if entry.resize != "half_pixel" else {}),
         }
 
-    def normalisation(self, family: SsdFamily) -> tuple[list[float], list[float]]:
+    @property
+    def is_family_s(self) -> bool:
+        """Whether only the family tells how pixels are normalised."""
+        return self.found.entry.inside.is_nothing and not self.found.entry.takes_bytes
+
+    def channel_order(self, family: SsdFamily) -> str:
+        """Return the order of channels where pixels are to enter; what is stated is the network's own."""
+        entry, stated = self.found.entry, self.stated.get("channel_order")
+        if not entry.inside.swaps:
+            return str(stated or family.channel_order)
+        question = "the network swaps red and blue before its first convolution; which order has its own input"
+        order = stated or self.ask("channel_order", question, ("rgb", "bgr"))
+        return {"rgb": "bgr", "bgr": "rgb"}[order] if entry.is_cut else order
+
+    def normalisation(self, family: SsdFamily, order: str) -> tuple[list[float], list[float]]:
         """Return mean and scale: stated, or measured in what was cut off, or the family's."""
         inside = self.found.entry.inside
-        unit = 1 / 255 if np.abs(inside.scale).max() > 1.5 else 1.0  # such a scale is for pixels of 0 to 1
-        if inside.is_nothing:
-            mean, scale = list(family.mean), list(family.scale)
+        unit = 1 / 255 if takes_unit(inside.scale, inside.offset) and not self.found.entry.takes_bytes else 1.0
+        if self.is_family_s:
+            step = 1 if order == family.channel_order else -1
+            mean, scale = list(family.mean[::step]), list(family.scale[::step])
         elif self.found.entry.is_cut:
             scale = short(inside.scale * unit)
             mean = short(-inside.offset / (inside.scale * unit))
@@ -192,7 +212,7 @@ class Draft:
         if after:
             return after
         scores = self.found.values[heads.scores]
-        if not is_raw(graph, heads.scores) and scores.min() >= 0 and scores.max() <= 1:
+        if scores.min() >= 0 and scores.max() <= 1:
             self.notes.append("scores are taken as they are: all are between 0 and 1")
             return "none"
         self.notes.append(f"scores go through a {family.score_conversion}, as in its family")
@@ -204,6 +224,7 @@ class Draft:
         generator = family.generator(*self.found.entry.size, count)
         if generator is None:
             raise ValueError(f"family {name} has no {count} prior boxes for an input of {self.size_text()}")
+        self.notes.append(f"the prior boxes are those published for {name}, their variances .1 and .2")
         return generator_document(generator)
 
     def labels(self) -> tuple[list[str], str]:
@@ -219,7 +240,8 @@ class Draft:
                 "labels", f"the names of the classes, a file with one a line, for {columns or 'all'} columns", ()
             )
         names = read_labels(str(source))
-        if names[0].lower() in BACKGROUND and "background" not in self.stated:
+        nameless = len(names) == columns and names[0] == "unused 1"  # ??? in TFLite's label files
+        if (names[0].lower() in BACKGROUND or nameless) and "background" not in self.stated:
             names, background = names[1:], "first"
         elif columns and len(names) == columns and "background" not in self.stated and "background" not in facts:
             background = "none"

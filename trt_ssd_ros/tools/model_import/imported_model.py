@@ -69,6 +69,10 @@ def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
         RuntimeError: ONNX Runtime is not installed, or cannot run the network.
         OSError: A file cannot be read or written.
     """
+    if not request.card_name or Path(request.card_name).name != request.card_name:
+        raise ValueError(
+            f"--name: found {request.card_name!r}, expected a file's name; for its folder give --output"
+        )
     targets = {kind: request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")}
     standing = [str(path) for path in targets.values() if path.exists()]
     if standing and not request.force:
@@ -115,6 +119,8 @@ def write_and_try(
         path = request.folder / f"{name}.onnx"
         if path == request.model.resolve():
             path = request.folder / f"{name}.ssd.onnx"
+        if path.exists() and not request.force:
+            raise ValueError(f"{path} is there already: give --force, --name or --output")
         content = network.model.SerializeToString()
         (scratch / path.name).write_bytes(content)
     card_path = scratch / f"{name}.yaml"

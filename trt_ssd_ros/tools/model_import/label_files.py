@@ -43,11 +43,11 @@ def _label_map(text: str) -> list[str]:
     names = {}
     for item in re.findall(r"item\s*\{(.*?)\}", text, re.DOTALL):
         number = re.search(r"\bid\s*:\s*(\d+)", item)
-        name = re.search(r"display_name\s*:\s*['\"](.*?)['\"]", item) or re.search(
-            r"name\s*:\s*['\"](.*?)['\"]", item
+        name = re.search(r"display_name\s*:\s*(['\"])(.*?)\1", item) or re.search(
+            r"name\s*:\s*(['\"])(.*?)\1", item
         )
         if number and name:
-            names[int(number[1])] = name[1]
+            names[int(number[1])] = name[2]
     first = 0 if 0 in names else 1
     return [names.get(number, "?") for number in range(first, max(names, default=-1) + 1)]
 

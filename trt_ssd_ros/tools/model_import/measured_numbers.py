@@ -29,6 +29,18 @@ def are_pixels(corners: NDArray[Any]) -> bool:
     return len(corners) > 0 and bool(np.quantile(np.abs(corners), 0.9) > PIXELS_BEYOND)
 
 
+def are_corners(numbers: NDArray[Any]) -> bool:
+    """Tell whether rows are corners, the second behind the first, and not encodings, of which a few would be."""
+    rows = numbers.reshape(-1, 4)
+    return bool(np.mean((rows[:, 2] >= rows[:, 0]) & (rows[:, 3] >= rows[:, 1])) > 0.99)
+
+
+def takes_unit(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
+    """Tell whether pixel * scale + offset normalises pixels of 0 to 1, not of 0 to 255."""
+    highest, shift = np.abs(scale).max(), np.abs(offset).max()
+    return bool(highest > 1.5 or (highest > 0.5 and 0 < shift <= 1))
+
+
 def short(numbers: NDArray[np.float64]) -> list[float]:
     """Return numbers that were measured in float32, without the digits that say nothing."""
     return [float(f"{number:.6g}") for number in numbers]

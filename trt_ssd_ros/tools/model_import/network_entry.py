@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,20 +13,12 @@ from onnx import TensorProto, ValueInfoProto
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
 from trt_ssd_ros.tools.model_import.network_file import described, dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
+from trt_ssd_ros.tools.model_import.preprocessing import before_padding, resize_mode
 
 SIMPLE = {
     *("Cast", "Sub", "Add", "Mul", "Div", "Transpose", "Pad", "Identity", "Constant", "BatchNormalization"),
-    *(
-        "Concat",
-        "Split",
-        "Slice",
-        "Gather",
-        "Unsqueeze",
-        "Squeeze",
-        "Reshape",
-        "QuantizeLinear",
-        "DequantizeLinear",
-    ),
+    *("Concat", "Split", "Slice", "Gather", "Unsqueeze", "Squeeze", "Reshape"),
+    *("QuantizeLinear", "DequantizeLinear"),
 }
 """Operators before the first convolution that may stay in front of it."""
 
@@ -39,6 +31,8 @@ DTYPES: Mapping[int, type[np.generic]] = {
 }
 
 ANY_SIDE = 300
+LEAST_FILLED = 0.8
+"""Share of what the first convolution reads that an image fills; a border of zeros for its window is narrow."""
 
 Layout = Literal["NHWC", "NCHW"]
 Size = tuple[int, int]
@@ -50,15 +44,19 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a network does to a pixel before its first convolution: pixel * scale + offset, by channel."""
+    """What a network does to a pixel before its first convolution: pixel * scale + offset, by channel.
+
+    swaps tells whether the first channel of its input comes last there.
+    """
 
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
+    swaps: bool = False
 
     @property
     def is_nothing(self) -> bool:
-        """Whether pixels reach the first convolution as they came."""
-        return bool(np.allclose(self.scale, 1) and np.allclose(self.offset, 0))
+        """Whether pixels reach the first convolution with the values that they came with, if quantised."""
+        return bool(np.allclose(self.scale, 1, atol=0.02) and np.allclose(self.offset, 0, atol=0.02))
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,7 @@ class Entry:
         shape: Its shape for one image.
         inside: What the network does to the input before its first convolution; its input may be 0 to 1.
         why: What is cut off, for people; "" if nothing is.
+        resize: The coordinate_transformation_mode with which what is cut off resizes.
     """
 
     image: ValueInfoProto
@@ -82,6 +81,12 @@ class Entry:
     shape: tuple[int, ...]
     inside: Normalisation
     why: str
+    resize: str = "half_pixel"
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether the network's own input is uint8, so that its pixels can only be 0 to 255."""
+        return bool(self.image.type.tensor_type.elem_type == TensorProto.UINT8)
 
     @property
     def is_cut(self) -> bool:
@@ -106,7 +111,9 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
     return image
 
 
-def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = True) -> tuple[Size, Layout]:
+def size_and_layout(
+    graph: OnnxGraph, image: ValueInfoProto, stated: Size | None, resizes: bool = True
+) -> tuple[Size, Layout]:
     """Return height, width and layout of a network's input; a network that resizes takes any size.
 
     Raises:
@@ -115,8 +122,8 @@ def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = 
     dims = dimensions(image)[-3:]
     if dims[0] != 3 and dims[2] == 3:
         layout: Layout = "NHWC"
-    elif dims[0] == 3 or None in dims[:1]:
-        layout = "NCHW" if dims[0] == 3 else "NHWC"
+    elif dims[0] in (3, None):
+        layout = "NHWC" if dims == [None] * 3 and is_transposed(graph, image.name) else "NCHW"
     else:
         raise EntryError(f"input {described(image)}, expected 3 channels, first or last")
     height, width = dims[:2] if layout == "NHWC" else dims[1:]
@@ -125,6 +132,13 @@ def size_and_layout(image: ValueInfoProto, stated: Size | None, resizes: bool = 
     if (height is None or width is None) and not resizes:
         raise EntryError(f"input {described(image)} has no size: give --size HEIGHTxWIDTH")
     return (height or ANY_SIDE, width or ANY_SIDE), layout
+
+
+def is_transposed(graph: OnnxGraph, image: str) -> bool:
+    """Tell whether the axes of an image are moved before its first convolution, which needs channels first."""
+    behind = sorted(graph.after([image]))
+    first = next((index for index in behind if graph.nodes[index].op_type in CONVOLUTIONS), 0)
+    return any(graph.nodes[index].op_type == "Transpose" for index in behind if index < first)
 
 
 def feed(image: ValueInfoProto, size: Size, layout: Layout, pixels: NDArray[Any]) -> Arrays:
@@ -144,22 +158,36 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
         RuntimeError: ONNX Runtime cannot run the network's first layers.
     """
     image = image_input(graph, heads)
-    size, layout = size_and_layout(image, stated)
+    size, layout = size_and_layout(graph, image, stated)
     first = first_convolution(graph, heads)
     reader = graph.nodes[first]
-    tensor = reader.input[0]
-    while (maker := graph.maker(tensor)) is not None and maker.op_type == "Pad":
-        tensor = maker.input[0]
+    tensor = before_padding(graph, reader.input[0])
     inside, array = measured(graph, image, size, layout, tensor)
     reasons = hindrances(graph, image, tensor)
     if not reasons:
-        size_and_layout(image, stated, resizes=False)
+        size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         return Entry(image, size, image.name, layout, shape, inside, "")
+    dark_and_bright = [feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0)]
+    refuse_letterbox(graph, dark_and_bright, reader.input[0])
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
-    return Entry(image, (height, width), tensor, inner, array.shape, inside, why)
+    return Entry(image, (height, width), tensor, inner, array.shape, inside, why, resize_mode(graph, tensor))
+
+
+def refuse_letterbox(graph: OnnxGraph, feeds: Sequence[Arrays], tensor: str) -> None:
+    """Check that an image fills what the first convolution reads, but for a narrow border.
+
+    Raises:
+        EntryError: Bars are added to it.
+    """
+    dark, bright = (measure(graph, feed, [tensor])[tensor] for feed in feeds)
+    if np.mean(dark != bright) < LEAST_FILLED:
+        raise EntryError(
+            "the network puts bars beside its images (a letterbox), expected that it stretches them: export it "
+            "without its resize, for images of the convolutions' size"
+        )
 
 
 def side_tensors(graph: OnnxGraph, entry: Entry, heads: Collection[str]) -> list[str]:
@@ -199,13 +227,12 @@ def measured(
     if tensor == image.name:
         black = feed(image, size, layout, np.zeros(3))[tensor]
         return Normalisation(np.ones(3), np.zeros(3)), black
-    black, white = (
-        measure(graph, feed(image, size, layout, np.full(3, level)), [tensor])[tensor] for level in (0.0, 1.0)
-    )
+    levels = (np.zeros(3), np.ones(3), np.array([1.0, 0, 0]))
+    black, white, first = (measure(graph, feed(image, size, layout, level), [tensor])[tensor] for level in levels)
     if black.ndim != 4 or 3 not in (black.shape[1], black.shape[3]):
         raise EntryError(f"the first convolution reads {tensor} of shape {black.shape}, expected 3 channels")
-    offset, changed = (_middle(array).astype(np.float64) for array in (black, white))
-    return Normalisation(changed - offset, offset), black
+    offset, changed, red = (_middle(array).astype(np.float64) for array in (black, white, first))
+    return Normalisation(changed - offset, offset, int(np.argmax(np.abs(red - offset))) == 2), black
 
 
 def _middle(image: NDArray[Any]) -> NDArray[Any]:

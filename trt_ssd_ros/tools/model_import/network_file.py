@@ -39,7 +39,7 @@ def read_network(path: Path) -> onnx.ModelProto:
     if path.suffix in NO_ONNX:
         raise ValueError(f"{path}: expected ONNX, found {NO_ONNX[path.suffix]}")
     try:
-        network = onnx.load(path)
+        network = onnx.load(path, "protobuf")  # by its suffix it would be read as JSON or text
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ValueError(f"{path}: expected ONNX, found something else ({one_line(error)})") from error
     if not network.graph.node:
@@ -49,7 +49,7 @@ def read_network(path: Path) -> onnx.ModelProto:
 
 def keeps_weights_elsewhere(path: Path) -> bool:
     """Tell whether an ONNX file has weights in other files, as torch.onnx writes large networks."""
-    network = onnx.load(path, load_external_data=False)
+    network = onnx.load(path, "protobuf", load_external_data=False)
     return any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors_of(network))
 
 

@@ -20,7 +20,10 @@ def from_plugin(graph: OnnxGraph) -> Heads | None:
     """Return the heads in front of a node that does the whole of NMS, as TensorRT's plugins and TFLite's do."""
     for node in reversed(graph.nodes):
         if node.op_type in PLUGINS:
-            return PLUGINS[node.op_type](node)
+            try:
+                return PLUGINS[node.op_type](node)
+            except IndexError as error:
+                raise NotFoundError(f"{node.op_type} has {len(node.input)} inputs, expected more") from error
     return None
 
 
@@ -29,10 +32,11 @@ def _caffe(node: NodeProto) -> Heads:
     said = attributes(node)
     order = said.get("inputOrder", [0, 1, 2])
     loc, conf, prior = (node.input[index] for index in order)
+    centre_size = 2 if node.op_type == "DetectionOutput" else 1  # Caffe counts from 1, TensorRT from 0
     if (
         said.get("shareLocation", 1) != 1
         or said.get("varianceEncodedInTarget", 0)
-        or said.get("codeType", 1) not in (1, 2)
+        or said.get("codeType", centre_size) != centre_size
     ):
         raise NotFoundError(f"{node.op_type} decodes boxes in a way that is not supported: {said}")
     facts = {
@@ -68,12 +72,13 @@ def _efficient(node: NodeProto) -> Heads:
         "iou_threshold": said.get("iou_threshold"),
     }
     why = f"the inputs of {node.op_type} {node.name}"
-    if len(node.input) > 2:
+    if len(node.input) > 2 and said.get("box_coding", 0) == 1:
         priors = Priors(node.input[2], "yxhw", (1.0, 1.0, 1.0, 1.0))
         return Heads(node.input[0], node.input[1], why, 0, priors, facts)
-    if said.get("box_coding", 0) != 0:
+    if len(node.input) > 2 or said.get("box_coding", 0) != 0:
         raise NotFoundError(
-            f"{node.op_type} takes centres and sizes (box_coding {said['box_coding']}), not corners"
+            f"{node.op_type} has {len(node.input)} inputs and box_coding {said.get('box_coding', 0)}, "
+            "expected corners (0) without anchors, or centres and sizes (1) with anchors"
         )
     return Heads(node.input[0], node.input[1], why, 0, None, {**facts, "decoded": True})
 

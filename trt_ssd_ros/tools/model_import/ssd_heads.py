@@ -133,11 +133,17 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
 def from_outputs(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
     """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows."""
     names = [tensor.name for tensor in graph.model.graph.output]
-    for boxes, scores in pairs({name: shapes[name] for name in names if name in shapes}):
+    for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
         final = shapes[scores][1:] == (box_count(shapes[boxes]),) and any(
             says(name, LABEL_WORDS) for name in names
         )
         if usable(graph, (boxes, scores)) and not final:
+            if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
+                graph, scores, boxes
+            ):
+                raise NotFoundError(
+                    f"{boxes!r} and {scores!r} both have four numbers a box: name them with --boxes and --scores"
+                )
             return Heads(boxes, scores, "outputs of the network")
     for name in names:
         shape = shapes.get(name, ())
@@ -155,7 +161,7 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
         and shape[0] == 1
         and (is_raw(graph, name) or roots(graph, name) in ({"Sigmoid"}, {"Softmax"}))
     }
-    for boxes, scores in pairs(inner):
+    for boxes, scores in pairs(graph, inner):
         if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
             return Heads(boxes, scores, "tensors in front of the network's own NMS")
     return None
@@ -179,17 +185,39 @@ def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
     return not any(graph.nodes[index].op_type in NOT_FOR_TENSORRT for index in before if index > first)
 
 
-def pairs(shapes: Shapes) -> Iterator[tuple[str, str]]:
+def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
     """Yield tensors that may be boxes and scores of the same boxes, those of the most boxes first."""
     likely = []
     for boxes, shape in shapes.items():
         count = box_count(shape)
         for scores, other in shapes.items() if count >= LEAST_BOXES else ():
             size = int(np.prod(other))
-            if scores != boxes and count in other[1:] + other[:1] and size % count == 0 and len(other) >= 2:
-                wrong_name = says(boxes, SCORE_WORDS) + says(scores, BOX_WORDS) - says(boxes, BOX_WORDS)
-                likely.append((-count, wrong_name, boxes, scores))
+            if (
+                origin(graph, scores) != origin(graph, boxes)
+                and count in other[1:] + other[:1]
+                and size % count == 0
+                and len(other) >= 2
+            ):
+                likely.append((-count, -likeness(graph, boxes, scores), boxes, scores))
     yield from ((boxes, scores) for *_, boxes, scores in sorted(likely, key=lambda item: item[:2]))
+
+
+def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
+    """Return how much in the graph and in their names speaks for one tensor to be boxes and the other scores."""
+    named = says(boxes, BOX_WORDS) - says(boxes, SCORE_WORDS) - says(scores, BOX_WORDS)
+    return named + 2 * (become_scores(graph, scores) - become_scores(graph, boxes))
+
+
+def origin(graph: OnnxGraph, tensor: str) -> str:
+    """Return the tensor whose numbers another one holds all of, in another shape or order."""
+    while (maker := graph.maker(tensor)) is not None and maker.op_type in LAYOUT - {"Concat", "Slice"}:
+        tensor = maker.input[0]
+    return tensor
+
+
+def become_scores(graph: OnnxGraph, tensor: str) -> bool:
+    """Tell whether a sigmoid or a softmax made a tensor, or makes something of it."""
+    return bool(roots(graph, tensor) & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None
 
 
 BOX_WORDS = ("box", "loc", "reg", "delta")

@@ -149,6 +149,11 @@ def _batch(shape: tuple[int, ...]) -> int:
 
 def _rows(tail: _Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int, int]:
     count = value.size // 7
+    table = value.reshape(-1, 7)
+    if not np.array_equal(table[:, :2], np.floor(table[:, :2])) or not 0 <= table[:, 2].min(initial=0) <= 1:
+        raise NotFoundError(
+            f"{tensor!r} has seven numbers a row, expected image id, label (whole numbers), score, x1, y1, x2, y2"
+        )
     if value.shape == (1, 1, count, 7):
         return tensor, count, 0
     return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count, 0

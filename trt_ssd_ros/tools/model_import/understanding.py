@@ -108,7 +108,7 @@ def values_of(
     fixed = [name for name in tensors if name in graph.constants]
     made = [name for name in tensors if name not in graph.constants]
     image = image_input(graph, made)
-    size, layout = size_and_layout(image, stated.get("size"))
+    size, layout = size_and_layout(graph, image, stated.get("size"))
     pixels = cv2.resize(photo, size[::-1]).astype(np.float64)
     if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
         pixels = pixels / 127.5 - 1
