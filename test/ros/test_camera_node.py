@@ -225,7 +225,7 @@ def test_the_demo_takes_no_size_and_no_start(start_node: Any, name: str) -> None
     process = start_node("camera_node", **{name: 5})
     assert process.wait() == 1
     [line] = process.log.strip().splitlines()
-    assert "source: demo has its own size and order, found" in line
+    assert "source: demo has its own size and order: found" in line
     assert f"{name} 5" in line
 
 

@@ -74,7 +74,10 @@ def _add_what_a_graph_cannot_tell(group: argparse._ArgumentGroup) -> None:
 
 
 def _three(text: str) -> list[float]:
-    numbers = [float(number) for number in text.split(",")]
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 3 numbers, or 1 for all") from error
     if len(numbers) not in (1, 3):
         raise argparse.ArgumentTypeError(f"found {len(numbers)} numbers, expected 3, or 1 for all")
     return numbers * (3 // len(numbers))
