@@ -47,7 +47,8 @@ def overhead_report(echo: NodeReport, blank: NodeReport) -> str:
     lines = [f"{'without inference':<22}{'image to callback':>18}{'to detections':>15}{'CPU an image':>14}"]
     for name, node in (("echo node", echo), ("detector node", blank)):
         rest = node.latency.p50 - node.arrival
-        ratio = f"   {node.cpu_ms / echo.cpu_ms:.2f} of the echo node's" if node is blank else ""
+        told = node is blank and echo.cpu_ms > 0  # the system counts processor time in steps of 10 ms
+        ratio = f"   {node.cpu_ms / echo.cpu_ms:.2f} of the echo node's" if told else ""
         lines.append(f"{name:<22}{node.arrival:15.2f} ms{rest:12.2f} ms{node.cpu_ms:11.2f} ms{ratio}")
     return "\n".join(lines)
 
