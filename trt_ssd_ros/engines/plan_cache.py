@@ -7,7 +7,6 @@ that two processes build once. Files are written under another name first: what 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -22,6 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from trt_ssd_ros.core.file_lock import try_lock
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress
 from trt_ssd_ros.engines.plan_key import PlanKey
 
@@ -180,7 +180,7 @@ class PlanCache:
 
     @staticmethod
     def _wait(descriptor: int, progress: BuildProgress) -> None:
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             progress.report("waiting for another process that builds this plan", None)
             if progress.cancelled():
                 raise BuildCancelledError
@@ -214,11 +214,3 @@ def _read_sidecar(path: Path) -> Mapping[str, Any] | None:
         return None
     whole = isinstance(sidecar, dict) and sidecar.get("format") == FORMAT and isinstance(sidecar.get("key"), dict)
     return sidecar if whole and isinstance(sidecar.get("notes"), dict) else None
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from trt_ssd_ros.core.one_line import one_line
+
 METADATA = "metadata.yaml"
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -57,7 +59,7 @@ def _topic_types(metadata: Path) -> dict[str, str]:
         entries = content["rosbag2_bagfile_information"]["topics_with_message_count"]
         return {entry["topic_metadata"]["name"]: entry["topic_metadata"]["type"] for entry in entries}
     except (KeyError, TypeError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"bag: {metadata} cannot be read as the metadata of a bag: {error}") from error
+        raise ValueError(f"bag: {metadata} cannot be read as the metadata of a bag: {one_line(error)}") from error
 
 
 def _listed(types: dict[str, str]) -> str:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -19,7 +18,7 @@ from trt_ssd_ros.ros.message_info import (
     with_info,
     without_events,
 )
-from trt_ssd_ros.ros.qos import OVERRIDABLE
+from trt_ssd_ros.ros.qos import OVERRIDABLE, newest_image
 
 TRANSPORTS = ("raw", "compressed")
 
@@ -48,7 +47,7 @@ class ImageInput:
         self._type = CompressedImage if transport == "compressed" else Image
         self.topic = transport_topic(node.resolve_topic_name("image"), transport)
         self.type_name = f"sensor_msgs/msg/{self._type.__name__}"
-        self.qos = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+        self.qos = newest_image()
         self.lost = 0
         self._node = node
         self._receive = receive

@@ -17,7 +17,6 @@ from time import monotonic, process_time, sleep
 import numpy as np
 from ament_index_python.packages import get_packages_with_prefixes
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -26,9 +25,10 @@ from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros import allocator, dds_profile
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.qos import newest_image
 
 TOPIC = "transport_benchmark/image"
-CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+CAMERA = newest_image()
 PATIENCE, SILENCE = 20.0, 2.0
 """Seconds to wait for the first image, and after the last."""
 PLAIN = {dds_profile.SWITCH: "0", allocator.SWITCH: "0"}

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray
@@ -23,6 +22,7 @@ from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.ros.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import FailableNode, spin_node
+from trt_ssd_ros.ros.qos import newest_image
 
 SLOTS = 4
 SLOW_SECONDS = 0.5
@@ -35,8 +35,7 @@ class EchoNode(FailableNode):
     def __init__(self) -> None:
         super().__init__("echo")
         self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
-        best_effort = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(Image, "image", self._answer, best_effort)
+        self.create_subscription(Image, "image", self._answer, newest_image())
 
     def _answer(self, message: Image) -> None:
         arrival = Detection2D(header=Header(stamp=self.get_clock().now().to_msg()))

@@ -39,6 +39,11 @@ def stopped_by_signals() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
+def discard_stdout() -> None:
+    """Send what is still printed nowhere: whoever read it has had enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run_command(name: str, task: Callable[[Event], int]) -> int:
     """Run a tool and return its exit code: what goes wrong is said on one line of stderr.
 
@@ -57,7 +62,7 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
         print(f"{name}: {error or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return BROKEN_PIPE
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)

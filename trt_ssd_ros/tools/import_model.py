@@ -13,13 +13,13 @@ unless the card loads, the graph composes, and the photo goes through it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.model_card import MAX_INPUT_SIDE
+from trt_ssd_ros.tools.command_line import discard_stdout
 from trt_ssd_ros.tools.model_import.imported_model import ImportRequest, import_model
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES
 
@@ -114,7 +114,7 @@ def say(line: str) -> None:
     try:
         print(line, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -30,13 +30,8 @@ def time_inference(
 def _time_onnxruntime(card: ModelCard, image: NDArray[np.uint8], repeats: int) -> dict[str, Timing]:
     model = compose(load_network(card), card)
     session = open_session(model)
-    feeds = {
-        "image": image[None],
-        "channel_order": CHANNEL_ORDERS["bgr"],
-        "class_threshold": np.full(len(card.labels), card.defaults.score_threshold, np.float32),
-        "iou_threshold": np.array([card.defaults.iou_threshold], np.float32),
-    }
     detector = Detector(OnnxRuntimeEngine(model), card)
+    feeds = {"image": image[None], "channel_order": CHANNEL_ORDERS["bgr"], **detector.thresholds.tensors}
     return time_in_turns(
         {"bare session": lambda: session.run(None, feeds), "Detector.detect": lambda: detector.detect(image)},
         repeats,

@@ -11,8 +11,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from threading import Event
 
-import numpy as np
-
 from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.graph import compose
@@ -103,10 +101,7 @@ class DetectMeasurement:
         if not detector.engine_name.startswith("ONNX Runtime"):
             return lambda image: detector.detect(image.pixels, image.channel_order)
         session = open_session(compose(load_network(card), card))
-        settings = {
-            "class_threshold": np.array(detector.thresholds.classes, np.float32),
-            "iou_threshold": np.array([detector.thresholds.iou], np.float32),
-        }
+        settings = detector.thresholds.tensors
         return lambda image: session.run(
             None,
             {"image": image.pixels[None], "channel_order": CHANNEL_ORDERS[image.channel_order], **settings},

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
+from trt_ssd_ros.core.file_lock import try_lock
 from trt_ssd_ros.tools.detection.result_log import ResultError
 
 LOG_NAME = "results.jsonl"
@@ -27,20 +27,13 @@ def claimed(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        _lock(descriptor, folder)
+        if not try_lock(descriptor):
+            raise ResultError(f"--output: found another run at work in {folder}, expected a folder of its own")
         yield
     finally:
         if is_new and not any(folder.iterdir()):
             folder.rmdir()
         os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        expected = "expected a folder of its own"
-        raise ResultError(f"--output: found another run at work in {folder}, {expected}") from error
 
 
 def clear(folder: Path) -> None:

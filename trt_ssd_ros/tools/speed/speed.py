@@ -91,10 +91,7 @@ def measure_speed(
             rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
     after = ProcessUsage.of(os.getpid())
     times = np.array(rounds)
-    p50, p90, p99 = (float(p) for p in np.percentile(times, (50, 90, 99)))
-    medians = np.median(times, axis=1)
-    count = times.size * batch
-    gpu = detector.memory_used()
+    count, gpu = times.size * batch, detector.memory_used()
     return Speed(
         engine=detector.engine_name,
         precision=detector.precision,
@@ -102,16 +99,20 @@ def measure_speed(
         height=photo.shape[0],
         batch=batch,
         images=count,
-        p50=p50,
-        p90=p90,
-        p99=p99,
+        **_summary(times),
         frames_per_s=count / times.sum() * 1e3,
-        spread=float(np.ptp(medians) / np.median(medians)),
         cpu_ms=(after.cpu_seconds - before.cpu_seconds) / count * 1e3,
         memory_mib=after.memory_mib,
         gpu_mib=None if gpu is None else gpu / 2**20,
         watts=meter.watts(),
     )
+
+
+def _summary(times: NDArray[np.float64]) -> dict[str, float]:
+    """Return the percentiles and the spread of times (rounds, calls)."""
+    p50, p90, p99 = (float(p) for p in np.percentile(times, (50, 90, 99)))
+    medians = np.median(times, axis=1)
+    return {"p50": p50, "p90": p90, "p99": p99, "spread": float(np.ptp(medians) / np.median(medians))}
 
 
 def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
