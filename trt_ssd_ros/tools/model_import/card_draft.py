@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from trt_ssd_ros.tools.model_import.card_file import generator_document
+from trt_ssd_ros.tools.model_import.input_draft import Ask, Document, InputDraft
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
 from trt_ssd_ros.tools.model_import.measured_numbers import (
     are_corners,
     are_pixels,
     corner_order,
-    short,
-    takes_unit,
 )
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
 from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
-
-Ask = Callable[[str, str, Sequence[str]], str]
-"""Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""
-
-Document = dict[str, Any]
 
 
 @dataclass
@@ -52,7 +46,7 @@ class Draft:
         family_name = self.family()
         family = FAMILIES[family_name]
         labels, background = self.labels()
-        document: Document = {"family": family_name, "input": self.input(family)}
+        document: Document = {"family": family_name, "input": self.input(family).document()}
         document["outputs"] = self.outputs(family, background)
         if document["outputs"]["kind"] == "raw_heads":
             document["priors"] = self.priors(family_name, family)
@@ -113,56 +107,9 @@ class Draft:
 
     # Sections of the card.
 
-    def input(self, family: SsdFamily) -> Document:
+    def input(self, family: SsdFamily) -> InputDraft:
         """Return the section on the input."""
-        entry = self.found.entry
-        order = self.channel_order(family)
-        mean, scale = self.normalisation(family, order)
-        height, width = entry.size
-        if self.is_family_s and "mean" not in self.stated and "scale" not in self.stated:
-            self.notes.append(f"mean, scale and {order} are those of its family")
-        return {
-            "tensor": entry.tensor,
-            "layout": entry.layout,
-            "height": height,
-            "width": width,
-            "channel_order": order,
-            "mean": mean,
-            "scale": scale,
-            **({"resize": entry.resize} if entry.resize != "half_pixel" else {}),
-        }
-
-    @property
-    def is_family_s(self) -> bool:
-        """Whether only the family tells how pixels are normalised."""
-        return self.found.entry.inside.is_nothing and not self.found.entry.takes_bytes
-
-    def channel_order(self, family: SsdFamily) -> str:
-        """Return the order of channels where pixels are to enter; what is stated is the network's own."""
-        entry, stated = self.found.entry, self.stated.get("channel_order")
-        if not entry.inside.swaps:
-            return str(stated or family.channel_order)
-        question = "the network swaps red and blue before its first convolution; which order has its own input"
-        order = stated or self.ask("channel_order", question, ("rgb", "bgr"))
-        return {"rgb": "bgr", "bgr": "rgb"}[order] if entry.is_cut else order
-
-    def normalisation(self, family: SsdFamily, order: str) -> tuple[list[float], list[float]]:
-        """Return mean and scale: stated, or measured in what was cut off, or the family's."""
-        inside = self.found.entry.inside
-        unit = 1 / 255 if takes_unit(inside.scale, inside.offset) and not self.found.entry.takes_bytes else 1.0
-        if self.is_family_s:
-            step = 1 if order == family.channel_order else -1
-            mean, scale = list(family.mean[::step]), list(family.scale[::step])
-        elif self.found.entry.is_cut:
-            scale = short(inside.scale * unit)
-            mean = short(-inside.offset / (inside.scale * unit))
-            self.notes.append("mean and scale are those of what was cut off in front of the network")
-        else:
-            mean, scale = [0.0] * 3, [unit] * 3
-            self.notes.append(
-                f"the graph normalises its input itself; it is taken to expect 0 to {255 if unit == 1 else 1}"
-            )
-        return list(self.stated.get("mean") or mean), list(self.stated.get("scale") or scale)
+        return InputDraft(self.found.entry, family, self.stated, self.ask, self.notes)
 
     def outputs(self, family: SsdFamily, background: str) -> Document:
         """Return the section on the outputs."""

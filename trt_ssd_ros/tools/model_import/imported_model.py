@@ -24,8 +24,9 @@ from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.tools.model_import.card_draft import Ask, Document, Draft
+from trt_ssd_ros.tools.model_import.card_draft import Draft
 from trt_ssd_ros.tools.model_import.card_file import card_text
+from trt_ssd_ros.tools.model_import.input_draft import Ask, Document
 from trt_ssd_ros.tools.model_import.network_file import keeps_weights_elsewhere, read_network
 from trt_ssd_ros.tools.model_import.understanding import Understood, understand
 

@@ -1,0 +1,85 @@
+"""What the model card of a network must say of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trt_ssd_ros.tools.model_import.measured_numbers import short, takes_unit
+from trt_ssd_ros.tools.model_import.network_entry import Entry
+from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
+
+Ask = Callable[[str, str, Sequence[str]], str]
+"""Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""
+
+Document = dict[str, Any]
+
+
+@dataclass
+class InputDraft:
+    """The section in the making. What the user states comes first, then what the graph says, then the family.
+
+    Attributes:
+        entry: Where pixels enter the network.
+        family: Of the network.
+        stated: What the user stated, by flag.
+        ask: How to ask for more.
+        notes: What was assumed, for people; is added to.
+    """
+
+    entry: Entry
+    family: SsdFamily
+    stated: Mapping[str, Any]
+    ask: Ask
+    notes: list[str]
+
+    def document(self) -> Document:
+        """Return the section on the input."""
+        entry, order = self.entry, self.channel_order()
+        mean, scale = self.normalisation(order)
+        height, width = entry.size
+        if self.is_family_s and "mean" not in self.stated and "scale" not in self.stated:
+            self.notes.append(f"mean, scale and {order} are those of its family")
+        return {
+            "tensor": entry.tensor,
+            "layout": entry.layout,
+            "height": height,
+            "width": width,
+            "channel_order": order,
+            "mean": mean,
+            "scale": scale,
+            **({"resize": entry.resize} if entry.resize != "half_pixel" else {}),
+        }
+
+    @property
+    def is_family_s(self) -> bool:
+        """Whether only the family tells how pixels are normalised."""
+        return self.entry.inside.is_nothing and not self.entry.takes_bytes
+
+    def channel_order(self) -> str:
+        """Return the order of channels where pixels are to enter; what is stated is the network's own."""
+        entry, stated = self.entry, self.stated.get("channel_order")
+        if not entry.inside.swaps:
+            return str(stated or self.family.channel_order)
+        question = "the network swaps red and blue before its first convolution; which order has its own input"
+        order = stated or self.ask("channel_order", question, ("rgb", "bgr"))
+        return {"rgb": "bgr", "bgr": "rgb"}[order] if entry.is_cut else order
+
+    def normalisation(self, order: str) -> tuple[list[float], list[float]]:
+        """Return mean and scale: stated, or measured in what was cut off, or the family's."""
+        inside = self.entry.inside
+        unit = 1 / 255 if takes_unit(inside.scale, inside.offset) and not self.entry.takes_bytes else 1.0
+        if self.is_family_s:
+            step = 1 if order == self.family.channel_order else -1
+            mean, scale = list(self.family.mean[::step]), list(self.family.scale[::step])
+        elif self.entry.is_cut:
+            scale = short(inside.scale * unit)
+            mean = short(-inside.offset / (inside.scale * unit))
+            self.notes.append("mean and scale are those of what was cut off in front of the network")
+        else:
+            mean, scale = [0.0] * 3, [unit] * 3
+            self.notes.append(
+                f"the graph normalises its input itself; it is taken to expect 0 to {255 if unit == 1 else 1}"
+            )
+        return list(self.stated.get("mean") or mean), list(self.stated.get("scale") or scale)
