@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from trt_ssd_ros.engines import card_plans
-from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -17,7 +20,13 @@ from trt_ssd_ros.engines.plan_cache import PlanCache
 class Library:
     """What a key needs of TensorRT."""
 
-    flavour, version = "tensorrt", "11.4"
+    module, flavour, version = None, "tensorrt", "11.4"
+
+
+class CompilingLibrary(Library):
+    """One that compiles kernels when a plan is opened."""
+
+    module = SimpleNamespace(IRuntimeConfig=SimpleNamespace(create_runtime_cache=None))
 
 
 class Plans(CardPlans):
@@ -54,9 +63,9 @@ def builds(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def make(card, tmp_path, builds):  # noqa: ARG001 - nothing is built for real
-    def plans(folder=tmp_path) -> Plans:
+    def plans(folder=tmp_path, library=Library, cancelled=lambda: False) -> Plans:
         gpu = Gpu("A GPU", "8.7", integrated=False)
-        return Plans(card, Library(), gpu, BuildOptions(), PlanCache(folder), LoggedProgress())
+        return Plans(card, library(), gpu, BuildOptions(), PlanCache(folder), LoggedProgress(cancelled))
 
     return plans
 
@@ -103,3 +112,49 @@ def test_a_damaged_choice_is_made_anew(make, photo):
     again = make()
     assert again.choice() == {}
     assert again.choose([photo("chelsea")]) in ("fp32", "fp16")
+
+
+def note(card, options, folder, precision) -> None:
+    (folder / "ahead").write_text(f"{card.name} {options.batch} {precision}")
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("the GPU is gone")
+
+
+def hang(*_: object) -> None:
+    time.sleep(600)
+
+
+def test_fp16_is_compiled_in_another_process_meanwhile(make, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(card_plans, "_open_once", note)
+    make(library=CompilingLibrary).choose([photo("chelsea")])
+    assert (tmp_path / "ahead").read_text() == "ssd_mobilenet_v2_oidv4 1 fp16"
+
+
+def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo, monkeypatch):
+    monkeypatch.setattr(card_plans, "OtherProcess", None)
+    make().choose([photo("chelsea")])
+
+
+def test_nothing_is_compiled_beside_where_the_kernels_are_kept(make, photo, monkeypatch):
+    monkeypatch.setattr(card_plans, "OtherProcess", None)
+    plans = make(library=CompilingLibrary)
+    plans.path("fp16").with_suffix(".kernels").touch()
+    plans.choose([photo("chelsea")])
+
+
+def test_where_the_other_process_fails_this_one_goes_on(make, photo, monkeypatch, hear, capfd):
+    said = hear(card_plans)
+    monkeypatch.setattr(card_plans, "_open_once", fail)
+    assert make(library=CompilingLibrary).choose([photo("chelsea")]) in ("fp32", "fp16")
+    assert "the process that opened the fp16 plan ahead ended with 1" in said.text
+    assert capfd.readouterr().err == "the GPU is gone\n"
+
+
+def test_waiting_for_the_other_process_can_be_cancelled(make, photo, monkeypatch):
+    monkeypatch.setattr(card_plans, "_open_once", hang)
+    plans = make(library=CompilingLibrary, cancelled=lambda: True)
+    with pytest.raises(BuildCancelledError):
+        plans.choose([photo("chelsea")])
+    assert plans.opened == plans.closed == ["fp32"]

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from trt_ssd_ros.engines import kernel_cache
-from trt_ssd_ros.engines.kernel_cache import DIGEST_BYTES, KernelCache
+from trt_ssd_ros.engines.kernel_cache import DIGEST_BYTES, KernelCache, _as_text
 
 KERNELS = bytes(range(256)) * 8
 PLAN = b"a plan"
+SMALL, LARGE = {"image": (1, 48, 64, 3), "scores": (2,)}, {"image": (1, 720, 1280, 3), "scores": (2,)}
 
 
 @pytest.fixture
@@ -21,23 +24,14 @@ def said(hear) -> pytest.LogCaptureFixture:
     return hear(kernel_cache)
 
 
-@pytest.fixture
-def writes(monkeypatch) -> list[Path]:
-    """The paths that were written, in order."""
-    written = []
-    write_whole = kernel_cache.write_whole
-    monkeypatch.setattr(kernel_cache, "write_whole", lambda *args: (written.append(args[0]), write_whole(*args)))
-    return written
-
-
 def test_kernels_of_another_plan_are_compiled_again(path, said):
-    KernelCache(path, b"another plan").save(KERNELS)
+    KernelCache(path, b"another plan").save(KERNELS, SMALL)
     assert KernelCache(path, PLAN).load() == b""
     assert "of another plan" in said.text
 
 
 def test_kernels_are_kept_for_the_next_start(path):
-    KernelCache(path, PLAN).save(KERNELS)
+    KernelCache(path, PLAN).save(KERNELS, SMALL)
     assert KernelCache(path, PLAN).load() == KERNELS
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -48,35 +42,52 @@ def test_without_a_file_there_are_none_and_nothing_is_said(path, said):
 
 
 def test_no_kernels_are_kept_as_none(path, said):
-    KernelCache(path, PLAN).save(b"")
+    KernelCache(path, PLAN).save(b"", SMALL)
     assert KernelCache(path, PLAN).load() == b""
     assert said.messages == []
 
 
-def test_the_same_kernels_are_written_once(path, writes):
+def test_it_holds_the_shapes_that_it_was_given(path):
     cache = KernelCache(path, PLAN)
-    for _ in range(3):
-        cache.save(KERNELS)
-    assert writes == [path]
+    assert not cache.holds(SMALL)
+    cache.save(KERNELS, SMALL)
+    assert cache.holds(SMALL)
+    assert not cache.holds(LARGE)
     again = KernelCache(path, PLAN)
-    again.save(again.load())
-    assert writes == [path]
+    assert not again.holds(SMALL), "nothing was loaded yet"
+    assert again.load() == KERNELS
+    assert again.holds(dict(reversed(SMALL.items())))
+    again.save(KERNELS + b"more", LARGE)
+    last = KernelCache(path, PLAN)
+    assert last.load() == KERNELS + b"more"
+    assert last.holds(SMALL)
+    assert last.holds(LARGE)
 
 
-def test_other_kernels_are_written(path, writes):
-    KernelCache(path, PLAN).save(KERNELS)
+def test_forgotten_kernels_are_kept_anew(path):
+    KernelCache(path, PLAN).save(KERNELS, SMALL)
     cache = KernelCache(path, PLAN)
     cache.load()
-    cache.save(KERNELS + b"more")
-    assert writes == [path, path]
-    assert KernelCache(path, PLAN).load() == KERNELS + b"more"
+    cache.forget()
+    assert not cache.holds(SMALL)
+    cache.save(b"for this GPU", LARGE)
+    again = KernelCache(path, PLAN)
+    assert again.load() == b"for this GPU"
+    assert (again.holds(SMALL), again.holds(LARGE)) == (False, True)
+
+
+def test_a_file_of_before_there_were_shapes_in_it_is_no_kernels(path, said):
+    path.parent.mkdir()
+    path.write_bytes(sha256(sha256(PLAN).digest() + KERNELS).digest() + KERNELS)
+    assert KernelCache(path, PLAN).load() == b""
+    assert "compiling them again" in said.text
 
 
 def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
 
 
-WHOLE = len(KERNELS) + DIGEST_BYTES
+WHOLE = len(KERNELS) + DIGEST_BYTES + len(json.dumps([_as_text(SMALL)])) + 1
 DAMAGES = {
     "empty": lambda _: b"",
     "longer": lambda whole: whole + b"\0",
@@ -87,12 +98,13 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damaged_kernels_are_compiled_again_and_kept(path, damage, said):
-    KernelCache(path, PLAN).save(KERNELS)
+    KernelCache(path, PLAN).save(KERNELS, SMALL)
     path.write_bytes(damage(path.read_bytes()))
     cache = KernelCache(path, PLAN)
     assert cache.load() == b""
+    assert not cache.holds(SMALL)
     assert said.messages == [f"the kept kernels are damaged, or of another plan: compiling them again ({path})"]
-    cache.save(KERNELS)
+    cache.save(KERNELS, SMALL)
     assert KernelCache(path, PLAN).load() == KERNELS
 
 
@@ -105,8 +117,8 @@ def test_where_they_cannot_be_kept_one_warning_says_so(tmp_path, said):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "ssd.kernels"
     cache = KernelCache(path, PLAN)
-    cache.save(KERNELS)
-    cache.save(KERNELS)
+    cache.save(KERNELS, SMALL)
+    assert cache.holds(SMALL), "so that it is not tried with every image"
     (message,) = said.messages
     assert f"compiled kernels are not kept ({path}: " in message
     assert "the next start compiles again" in message

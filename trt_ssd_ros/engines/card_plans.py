@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,15 +22,16 @@ from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.timing import time_in_turns
-from trt_ssd_ros.engines.build_progress import BuildProgress
+from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.kernel_cache import KernelCache
+from trt_ssd_ros.engines.other_process import OtherProcess
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
 from trt_ssd_ros.engines.plan_key import PlanKey
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
-from trt_ssd_ros.engines.tensorrt_library import NO_TF32, TensorRt
+from trt_ssd_ros.engines.tensorrt_library import NO_TF32, TensorRt, load_tensorrt
 
 LOGGER = logging.getLogger(__name__)
 FIXED_PRECISIONS = ("fp32", "fp16")
@@ -159,11 +160,12 @@ class CardPlans:
 
     @property
     def _keeps_kernels(self) -> bool:
-        """Tell whether compiled kernels may be used again.
+        """Tell whether there are compiled kernels, and whether they may be used again.
 
         TensorRT for RTX 1.6.1 finds wrong boxes with kernels that were kept of a plan whose batch is dynamic.
         """
-        return self._options.batch == 1
+        runtime_config = getattr(self._library.module, "IRuntimeConfig", None)
+        return hasattr(runtime_config, "create_runtime_cache") and self._options.batch == 1
 
     def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
         """Return the faster precision whose detections agree with those of fp32; measured once, then kept.
@@ -177,9 +179,9 @@ class CardPlans:
             return str(noted)
         with ExitStack() as opened:
             detectors: dict[str, Detector] = {}
-            for name in FIXED_PRECISIONS:
-                detectors[name] = Detector(self.open(name), self._card)
-                opened.callback(detectors[name].close)
+            with self._compiling_beside("fp16"):
+                detectors["fp32"] = self._open_detector("fp32", opened)
+            detectors["fp16"] = self._open_detector("fp16", opened)
             problems = self._compare(detectors, samples)
             calls = {name: partial(detector.detect, samples[0]) for name, detector in detectors.items()}
             times = time_in_turns(calls, TIMED_RUNS)
@@ -190,6 +192,33 @@ class CardPlans:
         self._cache.keep(key, Plan(plan.content, {**plan.notes, "choice": choice}))
         return chosen
 
+    def _open_detector(self, precision: str, opened: ExitStack) -> Detector:
+        detector = Detector(self.open(precision), self._card)
+        opened.callback(detector.close)
+        return detector
+
+    @contextmanager
+    def _compiling_beside(self, precision: str) -> Iterator[None]:
+        """Have a plan built and its kernels compiled meanwhile, where that is the most of opening it.
+
+        Within one process TensorRT for RTX compiles for one plan after the other, whatever the threads. TensorRT
+        itself measures while it builds, so there nothing else may run.
+
+        Raises:
+            BuildCancelledError: `progress` asked to stop.
+        """
+        if not self._keeps_kernels or self._cache.path(self.key(precision), ".kernels").exists():
+            yield
+            return
+        call = partial(_open_once, self._card, self._options, self._cache.folder, precision)
+        with OtherProcess(call, self._progress.cancelled) as other:
+            yield
+            self._progress.report(f"waiting for the process that opens the {precision} plan", None)
+        if self._progress.cancelled():
+            raise BuildCancelledError
+        if other.exit_code:
+            LOGGER.warning("the process that opened the %s plan ahead ended with %d", precision, other.exit_code)
+
     def _compare(self, detectors: dict[str, Detector], samples: Sequence[NDArray[np.uint8]]) -> list[str]:
         """Return why fp16 is not to be trusted: what it finds otherwise, or that there was nothing to find."""
         threshold = self._card.defaults.score_threshold
@@ -199,3 +228,9 @@ class CardPlans:
             count += len(expected)
             problems += disagreements(found, expected, HALF, threshold, max(image.shape[:2]))
         return problems if count else ["fp32 finds nothing in the samples, so there is nothing to compare"]
+
+
+def _open_once(card: ModelCard, options: BuildOptions, folder: Path, precision: str) -> None:
+    """Build a plan and compile its kernels, so that both are kept."""
+    plans = CardPlans(card, load_tensorrt(), Gpu.find(), options, PlanCache(folder), LoggedProgress())
+    plans.open(precision).close()

@@ -13,14 +13,15 @@ import numpy as np
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.engines.cuda_graph import CapturedWork
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, DeviceMemory, SharedMemory, load_pycuda
-from trt_ssd_ros.engines.kernel_cache import KernelCache
+from trt_ssd_ros.engines.cuda_memory import CudaDevice, SharedMemory, load_pycuda
+from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
+from trt_ssd_ros.engines.parallel_copy import copy_images
+from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
 OUT_OF_MEMORY = re.compile("out ?of ?memory|allocat", re.IGNORECASE)
 """How TensorRT words it; such a plan may be a good one."""
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 class PlanRefusedError(RuntimeError):
@@ -30,9 +31,9 @@ class PlanRefusedError(RuntimeError):
 class TensorRtEngine:
     """A deserialised plan, its memory, and a frame's work as one CUDA graph.
 
-    The image is uploaded from where it lies; all else (the small inputs, the network, the outputs) is in the CUDA
-    graph, which is captured anew when the shape of the images changes. Where capture is refused, the same work is
-    put into the stream piece by piece. Opened, used and closed by one thread.
+    The CUDA graph (upload from pinned memory, network, download) is captured anew when the shape of the images
+    changes. Where capture is refused, the same work is put into the stream piece by piece. Opened, used and closed
+    by one thread.
 
     Args:
         plan: A serialised engine for this GPU and this TensorRT.
@@ -105,6 +106,7 @@ class TensorRtEngine:
             kept = self._kernels.load()
             if kept and not self._runtime_cache.deserialize(kept):
                 LOGGER.warning("the kept kernels are not for this GPU or TensorRT: compiling them again")
+                self._kernels.forget()
             runtime_config.set_runtime_cache(self._runtime_cache)
         return engine.create_execution_context(runtime_config)
 
@@ -135,9 +137,8 @@ class TensorRtEngine:
         with self._device.bound():
             if shapes != self._shapes:
                 self._prepare(shapes)
-            self._image.write(inputs["image"])
-            for name, array in self._settings.arrays.items():
-                np.copyto(array, inputs[name])
+            for name, array in self._inputs.arrays.items():
+                (copy_images if name == IMAGE else np.copyto)(array, inputs[name])
             if self._graph is not None:
                 self._graph.launch()
             else:
@@ -146,7 +147,7 @@ class TensorRtEngine:
         return self._results.arrays
 
     def gpu_time(self, runs: int = 100) -> float:
-        """Return the milliseconds that a frame takes on the GPU, but for its upload: launched back to back.
+        """Return the milliseconds that a frame takes, uploaded and downloaded, when launched back to back.
 
         Raises:
             RuntimeError: Nothing was captured yet.
@@ -168,16 +169,14 @@ class TensorRtEngine:
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._library.failure(f"takes no {name} of shape {list(shape)}")
-        self._image = DeviceMemory(self._device, self.inputs["image"].dtype, shapes["image"])
-        self._memory.callback(self._image.close)
-        self._settings = self._share({name: shape for name, shape in shapes.items() if name != "image"})
+        self._inputs = self._share(shapes)
         self._results = self._share({name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs})
-        self._bind({"image": self._image.address, **self._settings.addresses, **self._results.addresses})
+        self._bind({**self._inputs.addresses, **self._results.addresses})
         self._enqueue()
         self._device.stream.synchronize()
         if self._may_capture:
             self._capture()
-        self._keep_kernels()
+        self._keep_kernels(shapes)
         self._shapes = shapes
 
     def _check_profile(self, name: str, shape: tuple[int, ...]) -> None:
@@ -199,8 +198,8 @@ class TensorRtEngine:
                 raise self._library.failure(f"takes no memory for {name}")
 
     def _enqueue(self) -> None:
-        """Put one frame's work into the stream, but for the upload of its image."""
-        self._settings.upload()
+        """Put one frame's work into the stream."""
+        self._inputs.upload()
         if not self._context.execute_async_v3(self._device.stream.handle):
             raise self._library.failure("failed to run")
         self._results.download()
@@ -214,11 +213,13 @@ class TensorRtEngine:
         else:
             self._memory.callback(self._graph.close)
 
-    def _keep_kernels(self) -> None:
-        if self._kernels is not None and self._runtime_cache is not None:
-            serialized = self._runtime_cache.serialize()
-            if serialized is not None:
-                self._kernels.save(bytes(serialized))
+    def _keep_kernels(self, shapes: Shapes) -> None:
+        """Keep what was compiled for these shapes; only once, as TensorRT for RTX leaks what it serialises."""
+        if self._kernels is None or self._runtime_cache is None or self._kernels.holds(shapes):
+            return
+        serialized = self._runtime_cache.serialize()
+        if serialized is not None:
+            self._kernels.save(bytes(serialized), shapes)
 
     def _release(self) -> None:
         """Free what belongs to one shape of images: the CUDA graph, then the memory."""
