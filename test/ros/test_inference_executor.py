@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 
-from trt_ssd_ros.ros import inference_executor
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
 
 pytestmark = pytest.mark.ros
@@ -28,11 +26,9 @@ def context(domain: int) -> Iterator[Context]:
     context.try_shutdown()
 
 
-@pytest.fixture(params=["fastest", "single threaded"])
-def executor(request: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceExecutor]:
-    """An executor on what this ROS has, and on what Humble has."""
-    if request.param == "single threaded":
-        monkeypatch.setattr(inference_executor, "new_executor", lambda c: SingleThreadedExecutor(context=c))
+@pytest.fixture
+def executor(context: Context) -> Iterator[InferenceExecutor]:
+    """One that runs."""
     executor = InferenceExecutor(context)
     yield executor
     executor.shutdown()

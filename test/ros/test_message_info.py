@@ -13,8 +13,8 @@ from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 from std_msgs.msg import Int32
 
-from trt_ssd_ros.ros.inference_executor import new_executor
 from trt_ssd_ros.ros.message_info import SequenceGaps, with_info
+from trt_ssd_ros.ros.process import new_executor
 
 pytestmark = pytest.mark.ros
 

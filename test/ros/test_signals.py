@@ -10,7 +10,8 @@ import pytest
 from probe import Probe
 from rclpy.executors import ExternalShutdownException
 
-from trt_ssd_ros.ros.inference_executor import InferenceExecutor, new_executor
+from trt_ssd_ros.ros.inference_executor import InferenceExecutor
+from trt_ssd_ros.ros.process import new_executor
 from trt_ssd_ros.ros.signals import ENDING, signals_blocked, spin
 
 pytestmark = pytest.mark.ros

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,27 +145,22 @@ class Detector:
             }
         )
         height, width = images.shape[1:3]
-        return [
-            self._finish({name: tensor[index] for name, tensor in outputs.items()}, width, height, thresholds)
-            for index in range(len(images))
-        ]
+        return [self._finish(outputs, index, width, height, thresholds) for index in range(len(images))]
 
-    def _finish(
-        self, outputs: dict[str, NDArray[Any]], width: int, height: int, thresholds: Thresholds
-    ) -> Detections:
+    def _finish(self, outputs: Tensors, index: int, width: int, height: int, thresholds: Thresholds) -> Detections:
         """Turn one image's candidates into detections, finishing NMS where the graph could not."""
+        boxes, scores, class_ids = (outputs[name][index] for name in ("boxes", "scores", "class_ids"))
         self.counts.images += 1
-        self.counts.saturated += int(outputs["scores"][-1] > 0)
-        if outputs["settled"]:
-            keep = outputs["keep"]
-        else:
+        self.counts.saturated += scores.item(-1) > 0
+        keep = outputs["keep"][index]
+        if not outputs["settled"][index]:
             self.counts.unsettled += 1
-            keep = nms(outputs["boxes"], outputs["scores"], outputs["class_ids"], thresholds.iou)
-        kept = np.flatnonzero(keep)[: thresholds.max_detections]
+            keep = nms(boxes, scores, class_ids, thresholds.iou)
+        kept = keep.nonzero()[0][: thresholds.max_detections]
         if not kept.size:
             return Detections.empty()
-        boxes = clip_boxes(scale_boxes(outputs["boxes"][kept], width, height), width, height)
-        return Detections(boxes, outputs["scores"][kept], outputs["class_ids"][kept])
+        scaled = clip_boxes(scale_boxes(boxes[kept], width, height), width, height)
+        return Detections(scaled, scores[kept], class_ids[kept])
 
     def close(self) -> None:
         """Close the engine; further calls do nothing."""

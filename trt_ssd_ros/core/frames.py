@@ -68,6 +68,7 @@ class Frame:
     channel_order: ChannelOrder
 
 
+BYTE = np.dtype(np.uint8)
 Converter = Callable[[NDArray[Any]], NDArray[np.uint8]]
 
 
@@ -79,7 +80,7 @@ class _Layout:
         samples: Samples that each column takes in a row.
         convert: (rows, W, samples) of `dtype` to (H, W, 3) uint8.
         channel_order: What `convert` returns.
-        dtype: Type of a sample; the message tells its byte order.
+        dtype: Type of a sample; the message tells the byte order of those of several bytes.
         block: Rows and columns that share their chroma: the image consists of whole blocks.
         minimum: Least height and width that can be converted.
         chroma_plane: Whether half as many rows of chroma follow the rows of the image.
@@ -88,7 +89,7 @@ class _Layout:
     samples: int
     convert: Converter
     channel_order: ChannelOrder = "bgr"
-    dtype: type[np.unsignedinteger[Any]] = np.uint8
+    dtype: np.dtype[Any] = BYTE
     block: tuple[int, int] = (1, 1)
     minimum: int = 1
     chroma_plane: bool = False
@@ -97,7 +98,7 @@ class _Layout:
         return height * 3 // 2 if self.chroma_plane else height
 
     def row_bytes(self, width: int) -> int:
-        return width * self.samples * np.dtype(self.dtype).itemsize
+        return width * self.samples * self.dtype.itemsize
 
 
 def _as_they_are(samples: NDArray[Any]) -> NDArray[np.uint8]:
@@ -138,7 +139,7 @@ _LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
         "8UC4": _BGRA,
         "mono8": _MONO,
         "8UC1": _MONO,
-        "mono16": _Layout(1, _mono16_to_bgr, dtype=np.uint16),
+        "mono16": _Layout(1, _mono16_to_bgr, dtype=np.dtype(np.uint16)),
         "uyvy": _UYVY,
         "yuv422": _UYVY,
         "yuyv": _YUYV,
@@ -196,12 +197,13 @@ def _advice_on(encoding: str) -> str:
 
 
 def _check_geometry(message: ImageMessage, layout: _Layout) -> None:
-    least, row_bytes = layout.minimum, layout.row_bytes(message.width)
-    if min(message.width, message.height) < least:
+    height, width, least = message.height, message.width, layout.minimum
+    if height < least or width < least:
         raise FrameError(f"{_described(message)}: expected at least {least}x{least} pixels")
-    if message.height % layout.block[0] or message.width % layout.block[1]:
+    if height % layout.block[0] or width % layout.block[1]:
         sides = "width and height" if layout.block[0] > 1 else "width"
         raise FrameError(f"{_described(message)}: expected an even {sides}, because neighbours share their chroma")
+    row_bytes = layout.row_bytes(width)
     if message.step < row_bytes:
         raise FrameError(f"{_described(message)}: step is {message.step}, expected at least {row_bytes} bytes")
 
@@ -212,16 +214,17 @@ def _described(message: ImageMessage) -> str:
 
 def _samples(message: ImageMessage, layout: _Layout) -> NDArray[Any]:
     """View the data as (rows, W, samples), rows `step` bytes apart, in the message's byte order."""
-    buffer = _bytes_of(message)
-    rows, row_bytes = layout.rows(message.height), layout.row_bytes(message.width)
-    if buffer.nbytes < (rows - 1) * message.step + row_bytes:
+    buffer, dtype = _bytes_of(message), layout.dtype
+    rows, width, step = layout.rows(message.height), message.width, message.step
+    if buffer.nbytes < (rows - 1) * step + layout.row_bytes(width):
         raise FrameError(
             f"{_described(message)}: data has {buffer.nbytes} bytes, "
-            f"expected {rows * message.step} ({rows} rows of step {message.step})"
+            f"expected {rows * step} ({rows} rows of step {step})"
         )
-    dtype = np.dtype(layout.dtype).newbyteorder(">" if message.is_bigendian else "<")
-    strides = (message.step, layout.samples * dtype.itemsize, dtype.itemsize)
-    return np.ndarray((rows, message.width, layout.samples), dtype, buffer, strides=strides)
+    if dtype.itemsize > 1:
+        dtype = dtype.newbyteorder(">" if message.is_bigendian else "<")
+    strides = (step, layout.samples * dtype.itemsize, dtype.itemsize)
+    return np.ndarray((rows, width, layout.samples), dtype, buffer, strides=strides)
 
 
 def _bytes_of(message: ImageMessage) -> memoryview:

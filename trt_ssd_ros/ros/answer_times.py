@@ -16,9 +16,11 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from trt_ssd_ros.core.timing import Timing
-from trt_ssd_ros.ros.node_measurement import ImageStream, await_first_answer, node_process, spinning
+from trt_ssd_ros.ros.image_stream import ImageStream
+from trt_ssd_ros.ros.node_measurement import node_process, spinning
 from trt_ssd_ros.ros.process import ros_context
 
+SLOW = ("trt_ssd_ros.ros.yardsticks", "slow")
 RATE = 10.0
 """Images a second: more than an inference of half a second can take, so that there always is one."""
 PATIENCE = 10.0
@@ -35,13 +37,13 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
     Raises:
         RuntimeError: The node does not answer.
     """
-    with ros_context([]) as executor, node_process(["trt_ssd_ros.ros.yardsticks", "slow"], {}) as process:
-        stream = ImageStream(image)
+    with ros_context([]) as executor, node_process(SLOW, {}, "slow") as process:
+        stream = ImageStream(image, ["slow"])
         executor.add_node(stream)
         calls = _calls(stream)
         times: dict[str, list[float]] = {name: [] for name in calls}
         with spinning(executor):
-            await_first_answer(stream, process)
+            stream.await_first("slow", process)
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
                 for name, (client, request) in calls.items():

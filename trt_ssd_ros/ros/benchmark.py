@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import cv2
@@ -22,11 +23,11 @@ from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.ros.answer_times import measure_answers
-from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_node
+from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.ros.yardsticks import SLOW_SECONDS
 from trt_ssd_ros.tools.inference_timing import time_inference
 
-YARDSTICKS = "trt_ssd_ros.ros.yardsticks"
+OVERHEAD = {name: ("trt_ssd_ros.ros.yardsticks", kind) for name, kind in (("echo", "echo"), ("detector", "blank"))}
 
 
 def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: float) -> str:
@@ -42,14 +43,15 @@ def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: f
     return "\n".join(lines)
 
 
-def overhead_report(echo: NodeReport, blank: NodeReport) -> str:
-    """Return what the middleware costs, and what the detector node adds to it."""
+def overhead_report(nodes: Mapping[str, NodeReport]) -> str:
+    """Return what the middleware costs, and what the detector node adds to it; the first one is the echo node."""
     lines = [f"{'without inference':<22}{'image to callback':>18}{'to detections':>15}{'CPU an image':>14}"]
-    for name, node in (("echo node", echo), ("detector node", blank)):
+    for name, node in nodes.items():
         rest = node.latency.p50 - node.arrival
-        told = node is blank and echo.cpu_ms > 0  # the system counts processor time in steps of 10 ms
-        ratio = f"   {node.cpu_ms / echo.cpu_ms:.2f} of the echo node's" if told else ""
-        lines.append(f"{name:<22}{node.arrival:15.2f} ms{rest:12.2f} ms{node.cpu_ms:11.2f} ms{ratio}")
+        lines.append(f"{f'{name} node':<22}{node.arrival:15.2f} ms{rest:12.2f} ms{node.cpu_ms:11.2f} ms")
+    echo, detector = nodes.values()
+    ratios = sorted(mine / its for mine, its in zip(detector.cpu_rounds, echo.cpu_rounds, strict=True))
+    lines[-1] += f"   {median(ratios):.2f} of the echo node's ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     return "\n".join(lines)
 
 
@@ -80,20 +82,17 @@ def main(args: Sequence[str] | None = None) -> int:
         choice = EngineChoice(options.backend, options.precision)
         inference = time_inference(card, choice, image, options.repeats)
         parameters = {name: getattr(options, name) for name in ("model", "backend", "precision")}
-        node = measure_node(DETECTOR, parameters, image, options.rate, options.seconds)
-        echo, blank = (
-            measure_node([YARDSTICKS, name], {}, image, options.rate, options.seconds)
-            for name in ("echo", "blank")
-        )
+        [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
+        overhead = measure_nodes(OVERHEAD, {}, image, options.rate, options.seconds)
         answers = measure_answers(image, options.seconds)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     print(report(f"{options.width}x{options.height}", inference, node, options.rate))
-    print(overhead_report(echo, blank))
+    print(overhead_report(overhead))
     print(answers_report(answers))
     if options.json:
-        nodes = {"node": node, "echo node": echo, "node without inference": blank}
+        nodes = {"node": node, **{f"{name} node without inference": its for name, its in overhead.items()}}
         figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
         figures |= {name: asdict(report) for name, report in nodes.items()}
         figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rclpy.node import Node
 from std_msgs.msg import Header
@@ -33,12 +31,11 @@ class Results(Protocol):
 
     def draw(
         self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
-    ) -> Callable[[], None]:
-        """Draw the image with its boxes, if anyone looks, and return what publishes it."""
+    ) -> Callable[[], None] | None:
+        """Draw the image with its boxes and return what publishes it; None if nobody looks."""
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     """An image in the slot.
 
     Attributes:
@@ -132,8 +129,16 @@ class DetectionLoop:
         self.counts.overwritten = self._slot.overwritten
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have something done in the inference thread; a failure is the engine's."""
-        self._inference.submit(work).add_done_callback(self._end_on_failure)
+        """Have something done in the inference thread. An engine that failed once is not to be trusted again."""
+
+        def attempt() -> None:
+            try:
+                work()
+            except Exception as error:
+                if self._node.context.ok():
+                    self._fail(f"detection failed, the node ends: {type(error).__name__}: {error}")
+
+        self._inference.post(attempt)
 
     def _detect_newest(self) -> None:
         waiting = self._slot.take()
@@ -161,8 +166,10 @@ class DetectionLoop:
         self._finish(waiting, frame, detections, settings)
 
     def _is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
+        if not settings.max_input_age:
+            return False
         stamp = nanoseconds(header.stamp)
-        if not (settings.max_input_age and stamp):
+        if not stamp:
             return False
         age = (self._node.get_clock().now().nanoseconds - stamp) / 1e9
         if not settings.too_old(age):
@@ -191,15 +198,11 @@ class DetectionLoop:
             if waiting.age is not None:
                 self.times.latency.append(waiting.age + (end - waiting.since) * 1e3)
         publish_drawn = self._results.draw(header, frame, detections, settings)
+        if publish_drawn is None:
+            return
         with self._publishing:
             if self._is_current(waiting):
                 publish_drawn()
 
     def _is_current(self, waiting: _Waiting) -> bool:
         return self._is_open and waiting.session == self._session
-
-    def _end_on_failure(self, done: Future[None]) -> None:
-        """Give up when detection fails: an engine that failed once is not to be trusted again."""
-        error = done.exception()
-        if error is not None and self._node.context.ok():
-            self._fail(f"detection failed, the node ends: {type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
+from trt_ssd_ros.core.timing import Timing
 
 WINDOW = 300
 """Frames that the percentiles look back on."""
@@ -77,4 +77,7 @@ class StageTimes:
 def percentiles(name: str, milliseconds: Iterable[float]) -> Mapping[str, float]:
     """Return the median and the 99th percentile under the names `<name> p50 ms` and `<name> p99 ms`."""
     values = list(milliseconds)
-    return {f"{name} p{q} ms": float(np.percentile(values, q)) for q in (50, 99)} if values else {}
+    if not values:
+        return {}
+    timing = Timing.of(values)
+    return {f"{name} p50 ms": timing.p50, f"{name} p99 ms": timing.p99}

@@ -80,7 +80,7 @@ class ImageInput:
             self._subscription = None
 
     def _count_and_pass(self, message: Any, info: MessageInfo) -> None:
-        if self._subscription is None or not self._node.context.ok():
+        if self._subscription is None:
             return
         if not self._said_no_numbers and info.get(NUMBER) is None:
             self._said_no_numbers = True

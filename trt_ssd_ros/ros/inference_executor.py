@@ -1,32 +1,24 @@
-"""InferenceExecutor: an rclpy executor with a thread of its own, the only one that touches the engine."""
+"""InferenceExecutor: a thread of its own, the only one that touches the engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rclpy.context import Context
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 
 from trt_ssd_ros.ros.signals import signals_blocked
 
 T = TypeVar("T")
 
 
-def new_executor(context: Context) -> Executor:
-    """Return the fastest executor there is: EventsExecutor (Jazzy and newer), else SingleThreadedExecutor."""
-    try:
-        from rclpy.experimental import EventsExecutor  # noqa: PLC0415 - Humble has none
-    except ImportError:
-        return SingleThreadedExecutor(context=context)
-    return EventsExecutor(context=context)
-
-
 class InferenceExecutor:
-    """Runs work one piece after another in a dedicated thread, while other executors answer ROS.
+    """Runs work one piece after another in a dedicated thread, while executors of rclpy answer ROS.
 
     CUDA contexts belong to a thread, so the engine is opened, run and closed here. Whatever is entered into
     `resources` from within the work is closed in this thread when it ends, also when ROS is shut down.
@@ -34,15 +26,17 @@ class InferenceExecutor:
 
     def __init__(self, context: Context) -> None:
         self.resources = ExitStack()
-        self._context = context
-        self._executor = new_executor(context)
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = Lock()
-        self._waiting: set[Future[Any]] = set()
         self._ended = False
-        self._thread = Thread(target=self._spin, name="inference")
+        self._thread = Thread(target=self._run, name="inference")
         with signals_blocked():
             self._thread.start()
-            self.submit(lambda: None).exception()
+        context.on_shutdown(self._end)
+
+    def post(self, work: Callable[[], None]) -> None:
+        """Run work that raises nothing in the inference thread; it is left out where the thread ends before."""
+        self._work.put(work)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run work in the inference thread; the future gets its result or its exception.
@@ -50,36 +44,33 @@ class InferenceExecutor:
         Where the thread ends before the work has begun, the exception is ExternalShutdownException.
         """
         future: Future[T] = Future()
-        with self._lock:
-            if self._ended:
-                future.set_exception(ExternalShutdownException())
-                return future
-            self._waiting.add(future)
 
         def run() -> None:
-            self._waiting.discard(future)
             try:
+                if self._ended:
+                    raise ExternalShutdownException
                 future.set_result(work())
             except Exception as error:
                 future.set_exception(error)
 
-        self._executor.create_task(run)
+        with self._lock:
+            if self._ended:
+                future.set_exception(ExternalShutdownException())
+            else:
+                self._work.put(run)
         return future
 
     def shutdown(self) -> None:
         """Finish the work in hand, close the resources and end the thread; further calls do nothing."""
-        self._executor.shutdown()
+        self._end()
         self._thread.join()
 
-    def _spin(self) -> None:
-        try:
-            with self.resources, suppress(ExternalShutdownException):
-                self._executor.spin()
-        except RuntimeError:
-            if self._context.ok():
-                raise  # else a shutdown overtook the start of the spinning
-        finally:
-            with self._lock:
-                self._ended = True
-            for future in self._waiting:
-                future.set_exception(ExternalShutdownException())
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._work.put(None)
+
+    def _run(self) -> None:
+        with self.resources:
+            for work in iter(self._work.get, None):
+                work()

@@ -36,28 +36,21 @@ def detections_to_msg(
         class_id_format: Whether `class_id` carries the label's `name` or its `id` in LabelInfo.
     """
     names = labels if class_id_format == "name" else [str(index) for index in range(len(labels))]
-    corners = detections.boxes.astype(np.float64)
-    centres = ((corners[:, :2] + corners[:, 2:]) / 2).tolist()
-    sizes = (corners[:, 2:] - corners[:, :2]).tolist()
+    found = zip(detections.class_ids.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True)
     message = Detection2DArray(header=header)
-    message.detections = [
-        _detection(header, names[class_id], score, centre, size)
-        for class_id, score, centre, size in zip(
-            detections.class_ids.tolist(), detections.scores.tolist(), centres, sizes, strict=True
-        )
-    ]
+    message.detections = [_detection(header, names[class_id], score, box) for class_id, score, box in found]
     return message
 
 
-def _detection(
-    header: Header, class_id: str, score: float, centre: Sequence[float], size: Sequence[float]
-) -> Detection2D:
+def _detection(header: Header, class_id: str, score: float, box: Sequence[float]) -> Detection2D:
     result = ObjectHypothesisWithPose()
     result.hypothesis.class_id = class_id
     result.hypothesis.score = score
     detection = Detection2D(header=header, results=[result])
-    detection.bbox.center.position.x, detection.bbox.center.position.y = centre
-    detection.bbox.size_x, detection.bbox.size_y = size
+    x1, y1, x2, y2 = box
+    centre = detection.bbox.center.position
+    centre.x, centre.y = (x1 + x2) / 2, (y1 + y2) / 2
+    detection.bbox.size_x, detection.bbox.size_y = x2 - x1, y2 - y1
     return detection
 
 

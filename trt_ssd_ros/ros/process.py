@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import rclpy
+from rclpy.context import Context
 from rclpy.exceptions import ParameterException
-from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.utilities import get_default_context
 
@@ -19,7 +20,6 @@ from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.inference_executor import new_executor
 from trt_ssd_ros.ros.signals import signals_blocked, spin
 
 
@@ -37,6 +37,15 @@ class FailableNode(ExplainedNode):
         self.failed = True
         self.get_logger().fatal(reason)
         self.context.try_shutdown()
+
+
+def new_executor(context: Context) -> Executor:
+    """Return the fastest executor there is: EventsExecutor (Jazzy and newer), else SingleThreadedExecutor."""
+    try:
+        from rclpy.experimental import EventsExecutor  # noqa: PLC0415 - Humble has none
+    except ImportError:
+        return SingleThreadedExecutor(context=context)
+    return EventsExecutor(context=context)
 
 
 @contextmanager

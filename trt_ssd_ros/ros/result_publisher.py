@@ -72,12 +72,14 @@ class ResultPublisher:
 
     def draw(
         self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
-    ) -> Callable[[], None]:
-        """Draw the image with its boxes, if anyone looks, and return what publishes it."""
+    ) -> Callable[[], None] | None:
+        """Draw the image with its boxes and return what publishes it; None if nobody looks."""
+        if not settings.debug_image:
+            return None
         raw = self._debug_image.get_subscription_count() > 0
         compressed = self._debug_compressed.get_subscription_count() > 0
-        if not settings.debug_image or not (raw or compressed):
-            return _nothing
+        if not (raw or compressed):
+            return None
         height, width = frame.pixels.shape[:2]
         region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
         note = self._timing(header) if settings.style.timing else ""
@@ -99,10 +101,6 @@ class ResultPublisher:
         latency = f"{age:.0f} ms  " if stamp else ""
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
         return f"{latency}{rate:.1f} Hz"
-
-
-def _nothing() -> None:
-    """Nobody looks."""
 
 
 def _publish_all(messages: Iterable[tuple[Publisher, Image | CompressedImage]]) -> None:

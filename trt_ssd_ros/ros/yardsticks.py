@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2D, Detection2DArray
+from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.graph import compose
@@ -24,13 +24,19 @@ from trt_ssd_ros.ros.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.qos import newest_image
 
-SLOTS = 4
+EMPTY_SLOTS: Tensors = {
+    "boxes": np.zeros((1, 4, 4), np.float32),
+    "scores": np.zeros((1, 4), np.float32),
+    "class_ids": np.zeros((1, 4), np.int32),
+    "keep": np.zeros((1, 4), np.uint8),
+    "settled": np.ones(1, np.uint8),
+}
 SLOW_SECONDS = 0.5
 """How long the inference of the slow detector takes at least."""
 
 
 class EchoNode(FailableNode):
-    """The least that a node can do: answer an image with a message that says when it came."""
+    """The least that a node can do: answer an image with no detections, and its frame with when it came, in ns."""
 
     def __init__(self) -> None:
         super().__init__("echo")
@@ -38,8 +44,8 @@ class EchoNode(FailableNode):
         self.create_subscription(Image, "image", self._answer, newest_image())
 
     def _answer(self, message: Image) -> None:
-        arrival = Detection2D(header=Header(stamp=self.get_clock().now().to_msg()))
-        self._publisher.publish(Detection2DArray(header=message.header, detections=[arrival]))
+        arrival = str(self.get_clock().now().nanoseconds)
+        self._publisher.publish(Detection2DArray(header=Header(stamp=message.header.stamp, frame_id=arrival)))
 
 
 class BlankEngine:
@@ -48,16 +54,9 @@ class BlankEngine:
     name = "blank engine"
     inputs: Mapping[str, TensorSpec] = {}
 
-    def run(self, inputs: Tensors) -> Tensors:
-        """Return empty slots."""
-        count = len(inputs["image"])
-        return {
-            "boxes": np.zeros((count, SLOTS, 4), np.float32),
-            "scores": np.zeros((count, SLOTS), np.float32),
-            "class_ids": np.zeros((count, SLOTS), np.int32),
-            "keep": np.zeros((count, SLOTS), np.uint8),
-            "settled": np.ones(count, np.uint8),
-        }
+    def run(self, inputs: Tensors) -> Tensors:  # noqa: ARG002 - an engine's
+        """Return empty slots for one image."""
+        return EMPTY_SLOTS
 
     def close(self) -> None:
         """Nothing to close."""

@@ -1,0 +1,114 @@
+"""ImageStream: publishes images to nodes of other processes and notes when they answer."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from threading import Event
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
+
+from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
+
+STARTUP_SECONDS = 120.0
+ENGINE_P50 = "engine p50 ms"
+"""What the node's diagnostics call the time from pixels to detections."""
+AGE_P50 = "age p50 ms"
+"""What they call the time from an image's stamp to its arrival."""
+
+
+@dataclass
+class Answers:
+    """When the detections of one node came.
+
+    Attributes:
+        first: Set once there are any.
+        latencies: From an image's stamp to each, ms.
+        arrivals: From an image's stamp to the node's callback, ms, as an echo tells.
+    """
+
+    first: Event = field(default_factory=Event)
+    latencies: list[float] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+
+
+class ImageStream(Node):
+    """Publishes one image and notes when nodes answer it.
+
+    Args:
+        image: (H, W, 3) uint8, bgr.
+        names: Of the nodes, see `node_process`.
+
+    Attributes:
+        sent: Images published.
+        answers: Of each node.
+        stages: What the diagnostics of a detector node tell, ms.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], names: Iterable[str]) -> None:
+        super().__init__("benchmark")
+        self.sent = 0
+        self.answers = {name: Answers() for name in names}
+        self.stages: dict[str, float] = {}
+        self._message = image_to_msg(image, "bgr", Header())
+        self._publisher = self.create_publisher(Image, "benchmark/image", 1)
+        for name, answers in self.answers.items():
+            receive = partial(self._receive, answers)
+            self.create_subscription(Detection2DArray, f"benchmark/{name}/detections", receive, 10)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._note_stages, 10)
+
+    def send(self) -> None:
+        """Publish the image with the present time as its stamp."""
+        self._message.header.stamp = self.get_clock().now().to_msg()
+        self._publisher.publish(self._message)
+        self.sent += 1
+
+    def stream(self, rate: float, seconds: float) -> None:
+        """Publish so many images a second, and wait for the last answers."""
+        start = time.perf_counter()
+        for tick in range(round(rate * seconds)):
+            time.sleep(max(0.0, start + tick / rate - time.perf_counter()))
+            self.send()
+        time.sleep(0.3)
+
+    def await_first(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Send images until a node answers.
+
+        Raises:
+            RuntimeError: It does not.
+        """
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while not self.answers[name].first.wait(0.1):
+            if process.poll() is not None:
+                raise RuntimeError(f"the measured node ended with exit code {process.returncode}, see above")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the measured node did not answer within {STARTUP_SECONDS:g} s")
+            self.send()
+
+    def restart(self) -> None:
+        """Forget what was measured."""
+        self.sent = 0
+        for answers in self.answers.values():
+            answers.latencies.clear()
+            answers.arrivals.clear()
+
+    def _receive(self, answers: Answers, message: Detection2DArray) -> None:
+        taken = nanoseconds(message.header.stamp)
+        answers.latencies.append((self.get_clock().now().nanoseconds - taken) / 1e6)
+        if message.header.frame_id:  # of an echo
+            answers.arrivals.append((int(message.header.frame_id) - taken) / 1e6)
+        answers.first.set()
+
+    def _note_stages(self, message: DiagnosticArray) -> None:
+        values = chain.from_iterable(status.values for status in message.status)
+        self.stages.update((v.key, float(v.value)) for v in values if v.key in (ENGINE_P50, AGE_P50))
