@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,8 +98,13 @@ def class_color(class_id: int) -> Color:
     return red, green, blue
 
 
+def line_width(width: int, height: int) -> int:
+    """Return how many pixels wide a box's line is in an image of a size."""
+    return round(1.2 + math.sqrt(width * height) / 350)
+
+
 @cache
-def _text_color(background: Color) -> Color:
+def text_color(background: Color) -> Color:
     """Return black or white, whichever has the higher contrast ratio (WCAG 2.1) with a background."""
     levels = [level / 255 for level in background]
     red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels)
@@ -129,12 +135,12 @@ def _ascii(text: str) -> str:
 class _Pen:
     """Draws on one canvas, in its channel order, lines and letters in proportion to its size."""
 
-    def __init__(self, canvas: NDArray[np.uint8], channel_order: ChannelOrder, line_width: int) -> None:
+    def __init__(self, canvas: NDArray[np.uint8], channel_order: ChannelOrder, width_of_lines: int) -> None:
         self.canvas = canvas
         self.height, self.width = canvas.shape[:2]
         self._channels = slice(None, None, 1 if channel_order == "rgb" else -1)
         size = (self.width * self.height) ** 0.5
-        self._line = line_width or round(1.2 + size / 350)
+        self._line = width_of_lines or line_width(self.width, self.height)
         self._outline = (self._line + 1) // 3
         self._font_scale = 0.27 + size / 2400
         self._font = cv2.FONT_HERSHEY_SIMPLEX if size < 600 else cv2.FONT_HERSHEY_DUPLEX
@@ -190,7 +196,7 @@ class _Pen:
         self._fill(plate, (0, 0), (width, height), color)
         origin = (self._margin, self._margin + self._ascent)
         cv2.putText(
-            plate, text, origin, self._font, self._font_scale, _text_color(color), self._stroke, cv2.LINE_AA
+            plate, text, origin, self._font, self._font_scale, text_color(color), self._stroke, cv2.LINE_AA
         )
 
     def caption(self, name: str, score: float) -> str:

@@ -23,7 +23,7 @@ from trt_ssd_ros.ros.log_bridge import LogBridge
 from trt_ssd_ros.ros.managed_node import ManagedNode
 from trt_ssd_ros.ros.messages import nanoseconds
 from trt_ssd_ros.ros.opened_model import OpenedModel, OpenEngine
-from trt_ssd_ros.ros.parameter_table import IMAGE_TRANSPORT
+from trt_ssd_ros.ros.parameter_table import ANNOTATIONS, IMAGE_TRANSPORT
 from trt_ssd_ros.ros.parameters import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.process import spin_node
 from trt_ssd_ros.ros.recent_counts import RecentCounts
@@ -49,7 +49,7 @@ class DetectorNode(ManagedNode):
         model = declare_model(self)
         self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_leaving)
         self._settings = DetectionParameters(self, self._model.card)
-        self._results = ResultPublisher(self, self._model.card.labels)
+        self._results = ResultPublisher(self, self._model.card.labels, self.declare(ANNOTATIONS))
         self._loop = DetectionLoop(
             self, self.inference, self._model, self._settings, self._results, self._note_refusal, self.fail
         )

@@ -93,6 +93,13 @@ IMAGE_TRANSPORT = ParameterSpec(
     choices=TRANSPORTS,
     fixed="the node subscribes with it",
 )
+ANNOTATIONS = ParameterSpec(
+    "annotations",
+    Kind.BOOL,
+    False,
+    "Publish annotations (foxglove_msgs/ImageAnnotations) while somebody subscribes to it; needs foxglove_msgs",
+    fixed="the publisher is made when the node starts",
+)
 INPUT_TIMEOUT = ParameterSpec(
     "input_timeout",
     Kind.DOUBLE,
@@ -180,4 +187,7 @@ DETECTION = (
     ParameterSpec("debug_timing", Kind.BOOL, False, "Write latency and rate into a corner of debug_image"),
 )
 
-DETECTOR_NODE = (MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, *DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS)
+DETECTOR_NODE = (
+    *(MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, ANNOTATIONS),
+    *(*DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS),
+)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import monotonic
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -18,6 +22,7 @@ from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.frames import Frame
 from trt_ssd_ros.core.region import WHOLE_IMAGE
+from trt_ssd_ros.ros.annotations import Annotator, load_foxglove_messages
 from trt_ssd_ros.ros.detection_settings import DetectionSettings
 from trt_ssd_ros.ros.image_input import transport_topic
 from trt_ssd_ros.ros.messages import (
@@ -41,9 +46,10 @@ class ResultPublisher:
     Args:
         node: Publishes.
         labels: Name of each class id.
+        annotations: Whether annotations are asked for.
     """
 
-    def __init__(self, node: Node, labels: Sequence[str]) -> None:
+    def __init__(self, node: Node, labels: Sequence[str], annotations: bool = False) -> None:
         self._node = node
         self._labels = labels
         self._published: deque[float] = deque(maxlen=RECENT)
@@ -58,6 +64,19 @@ class ResultPublisher:
         self._debug_compressed = node.create_publisher(
             CompressedImage, compressed, RESULTS, qos_overriding_options=OVERRIDABLE
         )
+
+        self._annotations: Publisher | None = None
+        if annotations:
+            self._prepare_annotations()
+
+    def _prepare_annotations(self) -> None:
+        try:
+            messages = load_foxglove_messages()
+        except RuntimeError as error:
+            self._node.get_logger().warning(str(error))
+            return
+        self._annotator = Annotator(self._labels, messages)
+        self._annotations = self._node.create_publisher(messages.ImageAnnotations, "annotations", RESULTS)
 
     def announce(self, settings: DetectionSettings) -> None:
         """Publish the names of the classes and the lowest score reported."""
@@ -74,25 +93,31 @@ class ResultPublisher:
         self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
     ) -> Callable[[], None] | None:
         """Draw the image with its boxes and return what publishes it; None if nobody looks."""
-        if not settings.debug_image:
-            return None
-        raw = self._debug_image.get_subscription_count() > 0
-        compressed = self._debug_compressed.get_subscription_count() > 0
-        if not (raw or compressed):
-            return None
+        messages: list[tuple[Publisher, Any]] = []
         height, width = frame.pixels.shape[:2]
-        region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
-        note = self._timing(header) if settings.style.timing else ""
-        drawn = draw_detections(
-            frame.pixels, detections, self._labels, frame.channel_order, settings.style, region, note
-        )
-        messages: list[tuple[Publisher, Image | CompressedImage]] = []
+        if self._annotations is not None and _has_subscribers(self._annotations):
+            message = self._annotator.annotate(detections, header.stamp, (width, height), settings.style)
+            messages.append((self._annotations, message))
+        raw = settings.debug_image and _has_subscribers(self._debug_image)
+        compressed = settings.debug_image and _has_subscribers(self._debug_compressed)
+        if raw or compressed:
+            drawn = self._drawn(header, frame, detections, settings)
         if raw:
             messages.append((self._debug_image, image_to_msg(drawn, frame.channel_order, header)))
         if compressed:
             jpeg = encode_jpeg(drawn, frame.channel_order)
             messages.append((self._debug_compressed, compressed_to_msg(jpeg, header)))
-        return lambda: _publish_all(messages)
+        return partial(_publish_all, messages) if messages else None
+
+    def _drawn(
+        self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
+    ) -> NDArray[np.uint8]:
+        height, width = frame.pixels.shape[:2]
+        region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
+        note = self._timing(header) if settings.style.timing else ""
+        return draw_detections(
+            frame.pixels, detections, self._labels, frame.channel_order, settings.style, region, note
+        )
 
     def _timing(self, header: Header) -> str:
         """Return how old the image is, if it has a stamp, and how many are detected in a second."""
@@ -103,6 +128,10 @@ class ResultPublisher:
         return f"{latency}{rate:.1f} Hz"
 
 
-def _publish_all(messages: Iterable[tuple[Publisher, Image | CompressedImage]]) -> None:
+def _has_subscribers(publisher: Publisher) -> bool:
+    return publisher.get_subscription_count() > 0
+
+
+def _publish_all(messages: Iterable[tuple[Publisher, Any]]) -> None:
     for publisher, message in messages:
         publisher.publish(message)
