@@ -24,7 +24,7 @@ def test_growth_is_the_slope_after_the_warm_up() -> None:
     assert report.growth("detector", "memory_mib") == 60
     assert report.growth("detector", "threads") == 0
     assert "resident memory (MiB) +60.00 (305)" in " ".join(str(report).split())
-    assert "3 change camera; 5 detections" in str(report)
+    assert "3 change camera; 5 detections; images of 0 MiB" in str(report)
 
 
 def test_a_process_is_measured() -> None:
@@ -42,6 +42,7 @@ def test_a_short_soak_disturbs_and_measures(start_process: Any, tmp_path: Path) 
     assert process.wait(120) == 0
     found = json.loads(figures.read_text())
     assert found["answers"] >= 5
+    assert found["image_mib"] == 0.05
     assert sum(found["done"].values()) - found["done"]["images"] >= 5
     for node in ("detector", "echo"):
         assert len(found["samples"][node]["threads"]) == len(found["times"]) > 10

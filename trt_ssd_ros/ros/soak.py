@@ -55,6 +55,7 @@ class SoakReport:
         answers: Detections received.
         times: When the samples were taken, in seconds.
         samples: What each process took at these times.
+        image_mib: Size of an image; memory grows by one when more of them are alive at once than ever before.
     """
 
     minutes: float
@@ -62,6 +63,7 @@ class SoakReport:
     answers: int = 0
     times: list[float] = field(default_factory=list)
     samples: dict[str, list[ProcessUsage]] = field(default_factory=dict)
+    image_mib: float = 0.0
 
     def series(self, process: str, measure: str) -> list[float]:
         """Return the samples of one measure."""
@@ -87,7 +89,7 @@ class SoakReport:
     def __str__(self) -> str:
         """Return it as a table."""
         acts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(self.done.items()))
-        lines = [f"{self.minutes:g} minutes: {acts}; {self.answers} detections"]
+        lines = [f"{self.minutes:g} minutes: {acts}; {self.answers} detections; images of {self.image_mib:g} MiB"]
         lines.append(f"{'growth an hour (at the end)':<30}" + "".join(f"{name:>24}" for name in self.samples))
         for measure, text in MEASURES.items():
             cells = [
@@ -111,7 +113,7 @@ def soak(minutes: float, rate: float, size: tuple[int, int], seed: int) -> SoakR
         RuntimeError: A node ended, or does not answer.
     """
     image = np.asarray(cv2.resize(read_image_file(share_folder() / "photos" / "chelsea.jpg"), size), np.uint8)
-    report = SoakReport(minutes)
+    report = SoakReport(minutes, image_mib=round(image.nbytes / 2**20, 2))
     with ros_context([]) as executor, soaked_processes() as processes:
         churn = Churn(image, rate, seed)
         executor.add_node(churn)
