@@ -12,6 +12,7 @@ from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, ro
 from trt_ssd_ros.core.detector import Detector, Thresholds
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.engines.cuda_memory import CudaDevice
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
@@ -33,7 +34,7 @@ KINDS = {
 
 
 def found_by(engine: object, card: ModelCard, image: np.ndarray):
-    detector = Detector(engine, card)
+    detector = Detector(engine, card, host_nms=not has_greedy_nms(engine, card, image.shape[:2]))
     detector.thresholds = Thresholds((0.301,) * CLASSES, 0.45, ANCHORS * CLASSES)
     try:
         return detector.detect(image, "rgb")

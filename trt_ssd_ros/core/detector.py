@@ -84,13 +84,19 @@ class Detector:
     """One detection graph, an engine that runs it, and the thresholds it runs with.
 
     `thresholds` may be replaced between calls. Like its engine, a detector belongs to one thread.
+
+    Args:
+        engine: What runs the graph.
+        card: What the graph was composed of.
+        host_nms: Whether to do NMS on the host although the engine has done it; see `core/nms_check.py`.
     """
 
-    def __init__(self, engine: InferenceEngine, card: ModelCard) -> None:
+    def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:
         self.card = card
         self.thresholds = Thresholds.uniform(card.defaults, len(card.labels))
         self.counts = DetectorCounts()
         self._engine = engine
+        self._host_nms = host_nms
 
     @property
     def engine_name(self) -> str:
@@ -153,9 +159,9 @@ class Detector:
         self.counts.images += 1
         self.counts.saturated += scores.item(-1) > 0
         keep = outputs["keep"][index]
-        if not outputs["settled"][index]:
+        if self._host_nms or not outputs["settled"][index]:
             self.counts.unsettled += 1
-            keep = nms(boxes, scores, class_ids, thresholds.iou)
+            keep = nms(boxes, scores, class_ids, self.card.overlap_limit(thresholds.iou))
         kept = keep.nonzero()[0][: thresholds.max_detections]
         if not kept.size:
             return Detections.empty()

@@ -162,6 +162,10 @@ class ModelCard:
         assert self.priors is not None
         return self.priors.priors(self.input.height, self.input.width)
 
+    def overlap_limit(self, iou_threshold: float) -> float:
+        """Return the overlap above which NMS drops a box: 1, which none exceeds, where the network did its own."""
+        return max(iou_threshold, 1.0) if isinstance(self.outputs, FinalDetections) else iou_threshold
+
     def __post_init__(self) -> None:
         size = self.input
         sides = f"{size.width}x{size.height}"

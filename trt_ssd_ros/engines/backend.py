@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.inference_engine import InferenceEngine
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu
@@ -71,7 +72,13 @@ def open_detector(
     """
     with nullcontext(progress) if progress else LoggedProgress() as told:
         engine = _open_tensorrt(card, choice, samples, told)
-    return Detector(engine or OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    if engine is None:
+        return Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    with ExitStack() as opened:
+        opened.callback(engine.close)
+        detector = Detector(engine, card, host_nms=not has_greedy_nms(engine, card, choice.build.typical_image))
+        opened.pop_all()
+    return detector
 
 
 def _open_tensorrt(

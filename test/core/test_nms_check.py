@@ -1,0 +1,87 @@
+"""An engine whose NMS is wrong is found out, and the detector does without it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from table_network import ANCHORS, CLASSES, ZERO, picture, table_card, table_network
+from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
+
+from trt_ssd_ros.core import nms_check
+from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.nms_check import has_greedy_nms
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+SIZE = (ANCHORS, 4 + 1 + CLASSES)
+
+
+class Miscompiled(OnnxRuntimeEngine):
+    """Keeps the best box only, as TensorRT for RTX 1.6.1 did of 192 candidates, unless told otherwise."""
+
+    flips: slice = slice(1, None)
+    settled = 1
+
+    def run(self, inputs):
+        outputs = dict(super().run(inputs))
+        outputs["keep"] = outputs["keep"].copy()
+        outputs["keep"][:, self.flips] = 0
+        outputs["settled"] = np.full_like(outputs["settled"], self.settled)
+        return outputs
+
+
+@pytest.fixture
+def said(hear) -> pytest.LogCaptureFixture:
+    return hear(nms_check)
+
+
+@pytest.mark.parametrize("card", [table_card(), decoded_card()], ids=["raw heads", "corners"])
+def test_what_keeps_the_best_box_only_is_found_out(card, said):
+    graph = compose(table_network(), card)
+    assert has_greedy_nms(OnnxRuntimeEngine(graph), card, SIZE)
+    assert said.text == ""
+    assert not has_greedy_nms(Miscompiled(graph), card, SIZE)
+    assert "wrong boxes of 192: NMS runs on the CPU" in said.text
+
+
+def test_one_box_may_be_on_the_edge(said):
+    class Rounded(Miscompiled):
+        flips = slice(0, 1)
+
+    card = table_card()
+    assert has_greedy_nms(Rounded(compose(table_network(), card)), card, SIZE)
+    assert said.text == ""
+
+
+def test_where_the_graph_did_not_settle_the_detector_goes_on_anyway():
+    class Unsettled(Miscompiled):
+        settled = 0
+
+    card = table_card()
+    assert has_greedy_nms(Unsettled(compose(table_network(), card)), card, SIZE)
+
+
+def test_rows_of_a_network_s_own_nms_are_all_kept_on_the_host_too():
+    card, image = rows_card(), picture((HAND_MADE + ZERO).astype(np.uint8))
+    graph = compose(rows_network(), card)
+    assert has_greedy_nms(OnnxRuntimeEngine(graph), card, image.shape[:2])
+    detector = Detector(Miscompiled(graph), card, host_nms=True)
+    detector.thresholds = Thresholds((0.3,) * CLASSES, iou=0.0, max_detections=9)
+    assert detector.detect(image, "rgb").class_ids.tolist() == [2, 0, 0, 1]
+
+
+def test_nms_on_the_host_finds_what_a_good_engine_finds():
+    card, image = decoded_card(), picture(any_corners())
+    graph = compose(table_network(), card)
+    found = []
+    for detector in (Detector(OnnxRuntimeEngine(graph), card), Detector(Miscompiled(graph), card, host_nms=True)):
+        detector.thresholds = Thresholds((0.3,) * CLASSES, 0.45, ANCHORS * CLASSES)
+        found.append(detector.detect(image, "rgb"))
+    assert len(found[0]) > 20
+    np.testing.assert_array_equal(found[0].boxes, found[1].boxes)
+    np.testing.assert_array_equal(found[0].class_ids, found[1].class_ids)
+
+
+def test_the_shipped_detector_has_greedy_nms(shipped_engine, card, said):
+    assert has_greedy_nms(shipped_engine, card, (720, 1280))
+    assert said.text == ""
