@@ -158,8 +158,21 @@ def iou_matrix(boxes: np.ndarray) -> np.ndarray:
 
 
 def is_close_call(rows: np.ndarray, thresholds: Thresholds) -> bool:
-    """Tell whether some overlap is so near the threshold that float32 could tip it to the other side."""
-    return bool(np.any(np.abs(iou_matrix(decode(rows, table_card()).boxes) - thresholds.iou) < 5e-4))
+    """Tell whether float32 could tip an overlap over its threshold, or a box over the edge of the image."""
+    card = table_card()
+    boxes = decode(rows, card).boxes
+    with np.errstate(invalid="ignore"):
+        overlap = np.abs(iou_matrix(boxes) - thresholds.iou) < 5e-4
+        return bool(np.any(overlap) or np.any(np.abs(inside(boxes, image_size(card))) < 1e-3))
+
+
+def image_size(card: ModelCard) -> np.ndarray:
+    return np.array([card.input.width, card.input.height])
+
+
+def inside(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return how many pixels of boxes' (N, 4) width and height are inside of the image; below 0: outside."""
+    return (np.minimum(boxes[:, 2:], 1) - np.maximum(boxes[:, :2], 0)) * size
 
 
 def textbook_nms(decoded: Decoded, thresholds: Thresholds) -> list[tuple[int, int]]:
@@ -177,9 +190,10 @@ def textbook_nms(decoded: Decoded, thresholds: Thresholds) -> list[tuple[int, in
 def textbook_detections(rows: np.ndarray, card: ModelCard, thresholds: Thresholds) -> Detections:
     """Return what must be found in an image with these rows of bytes, in its pixels."""
     decoded = decode(rows, card)
-    kept = textbook_nms(decoded, thresholds)[: thresholds.max_detections]
+    seen = (inside(decoded.boxes, image_size(card)) > 0).all(axis=1)
+    kept = [pair for pair in textbook_nms(decoded, thresholds) if seen[pair[0]]][: thresholds.max_detections]
     anchors, class_ids = np.array(kept, np.int32).reshape(-1, 2).T
-    size = np.array([card.input.width, card.input.height] * 2)
+    size = np.tile(image_size(card), 2)
     return Detections(
         np.clip(decoded.boxes[anchors] * size, 0, size), decoded.scores[anchors, class_ids], class_ids
     )

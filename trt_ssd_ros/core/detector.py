@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
+from trt_ssd_ros.core.boxes import areas, clip_boxes, nms, scale_boxes
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
 from trt_ssd_ros.core.inference_engine import InferenceEngine, Tensors
@@ -128,7 +128,7 @@ class Detector:
             region: The part of it that is looked at; the rest is as if it were not there.
 
         Returns:
-            Boxes in pixels of this image, best first.
+            Boxes in pixels of this image, best first; those wholly outside of it, or without area, are none.
 
         Raises:
             ValueError: The image has another type or shape, or the region lies outside of it.
@@ -162,11 +162,12 @@ class Detector:
         if self._host_nms or not outputs["settled"][index]:
             self.counts.unsettled += 1
             keep = nms(boxes, scores, class_ids, self.card.overlap_limit(thresholds.iou))
-        kept = keep.nonzero()[0][: thresholds.max_detections]
+        kept = keep.nonzero()[0]
         if not kept.size:
             return Detections.empty()
         scaled = clip_boxes(scale_boxes(boxes[kept], width, height), width, height)
-        return Detections(scaled, scores[kept], class_ids[kept])
+        seen = areas(scaled).nonzero()[0][: thresholds.max_detections]
+        return Detections(scaled[seen], scores[kept[seen]], class_ids[kept[seen]])
 
     def close(self) -> None:
         """Close the engine; further calls do nothing."""
