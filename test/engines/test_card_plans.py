@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from trt_ssd_ros.core import nms_check
 from trt_ssd_ros.engines import card_plans
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
@@ -63,9 +65,10 @@ def builds(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def make(card, tmp_path, builds):  # noqa: ARG001 - nothing is built for real
-    def plans(folder=tmp_path, library=Library, cancelled=lambda: False) -> Plans:
+    def plans(folder=tmp_path, library=Library, cancelled=lambda: False, batch=1) -> Plans:
         gpu = Gpu("A GPU", "8.7", integrated=False)
-        return Plans(card, library(), gpu, BuildOptions(), PlanCache(folder), LoggedProgress(cancelled))
+        options = BuildOptions(batch=batch, typical_image=(480, 640), max_image_side=512)
+        return Plans(card, library(), gpu, options, PlanCache(folder), LoggedProgress(cancelled))
 
     return plans
 
@@ -142,6 +145,36 @@ def test_nothing_is_compiled_beside_where_the_kernels_are_kept(make, photo, monk
     plans = make(library=CompilingLibrary)
     plans.path("fp16").with_suffix(".kernels").touch()
     plans.choose([photo("chelsea")])
+
+
+def test_nothing_is_compiled_beside_that_may_not_be_kept(make, photo, monkeypatch, tmp_path):
+    """Kernels of plans with a dynamic batch find wrong boxes when they are used again."""
+    monkeypatch.setattr(card_plans, "OtherProcess", None)
+    make(library=CompilingLibrary, batch=2).choose([photo("chelsea")])
+    (tmp_path / "file").touch()
+    make(tmp_path / "file" / "folder", library=CompilingLibrary).choose([photo("chelsea")])
+
+
+def test_a_detector_of_a_plan_whose_nms_is_spoilt_does_it_itself(make, photo, hear, monkeypatch):
+    said = hear(nms_check)
+    right = make().open_detector("fp32")
+    image, everything = photo("coffee"), replace(right.thresholds, classes=(0.05,) * 23)
+    right.thresholds = everything
+    expected = right.detect(image)
+    shapes = []
+
+    def best_only(engine, inputs, run=OnnxRuntimeEngine.run):
+        shapes.append(inputs["image"].shape)
+        outputs = dict(run(engine, inputs))
+        return {**outputs, "keep": outputs["keep"] * (np.arange(outputs["keep"].shape[1]) == 0)}
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "run", best_only)
+    spoilt = make(batch=2).open_detector("fp32")
+    assert shapes == [(2, 480, 512, 3)], "noise as the plan is tuned for"
+    assert "NMS runs on the CPU" in said.text
+    spoilt.thresholds = everything
+    assert len(expected) > 3
+    np.testing.assert_array_equal(spoilt.detect(image).boxes, expected.boxes)
 
 
 def test_where_the_other_process_fails_this_one_goes_on(make, photo, monkeypatch, hear, capfd):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +17,20 @@ import pytest
 from trt_ssd_ros.engines.other_process import OtherProcess
 
 LONG = partial(time.sleep, 600)
+
+
+def note_and_sleep(path: str) -> None:
+    part = Path(f"{path}.part")
+    part.write_text(str(os.getpid()))
+    part.rename(path)
+    time.sleep(600)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def never() -> bool:
@@ -80,3 +98,42 @@ def test_a_process_that_cannot_read_its_call_is_only_a_failure(monkeypatch):
     with OtherProcess(partial(len, bytes(1 << 20)), never) as other:
         pass
     assert other.exit_code == 1
+
+
+def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path):
+    started = tmp_path / "started"
+    script = (
+        "import time; from functools import partial; from test_other_process import note_and_sleep; "
+        "from trt_ssd_ros.engines.other_process import OtherProcess\n"
+        f"with OtherProcess(partial(note_and_sleep, {str(started)!r}), lambda: False): time.sleep(600)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment) as parent:
+        wait_until(started.exists)
+        parent.kill()
+    wait_until(lambda: not is_running(int(started.read_text())))
+
+
+def test_it_takes_signals_that_this_process_blocks(tmp_path):
+    started = tmp_path / "started"
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with OtherProcess(partial(note_and_sleep, str(started)), never) as other:
+            wait_until(started.exists)
+            os.kill(int(started.read_text()), signal.SIGTERM)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert other.exit_code == -signal.SIGTERM
+
+
+def test_ctrl_c_is_not_for_it(tmp_path):
+    with OtherProcess(partial(note_and_sleep, str(tmp_path / "started")), lambda: True) as other:
+        assert os.getsid(other._process.pid) != os.getsid(0)
+
+
+def test_the_folder_that_it_is_started_in_is_no_place_for_modules(tmp_path, monkeypatch, capfd):
+    (tmp_path / "fractions.py").write_text("raise SystemExit('fractions of the folder was imported')")
+    monkeypatch.chdir(tmp_path)
+    with OtherProcess(partial(importlib.import_module, "fractions"), never) as other:
+        pass
+    assert (other.exit_code, capfd.readouterr().err) == (0, "")

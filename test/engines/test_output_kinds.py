@@ -34,7 +34,7 @@ KINDS = {
 
 
 def found_by(engine: object, card: ModelCard, image: np.ndarray):
-    detector = Detector(engine, card, host_nms=not has_greedy_nms(engine, card, image.shape[:2]))
+    detector = Detector(engine, card, host_nms=not has_greedy_nms(engine, card, (1, *image.shape)))
     detector.thresholds = Thresholds((0.301,) * CLASSES, 0.45, ANCHORS * CLASSES)
     try:
         return detector.detect(image, "rgb")

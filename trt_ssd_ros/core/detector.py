@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.boxes import areas, clip_boxes, nms, scale_boxes
+from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.frames import ChannelOrder
 from trt_ssd_ros.core.inference_engine import InferenceEngine, Tensors
@@ -71,7 +71,7 @@ class DetectorCounts:
 
     Attributes:
         images: Images detected in.
-        unsettled: The graph's NMS had not reached its fixed point; greedy NMS finished it on the host.
+        unsettled: The graph's NMS had not reached its fixed point, or is not trusted; the host did it.
         saturated: Every candidate slot was taken, so weaker candidates may have been cut before NMS.
     """
 
@@ -166,7 +166,7 @@ class Detector:
         if not kept.size:
             return Detections.empty()
         scaled = clip_boxes(scale_boxes(boxes[kept], width, height), width, height)
-        seen = areas(scaled).nonzero()[0][: thresholds.max_detections]
+        seen = (scaled[:, 2:] > scaled[:, :2]).all(axis=1).nonzero()[0][: thresholds.max_detections]
         return Detections(scaled[seen], scores[kept[seen]], class_ids[kept[seen]])
 
     def close(self) -> None:

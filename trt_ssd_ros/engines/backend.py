@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.inference_engine import InferenceEngine
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
-from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu
@@ -71,19 +69,13 @@ def open_detector(
         RuntimeError: The backend's library or its GPU is missing, or it cannot run the network.
     """
     with nullcontext(progress) if progress else LoggedProgress() as told:
-        engine = _open_tensorrt(card, choice, samples, told)
-    if engine is None:
-        return Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
-    with ExitStack() as opened:
-        opened.callback(engine.close)
-        detector = Detector(engine, card, host_nms=not has_greedy_nms(engine, card, choice.build.typical_image))
-        opened.pop_all()
-    return detector
+        detector = _open_on_gpu(card, choice, samples, told)
+    return detector or Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
 
 
-def _open_tensorrt(
+def _open_on_gpu(
     card: ModelCard, choice: EngineChoice, samples: Sequence[NDArray[np.uint8]], progress: BuildProgress
-) -> InferenceEngine | None:
+) -> Detector | None:
     """Open TensorRT if it was chosen, or is there to be chosen."""
     if choice.backend == "onnxruntime":
         return None
@@ -98,4 +90,4 @@ def _open_tensorrt(
     precision = choice.precision
     if precision == "auto":
         precision = plans.choose(samples) if samples else "fp32"
-    return plans.open(precision)
+    return plans.open_detector(precision)

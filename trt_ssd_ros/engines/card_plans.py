@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
@@ -179,9 +180,10 @@ class CardPlans:
             return str(noted)
         with ExitStack() as opened:
             detectors: dict[str, Detector] = {}
-            with self._compiling_beside("fp16"):
-                detectors["fp32"] = self._open_detector("fp32", opened)
-            detectors["fp16"] = self._open_detector("fp16", opened)
+            for name, meanwhile in (("fp32", self._compiling_beside("fp16")), ("fp16", nullcontext())):
+                with meanwhile:
+                    detectors[name] = self.open_detector(name)
+                    opened.callback(detectors[name].close)
             problems = self._compare(detectors, samples)
             calls = {name: partial(detector.detect, samples[0]) for name, detector in detectors.items()}
             times = time_in_turns(calls, TIMED_RUNS)
@@ -192,10 +194,26 @@ class CardPlans:
         self._cache.keep(key, Plan(plan.content, {**plan.notes, "choice": choice}))
         return chosen
 
-    def _open_detector(self, precision: str, opened: ExitStack) -> Detector:
-        detector = Detector(self.open(precision), self._card)
-        opened.callback(detector.close)
-        return detector
+    def open_detector(self, precision: str, capture: bool = True) -> Detector:
+        """Open the plan; see `detector`.
+
+        Raises:
+            RuntimeError: As `open`.
+        """
+        return self.detector(self.open(precision, capture))
+
+    def detector(self, opened_plan: TensorRtEngine) -> Detector:
+        """Hold an opened plan's NMS against greedy NMS, and return its detector, which does without it if need be.
+
+        Raises:
+            RuntimeError: The GPU failed; the engine is closed.
+        """
+        _, typical, _ = self._options.image_shapes()
+        with ExitStack() as opened:
+            opened.callback(opened_plan.close)
+            host_nms = not has_greedy_nms(opened_plan, self._card, typical)
+            opened.pop_all()
+        return Detector(opened_plan, self._card, host_nms)
 
     @contextmanager
     def _compiling_beside(self, precision: str) -> Iterator[None]:
@@ -207,7 +225,8 @@ class CardPlans:
         Raises:
             BuildCancelledError: `progress` asked to stop.
         """
-        if not self._keeps_kernels or self._cache.path(self.key(precision), ".kernels").exists():
+        kept = os.path.exists(self._cache.path(self.key(precision), ".kernels"))  # noqa: PTH110 - forbidden is missing
+        if kept or not self._keeps_kernels or not self._cache.can_keep():
             yield
             return
         call = partial(_open_once, self._card, self._options, self._cache.folder, precision)

@@ -151,6 +151,12 @@ class PlanCache:
                 error.strerror,
             )
 
+    def can_keep(self) -> bool:
+        """Tell whether the folder is there, or can be made, and can be written."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return os.access(self.folder, os.W_OK)
+
     def _files(self) -> list[Path]:
         """Return what is in the folder, by name; nothing where it is missing or forbidden."""
         try:

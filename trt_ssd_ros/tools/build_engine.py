@@ -79,7 +79,7 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
             raise BuildCancelledError
     finally:
         bar.close()
-    detector = Detector(engine, card)
+    detector = plans.detector(engine)
     try:
         print(summary(plans, precision, engine))
         return verify(detector, card, precision) if options.verify else 0

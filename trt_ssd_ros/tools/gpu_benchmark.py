@@ -25,7 +25,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.core.timing import time_in_turns
@@ -34,7 +33,6 @@ from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu, SharedMemory
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
-from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.tools.gpu_plot import plot
 from trt_ssd_ros.tools.torch_reference import torch_calls
@@ -77,13 +75,9 @@ class GpuBenchmark:
             print(f"{name} ({time.monotonic() - start:.0f} s): {json.dumps(figures[name])}", flush=True)
         return figures
 
-    def _engine(self, precision: str, batch: int = 1, capture: bool = True) -> TensorRtEngine:
+    def _plans(self, batch: int = 1) -> CardPlans:
         options = BuildOptions(batch=batch)
-        plans = CardPlans(self._card, load_tensorrt(), Gpu.find(), options, self._cache, LoggedProgress())
-        return plans.open(precision, capture)
-
-    def _open(self, precision: str, batch: int = 1, capture: bool = True) -> Detector:
-        return Detector(self._engine(precision, batch, capture), self._card)
+        return CardPlans(self._card, load_tensorrt(), Gpu.find(), options, self._cache, LoggedProgress())
 
     def _image(self, size: tuple[int, int]) -> Image:
         return np.asarray(cv2.resize(self._photo, size), np.uint8)
@@ -103,7 +97,7 @@ class GpuBenchmark:
         bare = device.memory_used()
         used: Figures = {"bare context": bare >> 20}
         for precision in FIXED_PRECISIONS:
-            detector = self._open(precision)
+            detector = self._plans().open_detector(precision)
             detector.detect(self._image(REFERENCE))
             used[precision] = (device.memory_used() - bare) >> 20
             detector.close()
@@ -120,9 +114,10 @@ class GpuBenchmark:
             calls: dict[str, Callable[[], object]] = {}
             gpu_times = {}
             for precision in FIXED_PRECISIONS:
-                engine = self._engine(precision)
+                plans = self._plans()
+                engine = plans.open(precision)
                 opened.callback(engine.close)
-                calls[f"ours, {precision}"] = partial(Detector(engine, self._card).detect, image)
+                calls[f"ours, {precision}"] = partial(plans.detector(engine).detect, image)
                 calls[f"ours, {precision}"]()
                 gpu_times[precision] = engine.gpu_time()
                 tutorial = TutorialPipeline(self._card, load_tensorrt(), half=precision == "fp16")
@@ -139,7 +134,7 @@ class GpuBenchmark:
         rows = []
         for precision in FIXED_PRECISIONS:
             for capture in (True, False):
-                detector = self._open(precision, capture=capture)
+                detector = self._plans().open_detector(precision, capture)
                 for width, height in SIZES:
                     image = self._image((width, height))
                     detector.detect(image)
@@ -155,7 +150,7 @@ class GpuBenchmark:
         """Milliseconds and frames a second over the batch, 1280x720."""
         rows = []
         for precision in FIXED_PRECISIONS:
-            detector = self._open(precision, batch=max(BATCHES))
+            detector = self._plans(max(BATCHES)).open_detector(precision)
             for batch in BATCHES:
                 images = np.stack([self._image(REFERENCE)] * batch)
                 detector.detect_batch(images)
