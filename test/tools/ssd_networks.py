@@ -97,12 +97,19 @@ PYTORCH_300 = Anatomy(300, SSD_300, (6,) * 6, 21)
 
 
 def heads(
-    net: Net, image: str, anatomy: Anatomy, *, names: tuple[str, str] = ("boxes", "scores"), unit: float = 1.0
+    net: Net,
+    image: str,
+    anatomy: Anatomy,
+    *,
+    names: tuple[str, str] = ("boxes", "scores"),
+    unit: float = 1.0,
+    shape_by_shape: bool = False,
 ) -> tuple[str, str]:
     """Add convolutions and heads on an NCHW image whose numbers are around `unit`.
 
     Returns:
-        The names of box encodings [N, A, 4] and logits [N, A, columns].
+        The names of box encodings [N, A, 4] and logits [N, A, columns]; of [N, 4, A] and [N, columns, A] if they
+        come `shape_by_shape`, not cell by cell.
     """
     net.channels[image] = 3
     stride = -(-anatomy.side // anatomy.maps[0])
@@ -116,9 +123,15 @@ def heads(
             pad = cells * step - anatomy.maps[index - 1]
             feature = net("Relu", net.convolved(feature, 8, size=step, stride=step, pad=pad))
             net.channels[feature] = 8
-        boxes.append(_rows(net, net.convolved(feature, per_cell * 4), 4))
-        scores.append(_rows(net, net.convolved(feature, per_cell * anatomy.columns), anatomy.columns))
-    return net("Concat", *boxes, name=names[0], axis=1), net("Concat", *scores, name=names[1], axis=1)
+        rows = _columns if shape_by_shape else _rows
+        boxes.append(rows(net, net.convolved(feature, per_cell * 4), 4))
+        scores.append(rows(net, net.convolved(feature, per_cell * anatomy.columns), anatomy.columns))
+    axis = 2 if shape_by_shape else 1
+    return net("Concat", *boxes, name=names[0], axis=axis), net("Concat", *scores, name=names[1], axis=axis)
+
+
+def _columns(net: Net, head: str, columns: int) -> str:
+    return net.reshaped(head, 0, columns, -1)
 
 
 def _rows(net: Net, head: str, columns: int) -> str:
@@ -169,3 +182,22 @@ def grid_priors(anatomy: Anatomy) -> np.ndarray:
         for shape in range(boxes)
     ]
     return np.array(rows)
+
+
+TINY = Anatomy(64, (8, 4), (3, 3), 4)
+PRIORS = grid_priors(TINY)
+CORNERS = np.concatenate([PRIORS[:, :2] - PRIORS[:, 2:] / 2, PRIORS[:, :2] + PRIORS[:, 2:] / 2], axis=1)
+VARIANCES = np.tile([0.1, 0.1, 0.2, 0.2], (TINY.count, 1))
+
+
+def nchw(net: Net, anatomy: Anatomy, name: str = "image", batch: int | str = "N") -> str:
+    return net.input(name, [batch, 3, anatomy.side, anatomy.side])
+
+
+def decoded_network(net: Net, image: str, names: tuple[str, str] = ("corners", "scores")) -> onnx.ModelProto:
+    boxes, logits = heads(net, image, TINY, names=("raw", "logits"))
+    net("Softmax", logits, name=names[1], axis=2)
+    decoded(net, boxes, PRIORS, name=names[0])
+    net.output(names[1], ["N", TINY.count, 4])
+    net.output(names[0], ["N", TINY.count, 4])
+    return net.model()

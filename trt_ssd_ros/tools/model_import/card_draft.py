@@ -9,15 +9,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from trt_ssd_ros.tools.model_import.card_file import generator_document
+from trt_ssd_ros.tools.model_import.head_evidence import as_rows
 from trt_ssd_ros.tools.model_import.input_draft import Ask, Document, InputDraft
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
 from trt_ssd_ros.tools.model_import.measured_numbers import (
-    are_corners,
+    along_cells,
     are_pixels,
     corner_order,
 )
-from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
-from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
+from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
 
 
@@ -55,50 +56,67 @@ class Draft:
         return document
 
     def family(self) -> str:
-        """Return the family's name."""
+        """Return the family's name: stated, told by a node of the graph, the only one that fits, or asked for."""
         if self.stated.get("family"):
             return str(self.stated["family"])
         facts = self.found.heads.facts
         if "family" in facts:
             return str(facts["family"])
         fitting = self.fitting_families()
-        if self.found.network.columns == 91:  # Caffe counts the 80 classes of COCO, torchvision its 90 ids
-            fitting = [name for name in fitting if not name.startswith("caffe")]
         if len(fitting) == 1:
             return fitting[0]
         what = f"{self.found.network.count} boxes for an input of {self.size_text()}"
         if fitting:
             return self.ask("family", f"{what} fit several families", fitting)
         if self.is_raw:
-            known = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
-            raise ValueError(
-                f"{what} are the priors of no known family ({known}): export the model with its boxes decoded, "
-                "or write the card by hand (docs/models.md)"
-            )
+            raise ValueError(self.no_family(what))
+        if self.is_normalised:
+            return "other"
         return self.ask("family", "the graph does not tell how its input is normalised", list(FAMILIES))
 
+    @property
+    def is_normalised(self) -> bool:
+        """Whether it is told how pixels are normalised, without a family."""
+        entry = self.found.entry
+        stated = "mean" in self.stated and "scale" in self.stated
+        return stated or entry.takes_bytes or not entry.inside.is_nothing
+
+    def no_family(self, what: str) -> str:
+        """Return what there is to say of raw heads with prior boxes that nobody knows."""
+        known = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
+        cells = self.found.evidence and self.found.evidence.cells
+        maps = f", on feature maps of {', '.join(cells.maps())} boxes," if cells else ""
+        return (
+            f"{what}{maps} are the priors of no known family ({known}): export the model with its boxes decoded, "
+            "or write the card by hand (docs/models.md)"
+        )
+
     def fitting_families(self) -> list[str]:
-        """Return the families whose priors are as many as the network's boxes, or whose names are in it."""
+        """Return the families whose prior boxes fit, of several those that names in the network speak of."""
         named = [name for name, family in FAMILIES.items() if self.speaks_of(family)]
-        if not self.is_raw and self.found.heads.scores:
-            by_count = [name for name in ("pytorch_ssd",) if self.found.network.count == 3000]
-            return named or by_count
-        fitting = families_with(self.found.network.count, *self.found.entry.size)
+        evidence = self.found.evidence
+        if evidence is None:
+            self.notes.extend(f"its family is {name}, as names of its tensors tell" for name in named[:1])
+            return named
+        fitting = list(evidence.families)
+        if (
+            self.found.network.columns == 91
+        ):  # Caffe and NVIDIA count the 80 classes of COCO, torchvision its 90 ids
+            fitting = [name for name in fitting if not name.startswith(("caffe", "nvidia"))]
         return [name for name in fitting if name in named] or fitting
 
     def speaks_of(self, family: SsdFamily) -> bool:
-        """Tell whether a name in the network is one of a family's."""
+        """Tell whether a name in the network is one of a family's, or all inputs and outputs are called as its."""
+        model = self.found.graph.model.graph
+        shown = {tensor.name for tensor in (*self.found.graph.inputs, *model.output)}
         tensors = " ".join(name for node in self.found.graph.nodes for name in (*node.output, node.name)).lower()
         inputs = " ".join(tensor.name for tensor in self.found.graph.inputs).lower()
-        return any(word in f"{tensors} {inputs}" for word in family.names)
+        return any(word in f"{tensors} {inputs}" for word in family.names) or shown == set(family.interface)
 
     @property
     def is_raw(self) -> bool:
         """Whether the boxes are still encoded."""
-        heads = self.found.heads
-        if not heads.scores or heads.priors or heads.facts.get("decoded"):
-            return False
-        return is_raw(self.found.graph, heads.boxes) and not are_corners(self.found.values[heads.boxes])
+        return self.found.evidence is not None
 
     def size_text(self) -> str:
         """Return width x height, for people."""
@@ -113,11 +131,18 @@ class Draft:
 
     def outputs(self, family: SsdFamily, background: str) -> Document:
         """Return the section on the outputs."""
-        network, values = self.found.network, self.found.values[self.found.heads.boxes]
+        network = self.found.network
         if not network.scores:
-            corners = values.reshape(-1, 7)[:, 3:]
-            units = self.units(corners, "xyxy")
-            return {"kind": "detections", "rows": network.boxes, "background": background, **units}
+            corners = self.detections()[:, 2:]
+            order = self.final_order(family)
+            units = self.units(corners, order)
+            return {
+                "kind": "detections",
+                "rows": network.boxes,
+                "box_order": order,
+                "background": background,
+                **units,
+            }
         document: Document = {"boxes": network.boxes, "scores": network.scores}
         if self.is_raw:
             order = self.stated.get("box_order") or family.box_order
@@ -125,20 +150,46 @@ class Draft:
         elif self.found.heads.priors:
             document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
         else:
-            corners = values.reshape(-1, 4)
+            corners = as_rows(self.found.values[self.found.heads.boxes])
             order = self.stated.get("box_order") or self.order_of(corners)
             document = {"kind": "decoded_boxes", **document, "box_order": order, **self.units(corners, order)}
         document |= {"score_conversion": self.conversion(family), "background": background}
         return document | ({"clip_before_nms": True} if family.clip_before_nms else {})
 
+    def detections(self) -> NDArray[Any]:
+        """Return label, score and corners (D, 6) of the final detections in the photo."""
+        heads, values = self.found.heads, self.found.values
+        if heads.final:
+            return heads.final.rows(values)
+        rows = values[heads.boxes].reshape(-1, 7)
+        return rows[rows[:, 0] >= 0, 1:]
+
+    def final_order(self, family: SsdFamily) -> str:
+        """Return which number of a corner of final detections comes first; nothing in the graph tells."""
+        if self.stated.get("box_order") or self.found.heads.final is None:
+            return str(self.stated.get("box_order") or "xyxy")
+        if family.final_order is None:
+            question = "the network ends in corners; which number comes first"
+            return self.ask("box_order", question, ("xyxy", "yxyx"))
+        self.notes.append(f"final boxes are {family.final_order}, as in its family")
+        return family.final_order
+
     def order_of(self, corners: NDArray[Any]) -> str:
         """Return which number of a corner comes first, and note it."""
-        order = corner_order(corners)
-        self.notes.append(f"boxes are {order}: {order[0]} comes first, as neighbouring boxes tell")
+        cells = self.found.cells
+        order = along_cells(corners, cells.centres()) if cells else None
+        why = "as the cells tell from which scores come" if order else "as neighbouring boxes tell"
+        order = order or corner_order(corners)
+        self.notes.append(f"boxes are {order}: {order[0]} comes first, {why}")
         return order
 
     def units(self, corners: NDArray[Any], order: str) -> Document:
         """Return what normalises corners, if anything does."""
+        if not len(corners):
+            raise ValueError(
+                "the network finds nothing in the photo, so that its boxes cannot be looked at: give --image of a "
+                "photo in which it finds something"
+            )
         if not are_pixels(corners):
             return {}
         self.notes.append("boxes are in pixels of the input")
@@ -167,11 +218,18 @@ class Draft:
 
     def priors(self, name: str, family: SsdFamily) -> Document:
         """Return the section on the prior boxes."""
+        evidence = self.found.evidence
         count = self.found.network.count
         generator = family.generator(*self.found.entry.size, count)
-        if generator is None:
-            raise ValueError(f"family {name} has no {count} prior boxes for an input of {self.size_text()}")
-        self.notes.append(f"the prior boxes are those published for {name}, their variances .1 and .2")
+        assert evidence is not None
+        if generator is None or name not in evidence.families:
+            what = f"{count} boxes for an input of {self.size_text()}"
+            fitting = f"; those of {' and '.join(evidence.families)} fit" if evidence.families else ""
+            raise ValueError(f"{self.no_family(what)}\nfamily {name} has other prior boxes{fitting}")
+        if evidence.corners:
+            self.notes.append(f"the prior boxes are {name}'s: they decode to the corners that the network makes")
+        else:
+            self.notes.append(f"the prior boxes are those published for {name}, their variances .1 and .2")
         return generator_document(generator)
 
     def labels(self) -> tuple[list[str], str]:

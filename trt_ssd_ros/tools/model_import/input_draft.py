@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from trt_ssd_ros.tools.model_import.measured_numbers import short, takes_unit
 from trt_ssd_ros.tools.model_import.network_entry import Entry
-from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
+from trt_ssd_ros.tools.model_import.ssd_families import IMAGENET_MEAN, SsdFamily
 
 Ask = Callable[[str, str, Sequence[str]], str]
 """Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""
 
 Document = dict[str, Any]
+
+NEAR_MEAN = 8
+"""Difference of 255 up to which a mean is ImageNet's, as which Caffe's and torchvision's SSDs round it."""
 
 
 @dataclass
@@ -61,10 +66,28 @@ class InputDraft:
         """Return the order of channels where pixels are to enter; what is stated is the network's own."""
         entry, stated = self.entry, self.stated.get("channel_order")
         if not entry.inside.swaps:
-            return str(stated or self.family.channel_order)
+            return str(stated or self.order_of_mean() or self.family_order())
         question = "the network swaps red and blue before its first convolution; which order has its own input"
         order = stated or self.ask("channel_order", question, ("rgb", "bgr"))
         return {"rgb": "bgr", "bgr": "rgb"}[order] if entry.is_cut else order
+
+    def order_of_mean(self) -> str | None:
+        """Return the order of channels that ImageNet's mean has where the graph subtracts it, else None."""
+        inside = self.entry.inside
+        mean = -inside.offset / inside.scale
+        mean = mean * 255 if np.abs(mean).max() <= 1 else mean
+        for order, known in (("rgb", IMAGENET_MEAN), ("bgr", IMAGENET_MEAN[::-1])):
+            if np.abs(mean - known).max() < NEAR_MEAN:
+                self.notes.append(f"channels are {order}, the order of the mean that the graph subtracts")
+                return order
+        return None
+
+    def family_order(self) -> str:
+        """Return the family's order of channels; of no family, a guess that is said."""
+        order = self.family.channel_order
+        if self.family.is_any:
+            self.notes.append(f"channels are {order}, which nothing tells: else give --channel-order")
+        return order
 
     def normalisation(self, order: str) -> tuple[list[float], list[float]]:
         """Return mean and scale: stated, or measured in what was cut off, or the family's."""

@@ -69,6 +69,7 @@ class Entry:
         tensor: Where pixels are to enter: the input, or what the first convolution reads.
         layout: How `tensor` lays them out.
         shape: Its shape for one image.
+        dtype: The type of its numbers.
         inside: What the network does to the input before its first convolution; its input may be 0 to 1.
         why: What is cut off, for people; "" if nothing is.
         resize: The coordinate_transformation_mode with which what is cut off resizes.
@@ -79,6 +80,7 @@ class Entry:
     tensor: str
     layout: Layout
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     inside: Normalisation
     why: str
     resize: str = "half_pixel"
@@ -167,13 +169,15 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     if not reasons:
         size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
-        return Entry(image, size, image.name, layout, shape, inside, "")
+        dtype = np.dtype(DTYPES[image.type.tensor_type.elem_type])
+        return Entry(image, size, image.name, layout, shape, dtype, inside, "")
     dark_and_bright = [feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0)]
     refuse_letterbox(graph, dark_and_bright, reader.input[0])
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
-    return Entry(image, (height, width), tensor, inner, array.shape, inside, why, resize_mode(graph, tensor))
+    mode = resize_mode(graph, tensor)
+    return Entry(image, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
 
 
 def refuse_letterbox(graph: OnnxGraph, feeds: Sequence[Arrays], tensor: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.model_import.final_detections import FinalDetections
 
 LAYOUT = {
     "Reshape",
@@ -65,6 +66,7 @@ class Heads:
         scores: Tensor with a number for each box and class.
         columns: Classes with the background, where a node tells; else 0.
         priors: Prior boxes that are in the graph.
+        final: Where final detections are, of a network that ends in several tensors of them.
         facts: What the graph says of the card's fields.
         why: How they were found, for people.
     """
@@ -75,8 +77,15 @@ class Heads:
     columns: int = 0
     priors: Priors | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    final: FinalDetections | None = None
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the tensors that results are read from."""
+        return self.final.tensors if self.final else [self.boxes, *filter(None, [self.scores])]
 
 
+Arrays = Mapping[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -130,14 +139,17 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
     return Heads(boxes, scores, "you named them")
 
 
-def from_outputs(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
-    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows."""
+def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None = None) -> Heads | None:
+    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows.
+
+    Args:
+        graph: The network.
+        shapes: Of its outputs.
+        final: Those of them that are no heads.
+    """
     names = [tensor.name for tensor in graph.model.graph.output]
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
-        final = shapes[scores][1:] == (box_count(shapes[boxes]),) and any(
-            says(name, LABEL_WORDS) for name in names
-        )
-        if usable(graph, (boxes, scores)) and not final:
+        if usable(graph, (boxes, scores)) and (final is None or final.score.tensor != scores):
             if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
                 graph, scores, boxes
             ):
@@ -176,6 +188,15 @@ def from_onnx_nms(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
             if whole and not any(item.name == "center_point_box" and item.i for item in node.attribute):
                 return Heads(boxes, scores, "the inputs of NonMaxSuppression")
     return None
+
+
+def onnx_nms_facts(graph: OnnxGraph, stored: Arrays) -> Mapping[str, Any]:
+    """Return what the nodes of ONNX's NonMaxSuppression say, which is stored in the file."""
+    overlaps = [
+        node.input[3] for node in graph.nodes if node.op_type == "NonMaxSuppression" and len(node.input) > 3
+    ]
+    told = {float(stored[name].ravel()[0]) for name in overlaps if name in stored}
+    return {"iou_threshold": told.pop()} if len(told) == 1 else {}
 
 
 def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
@@ -221,7 +242,6 @@ def become_scores(graph: OnnxGraph, tensor: str) -> bool:
 
 
 BOX_WORDS = ("box", "loc", "reg", "delta")
-LABEL_WORDS = ("label", "class_id", "classes", "category")
 SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
 
 

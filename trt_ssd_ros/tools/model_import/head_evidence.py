@@ -1,0 +1,138 @@
+"""Judge a pair of raw heads: which families' prior boxes they may have, and what the network makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.priors import Priors
+from trt_ssd_ros.tools.model_import.head_cells import HeadCells, head_cells, needed_for_cells
+from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_corners
+from trt_ssd_ros.tools.model_import.network_entry import Size
+from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
+from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.model_import.ssd_heads import Heads, usable
+
+AGREE = 2e-3
+"""Largest difference, in image sides, of corners that are decoded with the same prior boxes."""
+AGREEING = 0.98
+"""Share of corners that agree; some families bound the growth of a box."""
+MAKE_CORNERS = {
+    *("Concat", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Clip", "Min", "Max"),
+    *("Mul", "Div", "Add", "Sub", "Where", "Cast", "Identity", "ScatterND"),
+}
+"""Operators that decoding may end in."""
+
+
+@dataclass(frozen=True)
+class HeadEvidence:
+    """What the graph tells of a pair of raw heads.
+
+    Attributes:
+        families: Those whose prior boxes are as many, lie in the same cells, and decode to the network's own
+            corners where it makes some.
+        cells: Where the rows of boxes come from; None where that cannot be told.
+        score_cells: The same of the scores.
+        corners: The tensor in which the network itself decodes the boxes, after it moved them onto the image's
+            border if it does; "" if there is none.
+    """
+
+    families: tuple[str, ...]
+    cells: HeadCells | None
+    score_cells: HeadCells | None
+    corners: str
+
+
+def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Size) -> HeadEvidence:
+    """Judge raw heads by what the network is for a photo.
+
+    Args:
+        probe: The network.
+        heads: The pair.
+        encoded: The value of their boxes.
+        size: Height and width of the image that the first convolution reads.
+    """
+    count = encoded.size // 4
+    cells, score_cells = (cells_of(probe, tensor, count) for tensor in (heads.boxes, heads.scores))
+    corners = dict(own_corners(probe, heads.boxes, count, cells))
+    order = cells.order if cells else np.arange(count)
+    rows, own = as_rows(encoded)[order], [value[order] for value in corners.values()]
+    known = [item for item in (cells, score_cells) if item is not None]
+    families = [
+        name
+        for name, family in FAMILIES.items()
+        for generator in [family.generator(*size, count)]
+        if generator is not None
+        and all(item.fits(generator.priors(*size)) for item in known)
+        and (not own or decodes_to(family, generator.priors(*size), rows, size, own))
+    ]
+    return HeadEvidence(tuple(families), cells, score_cells, last_clipped(corners))
+
+
+def cells_of(probe: PhotoProbe, tensor: str, count: int) -> HeadCells | None:
+    """Return where the rows of a head come from, None if that cannot be told."""
+    return head_cells(probe.graph, tensor, count, probe.values(needed_for_cells(probe.graph, [tensor])))
+
+
+def own_corners(
+    probe: PhotoProbe, boxes: str, count: int, cells: HeadCells | None
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the tensors in which the network decodes its boxes, with their values as rows (A, 4)."""
+    graph = probe.graph
+    behind = [graph.nodes[index] for index in sorted(graph.after([boxes]))]
+    likely = [name for node in behind if node.op_type in MAKE_CORNERS for name in node.output]
+    for name, value in probe.values([name for name in likely if usable(graph, (name,))]).items():
+        if value.dtype.kind == "f" and value.size == count * 4 and 4 in value.shape:
+            rows = as_rows(value)
+            if are_corners(rows) and (cells is None or along_cells(rows, cells.centres()) is not None):
+                yield name, rows
+
+
+def last_clipped(corners: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return the last of several tensors of corners that is the first one, or that moved onto the border."""
+    last = ""
+    for name, rows in corners.items():
+        last = last or name
+        lowest, highest = rows.min(axis=0), rows.max(axis=0)
+        if np.allclose(rows, corners[last].clip(lowest, highest), atol=1e-5 * np.abs(highest).max()):
+            last = name
+    return last
+
+
+def as_rows(value: NDArray[Any]) -> NDArray[np.float64]:
+    """Return four numbers a box as rows (A, 4), whichever axis they are on."""
+    sizes = [size for size in value.shape if size != 1]
+    table = value.reshape(sizes) if len(sizes) == 2 else value.reshape(-1, 4)
+    return (table.T if table.shape[1] != 4 else table).astype(np.float64)
+
+
+def decodes_to(
+    family: SsdFamily,
+    priors: Priors,
+    encoded: NDArray[np.float64],
+    size: Size,
+    own: Sequence[NDArray[np.float64]],
+) -> bool:
+    """Tell whether a family's decoding of boxes gives the corners that the network makes itself."""
+    x, y, w, h = (encoded[:, family.box_order.index(letter)] for letter in "xywh")
+    centre = np.stack([x, y], 1) * 0.1 * priors[:, 2:] + priors[:, :2]
+    half = np.exp(np.minimum(np.stack([w, h], 1) * 0.2, 10)) * priors[:, 2:] / 2
+    decoded = np.concatenate([centre - half, centre + half], axis=1)
+    units = (np.ones(4), np.tile(size[::-1], 2))
+    return any(
+        _agree(corners[:, order] / unit, decoded)
+        for corners in own
+        for order in ([0, 1, 2, 3], [1, 0, 3, 2])
+        for unit in units
+    )
+
+
+def _agree(corners: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Tell whether corners are the same wherever either are inside of the image; some networks clip them."""
+    inside = ((corners > 0) & (corners < 1)) | ((others > 0) & (others < 1))
+    alike = np.abs(corners.clip(0, 1) - others.clip(0, 1))[inside] < AGREE
+    return len(alike) > len(corners) // 10 and bool(np.mean(alike) > AGREEING)

@@ -1,0 +1,78 @@
+"""What the tensors of a network are for a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.model_import.network_entry import Size, feed, image_input, size_and_layout
+from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
+from trt_ssd_ros.tools.model_import.ssd_heads import NotFoundError
+
+
+@dataclass(frozen=True)
+class PhotoProbe:
+    """Runs parts of a network on a photo that is only roughly normalised, as nothing is known of it yet.
+
+    Attributes:
+        graph: The network.
+        photo: (H, W, 3) uint8.
+        size: Height and width that the user stated, of an input that states none.
+    """
+
+    graph: OnnxGraph
+    photo: NDArray[np.uint8]
+    size: Size | None = None
+
+    def values(self, tensors: Collection[str], photo: NDArray[np.uint8] | None = None) -> Arrays:
+        """Return what some tensors are, stored ones included.
+
+        Raises:
+            RuntimeError: ONNX Runtime cannot run what makes them.
+        """
+        fixed = {name: self.stored[name] for name in tensors if name in self.stored}
+        made = [name for name in dict.fromkeys(tensors) if name not in fixed]
+        if not made:
+            return fixed
+        image = image_input(self.graph, made)
+        size, layout = size_and_layout(self.graph, image, self.size)
+        pixels = cv2.resize(self.photo if photo is None else photo, size[::-1]).astype(np.float64)
+        if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
+            pixels = pixels / 127.5 - 1
+        return {**measure(self.graph, feed(image, size, layout, pixels), made), **fixed}
+
+    def fixed_values(self, tensors: Collection[str]) -> Mapping[str, NDArray[Any]]:
+        """Return what tensors are that no image changes.
+
+        Raises:
+            NotFoundError: An image does.
+        """
+        values, others = self.values(tensors), self.values(tensors, np.invert(self.photo))
+        changing = [name for name, value in values.items() if not np.array_equal(value, others[name])]
+        if changing:
+            raise NotFoundError(
+                f"boxes and scores depend on pixels in two ways, also through {', '.join(changing)}"
+            )
+        return values
+
+    @cached_property
+    def stored(self) -> Mapping[str, NDArray[Any]]:
+        """The tensors that are stored in the file."""
+        made = {node.output[0]: _constant(node) for node in self.graph.nodes if node.op_type == "Constant"}
+        held = {item.name: onnx.numpy_helper.to_array(item) for item in self.graph.model.graph.initializer}
+        return made | held
+
+
+def _constant(node: onnx.NodeProto) -> NDArray[Any]:
+    value = onnx.helper.get_attribute_value(node.attribute[0])
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    return np.asarray(value, np.float32 if node.attribute[0].name.startswith("value_float") else None)
