@@ -8,9 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from trt_ssd_ros.tools.model_import.box_form import in_corners
 from trt_ssd_ros.tools.model_import.card_file import generator_document
 from trt_ssd_ros.tools.model_import.head_evidence import as_rows
-from trt_ssd_ros.tools.model_import.input_draft import Ask, Document, InputDraft
+from trt_ssd_ros.tools.model_import.input_draft import Ask, Document, InputDraft, normalises_as
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
 from trt_ssd_ros.tools.model_import.measured_numbers import (
     along_cells,
@@ -57,22 +58,20 @@ class Draft:
 
     def family(self) -> str:
         """Return the family's name: stated, told by a node of the graph, the only one that fits, or asked for."""
-        if self.stated.get("family"):
-            return str(self.stated["family"])
-        facts = self.found.heads.facts
-        if "family" in facts:
-            return str(facts["family"])
+        told = self.stated.get("family") or self.found.heads.facts.get("family")
+        if told:
+            return str(told)
         fitting = self.fitting_families()
         if len(fitting) == 1:
             return fitting[0]
         what = f"{self.found.network.count} boxes for an input of {self.size_text()}"
-        if fitting:
+        if fitting and self.is_raw:
             return self.ask("family", f"{what} fit several families", fitting)
         if self.is_raw:
             raise ValueError(self.no_family(what))
         if self.is_normalised:
             return "other"
-        return self.ask("family", "the graph does not tell how its input is normalised", list(FAMILIES))
+        return self.ask("family", "the graph does not tell how its input is normalised", fitting or list(FAMILIES))
 
     @property
     def is_normalised(self) -> bool:
@@ -92,18 +91,21 @@ class Draft:
         )
 
     def fitting_families(self) -> list[str]:
-        """Return the families whose prior boxes fit, of several those that names in the network speak of."""
+        """Return the families whose prior boxes fit; of several, those that names and the normalisation tell."""
         named = [name for name, family in FAMILIES.items() if self.speaks_of(family)]
         evidence = self.found.evidence
-        if evidence is None:
-            self.notes.extend(f"its family is {name}, as names of its tensors tell" for name in named[:1])
-            return named
-        fitting = list(evidence.families)
+        fitting = named if evidence is None else list(evidence.families)
         if (
             self.found.network.columns == 91
         ):  # Caffe and NVIDIA count the 80 classes of COCO, torchvision its 90 ids
             fitting = [name for name in fitting if not name.startswith(("caffe", "nvidia"))]
-        return [name for name in fitting if name in named] or fitting
+        fitting = [name for name in fitting if name in named] or fitting
+        if len(fitting) > 1 and not self.found.entry.inside.is_nothing:
+            entry = self.found.entry
+            fitting = [name for name in fitting if normalises_as(entry, FAMILIES[name])] or fitting
+        if named and fitting == named:
+            self.notes.append(f"its family is {' or '.join(named)}, as names of its tensors tell")
+        return fitting
 
     def speaks_of(self, family: SsdFamily) -> bool:
         """Tell whether a name in the network is one of a family's, or all inputs and outputs are called as its."""
@@ -150,11 +152,17 @@ class Draft:
         elif self.found.heads.priors:
             document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
         else:
-            corners = as_rows(self.found.values[self.found.heads.boxes])
+            heads = self.found.heads
+            corners = in_corners(as_rows(self.found.values[heads.boxes]), heads.form)
             order = self.stated.get("box_order") or self.order_of(corners)
             document = {"kind": "decoded_boxes", **document, "box_order": order, **self.units(corners, order)}
         document |= {"score_conversion": self.conversion(family), "background": background}
-        return document | ({"clip_before_nms": True} if family.clip_before_nms else {})
+        return document | ({"clip_before_nms": True} if self.clips(family) else {})
+
+    def clips(self, family: SsdFamily) -> bool:
+        """Return whether corners are moved onto the border before NMS: as the graph does, else the family."""
+        evidence = self.found.evidence
+        return family.clip_before_nms if evidence is None or evidence.clips is None else evidence.clips
 
     def detections(self) -> NDArray[Any]:
         """Return label, score and corners (D, 6) of the final detections in the photo."""
@@ -249,6 +257,11 @@ class Draft:
         if (names[0].lower() in BACKGROUND or nameless) and "background" not in self.stated:
             names, background = names[1:], "first"
         elif columns and len(names) == columns and "background" not in self.stated and "background" not in facts:
+            if self.is_softmaxed:
+                raise ValueError(
+                    f"labels: found {len(names)} in {source}, as many as columns of scores; a softmax needs one "
+                    "for the background: take its name off, or give --background none"
+                )
             background = "none"
             self.notes.append(f"no column is background: there are as many labels as columns, {columns}")
         expected = columns - (background != "none")
@@ -258,6 +271,14 @@ class Draft:
                 f"expected {expected} for {columns} columns of scores with background {background}"
             )
         return names, background
+
+    @property
+    def is_softmaxed(self) -> bool:
+        """Whether the graph makes the scores with a softmax."""
+        heads, graph = self.found.heads, self.found.graph
+        return bool(heads.scores) and (
+            "Softmax" in roots(graph, heads.scores) or conversion_after(graph, heads.scores) == "softmax"
+        )
 
     def defaults(self, family: SsdFamily) -> Document:
         """Return the thresholds."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.priors import Priors
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells, head_cells, needed_for_cells
-from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_corners
+from trt_ssd_ros.tools.model_import.measured_numbers import are_corners
 from trt_ssd_ros.tools.model_import.network_entry import Size
 from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
@@ -39,12 +39,14 @@ class HeadEvidence:
         score_cells: The same of the scores.
         corners: The tensor in which the network itself decodes the boxes, after it moved them onto the image's
             border if it does; "" if there is none.
+        clips: Whether it does; None if it does not show corners.
     """
 
     families: tuple[str, ...]
     cells: HeadCells | None
     score_cells: HeadCells | None
     corners: str
+    clips: bool | None
 
 
 def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Size) -> HeadEvidence:
@@ -58,7 +60,7 @@ def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Si
     """
     count = encoded.size // 4
     cells, score_cells = (cells_of(probe, tensor, count) for tensor in (heads.boxes, heads.scores))
-    corners = dict(own_corners(probe, heads.boxes, count, cells))
+    corners = dict(own_corners(probe, heads.boxes, count))
     order = cells.order if cells else np.arange(count)
     rows, own = as_rows(encoded)[order], [value[order] for value in corners.values()]
     known = [item for item in (cells, score_cells) if item is not None]
@@ -70,7 +72,7 @@ def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Si
         and all(item.fits(generator.priors(*size)) for item in known)
         and (not own or decodes_to(family, generator.priors(*size), rows, size, own))
     ]
-    return HeadEvidence(tuple(families), cells, score_cells, last_clipped(corners))
+    return HeadEvidence(tuple(families), cells, score_cells, *last_clipped(corners))
 
 
 def cells_of(probe: PhotoProbe, tensor: str, count: int) -> HeadCells | None:
@@ -78,9 +80,7 @@ def cells_of(probe: PhotoProbe, tensor: str, count: int) -> HeadCells | None:
     return head_cells(probe.graph, tensor, count, probe.values(needed_for_cells(probe.graph, [tensor])))
 
 
-def own_corners(
-    probe: PhotoProbe, boxes: str, count: int, cells: HeadCells | None
-) -> Iterator[tuple[str, NDArray[Any]]]:
+def own_corners(probe: PhotoProbe, boxes: str, count: int) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the tensors in which the network decodes its boxes, with their values as rows (A, 4)."""
     graph = probe.graph
     behind = [graph.nodes[index] for index in sorted(graph.after([boxes]))]
@@ -88,19 +88,20 @@ def own_corners(
     for name, value in probe.values([name for name in likely if usable(graph, (name,))]).items():
         if value.dtype.kind == "f" and value.size == count * 4 and 4 in value.shape:
             rows = as_rows(value)
-            if are_corners(rows) and (cells is None or along_cells(rows, cells.centres()) is not None):
+            if are_corners(rows):
                 yield name, rows
 
 
-def last_clipped(corners: Mapping[str, NDArray[np.float64]]) -> str:
-    """Return the last of several tensors of corners that is the first one, or that moved onto the border."""
-    last = ""
+def last_clipped(corners: Mapping[str, NDArray[np.float64]]) -> tuple[str, bool | None]:
+    """Return the last tensor of corners that is the first one, moved onto the border or not, and whether it is."""
+    last, clips = "", None
     for name, rows in corners.items():
-        last = last or name
+        last, clips = last or name, bool(clips)
         lowest, highest = rows.min(axis=0), rows.max(axis=0)
         if np.allclose(rows, corners[last].clip(lowest, highest), atol=1e-5 * np.abs(highest).max()):
+            clips = clips or not np.allclose(rows, corners[last])
             last = name
-    return last
+    return last, clips
 
 
 def as_rows(value: NDArray[Any]) -> NDArray[np.float64]:

@@ -106,3 +106,13 @@ class InputDraft:
                 f"the graph normalises its input itself; it is taken to expect 0 to {255 if unit == 1 else 1}"
             )
         return list(self.stated.get("mean") or mean), list(self.stated.get("scale") or scale)
+
+
+def normalises_as(entry: Entry, family: SsdFamily) -> bool:
+    """Tell whether what was measured in front of a network is a family's normalisation."""
+    inside = entry.inside
+    unit = 1 / 255 if takes_unit(inside.scale, inside.offset) and not entry.takes_bytes else 1.0
+    scale = inside.scale * unit
+    return bool(
+        np.allclose(scale, family.scale, rtol=0.02) and np.abs(-inside.offset / scale - family.mean).max() < 2
+    )

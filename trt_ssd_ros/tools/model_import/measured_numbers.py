@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 PIXELS_BEYOND = 3
 """Corners beyond this many image sides are in pixels."""
-LEAST_ALONG = 0.7
+LEAST_ALONG = 0.2
 """Least correlation of boxes' centres with those of their cells."""
 
 
@@ -40,7 +40,7 @@ def along_cells(corners: NDArray[Any], centres: NDArray[np.float64]) -> str | No
         return None
     table = np.corrcoef(middles.T, centres.T)[:2, 2:]
     straight, crossed = (table[0, 0] + table[1, 1]) / 2, (table[0, 1] + table[1, 0]) / 2
-    if max(straight, crossed) < LEAST_ALONG:
+    if max(straight, crossed) < max(LEAST_ALONG, 2 * min(straight, crossed)):
         return None
     return "xyxy" if straight > crossed else "yxyx"
 

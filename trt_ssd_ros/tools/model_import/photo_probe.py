@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.network_entry import Size, feed, image_input, size_and_layout
+from trt_ssd_ros.tools.model_import.network_file import dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
 from trt_ssd_ros.tools.model_import.ssd_heads import NotFoundError
 
@@ -47,7 +48,16 @@ class PhotoProbe:
         pixels = cv2.resize(self.photo if photo is None else photo, size[::-1]).astype(np.float64)
         if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
             pixels = pixels / 127.5 - 1
-        return {**measure(self.graph, feed(image, size, layout, pixels), made), **fixed}
+        try:
+            return {**measure(self.graph, feed(image, size, layout, pixels), made), **fixed}
+        except RuntimeError as error:
+            batch = dimensions(image)[0] if len(dimensions(image)) == 4 else 1
+            if batch in (None, 1):
+                raise
+            raise NotFoundError(
+                f"the network does not run on one image, but only on {batch} at once: export it with a batch of 1, "
+                "or better a dynamic one"
+            ) from error
 
     def fixed_values(self, tensors: Collection[str]) -> Mapping[str, NDArray[Any]]:
         """Return what tensors are that no image changes.

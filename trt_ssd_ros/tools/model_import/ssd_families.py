@@ -106,9 +106,9 @@ def _vgg(
 
 
 def _ssdlite(height: int, width: int) -> Iterable[PriorGenerator]:
-    if height == width:
-        scales = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
-        yield _default_boxes(halved(-(-height // 16), 6), scales, repeat((2.0, 3.0), 6))
+    scales = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
+    maps = zip(*(halved(-(-side // 16), 6) for side in (height, width)), strict=True)
+    yield DefaultBoxGenerator(tuple(maps), scales, tuple(repeat((2.0, 3.0), 6)))
 
 
 def _pytorch_ssd(height: int, width: int) -> Iterable[PriorGenerator]:
@@ -120,6 +120,8 @@ def _pytorch_ssd(height: int, width: int) -> Iterable[PriorGenerator]:
 def _in_the_graph(_height: int, _width: int) -> Iterable[PriorGenerator]:
     return ()
 
+
+TORCHVISION = ("bbox_regression", "cls_logits", "regression_head", "classification_head")
 
 HALF: Triple = (127.5, 127.5, 127.5)
 ONE_TO_ONE: Triple = (1.0, 1.0, 1.0)
@@ -148,13 +150,14 @@ FAMILIES: Mapping[str, SsdFamily] = {
         *("rgb", (0.48235 * 255, 0.45882 * 255, 0.40784 * 255), ONE_TO_ONE, "softmax", "xywh", 0.45),
         _vgg(COCO_300, COCO_512),
         clip_before_nms=True,
-        names=("bbox_regression", "cls_logits"),
+        names=TORCHVISION,
     ),
     # torchvision, models/detection/ssdlite.py
     "torchvision_ssdlite": SsdFamily(
         "torchvision ssdlite320_mobilenet_v3_large",
         *("rgb", HALF, TO_UNIT, "softmax", "xywh", 0.55, _ssdlite),
         clip_before_nms=True,
+        names=TORCHVISION,
     ),
     # dusty-nv/jetson-inference, c/detectNet.cpp; qfgaohao/pytorch-ssd, vision/ssd/config/mobilenetv1_ssd_config.py
     "pytorch_ssd": SsdFamily(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "Seque
 
 LEAST_BOXES = 16
 
+BoxForm = Literal["corners", "centre and size", "corner and size"]
+
 
 class NotFoundError(ValueError):
     """The network has no boxes and scores that can be told. The text says why."""
@@ -66,6 +68,7 @@ class Heads:
         scores: Tensor with a number for each box and class.
         columns: Classes with the background, where a node tells; else 0.
         priors: Prior boxes that are in the graph.
+        form: What the four numbers of decoded boxes are.
         final: Where final detections are, of a network that ends in several tensors of them.
         facts: What the graph says of the card's fields.
         why: How they were found, for people.
@@ -77,6 +80,7 @@ class Heads:
     columns: int = 0
     priors: Priors | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    form: BoxForm = "corners"
     final: FinalDetections | None = None
 
     @property
@@ -85,7 +89,6 @@ class Heads:
         return self.final.tensors if self.final else [self.boxes, *filter(None, [self.scores])]
 
 
-Arrays = Mapping[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -177,26 +180,6 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
         if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
             return Heads(boxes, scores, "tensors in front of the network's own NMS")
     return None
-
-
-def from_onnx_nms(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
-    """Return what ONNX's NonMaxSuppression reads, if that is all boxes and all scores."""
-    for node in graph.nodes:
-        if node.op_type == "NonMaxSuppression":
-            boxes, scores = node.input[:2]
-            whole = box_count(shapes.get(boxes, ())) >= LEAST_BOXES and usable(graph, (boxes, scores))
-            if whole and not any(item.name == "center_point_box" and item.i for item in node.attribute):
-                return Heads(boxes, scores, "the inputs of NonMaxSuppression")
-    return None
-
-
-def onnx_nms_facts(graph: OnnxGraph, stored: Arrays) -> Mapping[str, Any]:
-    """Return what the nodes of ONNX's NonMaxSuppression say, which is stored in the file."""
-    overlaps = [
-        node.input[3] for node in graph.nodes if node.op_type == "NonMaxSuppression" and len(node.input) > 3
-    ]
-    told = {float(stored[name].ravel()[0]) for name in overlaps if name in stored}
-    return {"iou_threshold": told.pop()} if len(told) == 1 else {}
 
 
 def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:

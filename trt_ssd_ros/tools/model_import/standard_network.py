@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.tools.model_import.box_form import append_corners
 from trt_ssd_ros.tools.model_import.graph_priors import prior_boxes
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells
 from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence
@@ -78,12 +79,16 @@ def standard_network(
         if heads.priors is not None:
             boxes = _decoded(tail, boxes, heads.priors, values[heads.priors.tensor], count)
             changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+        elif heads.form != "corners":
+            boxes = append_corners(tail, boxes, heads.form)
+            changes.append(f"boxes are given as {heads.form}, and made corners")
         if evidence is not None:
             boxes = _in_order(tail, boxes, evidence.cells)
             scores = _in_order(tail, scores, evidence.score_cells)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
     kinds = {boxes: ([1, count, 7] if not scores else [count, 4]), scores: [count, columns]}
-    half = values[heads.boxes].dtype == np.float16 and not heads.priors and not heads.final
+    as_given = not heads.priors and not heads.final and heads.form == "corners"
+    half = values[heads.boxes].dtype == np.float16 and as_given
     types = {boxes: TensorProto.FLOAT16 if half else TensorProto.FLOAT}
     if scores and values[heads.scores].dtype == np.float16:
         types[scores] = TensorProto.FLOAT16

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.model_import.box_form import box_form
 from trt_ssd_ros.tools.model_import.final_detections import find_final
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells
-from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence, cells_of, judge_heads
+from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence, as_rows, cells_of, judge_heads
 from trt_ssd_ros.tools.model_import.measured_numbers import are_corners
 from trt_ssd_ros.tools.model_import.network_entry import CONVOLUTIONS, Entry, EntryError, find_entry, side_tensors
 from trt_ssd_ros.tools.model_import.network_file import inventory
 from trt_ssd_ros.tools.model_import.network_probe import Arrays
 from trt_ssd_ros.tools.model_import.nms_plugins import from_plugin
+from trt_ssd_ros.tools.model_import.own_nms import from_onnx_nms, nms_facts
 from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.model_import.ssd_heads import (
     CONVOLUTION_LIKE,
@@ -27,10 +29,8 @@ from trt_ssd_ros.tools.model_import.ssd_heads import (
     as_arrays,
     from_inside,
     from_names,
-    from_onnx_nms,
     from_outputs,
     is_raw,
-    onnx_nms_facts,
 )
 from trt_ssd_ros.tools.model_import.standard_network import StandardNetwork, standard_network
 
@@ -133,7 +133,7 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
     shapes = as_arrays(values)
     final = find_final(graph, values)
     found = (from_outputs(graph, shapes, final), from_inside(graph, shapes), from_onnx_nms(graph, shapes))
-    facts = onnx_nms_facts(graph, probe.stored)
+    facts = nms_facts(graph)
     yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
     if final is not None:
         yield Heads(final.boxes.tensor, "", "its final detections", final=final)
@@ -153,8 +153,12 @@ def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Findi
     if is_encoded:
         evidence = judge_heads(probe, heads, values[heads.boxes], entry.size)
         return Finding(heads, entry, values, evidence, evidence.score_cells)
-    cells = cells_of(probe, heads.scores, values[heads.boxes].size // 4) if heads.scores else None
-    return Finding(heads, entry, values, None, cells)
+    if not heads.scores:
+        return Finding(heads, entry, values)
+    rows = as_rows(values[heads.boxes])
+    cells = cells_of(probe, heads.scores, len(rows))
+    form = "corners" if heads.priors else box_form(heads.boxes, rows, cells, entry.size)
+    return Finding(replace(heads, form=form), entry, values, None, cells)
 
 
 def output_names(graph: OnnxGraph) -> list[str]:
