@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class Net:
         return output
 
     def multiple(self, outputs: Sequence[str], operator: str, *inputs: str, **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(operator, inputs, outputs, operator, **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, outputs, outputs[0], **attributes))
 
     def constant(self, value: Any, dtype: Any = np.float32, name: str = "") -> str:
         name = name or f"constant_{len(self.constants)}"
@@ -111,30 +111,37 @@ def heads(
         The names of box encodings [N, A, 4] and logits [N, A, columns]; of [N, 4, A] and [N, columns, A] if they
         come `shape_by_shape`, not cell by cell.
     """
+    rows, axis = (head_columns, 2) if shape_by_shape else (head_rows, 1)
+    boxes, scores = zip(*head_levels(net, image, anatomy, unit, rows), strict=True)
+    return net("Concat", *boxes, name=names[0], axis=axis), net("Concat", *scores, name=names[1], axis=axis)
+
+
+def head_levels(
+    net: Net, image: str, anatomy: Anatomy, unit: float, rows: Callable[[Net, str, int], str]
+) -> Iterator[tuple[str, str]]:
+    """Add convolutions and heads; yield box encodings and logits of each feature map."""
     net.channels[image] = 3
     stride = -(-anatomy.side // anatomy.maps[0])
     pad = anatomy.maps[0] * stride - anatomy.side
     feature = net("Relu", net.convolved(image, 8, size=stride, stride=stride, pad=pad, gain=1.5 / unit))
     net.channels[feature] = 8
-    boxes, scores = [], []
     for index, (cells, per_cell) in enumerate(zip(anatomy.maps, anatomy.boxes, strict=True)):
         if index:
             step = -(-anatomy.maps[index - 1] // cells)
             pad = cells * step - anatomy.maps[index - 1]
             feature = net("Relu", net.convolved(feature, 8, size=step, stride=step, pad=pad))
             net.channels[feature] = 8
-        rows = _columns if shape_by_shape else _rows
-        boxes.append(rows(net, net.convolved(feature, per_cell * 4), 4))
-        scores.append(rows(net, net.convolved(feature, per_cell * anatomy.columns), anatomy.columns))
-    axis = 2 if shape_by_shape else 1
-    return net("Concat", *boxes, name=names[0], axis=axis), net("Concat", *scores, name=names[1], axis=axis)
+        yield (
+            rows(net, net.convolved(feature, per_cell * 4), 4),
+            rows(net, net.convolved(feature, per_cell * anatomy.columns), anatomy.columns),
+        )
 
 
-def _columns(net: Net, head: str, columns: int) -> str:
+def head_columns(net: Net, head: str, columns: int) -> str:
     return net.reshaped(head, 0, columns, -1)
 
 
-def _rows(net: Net, head: str, columns: int) -> str:
+def head_rows(net: Net, head: str, columns: int) -> str:
     return net.reshaped(net("Transpose", head, perm=[0, 2, 3, 1]), 0, -1, columns)
 
 

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.core.priors import Priors
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, run
@@ -30,8 +30,6 @@ IN_PLACE = {
     *("Add", "Sub", "Mul", "Div", "Cast", "Dropout"),
 }
 """Operators whose results stand where their first input, or the one that is not stored, stood."""
-
-CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv", "FusedConv")
 
 
 @dataclass(frozen=True)

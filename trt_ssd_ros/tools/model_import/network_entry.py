@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph, reads
 from trt_ssd_ros.tools.model_import.network_file import described, dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
 from trt_ssd_ros.tools.model_import.preprocessing import before_padding, resize_mode
@@ -21,8 +21,6 @@ SIMPLE = {
     *("QuantizeLinear", "DequantizeLinear"),
 }
 """Operators before the first convolution that may stay in front of it."""
-
-CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 
 DTYPES: Mapping[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,

@@ -55,8 +55,8 @@ class PhotoProbe:
             if batch in (None, 1):
                 raise
             raise NotFoundError(
-                f"the network does not run on one image, but only on {batch} at once: export it with a batch of 1, "
-                "or better a dynamic one"
+                f"the network does not run on one image, but only on {batch} at once: export it with a batch of "
+                "1, or better a dynamic one"
             ) from error
 
     def fixed_values(self, tensors: Collection[str]) -> Mapping[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.tools.model_import.final_detections import FinalDetections
 
 LAYOUT = {
@@ -180,6 +180,15 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
         if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
             return Heads(boxes, scores, "tensors in front of the network's own NMS")
     return None
+
+
+def is_all(graph: OnnxGraph, heads: Heads) -> bool:
+    """Tell whether all that a network makes of its heads comes through these, not also from other convolutions."""
+    behind = graph.after(heads.tensors)
+    outputs = [tensor.name for tensor in graph.model.graph.output if graph.makers.get(tensor.name) in behind]
+    shapes = [name for node in graph.nodes if node.op_type in ("Shape", "Size") for name in node.output]
+    beside = graph.before(outputs, stop=[*heads.tensors, *shapes])
+    return not any(graph.nodes[index].op_type in CONVOLUTIONS for index in beside)
 
 
 def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.tools.model_import.box_form import box_form
 from trt_ssd_ros.tools.model_import.final_detections import find_final
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells
 from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence, as_rows, cells_of, judge_heads
 from trt_ssd_ros.tools.model_import.measured_numbers import are_corners
-from trt_ssd_ros.tools.model_import.network_entry import CONVOLUTIONS, Entry, EntryError, find_entry, side_tensors
+from trt_ssd_ros.tools.model_import.network_entry import Entry, EntryError, find_entry, side_tensors
 from trt_ssd_ros.tools.model_import.network_file import inventory
 from trt_ssd_ros.tools.model_import.network_probe import Arrays
 from trt_ssd_ros.tools.model_import.nms_plugins import from_plugin
@@ -30,6 +30,7 @@ from trt_ssd_ros.tools.model_import.ssd_heads import (
     from_inside,
     from_names,
     from_outputs,
+    is_all,
     is_raw,
 )
 from trt_ssd_ros.tools.model_import.standard_network import StandardNetwork, standard_network
@@ -56,6 +57,15 @@ class Understood:
     network: StandardNetwork
     evidence: HeadEvidence | None = None
     cells: HeadCells | None = None
+
+    def detections(self) -> NDArray[Any]:
+        """Return label, score and corners (D, 6) of the final detections in the photo."""
+        if self.heads.final:
+            rows = self.heads.final.rows(self.values)
+        else:
+            table = self.values[self.heads.boxes].reshape(-1, 7)
+            rows = table[(table[:, 0] >= 0) & (table[:, 1] >= 0), 1:]
+        return rows[rows[:, 1] > 0]
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,8 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
     values = probe.values(tail_tensors(graph))
     shapes = as_arrays(values)
     final = find_final(graph, values)
-    found = (from_outputs(graph, shapes, final), from_inside(graph, shapes), from_onnx_nms(graph, shapes))
+    inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
+    found = [from_outputs(graph, shapes, final), *(heads for heads in inside if heads and is_all(graph, heads))]
     facts = nms_facts(graph)
     yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
     if final is not None:
