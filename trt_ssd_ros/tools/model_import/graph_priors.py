@@ -20,6 +20,8 @@ def prior_boxes(
         variances = np.broadcast_to(1 / np.array(priors.box_scales)[[1, 0, 3, 2]], rows.shape)
     else:
         rows, variances = _corners_and_variances(value, count)
+        if priors.box_scales is not None:
+            variances = np.broadcast_to(1 / np.array(priors.box_scales), rows.shape)
         x, y = (rows[:, 0] + rows[:, 2]) / 2, (rows[:, 1] + rows[:, 3]) / 2
         w, h = rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]
     if len(rows) != count:

@@ -15,13 +15,15 @@ def class_labels(found: Understood, family: SsdFamily, interview: Interview) -> 
     Raises:
         ValueError: There are more or fewer of them than columns, or a detection's label has no name.
     """
-    columns = found.network.columns or found.heads.columns
-    told = interview.stated.get("background") or found.heads.facts.get("background")
+    columns, facts = found.network.columns or found.heads.columns, found.heads.facts
+    told = interview.stated.get("background") or facts.get("background")
+    if not told and facts.get("classes"):  # as TFLite counts them: one column more is the background
+        told = "none" if facts["classes"] == columns else "first"
     names, source = _names(columns, told, interview)
     if "background" not in interview.stated and (
         names[0].lower() in BACKGROUND or (len(names) == columns and names[0] == "unused 1")
     ):  # ??? in TFLite's label files
-        names, told = names[1:], "first"
+        names, told = names[1:], told or "first"
     if not found.network.scores:
         return names, _background_of_detections(found, family, names, told, interview)
     if columns and len(names) == columns and not told:

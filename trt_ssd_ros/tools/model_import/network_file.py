@@ -28,6 +28,9 @@ NO_ONNX = {
 }
 """What files that are no ONNX are, by their suffix, and what to do."""
 
+NEWEST_IR = 10
+"""Of ONNX's file format, as older versions of ONNX Runtime read it; enough for all operators up to opset 22."""
+
 
 def read_network(path: Path) -> onnx.ModelProto:
     """Read an ONNX file, with the weights that it keeps beside it.
@@ -44,6 +47,13 @@ def read_network(path: Path) -> onnx.ModelProto:
         raise ValueError(f"{path}: expected ONNX, found something else ({one_line(error)})") from error
     if not network.graph.node:
         raise ValueError(f"{path}: expected ONNX, found a file without a graph")
+    for item in network.opset_import:
+        if item.domain.startswith("com.microsoft"):
+            raise ValueError(
+                f"{path}: expected ONNX's own operators, found those of {item.domain}: ONNX Runtime made them "
+                "when it optimised the network for itself; give the file from before that"
+            )
+    network.ir_version = min(network.ir_version, NEWEST_IR)
     return network
 
 

@@ -37,6 +37,7 @@ NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "Seque
 
 LEAST_BOXES = 16
 
+BoxOrder = Literal["xywh", "yxhw"]
 BoxForm = Literal["corners", "centre and size", "corner and size"]
 
 
@@ -50,13 +51,15 @@ class Priors:
 
     Attributes:
         tensor: What holds them.
-        layout: `corners_and_variances`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
-        box_scales: The box coder's divisors where they are not in the tensor.
+        layout: `corners`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
+        box_scales: The box coder's divisors in the order of `layout`; None where the variances of the tensor hold.
+        box_order: Meaning of the four numbers that are decoded with them.
     """
 
     tensor: str
-    layout: str
-    box_scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    layout: Literal["corners", "yxhw"]
+    box_scales: tuple[float, float, float, float] | None
+    box_order: BoxOrder
 
 
 @dataclass(frozen=True)

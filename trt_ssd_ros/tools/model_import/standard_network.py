@@ -108,9 +108,11 @@ def standard_network(
 
 def _boxes(tail: Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple[str, int]:
     count = value.size // 4
-    if not heads.columns and not heads.priors and box_count(value.shape) != count:
+    flat = len([size for size in value.shape if size != 1]) == 1
+    if not flat and not heads.columns and not heads.priors and box_count(value.shape) != count:
         raise NotFoundError(
-            f"boxes {tensor!r} have shape {list(value.shape)}, expected four numbers a box for one image"
+            f"boxes {tensor!r} have shape {list(value.shape)}, expected four numbers a box for one image; where "
+            "there are more, such as keypoints, export the boxes alone"
         )
     sizes = [size for size in value.shape if size != 1]
     if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
@@ -165,7 +167,7 @@ def _decoded(tail: Tail, encoded: str, priors: Priors, value: NDArray[Any], coun
     """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
     encoded = tail("Cast", encoded, to=TensorProto.FLOAT)
     centres, sizes, variances = prior_boxes(priors, value, count)
-    if priors.layout == "yxhw":
+    if priors.box_order == "yxhw":
         encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
     ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
     axis = tail.constant([2], np.int64)
