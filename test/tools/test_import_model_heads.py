@@ -225,13 +225,13 @@ def test_prior_boxes_are_checked_where_the_network_decodes_with_them(run_import)
     assert "they decode to the corners that the network makes" in imported.said
 
 
-def suppressed(net: Net, corners: str, scores: str) -> None:
+def suppressed(net: Net, corners: str, scores: str, iou_threshold: float = 0.5) -> None:
     """End a network in NMS of the best 100 boxes, as torchvision and TensorFlow do inside of their loops."""
     best = net("ReduceMax", net("Sigmoid", scores), axes=[0, 2], keepdims=0)
     net.multiple(["best_scores", "best_boxes"], "TopK", best, net.constant([100], np.int64))
     few = net("Gather", corners, "best_boxes", axis=1)
     shaped = net.reshaped("best_scores", 1, 1, 100)
-    chosen = net("NonMaxSuppression", few, shaped, net.constant([50], np.int64))
+    chosen = net("NonMaxSuppression", few, shaped, net.constant([50], np.int64), net.constant([iou_threshold]))
     net("Gather", few, net("Gather", chosen, net.constant([2], np.int64), axis=1), name="kept", axis=1)
     net.output("kept", ["a", "b", "c", 4])
 
@@ -268,3 +268,61 @@ def dboxes300_coco() -> np.ndarray:
             for x in range(cells)
         ]
     return np.clip(rows, 0, 1)
+
+
+# What the graph tells beside its boxes.
+
+
+@pytest.mark.parametrize("form", ["centre and size", "corner and size"])
+@pytest.mark.parametrize("unit", [1.0, 64.0])
+def test_boxes_given_as_a_point_and_their_size(run_import, labels, form, unit):
+    net = Net()
+    boxes, logits = heads(net, nchw(net, TINY), TINY, names=("raw", "logits"))
+    corners = decoded(net, boxes, grid_priors(TINY), name="corners", unit=unit)
+    first, second = (net("Slice", corners, *(net.constant([n], np.int64) for n in (i, i + 2, 2))) for i in (0, 2))
+    size = net("Sub", second, first)
+    point = first if form == "corner and size" else net("Mul", net("Add", first, second), net.constant(0.5))
+    net("Concat", point, size, name="boxes", axis=2)
+    net("Sigmoid", logits, name="scores")
+    net.output("boxes", ["N", TINY.count, 4])
+    net.output("scores", ["N", TINY.count, 4])
+    imported = run_import(net.model(), *labels("a", "b", "c"), "--family", TENSORFLOW)
+    assert f"boxes are given as {form}" in imported.said
+    image = picture(64, 64)
+    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
+    assert_finds(imported, corners_of(encoded, grid_priors(TINY), "xywh"), sigmoid(logits)[:, 1:], image)
+
+
+def test_corners_that_the_network_clips_are_clipped(run_import):
+    """The threshold of its NMS is taken, too."""
+    net, priors = Net(), SsdAnchorGenerator(TF_300.maps).priors(300, 300)
+    boxes, scores = heads(net, nchw(net, TF_300), TF_300)
+    swapped = net("Gather", boxes, net.constant([1, 0, 3, 2], np.int64), axis=2)
+    corners = decoded(net, swapped, priors, name="corners", order="yxyx", unit=300.0)
+    clipped = net("Clip", corners, net.constant(0.0), net.constant(300.0))
+    suppressed(net, clipped, scores, 0.35)
+    card = run_import(net.model(), "--family", TENSORFLOW).card
+    assert (card.outputs.kind, card.outputs.clip_before_nms) == ("raw_heads", True)
+    assert card.defaults.iou_threshold == 0.35
+
+
+def test_one_output_of_boxes_and_scores(run_import):
+    net = Net()
+    net("Concat", *heads(net, nchw(net, TF_300), TF_300), name="joined", axis=2)
+    net.output("joined", ["N", 1917, 95])
+    assert run_import(net.model()).card.outputs.kind == "raw_heads"
+
+
+def test_a_softmax_has_a_background(refused, labels):
+    net = Net()
+    model = decoded_network(net, nchw(net, TINY))
+    error = refused(model, *labels("a", "b", "c", "d"), "--family", "other")
+    assert "labels: found 4" in error
+    assert "a softmax needs one for the background" in error
+
+
+def test_names_that_many_networks_have_tell_no_family(refused, labels):
+    """Keras' SSDs have an mbox_loc, anybody's export an input_0."""
+    net = Net()
+    model = decoded_network(net, nchw(net, TINY, "input_0"), names=("mbox_loc", "mbox_conf"))
+    assert "give --family" in refused(model, *labels("a", "b", "c"))

@@ -245,3 +245,61 @@ def test_bars_beside_an_image_are_refused(refused, labels):
     padded = net("Pad", image, net.constant([0, 0, 0, 0, 0, 0, 32, 0], np.int64))
     model = decoded_network(net, padded)
     assert "letterbox" in refused(model, *labels("a", "b", "c"), "--family", "other")
+
+
+def test_a_batch_normalisation_of_the_input_is_no_mean(refused, run_import, labels):
+    """It was trained behind a normalisation that the graph does not show, as in Caffe's res10 face detector."""
+    net = Net()
+    numbers = [
+        net.constant(values) for values in ([1.7, 1.8, 1.9], [0.1, 0.2, 0.3], [0.5, 0.4, 0.3], [1.1, 1.2, 1.3])
+    ]
+    model = decoded_network(net, net("BatchNormalization", nchw(net, TINY), *numbers))
+    assert "give --family" in refused(model, *labels("a", "b", "c"))
+    imported = run_import(model, *labels("a", "b", "c"), "--family", "pytorch_ssd", "--force")
+    assert imported.card.input.mean == (127.5, 127.5, 127.5)
+
+
+@pytest.mark.parametrize(
+    ("height", "expected"),
+    [(64, "puts bars beside its images"), ("height", "by the image's shape, expected one size")],
+)
+def test_images_of_any_shape_are_to_be_stretched(refused, labels, height, expected):
+    """Both are right for the square image that is tried first."""
+    net = Net()
+    image = net.input("image", ["N", 3, "height", "width"])
+    if height == 64:  # the longer side becomes 64, the rest bars
+        sides = net("Slice", net("Shape", image), *(net.constant([n], np.int64) for n in (2, 4)))
+        floats = net("Cast", sides, to=TensorProto.FLOAT)
+        scale = net("Div", net.constant(64.0), net("ReduceMax", floats, axes=[0]))
+        scales = net("Concat", net.constant([1.0, 1]), scale, scale, axis=0)
+        small = net("Resize", image, "", scales, mode="linear")
+        missing = net("Sub", net.constant([1, 3, 64, 64], np.int64), net("Shape", small))
+        image = net("Pad", small, net("Concat", net.constant([0] * 4, np.int64), missing, axis=0))
+    else:
+        image = net("Resize", image, "", net.constant([1, 1, 64 / 300, 64 / 300]), mode="linear")
+    assert expected in refused(decoded_network(net, image), *labels("a", "b", "c"), "--family", "other")
+
+
+@pytest.mark.parametrize(
+    ("mean", "order"), [((0.485, 0.456, 0.406), "rgb"), ((0.406, 0.456, 0.485), "bgr"), ((0.5, 0.5, 0.5), "rgb")]
+)
+def test_the_mean_tells_the_order_of_channels(run_import, labels, mean, order):
+    net = Net()
+    image = net("Sub", nchw(net, TINY), net.constant(np.reshape(mean, (1, 3, 1, 1))))
+    imported = run_import(decoded_network(net, image), *labels("a", "b", "c"))
+    assert (imported.card.family, imported.card.input.channel_order) == ("other", order)
+    assert ("channels are rgb, which nothing tells" in imported.said) == (mean[0] == 0.5)
+
+
+def test_a_batch_that_is_fixed_is_named(refused):
+    net = Net()
+    boxes, scores = heads(net, net.input("image", [4, 3, 300, 300]), TF_300, names=("b", "s"))
+    net.output(net.reshaped(boxes, 4, 1917, 4), [4, 1917, 4])
+    net.output(net.reshaped(scores, 4, 1917, 91), [4, 1917, 91])
+    assert "only on 4 at once: export it with a batch of 1" in refused(net.model())
+
+
+def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
+    network = raw_network(TF_300, opset=22)
+    network.ir_version = 99
+    assert len(run_import(network).card.prior_boxes()) == 1917

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 from ssd_networks import (
     CORNERS,
     PRIORS,
@@ -37,6 +37,30 @@ def nms_trt(net: Net, boxes: str, logits: str) -> None:
         backgroundLabelId=0, shareLocation=1, varianceEncodedInTarget=0, confSigmoid=0, nmsThreshold=0.5,
     )  # fmt: skip
     net.output("NMS", ["N", 1, 200, 7])
+
+
+def nms_trt_of_tensorflow(net: Net, boxes: str, logits: str) -> None:
+    """As the UFF era's TensorFlow networks: y x h w encodings (codeType 3), logits, any names."""
+    swapped = net("Gather", boxes, net.constant([1, 0, 3, 2], np.int64), axis=2)
+    anchors = net.constant(np.stack([CORNERS, VARIANCES]).reshape(1, 2, -1, 1))
+    loc, conf = (net.reshaped(tensor, 0, -1, 1, 1) for tensor in (swapped, net("Softmax", logits, axis=2)))
+    net.multiple(
+        ["NMS", "NMS_1"], "NMS_TRT", loc, conf, anchors, inputOrder=[0, 1, 2], numClasses=4, codeType=3,
+        backgroundLabelId=0, nmsThreshold=0.5, varianceEncodedInTarget=1,
+    )  # fmt: skip
+    net.output("NMS", ["N", 1, 200, 7])
+
+
+def caffe(net: Net, boxes: str, logits: str) -> None:
+    """DetectionOutput with variances that are in the encodings already."""
+    scaled = net("Mul", boxes, net.constant([0.1, 0.1, 0.2, 0.2]))
+    anchors = net.constant(np.stack([CORNERS, VARIANCES * 0]).reshape(1, 2, -1))
+    loc, conf = net.reshaped(scaled, 0, -1), net.reshaped(net("Softmax", logits, axis=2), 0, -1)
+    net.multiple(
+        ["detection_out"], "DetectionOutput", loc, conf, anchors, num_classes=4, codeType=2, nmsThreshold=0.5,
+        varianceEncodedInTarget=1, numClasses=4,
+    )  # fmt: skip
+    net.output("detection_out", ["N", 1, 200, 7])
 
 
 def tflite(net: Net, boxes: str, logits: str) -> None:
@@ -88,7 +112,9 @@ def plain_nms(net: Net, boxes: str, logits: str) -> None:
     net.output("probabilities", ["N", TINY.count, 4])
 
 
-@pytest.mark.parametrize("suppress", [nms_trt, tflite, efficient_nms, batched_nms, plain_nms])
+@pytest.mark.parametrize(
+    "suppress", [nms_trt, nms_trt_of_tensorflow, caffe, tflite, efficient_nms, batched_nms, plain_nms]
+)
 def test_networks_are_cut_in_front_of_their_own_nms(run_import, labels, suppress):
     net = Net()
     suppress(net, *heads(net, nchw(net, TINY), TINY))
@@ -267,6 +293,7 @@ def test_seven_numbers_that_are_no_detections(refused):
     ("operator", "changed", "expected"),
     [
         ("NMS_TRT", {"codeType": 2}, "decodes boxes in a way that is not supported"),
+        ("NMS_TRT", {"backgroundLabelId": 2}, "has background 2, expected the first column of scores"),
         ("EfficientNMS_TRT", {"box_coding": 0}, "3 inputs and box_coding 0"),
         ("TFLite_Detection_PostProcess", {}, "has 2 inputs, expected more"),
     ],
@@ -284,3 +311,37 @@ def test_the_first_line_of_tflite_s_label_files_is_no_class(run_import, labels):
     net = Net()
     tflite(net, *heads(net, nchw(net, TINY), TINY))
     assert run_import(net.model(), *labels("???", "a", "b", "c")).card.labels == ("a", "b", "c")
+
+
+def test_a_node_for_nms_tells_no_family(refused, labels):
+    """Whatever was trained may end in NMS_TRT; NMSDynamic_TRT is TAO's."""
+    net = Net()
+    caffe(net, *heads(net, nchw(net, TINY), TINY))
+    assert "give --family" in refused(net.model(), *labels("a", "b", "c"))
+
+
+@pytest.mark.parametrize(("classes", "names"), [(4, "abcd"), (3, "abc")])
+def test_tflite_counts_classes_without_the_background(run_import, labels, classes, names):
+    net = Net()
+    boxes, logits = heads(net, nchw(net, TINY), TINY)
+    tflite(net, boxes, logits)
+    net.nodes[-1].attribute.append(helper.make_attribute("num_classes", classes))
+    card = run_import(net.model(), *labels(*names)).card
+    assert (len(card.labels), card.outputs.background) == (classes, "none" if classes == 4 else "first")
+
+
+def test_half_precision_with_prior_boxes_in_the_graph(run_import, labels):
+    net = Net()
+    image = net("Cast", nchw(net, TINY), to=TensorProto.FLOAT16)
+    boxes, logits = heads(net, image, TINY)
+    nms_trt(net, boxes, logits)
+    for constant in net.constants:
+        if constant.data_type == TensorProto.FLOAT:
+            half = numpy_helper.to_array(constant).astype(np.float16)
+            constant.CopyFrom(numpy_helper.from_array(half, constant.name))
+    imported = run_import(net.model(), *labels("a", "b", "c"))
+    image = picture(64, 64)
+    scaled = (image - np.array(imported.card.input.mean)[::-1])[..., ::-1]
+    encoded, logits = raw_heads(TINY, scaled / 127.5)
+    assert len(encoded) == TINY.count
+    assert len(imported.detector(0.3).detect(image, "rgb")) > 5

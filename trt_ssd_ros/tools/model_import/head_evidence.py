@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.priors import Priors
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells, head_cells, needed_for_cells
-from trt_ssd_ros.tools.model_import.measured_numbers import are_corners
+from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_corners, are_pixels
 from trt_ssd_ros.tools.model_import.network_entry import Size
 from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
@@ -60,9 +60,10 @@ def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Si
     """
     count = encoded.size // 4
     cells, score_cells = (cells_of(probe, tensor, count) for tensor in (heads.boxes, heads.scores))
-    corners = dict(own_corners(probe, heads.boxes, count))
+    own = own_corners(probe, heads.boxes, count)
+    corners = {name: normalised(rows, cells, size) for name, rows in own}
     order = cells.order if cells else np.arange(count)
-    rows, own = as_rows(encoded)[order], [value[order] for value in corners.values()]
+    rows, shown = as_rows(encoded)[order], [value[order] for value in corners.values()]
     known = [item for item in (cells, score_cells) if item is not None]
     families = [
         name
@@ -70,7 +71,7 @@ def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Si
         for generator in [family.generator(*size, count)]
         if generator is not None
         and all(item.fits(generator.priors(*size)) for item in known)
-        and (not own or decodes_to(family, generator.priors(*size), rows, size, own))
+        and (not shown or decodes_to(family, generator.priors(*size), rows, shown))
     ]
     return HeadEvidence(tuple(families), cells, score_cells, *last_clipped(corners))
 
@@ -93,15 +94,23 @@ def own_corners(probe: PhotoProbe, boxes: str, count: int) -> Iterator[tuple[str
 
 
 def last_clipped(corners: Mapping[str, NDArray[np.float64]]) -> tuple[str, bool | None]:
-    """Return the last tensor of corners that is the first one, moved onto the border or not, and whether it is."""
+    """Return the last tensor of normalised corners that is the first, on the border or not, and whether it is."""
     last, clips = "", None
     for name, rows in corners.items():
         last, clips = last or name, bool(clips)
         lowest, highest = rows.min(axis=0), rows.max(axis=0)
-        if np.allclose(rows, corners[last].clip(lowest, highest), atol=1e-5 * np.abs(highest).max()):
-            clips = clips or not np.allclose(rows, corners[last])
+        if np.allclose(rows, corners[last].clip(lowest, highest), atol=1e-4):
+            clips = clips or not np.allclose(rows, corners[last], atol=1e-4)
             last = name
     return last, clips
+
+
+def normalised(corners: NDArray[np.float64], cells: HeadCells | None, size: Size) -> NDArray[np.float64]:
+    """Return corners of any unit and order as x1 y1 x2 y2 in image sides; an order that nothing tells is left."""
+    order = along_cells(corners, cells.centres()) if cells else None
+    sides = np.tile(size if order == "yxyx" else size[::-1], 2) if are_pixels(corners) else np.ones(4)
+    rows = corners / sides
+    return rows[:, [1, 0, 3, 2]] if order == "yxyx" else rows
 
 
 def as_rows(value: NDArray[Any]) -> NDArray[np.float64]:
@@ -112,24 +121,14 @@ def as_rows(value: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def decodes_to(
-    family: SsdFamily,
-    priors: Priors,
-    encoded: NDArray[np.float64],
-    size: Size,
-    own: Sequence[NDArray[np.float64]],
+    family: SsdFamily, priors: Priors, encoded: NDArray[np.float64], shown: Sequence[NDArray[np.float64]]
 ) -> bool:
-    """Tell whether a family's decoding of boxes gives the corners that the network makes itself."""
+    """Tell whether a family's decoding of boxes gives corners that the network shows, in either order."""
     x, y, w, h = (encoded[:, family.box_order.index(letter)] for letter in "xywh")
     centre = np.stack([x, y], 1) * 0.1 * priors[:, 2:] + priors[:, :2]
     half = np.exp(np.minimum(np.stack([w, h], 1) * 0.2, 10)) * priors[:, 2:] / 2
     decoded = np.concatenate([centre - half, centre + half], axis=1)
-    units = (np.ones(4), np.tile(size[::-1], 2))
-    return any(
-        _agree(corners[:, order] / unit, decoded)
-        for corners in own
-        for order in ([0, 1, 2, 3], [1, 0, 3, 2])
-        for unit in units
-    )
+    return any(_agree(corners[:, order], decoded) for corners in shown for order in ([0, 1, 2, 3], [1, 0, 3, 2]))
 
 
 def _agree(corners: NDArray[np.float64], others: NDArray[np.float64]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -169,8 +169,7 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         dtype = np.dtype(DTYPES[image.type.tensor_type.elem_type])
         return Entry(image, size, image.name, layout, shape, dtype, inside, "")
-    dark_and_bright = [feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0)]
-    refuse_letterbox(graph, dark_and_bright, reader.input[0])
+    check_filled(graph, image, size, layout, reader.input[0])
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
@@ -178,17 +177,27 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     return Entry(image, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
 
 
-def refuse_letterbox(graph: OnnxGraph, feeds: Sequence[Arrays], tensor: str) -> None:
-    """Check that an image fills what the first convolution reads, but for a narrow border.
+def check_filled(graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str) -> None:
+    """Check that images of any shape fill what the first convolution reads, but for a narrow border.
 
     Raises:
-        EntryError: Bars are added to it.
+        EntryError: Bars are added to it, or it has another size for another image.
     """
-    dark, bright = (measure(graph, feed, [tensor])[tensor] for feed in feeds)
-    if np.mean(dark != bright) < LEAST_FILLED:
+    is_fixed = None not in dimensions(image)[-3:]
+    shapes = set()
+    for other in (size, *(() if is_fixed else ((size[0], size[1] * 2),))):
+        feeds = (feed(image, other, layout, np.full(3, level)) for level in (0.0, 255.0))
+        dark, bright = (measure(graph, pixels, [tensor])[tensor] for pixels in feeds)
+        shapes.add(dark.shape)
+        if np.mean(dark != bright) < LEAST_FILLED:
+            raise EntryError(
+                "the network puts bars beside its images (a letterbox), expected that it stretches them: "
+                "export it without its resize, for images of the convolutions' size"
+            )
+    if len(shapes) > 1:
         raise EntryError(
-            "the network puts bars beside its images (a letterbox), expected that it stretches them: export it "
-            "without its resize, for images of the convolutions' size"
+            f"the first convolution reads {' or '.join(map(str, sorted(shapes)))}, by the image's shape, expected "
+            "one size: export the network for images of one size"
         )
 
 

@@ -9,6 +9,8 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, ValueInfoProto
 
+from trt_ssd_ros.core.graph_builder import OPSET
+from trt_ssd_ros.core.older_opset import in_older_opset, opset
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.untrusted import tensors_of
@@ -30,6 +32,8 @@ NO_ONNX = {
 
 NEWEST_IR = 10
 """Of ONNX's file format, as older versions of ONNX Runtime read it; enough for all operators up to opset 22."""
+NEWEST_OPSET = 21
+"""Newer ones are brought back to that of the composed graph, as ONNX Runtime may not know them."""
 
 
 def read_network(path: Path) -> onnx.ModelProto:
@@ -53,6 +57,13 @@ def read_network(path: Path) -> onnx.ModelProto:
                 f"{path}: expected ONNX's own operators, found those of {item.domain}: ONNX Runtime made them "
                 "when it optimised the network for itself; give the file from before that"
             )
+    if opset(network) > NEWEST_OPSET:
+        try:
+            network = in_older_opset(network, OPSET)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path}: opset {opset(network)} ({error}), expected one up to {NEWEST_OPSET}"
+            ) from error
     network.ir_version = min(network.ir_version, NEWEST_IR)
     return network
 

@@ -209,7 +209,7 @@ def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
         for scores, other in shapes.items() if count >= LEAST_BOXES else ():
             size = int(np.prod(other))
             if (
-                origin(graph, scores) != origin(graph, boxes)
+                origin(graph, boxes) not in moved(graph, scores)
                 and count in other[1:] + other[:1]
                 and size % count == 0
                 and len(other) >= 2
@@ -222,6 +222,18 @@ def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
     """Return how much in the graph and in their names speaks for one tensor to be boxes and the other scores."""
     named = says(boxes, BOX_WORDS) - says(boxes, SCORE_WORDS) - says(scores, BOX_WORDS)
     return named + 2 * (become_scores(graph, scores) - become_scores(graph, boxes))
+
+
+def moved(graph: OnnxGraph, tensor: str) -> set[str]:
+    """Return the tensors whose numbers another one holds, itself included."""
+    found, waiting = set(), [tensor]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        maker = graph.maker(name)
+        if maker is not None and maker.op_type in LAYOUT:
+            waiting.extend(maker.input if maker.op_type == "Concat" else maker.input[:1])
+    return found
 
 
 def origin(graph: OnnxGraph, tensor: str) -> str:

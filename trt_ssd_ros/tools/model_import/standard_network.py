@@ -232,6 +232,8 @@ def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
     """Tell whether a network states the shapes of its input and outputs as they are."""
     stated = {item.name: item.type.tensor_type.shape for item in (*original.graph.input, *original.graph.output)}
     for item in (*model.graph.input, *model.graph.output):
+        if item.name not in stated:
+            return False
         found, expected = stated[item.name].dim, item.type.tensor_type.shape.dim
         if [d.dim_value for d in found][1:] != [d.dim_value for d in expected][1:]:
             return False
