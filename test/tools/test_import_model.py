@@ -70,7 +70,14 @@ def test_what_is_no_detector_is_listed(refused):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("net.onnx", b"", "without a graph"),
+        ("net.onnx", b"", "an empty file"),
+        ("net.onnx", b"\x08\x08", "without a graph"),
+        ("net.onnx", b"\x08\x08\x3a", "is it complete?"),
+        ("net.onnx", b"ftrt\0\0\0\0", "the ONNX file that it was built of"),
+        ("net.onnx", b"\x1c\0\0\0TFL3", "tf2onnx"),
+        ("net.onnx", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        ("NET.TFLITE", b"", "tf2onnx"),
+        ("net.h5", b"", "model.export"),
         ("net.onnx", b"<html>", "expected ONNX"),
         ("net.etlt", b"", "encrypted TAO model"),
         ("net.tflite", b"", "tf2onnx"),

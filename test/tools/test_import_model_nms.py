@@ -307,6 +307,24 @@ def test_nodes_that_decode_in_another_way(refused, operator, changed, expected):
     assert expected in refused(net.model(), "--labels", "voc_20")
 
 
+@pytest.mark.parametrize("names", [("???", "a", "b", "c", "d"), ("background", "a", "b", "c", "d")])
+def test_a_first_line_that_names_no_class_goes_where_no_column_is_background(run_import, labels, names):
+    net = Net()
+    batched_nms(net, *heads(net, nchw(net, TINY), TINY))
+    next(item for item in net.nodes[-1].attribute if item.name == "backgroundLabelId").i = -1
+    card = run_import(net.model(), *labels(*names), "--family", "pytorch_ssd").card
+    assert (card.labels, card.outputs.background) == (("a", "b", "c", "d"), "none")
+
+
+def test_operators_that_onnx_does_not_have_are_named(refused, labels):
+    """As caffe2onnx leaves the prior boxes."""
+    net = Net()
+    boxes, logits = heads(net, nchw(net, TINY), TINY)
+    net.multiple(["result"], "DetectionOutput", boxes, logits, net("PriorBox", logits), codeType=2)
+    net.output("result", ["N", 1, 200, 7])
+    assert "need PriorBox, no operator of ONNX" in refused(net.model(), *labels("a", "b", "c"))
+
+
 def test_the_first_line_of_tflite_s_label_files_is_no_class(run_import, labels):
     net = Net()
     tflite(net, *heads(net, nchw(net, TINY), TINY))

@@ -20,10 +20,9 @@ def class_labels(found: Understood, family: SsdFamily, interview: Interview) -> 
     if not told and facts.get("classes"):  # as TFLite counts them: one column more is the background
         told = "none" if facts["classes"] == columns else "first"
     names, source = _names(columns, told, interview)
-    if "background" not in interview.stated and (
-        names[0].lower() in BACKGROUND or (len(names) == columns and names[0] == "unused 1")
-    ):  # ??? in TFLite's label files
-        names, told = names[1:], told or "first"
+    if "background" not in interview.stated and _begins_with_none(names, columns):
+        names = names[1:]
+        told = told or ("none" if len(names) == columns else "first")
     if not found.network.scores:
         return names, _background_of_detections(found, family, names, told, interview)
     if columns and len(names) == columns and not told:
@@ -50,6 +49,11 @@ def _names(columns: int, background: str | None, interview: Interview) -> tuple[
         question = f"the names of the classes, a file with one a line, for {columns or 'all'} columns"
         source = interview.ask("labels", question, ())
     return read_labels(str(source)), str(source)
+
+
+def _begins_with_none(names: list[str], columns: int) -> bool:
+    """Tell whether the first line names no class: background, or ??? as in TFLite's label files."""
+    return names[0].lower() in BACKGROUND or (names[0] == "unused 1" and len(names) in (columns, columns + 1))
 
 
 def _check_no_background(found: Understood, source: str) -> None:

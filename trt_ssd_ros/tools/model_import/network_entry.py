@@ -103,7 +103,11 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
     before = {name for index in graph.before(needed) for name in reads(graph.nodes[index])}
     inputs = [tensor for tensor in graph.inputs if tensor.name in before]
     if len(inputs) != 1:
-        raise EntryError(f"the results depend on {len(inputs)} inputs, expected one, the image")
+        listed = ", ".join(tensor.name for tensor in inputs) or "none"
+        raise EntryError(
+            f"the results depend on {len(inputs)} inputs ({listed}), expected one, the image: name tensors that "
+            "only depend on that with --boxes and --scores"
+        )
     dims = dimensions(inputs[0])
     if len(dims) not in (3, 4) or inputs[0].type.tensor_type.elem_type not in DTYPES:
         raise EntryError(f"input {described(inputs[0])}, expected an image of float or uint8, as [N, H, W, 3]")

@@ -14,21 +14,7 @@ from trt_ssd_ros.core.older_opset import in_older_opset, opset
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.untrusted import tensors_of
-
-EXPORT = "export it: torch.onnx.export(model, image, 'model.onnx', opset_version=17)"
-CONVERT = "convert it: python -m tf2onnx.convert --opset 13 --output model.onnx"
-
-NO_ONNX = {
-    ".etlt": "an encrypted TAO model: export it with TAO 5.0 or newer, which writes .onnx",
-    ".tflite": f"a TFLite model: {CONVERT} --tflite model.tflite",
-    ".pb": f"a TensorFlow graph: {CONVERT} --saved-model FOLDER",
-    ".pt": f"a PyTorch model: {EXPORT}",
-    ".pth": f"the weights of a PyTorch model: {EXPORT}",
-    ".uff": "a UFF model: convert the TensorFlow graph that it was made of with tf2onnx",
-    ".engine": "a TensorRT plan: give the ONNX file that it was built of",
-    ".plan": "a TensorRT plan: give the ONNX file that it was built of",
-}
-"""What files that are no ONNX are, by their suffix, and what to do."""
+from trt_ssd_ros.tools.model_import.foreign_files import what_else
 
 NEWEST_IR = 10
 """Of ONNX's file format, as older versions of ONNX Runtime read it; enough for all operators up to opset 22."""
@@ -43,12 +29,15 @@ def read_network(path: Path) -> onnx.ModelProto:
         ValueError: It is something else.
         OSError: It cannot be read.
     """
-    if path.suffix in NO_ONNX:
-        raise ValueError(f"{path}: expected ONNX, found {NO_ONNX[path.suffix]}")
+    foreign = what_else(path)
+    if foreign:
+        raise ValueError(f"{path}: expected ONNX, found {foreign}")
     try:
         network = onnx.load(path, "protobuf")  # by its suffix it would be read as JSON or text
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ValueError(f"{path}: expected ONNX, found something else ({one_line(error)})") from error
+        raise ValueError(
+            f"{path}: expected ONNX, found something else, or a part of it: is it complete? ({one_line(error)})"
+        ) from error
     if not network.graph.node:
         raise ValueError(f"{path}: expected ONNX, found a file without a graph")
     for item in network.opset_import:

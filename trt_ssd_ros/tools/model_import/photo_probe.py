@@ -51,13 +51,19 @@ class PhotoProbe:
         try:
             return {**measure(self.graph, feed(image, size, layout, pixels), made), **fixed}
         except RuntimeError as error:
-            batch = dimensions(image)[0] if len(dimensions(image)) == 4 else 1
-            if batch in (None, 1):
-                raise
-            raise NotFoundError(
-                f"the network does not run on one image, but only on {batch} at once: export it with a batch of "
+            raise self._explained(error, image, size) from error
+
+    def _explained(self, error: RuntimeError, image: onnx.ValueInfoProto, size: Size) -> Exception:
+        """Return what a network that does not run on one image of this size asks for."""
+        dims = dimensions(image)
+        if len(dims) == 4 and dims[0] not in (None, 1):
+            return NotFoundError(
+                f"the network does not run on one image, but only on {dims[0]} at once: export it with a batch of "
                 "1, or better a dynamic one"
-            ) from error
+            )
+        if None in dims[-3:] and self.size is None:
+            return RuntimeError(f"{error} (tried on {size[1]}x{size[0]}: give the network's --size HEIGHTxWIDTH)")
+        return error
 
     def fixed_values(self, tensors: Collection[str]) -> Mapping[str, NDArray[Any]]:
         """Return what tensors are that no image changes.
