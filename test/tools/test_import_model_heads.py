@@ -321,6 +321,16 @@ def test_a_softmax_has_a_background(refused, labels):
     assert "a softmax needs one for the background" in error
 
 
+def test_a_softmax_without_its_background_has_none(run_import, labels):
+    net = Net()
+    decoded_network(net, nchw(net, TINY), names=("corners", "whole"))
+    net("Slice", "whole", *(net.constant([n], np.int64) for n in (1, 4, 2)), name="scores")
+    del net.outputs[0]
+    net.output("scores", ["N", TINY.count, 3])
+    card = run_import(net.model(), *labels("a", "b", "c"), "--family", "other").card
+    assert (card.outputs.background, len(card.labels)) == ("none", 3)
+
+
 def test_names_that_many_networks_have_tell_no_family(refused, labels):
     """Keras' SSDs have an mbox_loc, anybody's export an input_0."""
     net = Net()

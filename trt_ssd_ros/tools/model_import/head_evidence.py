@@ -113,11 +113,11 @@ def normalised(corners: NDArray[np.float64], cells: HeadCells | None, size: Size
     return rows[:, [1, 0, 3, 2]] if order == "yxyx" else rows
 
 
-def as_rows(value: NDArray[Any]) -> NDArray[np.float64]:
-    """Return four numbers a box as rows (A, 4), whichever axis they are on."""
+def as_rows(value: NDArray[Any], columns: int = 4) -> NDArray[np.float64]:
+    """Return numbers of each box as rows (A, columns), whichever axis they are on."""
     sizes = [size for size in value.shape if size != 1]
-    table = value.reshape(sizes) if len(sizes) == 2 else value.reshape(-1, 4)
-    return (table.T if table.shape[1] != 4 else table).astype(np.float64)
+    table = value.reshape(sizes) if len(sizes) == 2 else value.reshape(-1, columns)
+    return (table.T if table.shape[1] != columns else table).astype(np.float64)
 
 
 def decodes_to(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from trt_ssd_ros.tools.model_import.head_evidence import as_rows
 from trt_ssd_ros.tools.model_import.interview import Interview
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
 from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
@@ -57,8 +60,15 @@ def _begins_with_none(names: list[str], columns: int) -> bool:
 
 
 def _check_no_background(found: Understood, source: str) -> None:
-    heads, graph, columns = found.heads, found.graph, found.network.columns
-    if "Softmax" in roots(graph, heads.scores) or conversion_after(graph, heads.scores) == "softmax":
+    """Check that the scores are no whole softmax, of which one column is the background.
+
+    Raises:
+        ValueError: They are.
+    """
+    heads, columns = found.heads, found.network.columns
+    scores = as_rows(found.values[heads.scores], columns)
+    is_whole = "Softmax" in roots(found.graph, heads.scores) and np.allclose(scores.sum(axis=1), 1, atol=1e-2)
+    if is_whole or conversion_after(found.graph, heads.scores) == "softmax":
         raise ValueError(
             f"labels: found {columns} in {source}, as many as columns of scores; a softmax needs one for the "
             "background: take its name off, or give --background none"

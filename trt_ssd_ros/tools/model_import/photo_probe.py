@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -32,24 +32,27 @@ class PhotoProbe:
     graph: OnnxGraph
     photo: NDArray[np.uint8]
     size: Size | None = None
+    _seen: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
 
-    def values(self, tensors: Collection[str], photo: NDArray[np.uint8] | None = None) -> Arrays:
-        """Return what some tensors are, stored ones included.
+    def values(self, tensors: Collection[str]) -> Arrays:
+        """Return what some tensors are, stored ones included, in the order asked for.
 
         Raises:
             RuntimeError: ONNX Runtime cannot run what makes them.
         """
-        fixed = {name: self.stored[name] for name in tensors if name in self.stored}
-        made = [name for name in dict.fromkeys(tensors) if name not in fixed]
-        if not made:
-            return fixed
-        image = image_input(self.graph, made)
+        missing = [name for name in dict.fromkeys(tensors) if name not in self._seen and name not in self.stored]
+        if missing:
+            self._seen.update(self._run(missing, self.photo))
+        return {name: self._seen[name] if name in self._seen else self.stored[name] for name in tensors}
+
+    def _run(self, tensors: Collection[str], photo: NDArray[np.uint8]) -> Arrays:
+        image = image_input(self.graph, tensors)
         size, layout = size_and_layout(self.graph, image, self.size)
-        pixels = cv2.resize(self.photo if photo is None else photo, size[::-1]).astype(np.float64)
+        pixels = cv2.resize(photo, size[::-1]).astype(np.float64)
         if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
             pixels = pixels / 127.5 - 1
         try:
-            return {**measure(self.graph, feed(image, size, layout, pixels), made), **fixed}
+            return measure(self.graph, feed(image, size, layout, pixels), tensors)
         except RuntimeError as error:
             raise self._explained(error, image, size) from error
 
@@ -71,8 +74,10 @@ class PhotoProbe:
         Raises:
             NotFoundError: An image does.
         """
-        values, others = self.values(tensors), self.values(tensors, np.invert(self.photo))
-        changing = [name for name, value in values.items() if not np.array_equal(value, others[name])]
+        made = [name for name in tensors if name not in self.stored]
+        values = self.values(tensors)
+        others = self._run(made, np.invert(self.photo)) if made else {}
+        changing = [name for name, other in others.items() if not np.array_equal(values[name], other)]
         if changing:
             raise NotFoundError(
                 f"boxes and scores depend on pixels in two ways, also through {', '.join(changing)}"
