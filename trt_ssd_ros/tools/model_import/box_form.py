@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells
+from trt_ssd_ros.tools.model_import.image_input import Size
 from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_corners, are_pixels
-from trt_ssd_ros.tools.model_import.network_entry import Size
 from trt_ssd_ros.tools.model_import.network_tail import Tail
 from trt_ssd_ros.tools.model_import.ssd_heads import BoxForm, NotFoundError
 

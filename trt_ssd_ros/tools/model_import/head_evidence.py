@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.priors import Priors
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells, head_cells, needed_for_cells
+from trt_ssd_ros.tools.model_import.image_input import Size
 from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_corners, are_pixels
-from trt_ssd_ros.tools.model_import.network_entry import Size
 from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
 from trt_ssd_ros.tools.model_import.ssd_heads import Heads, usable

@@ -8,7 +8,7 @@ from trt_ssd_ros.tools.model_import.head_evidence import as_rows
 from trt_ssd_ros.tools.model_import.interview import Interview
 from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
 from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
-from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, roots
+from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
 
 

@@ -13,7 +13,7 @@ from trt_ssd_ros.tools.model_import.input_draft import Document
 from trt_ssd_ros.tools.model_import.interview import Interview
 from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_pixels, corner_order
 from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
-from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, roots
+from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
 
 

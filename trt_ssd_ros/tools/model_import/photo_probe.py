@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.model_import.network_entry import Size, feed, image_input, size_and_layout
+from trt_ssd_ros.tools.model_import.image_input import Size, feed, image_input, size_and_layout
 from trt_ssd_ros.tools.model_import.network_file import dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
 from trt_ssd_ros.tools.model_import.ssd_heads import NotFoundError

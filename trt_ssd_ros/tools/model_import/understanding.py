@@ -14,16 +14,15 @@ from trt_ssd_ros.tools.model_import.box_form import box_form
 from trt_ssd_ros.tools.model_import.final_detections import find_final
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells
 from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence, as_rows, cells_of, judge_heads
+from trt_ssd_ros.tools.model_import.image_input import EntryError
 from trt_ssd_ros.tools.model_import.measured_numbers import are_corners
-from trt_ssd_ros.tools.model_import.network_entry import Entry, EntryError, find_entry, side_tensors
+from trt_ssd_ros.tools.model_import.network_entry import Entry, find_entry, side_tensors
 from trt_ssd_ros.tools.model_import.network_file import inventory
 from trt_ssd_ros.tools.model_import.network_probe import Arrays
 from trt_ssd_ros.tools.model_import.nms_plugins import from_plugin
 from trt_ssd_ros.tools.model_import.own_nms import from_onnx_nms, nms_facts
 from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.model_import.ssd_heads import (
-    CONVOLUTION_LIKE,
-    LAYOUT,
     Heads,
     NotFoundError,
     as_arrays,
@@ -31,9 +30,9 @@ from trt_ssd_ros.tools.model_import.ssd_heads import (
     from_names,
     from_outputs,
     is_all,
-    is_raw,
 )
 from trt_ssd_ros.tools.model_import.standard_network import StandardNetwork, standard_network
+from trt_ssd_ros.tools.model_import.tensor_history import CONVOLUTION_LIKE, LAYOUT, is_raw
 
 
 @dataclass(frozen=True)
