@@ -72,13 +72,15 @@ def iou(box: np.ndarray, other: np.ndarray) -> float:
 
 
 def greedy(corners: np.ndarray, scores: np.ndarray, threshold: float, iou_threshold: float) -> Detections:
-    """Return what greedy NMS within each class leaves, best first, normalised and clipped to the image."""
+    """Return what greedy NMS within each class leaves in the image, best first, normalised and clipped."""
     kept: list[tuple[int, int]] = []
     for box, label in sorted(np.argwhere(scores >= threshold).tolist(), key=lambda at: -scores[tuple(at)]):
         if not any(same == label and iou(corners[box], corners[other]) > iou_threshold for other, same in kept):
             kept.append((box, label))
     boxes, class_ids = np.array(kept, int).reshape(-1, 2).T
-    return Detections(corners[boxes].clip(0, 1), scores[boxes, class_ids], class_ids)
+    clipped = corners[boxes].clip(0, 1)
+    inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    return Detections(clipped, scores[boxes, class_ids], class_ids)[inside]
 
 
 def threshold_for(scores: np.ndarray, count: int = 60) -> float:
