@@ -303,3 +303,19 @@ def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
     network = raw_network(TF_300, opset=22)
     network.ir_version = 99
     assert len(run_import(network).card.prior_boxes()) == 1917
+
+
+def test_other_inputs_are_left_out(run_import):
+    """PaddleDetection scales its results by the image's size, which it is fed with."""
+    net = Net()
+    size = net.input("scale_factor", [1, 2])
+    boxes, scores = heads(net, nchw(net, TF_300), TF_300, names=("b", "s"))
+    swapped = net("Gather", boxes, net.constant([1, 0, 3, 2], np.int64), axis=2)
+    priors = SsdAnchorGenerator(TF_300.maps).priors(300, 300)
+    corners = decoded(net, swapped, priors, name="corners")
+    net("Mul", corners, net("Concat", size, size, axis=1), name="pixels")
+    net("Sigmoid", scores, name="found")
+    net.output("pixels", ["N", 1917, 4])
+    net.output("found", ["N", 1917, 91])
+    card = run_import(net.model(), "--family", "tf_object_detection_api").card
+    assert (card.outputs.kind, card.outputs.boxes, card.input.tensor) == ("raw_heads", "b", "image")

@@ -86,7 +86,7 @@ def own_corners(probe: PhotoProbe, boxes: str, count: int) -> Iterator[tuple[str
     graph = probe.graph
     behind = [graph.nodes[index] for index in sorted(graph.after([boxes]))]
     likely = [name for node in behind if node.op_type in MAKE_CORNERS for name in node.output]
-    for name, value in probe.values([name for name in likely if usable(graph, (name,))]).items():
+    for name, value in probe.values([name for name in probe.of_image(likely) if usable(graph, (name,))]).items():
         if value.dtype.kind == "f" and value.size == count * 4 and 4 in value.shape:
             rows = as_rows(value)
             if are_corners(rows):

@@ -47,11 +47,15 @@ def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
             f"the results depend on {len(inputs)} inputs ({listed}), expected one, the image: name tensors that "
             "only depend on that with --boxes and --scores"
         )
-    dims = dimensions(inputs[0])
-    if len(dims) not in (3, 4) or inputs[0].type.tensor_type.elem_type not in DTYPES:
+    if not is_image(inputs[0]):
         raise EntryError(f"input {described(inputs[0])}, expected an image of float or uint8, as [N, H, W, 3]")
     image: ValueInfoProto = inputs[0]
     return image
+
+
+def is_image(tensor: ValueInfoProto) -> bool:
+    """Tell whether an input may be an image."""
+    return len(dimensions(tensor)) in (3, 4) and tensor.type.tensor_type.elem_type in DTYPES
 
 
 def size_and_layout(

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.model_import.image_input import Size, feed, image_input, size_and_layout
+from trt_ssd_ros.tools.model_import.image_input import Size, feed, image_input, is_image, size_and_layout
 from trt_ssd_ros.tools.model_import.network_file import dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
 from trt_ssd_ros.tools.model_import.ssd_heads import NotFoundError
@@ -44,6 +44,13 @@ class PhotoProbe:
         if missing:
             self._seen.update(self._run(missing, self.photo))
         return {name: self._seen[name] if name in self._seen else self.stored[name] for name in tensors}
+
+    def of_image(self, tensors: Collection[str]) -> list[str]:
+        """Return those of some tensors that do not depend on another input than the image, such as its size."""
+        images = [tensor.name for tensor in self.graph.inputs if is_image(tensor)]
+        others = [tensor.name for tensor in self.graph.inputs if len(images) == 1 and tensor.name not in images]
+        unknown = {name for index in self.graph.after(others) for name in self.graph.nodes[index].output}
+        return [name for name in tensors if name not in unknown]
 
     def _run(self, tensors: Collection[str], photo: NDArray[np.uint8]) -> Arrays:
         image = image_input(self.graph, tensors)

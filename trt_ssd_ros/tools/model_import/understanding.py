@@ -138,7 +138,7 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
     if sure is not None:
         yield sure
         return
-    values = probe.values(tail_tensors(graph))
+    values = probe.values(probe.of_image(tail_tensors(graph)))
     shapes = as_arrays(values)
     final = find_final(graph, values)
     inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
