@@ -28,6 +28,7 @@ class Layout:
         unit: Of the corners.
         first: The label of the first class.
         rows: How many there are, filled up with zeros; 0: as many as were found.
+        image: Height and width of the images that the network resizes, in whose pixels it shows boxes; none if 0.
     """
 
     flags: tuple[str, ...]
@@ -35,9 +36,11 @@ class Layout:
     unit: float = 1.0
     first: int = 1
     rows: int = 0
+    image: tuple[int, int] = (0, 0)
 
 
 TORCHVISION = Layout(("--family", "torchvision_ssd300"), unit=64.0)
+RESIZED = Layout(("--family", "torchvision_ssd300"), image=(96, 128))
 TENSORFLOW = Layout(("--family", "tf_object_detection_api"), order="yxyx", rows=64)
 MODEL_ZOO = Layout(("--box-order", "xyxy", "--background", "first"))
 PADDLE = Layout(("--box-order", "xyxy"), unit=64.0, first=0)
@@ -51,8 +54,11 @@ def detections(layout: Layout) -> tuple[Net, str, str, str]:
         The network, and the names of its boxes (D, 4), scores (D,) and labels (D,).
     """
     net = Net()
-    image = net.input("image", [1, 64, 64, 3], TensorProto.UINT8)
+    height, width = layout.image if layout.image[0] else (64, 64)
+    image = net.input("image", [1, height, width, 3], TensorProto.UINT8)
     pixels = net("Transpose", net("Cast", image, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    if layout.image[0]:
+        pixels = net("Resize", pixels, "", "", net.constant([1, 3, 64, 64], np.int64), mode="linear")
     pixels = net("Sub", net("Mul", pixels, net.constant(1 / 127.5)), net.constant(1.0))
     parts: list[list[str]] = [[], [], []]
     start = 0
@@ -79,6 +85,9 @@ def detections(layout: Layout) -> tuple[Net, str, str, str]:
     if layout.order == "yxyx":
         kept = net("Gather", kept, net.constant([1, 0, 3, 2], np.int64), axis=1)
     kept = net("Mul", kept, net.constant(layout.unit))
+    if layout.image[0]:
+        sides = net("Gather", net("Shape", image), net.constant([2, 1, 2, 1], np.int64))
+        kept = net("Mul", kept, net("Cast", sides, to=TensorProto.FLOAT))
     label = net("Add", net("Gather", labels, chosen, axis=0), net.constant(layout.first, np.int64))
     return net, kept, net("Gather", scores, chosen, axis=0), label
 
@@ -138,6 +147,7 @@ def paddle(net: Net, boxes: str, scores: str, labels: str) -> None:
 
 SHOWN = (
     (TORCHVISION, torchvision),
+    (RESIZED, torchvision),
     (MODEL_ZOO, model_zoo),
     (TENSORFLOW, tensorflow),
     (MMDETECTION, mmdetection),
@@ -159,7 +169,9 @@ def reference(image: np.ndarray) -> list[tuple[int, float, np.ndarray]]:
     return sorted((row for row in found if row[1] >= SAME_THRESHOLD), key=lambda row: -row[1])
 
 
-@pytest.mark.parametrize(("layout", "show"), SHOWN, ids=[show.__name__ for _, show in SHOWN])
+@pytest.mark.parametrize(
+    ("layout", "show"), SHOWN, ids=[f"{show.__name__} {layout.image[0] or ''}" for layout, show in SHOWN]
+)
 def test_finds_what_the_network_finds(run_import, labels, layout, show):
     imported = run_import(network(layout, show), *labels("a", "b", "c"), *layout.flags)
     card = imported.card

@@ -27,7 +27,7 @@ def choose_family(found: Understood, interview: Interview) -> str:
     if is_normalised(found, interview):
         return "other"
     question = "the graph does not tell how its input is normalised"
-    return interview.ask("family", question, fitting or list(FAMILIES))
+    return interview.ask("family", question, fitting or found.heads.facts.get("families") or list(FAMILIES))
 
 
 def fitting_families(found: Understood, interview: Interview) -> list[str]:
@@ -63,12 +63,11 @@ def is_normalised(found: Understood, interview: Interview) -> bool:
 
 def of_no_family(found: Understood) -> str:
     """Return what there is to say of raw heads with prior boxes that nobody knows."""
-    known = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
     cells = found.evidence and found.evidence.cells
     maps = f", on feature maps of {', '.join(cells.maps())} boxes," if cells else ""
     return (
-        f"{boxes_of(found)}{maps} are the priors of no known family ({known}): export the model with its boxes "
-        "decoded, or write the card by hand (docs/models.md)"
+        f"{boxes_of(found)}{maps} are the priors of no known family ({', '.join(FAMILIES)}): if this is an SSD at "
+        "all, export it with its boxes decoded, or write the card by hand (docs/models.md)"
     )
 
 

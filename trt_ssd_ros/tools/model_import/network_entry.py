@@ -59,7 +59,8 @@ class Entry:
 
     Attributes:
         image: The network's own input.
-        size: Height and width of an image that it takes.
+        fed: Height and width of the images that it was looked at with.
+        size: Height and width of an image that enters at `tensor`.
         tensor: Where pixels are to enter: the input, or what the first convolution reads.
         layout: How `tensor` lays them out.
         shape: Its shape for one image.
@@ -70,6 +71,7 @@ class Entry:
     """
 
     image: ValueInfoProto
+    fed: Size
     size: Size
     tensor: str
     layout: Layout
@@ -108,13 +110,13 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
         size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         dtype = np.dtype(DTYPES[image.type.tensor_type.elem_type])
-        return Entry(image, size, image.name, layout, shape, dtype, inside, "")
+        return Entry(image, size, size, image.name, layout, shape, dtype, inside, "")
     check_filled(graph, image, size, layout, reader.input[0])
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
     mode = resize_mode(graph, tensor)
-    return Entry(image, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
+    return Entry(image, size, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
 
 
 def check_filled(graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str) -> None:

@@ -49,6 +49,8 @@ def _caffe(node: NodeProto) -> Heads:
         facts["family"] = "tf_object_detection_api"
     elif node.op_type == "NMSDynamic_TRT":  # of TAO's exporter only
         facts["family"] = "tao_ssd"
+    elif node.op_type == "DetectionOutput":
+        facts["families"] = ["caffe_ssd_voc", "caffe_ssd_coco", "other"]
     scaled = bool(said.get("varianceEncodedInTarget", 0)) and code != TF_CENTER
     priors = Priors(
         prior, "corners", (1.0, 1.0, 1.0, 1.0) if scaled else None, "yxhw" if code == TF_CENTER else "xywh"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.tools.model_import.box_form import in_corners
 from trt_ssd_ros.tools.model_import.head_evidence import as_rows
+from trt_ssd_ros.tools.model_import.image_input import Size
 from trt_ssd_ros.tools.model_import.input_draft import Document
 from trt_ssd_ros.tools.model_import.interview import Interview
 from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_pixels, corner_order
+from trt_ssd_ros.tools.model_import.network_entry import side_tensors
 from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
 from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
@@ -47,7 +50,12 @@ class OutputDraft:
         else:
             corners = in_corners(as_rows(self.found.values[heads.boxes]), heads.form)
             order = self.interview.stated.get("box_order") or self.order_of(corners)
-            document = {"kind": "decoded_boxes", **document, "box_order": order, **self.units(corners, order)}
+            document = {
+                "kind": "decoded_boxes",
+                **document,
+                "box_order": order,
+                **self.units(corners, order, self.size_of(corners, order)),
+            }
         document |= {"score_conversion": self.conversion(), "background": self.background}
         return document | ({"clip_before_nms": True} if self.clips() else {})
 
@@ -61,7 +69,11 @@ class OutputDraft:
                 "the network finds nothing in the photo, so that the unit of its boxes cannot be told: give "
                 "--image of a photo in which it finds something"
             )
-        return {**document, **({"box_order": order} if order != "xyxy" else {}), **self.units(corners, order)}
+        found = self.found
+        is_rescaled = bool(side_tensors(found.graph, found.entry, found.heads.tensors))
+        size = found.entry.fed if is_rescaled else found.entry.size
+        units = self.units(corners, order, size)
+        return {**document, **({"box_order": order} if order != "xyxy" else {}), **units}
 
     def final_order(self) -> str:
         """Return which number of a corner of final detections comes first; nothing in the graph tells."""
@@ -83,12 +95,21 @@ class OutputDraft:
         self.interview.note(f"boxes are {order}: {order[0]} comes first, {why}")
         return order
 
-    def units(self, corners: NDArray[Any], order: str) -> Document:
-        """Return what normalises corners, if anything does."""
+    def size_of(self, corners: NDArray[Any], order: str) -> Size:
+        """Return the size of the image whose pixels corners are in: at the first convolution, or as it was fed."""
+        entry, cells = self.found.entry, self.found.cells
+        if cells is None or not are_pixels(corners):
+            return entry.size
+        middles = (corners[:, :2] + corners[:, 2:])[:, :: 1 if order == "xyxy" else -1] / 2
+        sizes = (entry.size, entry.fed)
+        return min(sizes, key=lambda size: float(np.median(np.abs(middles / size[::-1] - cells.centres()))))
+
+    def units(self, corners: NDArray[Any], order: str, size: Size) -> Document:
+        """Return what normalises corners that are in pixels of an image of some size, if anything does."""
         if not are_pixels(corners):
             return {}
         self.interview.note("boxes are in pixels of the input")
-        height, width = self.found.entry.size
+        height, width = size
         sides = [width, height] if order == "xyxy" else [height, width]
         return {"box_scales": [float(side) for side in sides * 2]}
 
