@@ -27,7 +27,7 @@ class Layout:
         order: Of the corners' numbers.
         unit: Of the corners.
         first: The label of the first class.
-        rows: How many there are, filled up with zeros; 0: as many as were found.
+        rows: How many there are, filled up; 0: as many as were found.
         image: Height and width of the images that the network resizes, in whose pixels it shows boxes; none if 0.
     """
 
@@ -112,14 +112,14 @@ def model_zoo(net: Net, boxes: str, scores: str, labels: str) -> None:
 
 
 def tensorflow(net: Net, boxes: str, scores: str, labels: str) -> None:
-    """tf2onnx: four float tensors, filled up with zeros, and how many of their rows are detections."""
+    """tf2onnx: four float tensors, filled up with anything, and how many of their rows are detections."""
     floats = net("Cast", labels, to=TensorProto.FLOAT)
-    for name, tensor, shape in (
-        ("detection_boxes", boxes, [1, 64, 4]),
-        ("detection_classes", floats, [1, 64]),
-        ("detection_scores", scores, [1, 64]),
+    for name, tensor, shape, padding in (
+        ("detection_boxes", boxes, [1, 64, 4], [0.1, 0.2, 0.8, 0.9]),
+        ("detection_classes", floats, [1, 64], 1.0),
+        ("detection_scores", scores, [1, 64], 0.9),
     ):
-        more = net.constant(np.full(shape[1:], 0.9 if name == "detection_scores" else 1.0))
+        more = net.constant(np.broadcast_to(padding, shape[1:]))
         filled = net("Concat", tensor, more, axis=0)
         ends = [net.constant([n], np.int64) for n in (0, 64, 0)]
         net.reshaped(net("Slice", filled, *ends), *shape, name=name)

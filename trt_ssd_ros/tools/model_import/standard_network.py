@@ -14,13 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.tools.model_import.box_form import append_corners
-from trt_ssd_ros.tools.model_import.graph_priors import prior_boxes
+from trt_ssd_ros.tools.model_import.graph_priors import append_decoding
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells
 from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence
 from trt_ssd_ros.tools.model_import.network_entry import Entry
 from trt_ssd_ros.tools.model_import.network_probe import run
 from trt_ssd_ros.tools.model_import.network_tail import Tail
-from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, Priors, box_count
+from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, box_count
 
 
 @dataclass(frozen=True)
@@ -67,33 +67,10 @@ def standard_network(
         RuntimeError: ONNX Runtime cannot run what is left.
     """
     tail = Tail()
-    changes = [entry.why] if entry.is_cut else []
-    scores, columns = "", heads.columns
-    if heads.final is not None:
-        boxes, count = heads.final.append_to(tail)
-    elif not heads.scores:
-        boxes, count = _rows(tail, heads.boxes, values[heads.boxes])
-    else:
-        boxes, count = _boxes(tail, heads.boxes, values[heads.boxes], heads)
-        scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
-        if heads.priors is not None:
-            boxes = _decoded(tail, boxes, heads.priors, values[heads.priors.tensor], count)
-            changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
-        elif heads.form != "corners":
-            boxes = append_corners(tail, boxes, heads.form)
-            changes.append(f"boxes are given as {heads.form}, and made corners")
-        if evidence is not None:
-            boxes = _in_order(tail, boxes, evidence.cells)
-            scores = _in_order(tail, scores, evidence.score_cells)
+    results = _results(tail, heads, values, evidence)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
-    kinds = {boxes: ([1, count, 7] if not scores else [count, 4]), scores: [count, columns]}
-    as_given = not heads.priors and not heads.final and heads.form == "corners"
-    half = values[heads.boxes].dtype == np.float16 and as_given
-    types = {boxes: TensorProto.FLOAT16 if half else TensorProto.FLOAT}
-    if scores and values[heads.scores].dtype == np.float16:
-        types[scores] = TensorProto.FLOAT16
-    outputs = {name: (types.get(name, TensorProto.FLOAT), shape) for name, shape in kinds.items() if name}
-    model, batch = _best_batch(graph, entry, outputs, tail, frozen)
+    model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
+    changes = [*([entry.why] if entry.is_cut else []), *results.changes]
     dropped = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
     if dropped:
         changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
@@ -103,7 +80,51 @@ def standard_network(
         model = graph.model
     elif not changes:
         changes.append("shapes are stated" + ("" if batch == "N" else ", the batch is 1"))
-    return StandardNetwork(model, boxes, scores, count, columns, tuple(changes))
+    return StandardNetwork(model, results.boxes, results.scores, results.count, results.columns, tuple(changes))
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Boxes and scores in form, as in `StandardNetwork`; outputs are their types and shapes for one image."""
+
+    boxes: str
+    scores: str
+    count: int
+    columns: int
+    outputs: Mapping[str, tuple[int, list[int]]]
+    changes: Sequence[str] = ()
+
+
+def _results(
+    tail: Tail, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
+) -> _Results:
+    """Append to the heads what brings them into form."""
+    if not heads.scores:
+        rows, count = heads.final.append_to(tail) if heads.final else _rows(tail, heads.boxes, values[heads.boxes])
+        kind = TensorProto.FLOAT if heads.final else _type(values[heads.boxes])
+        return _Results(rows, "", count, heads.columns, {rows: (kind, [1, count, 7])})
+    changes = []
+    boxes, count = _boxes(tail, heads.boxes, values[heads.boxes], heads)
+    scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
+    kind = _type(values[heads.boxes])
+    if heads.priors is not None:
+        boxes, kind = (
+            append_decoding(tail, boxes, heads.priors, values[heads.priors.tensor], count),
+            TensorProto.FLOAT,
+        )
+        changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+    elif heads.form != "corners":
+        boxes, kind = append_corners(tail, boxes, heads.form), TensorProto.FLOAT
+        changes.append(f"boxes are given as {heads.form}, and made corners")
+    if evidence is not None:
+        boxes = _in_order(tail, boxes, evidence.cells)
+        scores = _in_order(tail, scores, evidence.score_cells)
+    outputs = {boxes: (kind, [count, 4]), scores: (_type(values[heads.scores]), [count, columns])}
+    return _Results(boxes, scores, count, columns, outputs, changes)
+
+
+def _type(value: NDArray[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(value.dtype))
 
 
 def _boxes(tail: Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple[str, int]:
@@ -161,23 +182,6 @@ def _rows(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     if value.shape == (1, 1, count, 7):
         return tensor, count
     return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count
-
-
-def _decoded(tail: Tail, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
-    """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
-    encoded = tail("Cast", encoded, to=TensorProto.FLOAT)
-    centres, sizes, variances = prior_boxes(priors, value, count)
-    if priors.box_order == "yxhw":
-        encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
-    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
-    axis = tail.constant([2], np.int64)
-    scaled = tail("Mul", encoded, tail.constant(variances[None]))
-    offset, log_size = (tail("Slice", scaled, ends[part], ends[part + 1], axis) for part in range(2))
-    prior_size = tail.constant(sizes[None])
-    centre = tail("Add", tail("Mul", offset, prior_size), tail.constant(centres[None]))
-    size = tail("Mul", tail("Exp", log_size), prior_size)
-    half = tail("Mul", size, tail.constant(0.5))
-    return tail("Concat", tail("Sub", centre, half), tail("Add", centre, half), name="boxes", axis=2)
 
 
 def _best_batch(
