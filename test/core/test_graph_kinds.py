@@ -162,6 +162,14 @@ def test_rows_in_pixels_are_normalised():
     np.testing.assert_allclose(found.boxes[0] / [7, ROWS, 7, ROWS], [0, 0, 0.5, 1], atol=1e-6)
 
 
+def test_rows_may_have_y_before_x():
+    turned, straight = (
+        hand_made(Thresholds((0.3,) * CLASSES, 0.5, 9), box_order=order) for order in ("yxyx", "xyxy")
+    )
+    image = np.array([7, ROWS, 7, ROWS])
+    np.testing.assert_allclose(turned.boxes / image, (straight.boxes / image)[:, [1, 0, 3, 2]], atol=1e-6)
+
+
 def test_each_image_of_a_batch_has_its_own_rows():
     first = HAND_MADE + ZERO
     second = first.copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class Net:
         return output
 
     def multiple(self, outputs: Sequence[str], operator: str, *inputs: str, **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(operator, inputs, outputs, operator, **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, outputs, outputs[0], **attributes))
 
     def constant(self, value: Any, dtype: Any = np.float32, name: str = "") -> str:
         name = name or f"constant_{len(self.constants)}"
@@ -97,31 +97,51 @@ PYTORCH_300 = Anatomy(300, SSD_300, (6,) * 6, 21)
 
 
 def heads(
-    net: Net, image: str, anatomy: Anatomy, *, names: tuple[str, str] = ("boxes", "scores"), unit: float = 1.0
+    net: Net,
+    image: str,
+    anatomy: Anatomy,
+    *,
+    names: tuple[str, str] = ("boxes", "scores"),
+    unit: float = 1.0,
+    shape_by_shape: bool = False,
 ) -> tuple[str, str]:
     """Add convolutions and heads on an NCHW image whose numbers are around `unit`.
 
     Returns:
-        The names of box encodings [N, A, 4] and logits [N, A, columns].
+        The names of box encodings [N, A, 4] and logits [N, A, columns]; of [N, 4, A] and [N, columns, A] if they
+        come `shape_by_shape`, not cell by cell.
     """
+    rows, axis = (head_columns, 2) if shape_by_shape else (head_rows, 1)
+    boxes, scores = zip(*head_levels(net, image, anatomy, unit, rows), strict=True)
+    return net("Concat", *boxes, name=names[0], axis=axis), net("Concat", *scores, name=names[1], axis=axis)
+
+
+def head_levels(
+    net: Net, image: str, anatomy: Anatomy, unit: float, rows: Callable[[Net, str, int], str]
+) -> Iterator[tuple[str, str]]:
+    """Add convolutions and heads; yield box encodings and logits of each feature map."""
     net.channels[image] = 3
     stride = -(-anatomy.side // anatomy.maps[0])
     pad = anatomy.maps[0] * stride - anatomy.side
     feature = net("Relu", net.convolved(image, 8, size=stride, stride=stride, pad=pad, gain=1.5 / unit))
     net.channels[feature] = 8
-    boxes, scores = [], []
     for index, (cells, per_cell) in enumerate(zip(anatomy.maps, anatomy.boxes, strict=True)):
         if index:
             step = -(-anatomy.maps[index - 1] // cells)
             pad = cells * step - anatomy.maps[index - 1]
             feature = net("Relu", net.convolved(feature, 8, size=step, stride=step, pad=pad))
             net.channels[feature] = 8
-        boxes.append(_rows(net, net.convolved(feature, per_cell * 4), 4))
-        scores.append(_rows(net, net.convolved(feature, per_cell * anatomy.columns), anatomy.columns))
-    return net("Concat", *boxes, name=names[0], axis=1), net("Concat", *scores, name=names[1], axis=1)
+        yield (
+            rows(net, net.convolved(feature, per_cell * 4), 4),
+            rows(net, net.convolved(feature, per_cell * anatomy.columns), anatomy.columns),
+        )
 
 
-def _rows(net: Net, head: str, columns: int) -> str:
+def head_columns(net: Net, head: str, columns: int) -> str:
+    return net.reshaped(head, 0, columns, -1)
+
+
+def head_rows(net: Net, head: str, columns: int) -> str:
     return net.reshaped(net("Transpose", head, perm=[0, 2, 3, 1]), 0, -1, columns)
 
 
@@ -169,3 +189,22 @@ def grid_priors(anatomy: Anatomy) -> np.ndarray:
         for shape in range(boxes)
     ]
     return np.array(rows)
+
+
+TINY = Anatomy(64, (8, 4), (3, 3), 4)
+PRIORS = grid_priors(TINY)
+CORNERS = np.concatenate([PRIORS[:, :2] - PRIORS[:, 2:] / 2, PRIORS[:, :2] + PRIORS[:, 2:] / 2], axis=1)
+VARIANCES = np.tile([0.1, 0.1, 0.2, 0.2], (TINY.count, 1))
+
+
+def nchw(net: Net, anatomy: Anatomy, name: str = "image", batch: int | str = "N") -> str:
+    return net.input(name, [batch, 3, anatomy.side, anatomy.side])
+
+
+def decoded_network(net: Net, image: str, names: tuple[str, str] = ("corners", "scores")) -> onnx.ModelProto:
+    boxes, logits = heads(net, image, TINY, names=("raw", "logits"))
+    net("Softmax", logits, name=names[1], axis=2)
+    decoded(net, boxes, PRIORS, name=names[0])
+    net.output(names[1], ["N", TINY.count, 4])
+    net.output(names[0], ["N", TINY.count, 4])
+    return net.model()

@@ -94,9 +94,13 @@ def _decode(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32],
 
 def _corners(graph: GraphBuilder, outputs: DecodedBoxes, anchors: str) -> str:
     """Return the candidates' boxes, which the network decoded itself, as x1 y1 x2 y2."""
+    return _normalised(graph, outputs, _rows_at(graph, f"network/{outputs.boxes}", anchors))
+
+
+def _normalised(graph: GraphBuilder, outputs: DecodedBoxes | FinalDetections, corners: str) -> str:
+    """Return corners [N, M, 4] of any unit and order as x1 y1 x2 y2, normalised to the image."""
     order = [0, 1, 2, 3] if outputs.box_order == "xyxy" else [1, 0, 3, 2]
-    boxes = graph("Div", _rows_at(graph, f"network/{outputs.boxes}", anchors), graph.constant(outputs.box_scales))
-    return _reordered(graph, boxes, order)
+    return _reordered(graph, graph("Div", corners, graph.constant(outputs.box_scales)), order)
 
 
 def _of_detections(
@@ -119,7 +123,7 @@ def _of_detections(
     best, indices, _ = _best_of(graph, scores, rows, 1, count)
     flat_ids = graph("Reshape", class_ids, graph.constant([0, -1], np.int64))
     corners = _rows_at(graph, _slice(graph, table, 3, 7), indices)
-    boxes = graph("Div", corners, graph.constant(outputs.box_scales))
+    boxes = _normalised(graph, outputs, corners)
     return Candidates(boxes, best, graph("GatherElements", flat_ids, indices, axis=1))
 
 

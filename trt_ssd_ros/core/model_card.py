@@ -20,6 +20,7 @@ Family = Literal[
     "torchvision_ssd300",
     "torchvision_ssdlite",
     "pytorch_ssd",
+    "nvidia_ssd",
     "caffe_ssd_voc",
     "caffe_ssd_coco",
     "tao_ssd",
@@ -95,12 +96,14 @@ class FinalDetections:
     """The output of a network that ends in its own NMS: rows [N, 1, K, 7] of TensorRT's and Caffe's layout.
 
     A row is image id, label, confidence, x1, y1, x2, y2. A negative image id or label is padding, and so is
-    label 0 where background is first. box_scales are as in DecodedBoxes. Ours suppresses nothing further.
+    label 0 where background is first. box_order and box_scales are as in DecodedBoxes. Ours suppresses nothing
+    further.
     """
 
     kind: Literal["detections"]
     rows: str
     background: Literal["first", "none"]
+    box_order: Literal["xyxy", "yxyx"] = "xyxy"
     box_scales: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
 
 

@@ -65,7 +65,8 @@ def _make_older(node: onnx.NodeProto, version: int, constants: Mapping[str, onnx
     try:
         schema = defs.get_schema(node.op_type, version, "")
     except defs.SchemaError as error:
-        raise RuntimeError(f"operator {node.op_type} is newer") from error
+        what = "newer" if defs.has(node.op_type) else "none of ONNX's"
+        raise RuntimeError(f"operator {node.op_type} is {what}") from error
     defaults = DEFAULTS.get(node.op_type, {})
     for attribute in list(node.attribute):
         if attribute.name not in schema.attributes:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import onnx
 from onnx import NodeProto, ValueInfoProto
 
+CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
+
 
 class OnnxGraph:
     """A view of a network's outermost graph; the network is left as it is.

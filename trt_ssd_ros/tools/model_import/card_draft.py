@@ -2,212 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from numpy.typing import NDArray
-
 from trt_ssd_ros.tools.model_import.card_file import generator_document
-from trt_ssd_ros.tools.model_import.input_draft import Ask, Document, InputDraft
-from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
-from trt_ssd_ros.tools.model_import.measured_numbers import (
-    are_corners,
-    are_pixels,
-    corner_order,
-)
-from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily, families_with
-from trt_ssd_ros.tools.model_import.ssd_heads import conversion_after, is_raw, roots
+from trt_ssd_ros.tools.model_import.family_choice import boxes_of, choose_family, of_no_family
+from trt_ssd_ros.tools.model_import.input_draft import Document, InputDraft
+from trt_ssd_ros.tools.model_import.interview import Interview
+from trt_ssd_ros.tools.model_import.label_draft import class_labels
+from trt_ssd_ros.tools.model_import.output_draft import OutputDraft
+from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
 from trt_ssd_ros.tools.model_import.understanding import Understood
 
 
-@dataclass
-class Draft:
-    """A card in the making. What the user states comes first, then what the graph says, then the family.
+def draft_card(found: Understood, interview: Interview) -> Document:
+    """Return everything of the card but name, licence, source and file.
 
-    Attributes:
-        found: What was understood.
-        stated: What the user stated, by flag.
-        ask: How to ask for more.
-        notes: What was assumed, for people.
+    Raises:
+        ValueError: Something that is needed was not told.
     """
+    name = choose_family(found, interview)
+    family = FAMILIES[name]
+    labels, background = class_labels(found, family, interview)
+    document: Document = {"family": name, "input": InputDraft(found.entry, family, interview).document()}
+    document["outputs"] = OutputDraft(found, family, background, interview).document()
+    if found.evidence is not None:
+        document["priors"] = _priors(found, name, interview)
+    document["labels"] = labels
+    document["defaults"] = _defaults(found, family, interview)
+    return document
 
-    found: Understood
-    stated: Mapping[str, Any]
-    ask: Ask
-    notes: list[str] = field(default_factory=list)
 
-    def document(self) -> Document:
-        """Return everything of the card but name, licence, source and file.
+def _priors(found: Understood, name: str, interview: Interview) -> Document:
+    """Return the section on the prior boxes of raw heads."""
+    evidence = found.evidence
+    generator = FAMILIES[name].generator(*found.entry.size, found.network.count)
+    assert evidence is not None
+    if generator is None or name not in evidence.families:
+        fitting = f"; those of {' and '.join(evidence.families)} fit" if evidence.families else ""
+        raise ValueError(
+            f"{of_no_family(found)}\nfamily {name} has other prior boxes than {boxes_of(found)}{fitting}"
+        )
+    if evidence.corners:
+        interview.note(f"the prior boxes are {name}'s: they decode to the corners that the network makes")
+    else:
+        interview.note(f"the prior boxes are those published for {name}, their variances .1 and .2")
+    return generator_document(generator)
 
-        Raises:
-            ValueError: Something that is needed was not told.
-        """
-        family_name = self.family()
-        family = FAMILIES[family_name]
-        labels, background = self.labels()
-        document: Document = {"family": family_name, "input": self.input(family).document()}
-        document["outputs"] = self.outputs(family, background)
-        if document["outputs"]["kind"] == "raw_heads":
-            document["priors"] = self.priors(family_name, family)
-        document["labels"] = labels
-        document["defaults"] = self.defaults(family)
-        return document
 
-    def family(self) -> str:
-        """Return the family's name."""
-        if self.stated.get("family"):
-            return str(self.stated["family"])
-        facts = self.found.heads.facts
-        if "family" in facts:
-            return str(facts["family"])
-        fitting = self.fitting_families()
-        if self.found.network.columns == 91:  # Caffe counts the 80 classes of COCO, torchvision its 90 ids
-            fitting = [name for name in fitting if not name.startswith("caffe")]
-        if len(fitting) == 1:
-            return fitting[0]
-        what = f"{self.found.network.count} boxes for an input of {self.size_text()}"
-        if fitting:
-            return self.ask("family", f"{what} fit several families", fitting)
-        if self.is_raw:
-            known = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
-            raise ValueError(
-                f"{what} are the priors of no known family ({known}): export the model with its boxes decoded, "
-                "or write the card by hand (docs/models.md)"
-            )
-        return self.ask("family", "the graph does not tell how its input is normalised", list(FAMILIES))
-
-    def fitting_families(self) -> list[str]:
-        """Return the families whose priors are as many as the network's boxes, or whose names are in it."""
-        named = [name for name, family in FAMILIES.items() if self.speaks_of(family)]
-        if not self.is_raw and self.found.heads.scores:
-            by_count = [name for name in ("pytorch_ssd",) if self.found.network.count == 3000]
-            return named or by_count
-        fitting = families_with(self.found.network.count, *self.found.entry.size)
-        return [name for name in fitting if name in named] or fitting
-
-    def speaks_of(self, family: SsdFamily) -> bool:
-        """Tell whether a name in the network is one of a family's."""
-        tensors = " ".join(name for node in self.found.graph.nodes for name in (*node.output, node.name)).lower()
-        inputs = " ".join(tensor.name for tensor in self.found.graph.inputs).lower()
-        return any(word in f"{tensors} {inputs}" for word in family.names)
-
-    @property
-    def is_raw(self) -> bool:
-        """Whether the boxes are still encoded."""
-        heads = self.found.heads
-        if not heads.scores or heads.priors or heads.facts.get("decoded"):
-            return False
-        return is_raw(self.found.graph, heads.boxes) and not are_corners(self.found.values[heads.boxes])
-
-    def size_text(self) -> str:
-        """Return width x height, for people."""
-        height, width = self.found.entry.size
-        return f"{width}x{height}"
-
-    # Sections of the card.
-
-    def input(self, family: SsdFamily) -> InputDraft:
-        """Return the section on the input."""
-        return InputDraft(self.found.entry, family, self.stated, self.ask, self.notes)
-
-    def outputs(self, family: SsdFamily, background: str) -> Document:
-        """Return the section on the outputs."""
-        network, values = self.found.network, self.found.values[self.found.heads.boxes]
-        if not network.scores:
-            corners = values.reshape(-1, 7)[:, 3:]
-            units = self.units(corners, "xyxy")
-            return {"kind": "detections", "rows": network.boxes, "background": background, **units}
-        document: Document = {"boxes": network.boxes, "scores": network.scores}
-        if self.is_raw:
-            order = self.stated.get("box_order") or family.box_order
-            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": [10.0, 10.0, 5.0, 5.0]}
-        elif self.found.heads.priors:
-            document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
-        else:
-            corners = values.reshape(-1, 4)
-            order = self.stated.get("box_order") or self.order_of(corners)
-            document = {"kind": "decoded_boxes", **document, "box_order": order, **self.units(corners, order)}
-        document |= {"score_conversion": self.conversion(family), "background": background}
-        return document | ({"clip_before_nms": True} if family.clip_before_nms else {})
-
-    def order_of(self, corners: NDArray[Any]) -> str:
-        """Return which number of a corner comes first, and note it."""
-        order = corner_order(corners)
-        self.notes.append(f"boxes are {order}: {order[0]} comes first, as neighbouring boxes tell")
-        return order
-
-    def units(self, corners: NDArray[Any], order: str) -> Document:
-        """Return what normalises corners, if anything does."""
-        if not are_pixels(corners):
-            return {}
-        self.notes.append("boxes are in pixels of the input")
-        height, width = self.found.entry.size
-        sides = [width, height] if order == "xyxy" else [height, width]
-        return {"box_scales": [float(side) for side in sides * 2]}
-
-    def conversion(self, family: SsdFamily) -> str:
-        """Return what turns the scores into those of 0 to 1."""
-        heads, graph = self.found.heads, self.found.graph
-        if self.stated.get("score_conversion"):
-            return str(self.stated["score_conversion"])
-        if "score_conversion" in heads.facts:
-            return str(heads.facts["score_conversion"])
-        if roots(graph, heads.scores) & {"Sigmoid", "Softmax"}:
-            return "none"
-        after = conversion_after(graph, heads.scores)
-        if after:
-            return after
-        scores = self.found.values[heads.scores]
-        if scores.min() >= 0 and scores.max() <= 1:
-            self.notes.append("scores are taken as they are: all are between 0 and 1")
-            return "none"
-        self.notes.append(f"scores go through a {family.score_conversion}, as in its family")
-        return family.score_conversion
-
-    def priors(self, name: str, family: SsdFamily) -> Document:
-        """Return the section on the prior boxes."""
-        count = self.found.network.count
-        generator = family.generator(*self.found.entry.size, count)
-        if generator is None:
-            raise ValueError(f"family {name} has no {count} prior boxes for an input of {self.size_text()}")
-        self.notes.append(f"the prior boxes are those published for {name}, their variances .1 and .2")
-        return generator_document(generator)
-
-    def labels(self) -> tuple[list[str], str]:
-        """Return the class names, and which column is no class."""
-        columns, facts = self.found.network.columns or self.found.heads.columns, self.found.heads.facts
-        background = str(self.stated.get("background") or facts.get("background") or "first")
-        source = self.stated.get("labels")
-        if source is None and columns in KNOWN_BY_COLUMNS and background != "none":
-            source = KNOWN_BY_COLUMNS[columns]
-            self.notes.append(f"labels are {source}, as there are {columns} columns with the background")
-        if source is None:
-            source = self.ask(
-                "labels", f"the names of the classes, a file with one a line, for {columns or 'all'} columns", ()
-            )
-        names = read_labels(str(source))
-        nameless = len(names) == columns and names[0] == "unused 1"  # ??? in TFLite's label files
-        if (names[0].lower() in BACKGROUND or nameless) and "background" not in self.stated:
-            names, background = names[1:], "first"
-        elif columns and len(names) == columns and "background" not in self.stated and "background" not in facts:
-            background = "none"
-            self.notes.append(f"no column is background: there are as many labels as columns, {columns}")
-        expected = columns - (background != "none")
-        if columns and len(names) != expected:
-            raise ValueError(
-                f"labels: found {len(names)} in {source}, "
-                f"expected {expected} for {columns} columns of scores with background {background}"
-            )
-        return names, background
-
-    def defaults(self, family: SsdFamily) -> Document:
-        """Return the thresholds."""
-        iou = self.found.heads.facts.get("iou_threshold") or family.iou_threshold
-        score = self.stated.get("score_threshold")
-        return {
-            "score_threshold": 0.3 if score is None else score,
-            "iou_threshold": round(float(iou), 4),
-            "candidates": 400,
-            "max_detections": 100,
-        }
+def _defaults(found: Understood, family: SsdFamily, interview: Interview) -> Document:
+    """Return the thresholds."""
+    iou = found.heads.facts.get("iou_threshold") or family.iou_threshold
+    score = interview.stated.get("score_threshold")
+    return {
+        "score_threshold": 0.3 if score is None else score,
+        "iou_threshold": round(float(iou), 4),
+        "candidates": 400,
+        "max_detections": 100,
+    }

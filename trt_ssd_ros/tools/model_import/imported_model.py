@@ -24,10 +24,13 @@ from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.tools.model_import.card_draft import Draft
+from trt_ssd_ros.tools.model_import.card_draft import draft_card
 from trt_ssd_ros.tools.model_import.card_file import card_text
-from trt_ssd_ros.tools.model_import.input_draft import Ask, Document
+from trt_ssd_ros.tools.model_import.input_draft import Document
+from trt_ssd_ros.tools.model_import.interview import Ask, Interview
 from trt_ssd_ros.tools.model_import.network_file import keeps_weights_elsewhere, read_network
+from trt_ssd_ros.tools.model_import.own_nms import nodes_of
+from trt_ssd_ros.tools.model_import.ssd_heads import NOT_FOR_TENSORRT
 from trt_ssd_ros.tools.model_import.understanding import Understood, understand
 
 
@@ -80,9 +83,9 @@ def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
         raise ValueError(f"{' and '.join(standing)} are there already: give --force, --name or --output")
     photo = read_image_file(request.image) if request.image else sample_photos()[0]
     found = understand(OnnxGraph(read_network(request.model)), photo, request.stated)
-    draft = Draft(found, request.stated, ask)
-    document = draft.document()
-    yield from described(request, found, document, draft.notes)
+    interview = Interview(request.stated, ask)
+    document = draft_card(found, interview)
+    yield from described(request, found, document, interview.notes)
     nearest = next(folder for folder in (request.folder, *request.folder.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".import_model-", dir=nearest) as scratch:
         yield write_and_try(request, found, document, Path(scratch), photo)
@@ -107,6 +110,10 @@ def described(request: ImportRequest, found: Understood, document: Document, not
         yield f"  changed   {change}"
     for note in notes:
         yield f"  assumed   {note}"
+    hard = sorted({node.op_type for node in nodes_of(network.model.graph)} & NOT_FOR_TENSORRT)
+    if hard:
+        yield f"  runs on   ONNX Runtime (backend:=onnxruntime); not every TensorRT runs {', '.join(hard)}:"
+        yield "            export the model without its NMS, or name what that reads with --boxes and --scores"
 
 
 def write_and_try(

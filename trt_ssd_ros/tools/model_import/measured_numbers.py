@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 PIXELS_BEYOND = 3
 """Corners beyond this many image sides are in pixels."""
+LEAST_ALONG = 0.2
+"""Least correlation of boxes' centres with those of their cells."""
 
 
 def corner_order(corners: NDArray[Any]) -> str:
@@ -22,6 +24,25 @@ def corner_order(corners: NDArray[Any]) -> str:
     first = corners[: len(corners) // 2]
     changes = np.abs(np.diff(first[:, :2] + first[:, 2:], axis=0)).sum(axis=0)
     return "xyxy" if changes[0] >= changes[1] else "yxyx"
+
+
+def along_cells(corners: NDArray[Any], centres: NDArray[np.float64]) -> str | None:
+    """Tell which number is x by the cells that boxes come from; None if boxes are not where their cells are.
+
+    Args:
+        corners: (A, 4), of any unit.
+        centres: x and y (A, 2) of the cells' centres.
+    """
+    middles = np.nan_to_num(corners[:, :2].astype(np.float64) + corners[:, 2:])
+    middles = np.clip(middles, *np.quantile(middles, [0.02, 0.98]))
+    varied = np.ptp(middles, axis=0).all() and np.ptp(centres, axis=0).all()
+    if not varied:
+        return None
+    table = np.corrcoef(middles.T, centres.T)[:2, 2:]
+    straight, crossed = (table[0, 0] + table[1, 1]) / 2, (table[0, 1] + table[1, 0]) / 2
+    if max(straight, crossed) < max(LEAST_ALONG, 2 * min(straight, crossed)):
+        return None
+    return "xyxy" if straight > crossed else "yxyx"
 
 
 def are_pixels(corners: NDArray[Any]) -> bool:

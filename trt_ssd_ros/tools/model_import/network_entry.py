@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
-from trt_ssd_ros.tools.model_import.network_file import described, dimensions
-from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph, reads
+from trt_ssd_ros.tools.model_import.image_input import (
+    DTYPES,
+    EntryError,
+    Layout,
+    Size,
+    feed,
+    image_input,
+    size_and_layout,
+)
+from trt_ssd_ros.tools.model_import.network_file import dimensions
+from trt_ssd_ros.tools.model_import.network_probe import measure
 from trt_ssd_ros.tools.model_import.preprocessing import before_padding, resize_mode
 
 SIMPLE = {
@@ -22,24 +31,9 @@ SIMPLE = {
 }
 """Operators before the first convolution that may stay in front of it."""
 
-CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 
-DTYPES: Mapping[int, type[np.generic]] = {
-    TensorProto.FLOAT: np.float32,
-    TensorProto.FLOAT16: np.float16,
-    TensorProto.UINT8: np.uint8,
-}
-
-ANY_SIDE = 300
 LEAST_FILLED = 0.8
 """Share of what the first convolution reads that an image fills; a border of zeros for its window is narrow."""
-
-Layout = Literal["NHWC", "NCHW"]
-Size = tuple[int, int]
-
-
-class EntryError(ValueError):
-    """The network takes no images that can be told. The text says why, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +59,24 @@ class Entry:
 
     Attributes:
         image: The network's own input.
-        size: Height and width of an image that it takes.
+        fed: Height and width of the images that it was looked at with.
+        size: Height and width of an image that enters at `tensor`.
         tensor: Where pixels are to enter: the input, or what the first convolution reads.
         layout: How `tensor` lays them out.
         shape: Its shape for one image.
+        dtype: The type of its numbers.
         inside: What the network does to the input before its first convolution; its input may be 0 to 1.
         why: What is cut off, for people; "" if nothing is.
         resize: The coordinate_transformation_mode with which what is cut off resizes.
     """
 
     image: ValueInfoProto
+    fed: Size
     size: Size
     tensor: str
     layout: Layout
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     inside: Normalisation
     why: str
     resize: str = "half_pixel"
@@ -92,62 +90,6 @@ class Entry:
     def is_cut(self) -> bool:
         """Whether what stands before `tensor` is cut off."""
         return self.tensor != self.image.name
-
-
-def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
-    """Return the one input that images enter through.
-
-    Raises:
-        EntryError: There is none, or the results depend on others as well.
-    """
-    before = {name for index in graph.before(needed) for name in reads(graph.nodes[index])}
-    inputs = [tensor for tensor in graph.inputs if tensor.name in before]
-    if len(inputs) != 1:
-        raise EntryError(f"the results depend on {len(inputs)} inputs, expected one, the image")
-    dims = dimensions(inputs[0])
-    if len(dims) not in (3, 4) or inputs[0].type.tensor_type.elem_type not in DTYPES:
-        raise EntryError(f"input {described(inputs[0])}, expected an image of float or uint8, as [N, H, W, 3]")
-    image: ValueInfoProto = inputs[0]
-    return image
-
-
-def size_and_layout(
-    graph: OnnxGraph, image: ValueInfoProto, stated: Size | None, resizes: bool = True
-) -> tuple[Size, Layout]:
-    """Return height, width and layout of a network's input; a network that resizes takes any size.
-
-    Raises:
-        EntryError: The file does not say its size and the user did not either, or it has other than 3 channels.
-    """
-    dims = dimensions(image)[-3:]
-    if dims[0] != 3 and dims[2] == 3:
-        layout: Layout = "NHWC"
-    elif dims[0] in (3, None):
-        layout = "NHWC" if dims == [None] * 3 and is_transposed(graph, image.name) else "NCHW"
-    else:
-        raise EntryError(f"input {described(image)}, expected 3 channels, first or last")
-    height, width = dims[:2] if layout == "NHWC" else dims[1:]
-    if stated is not None:
-        return stated, layout
-    if (height is None or width is None) and not resizes:
-        raise EntryError(f"input {described(image)} has no size: give --size HEIGHTxWIDTH")
-    return (height or ANY_SIDE, width or ANY_SIDE), layout
-
-
-def is_transposed(graph: OnnxGraph, image: str) -> bool:
-    """Tell whether the axes of an image are moved before its first convolution, which needs channels first."""
-    behind = sorted(graph.after([image]))
-    first = next((index for index in behind if graph.nodes[index].op_type in CONVOLUTIONS), 0)
-    return any(graph.nodes[index].op_type == "Transpose" for index in behind if index < first)
-
-
-def feed(image: ValueInfoProto, size: Size, layout: Layout, pixels: NDArray[Any]) -> Arrays:
-    """Return what a network is fed with for pixels (3,) or (H, W, 3), 0 to 255."""
-    plane = np.broadcast_to(pixels, (*size, 3))
-    if layout == "NCHW":
-        plane = plane.transpose(2, 0, 1)
-    array = plane.astype(DTYPES[image.type.tensor_type.elem_type])
-    return {image.name: array if len(dimensions(image)) == 3 else array[None]}
 
 
 def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) -> Entry:
@@ -167,26 +109,37 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     if not reasons:
         size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
-        return Entry(image, size, image.name, layout, shape, inside, "")
-    dark_and_bright = [feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0)]
-    refuse_letterbox(graph, dark_and_bright, reader.input[0])
+        dtype = np.dtype(DTYPES[image.type.tensor_type.elem_type])
+        return Entry(image, size, size, image.name, layout, shape, dtype, inside, "")
+    check_filled(graph, image, size, layout, reader.input[0])
     inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
-    return Entry(image, (height, width), tensor, inner, array.shape, inside, why, resize_mode(graph, tensor))
+    mode = resize_mode(graph, tensor)
+    return Entry(image, size, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
 
 
-def refuse_letterbox(graph: OnnxGraph, feeds: Sequence[Arrays], tensor: str) -> None:
-    """Check that an image fills what the first convolution reads, but for a narrow border.
+def check_filled(graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str) -> None:
+    """Check that images of any shape fill what the first convolution reads, but for a narrow border.
 
     Raises:
-        EntryError: Bars are added to it.
+        EntryError: Bars are added to it, or it has another size for another image.
     """
-    dark, bright = (measure(graph, feed, [tensor])[tensor] for feed in feeds)
-    if np.mean(dark != bright) < LEAST_FILLED:
+    is_fixed = None not in dimensions(image)[-3:]
+    shapes = set()
+    for other in (size, *(() if is_fixed else ((size[0], size[1] * 2),))):
+        feeds = (feed(image, other, layout, np.full(3, level)) for level in (0.0, 255.0))
+        dark, bright = (measure(graph, pixels, [tensor])[tensor] for pixels in feeds)
+        shapes.add(dark.shape)
+        if np.mean(dark != bright) < LEAST_FILLED:
+            raise EntryError(
+                "the network puts bars beside its images (a letterbox), expected that it stretches them: "
+                "export it without its resize, for images of the convolutions' size"
+            )
+    if len(shapes) > 1:
         raise EntryError(
-            "the network puts bars beside its images (a letterbox), expected that it stretches them: export it "
-            "without its resize, for images of the convolutions' size"
+            f"the first convolution reads {' or '.join(map(str, sorted(shapes)))}, by the image's shape, expected "
+            "one size: export the network for images of one size"
         )
 
 

@@ -9,24 +9,17 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, ValueInfoProto
 
+from trt_ssd_ros.core.graph_builder import OPSET
+from trt_ssd_ros.core.older_opset import in_older_opset, opset
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.untrusted import tensors_of
+from trt_ssd_ros.tools.model_import.foreign_files import what_else
 
-EXPORT = "export it: torch.onnx.export(model, image, 'model.onnx', opset_version=17)"
-CONVERT = "convert it: python -m tf2onnx.convert --opset 13 --output model.onnx"
-
-NO_ONNX = {
-    ".etlt": "an encrypted TAO model: export it with TAO 5.0 or newer, which writes .onnx",
-    ".tflite": f"a TFLite model: {CONVERT} --tflite model.tflite",
-    ".pb": f"a TensorFlow graph: {CONVERT} --saved-model FOLDER",
-    ".pt": f"a PyTorch model: {EXPORT}",
-    ".pth": f"the weights of a PyTorch model: {EXPORT}",
-    ".uff": "a UFF model: convert the TensorFlow graph that it was made of with tf2onnx",
-    ".engine": "a TensorRT plan: give the ONNX file that it was built of",
-    ".plan": "a TensorRT plan: give the ONNX file that it was built of",
-}
-"""What files that are no ONNX are, by their suffix, and what to do."""
+NEWEST_IR = 10
+"""Of ONNX's file format, as older versions of ONNX Runtime read it; enough for all operators up to opset 22."""
+NEWEST_OPSET = 21
+"""Newer ones are brought back to that of the composed graph, as ONNX Runtime may not know them."""
 
 
 def read_network(path: Path) -> onnx.ModelProto:
@@ -36,14 +29,31 @@ def read_network(path: Path) -> onnx.ModelProto:
         ValueError: It is something else.
         OSError: It cannot be read.
     """
-    if path.suffix in NO_ONNX:
-        raise ValueError(f"{path}: expected ONNX, found {NO_ONNX[path.suffix]}")
+    foreign = what_else(path)
+    if foreign:
+        raise ValueError(f"{path}: expected ONNX, found {foreign}")
     try:
         network = onnx.load(path, "protobuf")  # by its suffix it would be read as JSON or text
     except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ValueError(f"{path}: expected ONNX, found something else ({one_line(error)})") from error
+        raise ValueError(
+            f"{path}: expected ONNX, found something else, or a part of it: is it complete? ({one_line(error)})"
+        ) from error
     if not network.graph.node:
         raise ValueError(f"{path}: expected ONNX, found a file without a graph")
+    for item in network.opset_import:
+        if item.domain.startswith("com.microsoft"):
+            raise ValueError(
+                f"{path}: expected ONNX's own operators, found those of {item.domain}: ONNX Runtime made them "
+                "when it optimised the network for itself; give the file from before that"
+            )
+    if opset(network) > NEWEST_OPSET:
+        try:
+            network = in_older_opset(network, OPSET)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path}: opset {opset(network)} ({error}), expected one up to {NEWEST_OPSET}"
+            ) from error
+    network.ir_version = min(network.ir_version, NEWEST_IR)
     return network
 
 

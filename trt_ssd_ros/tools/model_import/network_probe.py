@@ -21,15 +21,27 @@ def measure(graph: OnnxGraph, feeds: Arrays, tensors: Collection[str]) -> Arrays
 
     Raises:
         RuntimeError: ONNX Runtime cannot run the part of the network that makes them.
-        ValueError: They depend on an input that is not fed.
+        ValueError: They depend on an input that is not fed, or on an operator that ONNX does not have.
     """
     wanted = list(dict.fromkeys(tensors))
     inputs = [onnx.helper.make_tensor_value_info(name, _kind(array), array.shape) for name, array in feeds.items()]
     part = graph.cut(inputs, [onnx.ValueInfoProto(name=name) for name in wanted])
+    _check_operators(part)
     session = open_session(part)
     taken = {item.name for item in session.get_inputs()}
     values = run(session, {name: array for name, array in feeds.items() if name in taken}, wanted)
     return dict(zip(wanted, values, strict=True))
+
+
+def _check_operators(part: onnx.ModelProto) -> None:
+    own = {function.name for function in part.functions}
+    nodes = [node for node in part.graph.node if node.domain in ("", "ai.onnx")]
+    unknown = sorted({node.op_type for node in nodes if not onnx.defs.has(node.op_type)} - own)
+    if unknown:
+        raise ValueError(
+            f"the boxes and scores need {', '.join(unknown)}, no operator of ONNX: convert the network up to what "
+            "is before that, or with its results as constants"
+        )
 
 
 def run(session: Any, feeds: Arrays, tensors: Sequence[str] | None = None) -> list[NDArray[Any]]:

@@ -27,35 +27,56 @@ def from_plugin(graph: OnnxGraph) -> Heads | None:
     return None
 
 
+CENTER_SIZE, TF_CENTER = 1, 3
+
+
 def _caffe(node: NodeProto) -> Heads:
-    """NMS_TRT (plugin/nmsPlugin/README.md of TensorRT), in which Caffe's DetectionOutput lives on."""
+    """NMS_TRT (plugin/nmsPlugin of TensorRT: README.md, decodeBBoxes.cu), in which DetectionOutput lives on."""
     said = attributes(node)
     order = said.get("inputOrder", [0, 1, 2])
     loc, conf, prior = (node.input[index] for index in order)
-    centre_size = 2 if node.op_type == "DetectionOutput" else 1  # Caffe counts from 1, TensorRT from 0
-    if (
-        said.get("shareLocation", 1) != 1
-        or said.get("varianceEncodedInTarget", 0)
-        or said.get("codeType", centre_size) != centre_size
-    ):
+    code = said.get("codeType", CENTER_SIZE)
+    if node.op_type == "DetectionOutput":  # Caffe counts from 1, TensorRT from 0
+        code = said.get("codeType", CENTER_SIZE + 1) - 1
+    if said.get("shareLocation", 1) != 1 or code not in (CENTER_SIZE, TF_CENTER):
         raise NotFoundError(f"{node.op_type} decodes boxes in a way that is not supported: {said}")
-    facts = {
-        "background": "none" if said.get("backgroundLabelId", 0) < 0 else "first",
+    facts: dict[str, Any] = {
+        **_background(said.get("backgroundLabelId", 0), said.get("numClasses", 0), node),
         "score_conversion": "sigmoid" if said.get("confSigmoid") else "none",
         "iou_threshold": said.get("nmsThreshold"),
-        "family": "tao_ssd",
     }
-    return Heads(
-        loc, conf, f"the inputs of {node.op_type} {node.name}", said.get("numClasses", 0),
-        Priors(prior, "corners_and_variances"), facts,
-    )  # fmt: skip
+    if code == TF_CENTER:
+        facts["family"] = "tf_object_detection_api"
+    elif node.op_type == "NMSDynamic_TRT":  # of TAO's exporter only
+        facts["family"] = "tao_ssd"
+    elif node.op_type == "DetectionOutput":
+        facts["families"] = ["caffe_ssd_voc", "caffe_ssd_coco", "other"]
+    scaled = bool(said.get("varianceEncodedInTarget", 0)) and code != TF_CENTER
+    priors = Priors(
+        prior, "corners", (1.0, 1.0, 1.0, 1.0) if scaled else None, "yxhw" if code == TF_CENTER else "xywh"
+    )
+    why = f"the inputs of {node.op_type} {node.name}"
+    return Heads(loc, conf, why, said.get("numClasses", 0), priors, facts)
+
+
+def _background(column: int, columns: int, node: NodeProto) -> dict[str, str]:
+    """Return which column is no class, as a node counts them: -1 for none."""
+    if column < 0:
+        return {"background": "none"}
+    if column == 0:
+        return {"background": "first"}
+    if columns and column == columns - 1:
+        return {"background": "last"}
+    raise NotFoundError(
+        f"{node.op_type} has background {column}, expected the first column of scores, 0, or none, -1"
+    )
 
 
 def _batched(node: NodeProto) -> Heads:
     """BatchedNMS_TRT (plugin/batchedNMSPlugin/README.md of TensorRT)."""
     said = attributes(node)
     facts = {
-        "background": "first" if said.get("backgroundLabelId", -1) == 0 else "none",
+        **_background(said.get("backgroundLabelId", -1), said.get("numClasses", 0), node),
         "score_conversion": "none",
         "iou_threshold": said.get("iouThreshold"),
         "decoded": True,
@@ -67,13 +88,13 @@ def _efficient(node: NodeProto) -> Heads:
     """EfficientNMS_TRT (plugin/efficientNMSPlugin/README.md of TensorRT), which may decode with anchors."""
     said = attributes(node)
     facts = {
-        "background": "first" if said.get("background_class", -1) == 0 else "none",
+        **_background(said.get("background_class", -1), 0, node),
         "score_conversion": "sigmoid" if said.get("score_activation") else "none",
         "iou_threshold": said.get("iou_threshold"),
     }
     why = f"the inputs of {node.op_type} {node.name}"
     if len(node.input) > 2 and said.get("box_coding", 0) == 1:
-        priors = Priors(node.input[2], "yxhw", (1.0, 1.0, 1.0, 1.0))
+        priors = Priors(node.input[2], "yxhw", (1.0, 1.0, 1.0, 1.0), "yxhw")
         return Heads(node.input[0], node.input[1], why, 0, priors, facts)
     if len(node.input) > 2 or said.get("box_coding", 0) != 0:
         raise NotFoundError(
@@ -90,12 +111,12 @@ def _tflite(node: NodeProto) -> Heads:
         float(said.get(f"{letter}_scale", scale)) for letter, scale in zip("yxhw", (10, 10, 5, 5), strict=True)
     )
     facts = {
-        "background": "first",
         "score_conversion": "none",
         "iou_threshold": said.get("nms_iou_threshold"),
         "family": "tf_object_detection_api",
+        **({"classes": said["num_classes"]} if "num_classes" in said else {"background": "first"}),
     }
-    priors = Priors(node.input[2], "yxhw", scales)  # type: ignore[arg-type]  # four of them
+    priors = Priors(node.input[2], "yxhw", scales, "yxhw")  # type: ignore[arg-type]  # four of them
     return Heads(node.input[0], node.input[1], f"the inputs of {node.op_type} {node.name}", 0, priors, facts)
 
 

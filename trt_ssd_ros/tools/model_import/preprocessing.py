@@ -1,4 +1,4 @@
-"""What stands between a network's input and its first convolution: padding, rounding and a resize."""
+"""What stands between a network's input and its first convolution: padding, rounding, a resize."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from onnx import NodeProto
 from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 
-ROUNDING = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear")
+PART_OF_NETWORK = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear", "BatchNormalization")
+"""What a network does to pixels that are normalised already. A batch normalisation was trained behind that."""
 
 
 def before_padding(graph: OnnxGraph, tensor: str) -> str:
-    """Return what becomes a tensor by padding and by being rounded to a quantised type."""
+    """Return what becomes a tensor by padding, rounding to a quantised type, or a trained normalisation."""
     while (maker := graph.maker(tensor)) is not None:
         source = graph.maker(maker.input[0]) if maker.op_type == "DequantizeLinear" else None
-        if maker.op_type not in ROUNDING and not (source is not None and source.op_type in ROUNDING):
+        if maker.op_type not in PART_OF_NETWORK and not (source is not None and source.op_type in PART_OF_NETWORK):
             break
         tensor = maker.input[0]
     return tensor

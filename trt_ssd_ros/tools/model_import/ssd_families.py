@@ -35,6 +35,8 @@ class SsdFamily:
         generators: The prior generators that an input of height x width pixels may have.
         clip_before_nms: Whether boxes are clipped to the image before NMS.
         names: Parts of tensor names that tell this family.
+        interface: Names of all inputs and outputs of its own exporter.
+        final_order: Meaning of the four numbers of its final detections.
     """
 
     about: str
@@ -47,6 +49,13 @@ class SsdFamily:
     generators: Callable[[int, int], Iterable[PriorGenerator]]
     clip_before_nms: bool = False
     names: tuple[str, ...] = ()
+    interface: tuple[str, ...] = ()
+    final_order: Literal["xyxy", "yxyx"] | None = "xyxy"
+
+    @property
+    def is_any(self) -> bool:
+        """Whether it stands for networks of no known family."""
+        return self.final_order is None
 
     def generator(self, height: int, width: int, count: int) -> PriorGenerator | None:
         """Return the generator that lays `count` prior boxes, None if there is none."""
@@ -97,9 +106,9 @@ def _vgg(
 
 
 def _ssdlite(height: int, width: int) -> Iterable[PriorGenerator]:
-    if height == width:
-        scales = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
-        yield _default_boxes(halved(-(-height // 16), 6), scales, repeat((2.0, 3.0), 6))
+    scales = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
+    maps = zip(*(halved(-(-side // 16), 6) for side in (height, width)), strict=True)
+    yield DefaultBoxGenerator(tuple(maps), scales, tuple(repeat((2.0, 3.0), 6)))
 
 
 def _pytorch_ssd(height: int, width: int) -> Iterable[PriorGenerator]:
@@ -112,8 +121,12 @@ def _in_the_graph(_height: int, _width: int) -> Iterable[PriorGenerator]:
     return ()
 
 
+TORCHVISION = ("bbox_regression", "cls_logits", "regression_head", "classification_head")
+
 HALF: Triple = (127.5, 127.5, 127.5)
 ONE_TO_ONE: Triple = (1.0, 1.0, 1.0)
+IMAGENET_MEAN: Triple = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_SCALE: Triple = (1 / 0.229 / 255, 1 / 0.224 / 255, 1 / 0.225 / 255)
 TO_UNIT: Triple = (1 / 127.5, 1 / 127.5, 1 / 127.5)
 
 FAMILIES: Mapping[str, SsdFamily] = {
@@ -129,6 +142,7 @@ FAMILIES: Mapping[str, SsdFamily] = {
             "multiclass_scores",
             "preprocessor",
         ),
+        final_order="yxyx",
     ),
     # torchvision, models/detection/ssd.py: SSD300_VGG16_Weights, image_mean, image_std
     "torchvision_ssd300": SsdFamily(
@@ -136,24 +150,30 @@ FAMILIES: Mapping[str, SsdFamily] = {
         *("rgb", (0.48235 * 255, 0.45882 * 255, 0.40784 * 255), ONE_TO_ONE, "softmax", "xywh", 0.45),
         _vgg(COCO_300, COCO_512),
         clip_before_nms=True,
-        names=("bbox_regression", "cls_logits"),
+        names=TORCHVISION,
     ),
     # torchvision, models/detection/ssdlite.py
     "torchvision_ssdlite": SsdFamily(
         "torchvision ssdlite320_mobilenet_v3_large",
         *("rgb", HALF, TO_UNIT, "softmax", "xywh", 0.55, _ssdlite),
         clip_before_nms=True,
+        names=TORCHVISION,
     ),
     # dusty-nv/jetson-inference, c/detectNet.cpp; qfgaohao/pytorch-ssd, vision/ssd/config/mobilenetv1_ssd_config.py
     "pytorch_ssd": SsdFamily(
         "pytorch-ssd, jetson-inference",
         *("rgb", HALF, TO_UNIT, "softmax", "xywh", 0.45, _pytorch_ssd),
-        names=("input_0",),
+        interface=("input_0", "scores", "boxes"),
     ),
     # weiliu89/caffe, examples/ssd/ssd_pascal.py
     "caffe_ssd_voc": SsdFamily(
         "the paper's SSD300 and SSD512 on Pascal VOC",
         *("bgr", (104.0, 117.0, 123.0), ONE_TO_ONE, "softmax", "xywh", 0.45, _vgg(VOC_300, VOC_512)),
+    ),
+    # NVIDIA/DeepLearningExamples, PyTorch/Detection/SSD: ssd/utils.py (dboxes300_coco), ssd/coco_pipeline.py
+    "nvidia_ssd": SsdFamily(
+        "NVIDIA's SSD300 with ResNet-50 (DeepLearningExamples), MLPerf's with ResNet-34 at 300x300",
+        *("rgb", IMAGENET_MEAN, IMAGENET_SCALE, "softmax", "xywh", 0.5, _vgg(COCO_300, COCO_512)),
     ),
     # weiliu89/caffe, examples/ssd/ssd_coco.py
     "caffe_ssd_coco": SsdFamily(
@@ -164,16 +184,12 @@ FAMILIES: Mapping[str, SsdFamily] = {
     "other": SsdFamily(
         "any SSD that decodes its boxes itself; pixels of 0 to 1, unless you give --mean and --scale",
         *("rgb", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), "softmax", "xywh", 0.45, _in_the_graph),
+        final_order=None,
     ),
     # NVIDIA/tao_tensorflow1_backend, nvidia_tao_tf1/cv/ssd: the anchors are in the graph
     "tao_ssd": SsdFamily(
         "TAO / TLT SSD",
         *("bgr", (103.939, 116.779, 123.68), ONE_TO_ONE, "softmax", "xywh", 0.45, _in_the_graph),
-        names=("mbox_", "loc_data", "conf_data", "anchor_data", "ssd_loc", "ssd_conf"),
+        names=("loc_data", "conf_data", "anchor_data"),
     ),
 }
-
-
-def families_with(count: int, height: int, width: int) -> list[str]:
-    """Return the families that have so many prior boxes for an input of this size."""
-    return [name for name, family in FAMILIES.items() if family.generator(height, width, count)]

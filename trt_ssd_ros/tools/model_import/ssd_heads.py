@@ -4,37 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
-
-LAYOUT = {
-    "Reshape",
-    "Concat",
-    "Transpose",
-    "Squeeze",
-    "Unsqueeze",
-    "Identity",
-    "Cast",
-    "Flatten",
-    "Slice",
-    "Dropout",
-}
-"""Operators that move numbers and do not change them."""
-
-CONVOLUTION_LIKE = {
-    *("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Clip", "Relu"),
-    "DequantizeLinear",
-}
-"""Operators that head convolutions end in."""
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.tools.model_import.final_detections import FinalDetections
+from trt_ssd_ros.tools.model_import.tensor_history import become_scores, is_raw, moved, origin, roots
 
 NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "SequenceInsert", "Unique", "Compress"}
 """Operators whose results have no fixed shape, or that not every TensorRT runs."""
 
 LEAST_BOXES = 16
+
+BoxOrder = Literal["xywh", "yxhw"]
+BoxForm = Literal["corners", "centre and size", "corner and size"]
 
 
 class NotFoundError(ValueError):
@@ -47,13 +32,15 @@ class Priors:
 
     Attributes:
         tensor: What holds them.
-        layout: `corners_and_variances`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
-        box_scales: The box coder's divisors where they are not in the tensor.
+        layout: `corners`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
+        box_scales: The box coder's divisors in the order of `layout`; None where the variances of the tensor hold.
+        box_order: Meaning of the four numbers that are decoded with them.
     """
 
     tensor: str
-    layout: str
-    box_scales: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    layout: Literal["corners", "yxhw"]
+    box_scales: tuple[float, float, float, float] | None
+    box_order: BoxOrder
 
 
 @dataclass(frozen=True)
@@ -65,6 +52,8 @@ class Heads:
         scores: Tensor with a number for each box and class.
         columns: Classes with the background, where a node tells; else 0.
         priors: Prior boxes that are in the graph.
+        form: What the four numbers of decoded boxes are.
+        final: Where final detections are, of a network that ends in several tensors of them.
         facts: What the graph says of the card's fields.
         why: How they were found, for people.
     """
@@ -75,48 +64,16 @@ class Heads:
     columns: int = 0
     priors: Priors | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    form: BoxForm = "corners"
+    final: FinalDetections | None = None
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the tensors that results are read from."""
+        return self.final.tensors if self.final else [self.boxes, *filter(None, [self.scores])]
 
 
 Shapes = Mapping[str, tuple[int, ...]]
-
-
-def roots(graph: OnnxGraph, tensor: str) -> set[str]:
-    """Return the operators that computed a tensor's numbers, looking through those that only move them."""
-    found, waiting, seen = set(), [tensor], set()
-    while waiting:
-        name = waiting.pop()
-        node = graph.maker(name)
-        if node is None:
-            found.add("" if name in graph.constants else "input")
-        elif node.op_type not in LAYOUT:
-            found.add(node.op_type)
-        elif name not in seen:
-            seen.add(name)
-            moved = node.input if node.op_type == "Concat" else node.input[:1]
-            waiting.extend(moved)
-    return found - {""}
-
-
-def is_raw(graph: OnnxGraph, tensor: str) -> bool:
-    """Tell whether a tensor is what convolutions made, and nothing else; decoding boxes takes an Exp."""
-    made = roots(graph, tensor)
-    decoded = any(graph.nodes[index].op_type == "Exp" for index in graph.before([tensor]))
-    return bool(made) and made <= CONVOLUTION_LIKE and not decoded
-
-
-def conversion_after(graph: OnnxGraph, tensor: str) -> str | None:
-    """Return what a graph itself turns class predictions into scores with: sigmoid, softmax, or None."""
-    waiting, seen = [tensor], set()
-    while waiting:
-        name = waiting.pop()
-        for index in graph.readers.get(name, []):
-            node = graph.nodes[index]
-            if node.op_type in ("Sigmoid", "Softmax"):
-                return node.op_type.lower()
-            if node.op_type in LAYOUT and index not in seen:
-                seen.add(index)
-                waiting.extend(node.output)
-    return None
 
 
 # Networks that show their boxes and scores, or that have them somewhere inside.
@@ -130,14 +87,17 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
     return Heads(boxes, scores, "you named them")
 
 
-def from_outputs(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
-    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows."""
+def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None = None) -> Heads | None:
+    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows.
+
+    Args:
+        graph: The network.
+        shapes: Of its outputs.
+        final: Those of them that are no heads.
+    """
     names = [tensor.name for tensor in graph.model.graph.output]
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
-        final = shapes[scores][1:] == (box_count(shapes[boxes]),) and any(
-            says(name, LABEL_WORDS) for name in names
-        )
-        if usable(graph, (boxes, scores)) and not final:
+        if usable(graph, (boxes, scores)) and (final is None or final.score.tensor != scores):
             if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
                 graph, scores, boxes
             ):
@@ -167,15 +127,13 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
     return None
 
 
-def from_onnx_nms(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
-    """Return what ONNX's NonMaxSuppression reads, if that is all boxes and all scores."""
-    for node in graph.nodes:
-        if node.op_type == "NonMaxSuppression":
-            boxes, scores = node.input[:2]
-            whole = box_count(shapes.get(boxes, ())) >= LEAST_BOXES and usable(graph, (boxes, scores))
-            if whole and not any(item.name == "center_point_box" and item.i for item in node.attribute):
-                return Heads(boxes, scores, "the inputs of NonMaxSuppression")
-    return None
+def is_all(graph: OnnxGraph, heads: Heads) -> bool:
+    """Tell whether all that a network makes of its heads comes through these, not also from other convolutions."""
+    behind = graph.after(heads.tensors)
+    outputs = [tensor.name for tensor in graph.model.graph.output if graph.makers.get(tensor.name) in behind]
+    shapes = [name for node in graph.nodes if node.op_type in ("Shape", "Size") for name in node.output]
+    beside = graph.before(outputs, stop=[*heads.tensors, *shapes])
+    return not any(graph.nodes[index].op_type in CONVOLUTIONS for index in beside)
 
 
 def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
@@ -193,7 +151,7 @@ def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
         for scores, other in shapes.items() if count >= LEAST_BOXES else ():
             size = int(np.prod(other))
             if (
-                origin(graph, scores) != origin(graph, boxes)
+                origin(graph, boxes) not in moved(graph, scores)
                 and count in other[1:] + other[:1]
                 and size % count == 0
                 and len(other) >= 2
@@ -208,20 +166,7 @@ def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
     return named + 2 * (become_scores(graph, scores) - become_scores(graph, boxes))
 
 
-def origin(graph: OnnxGraph, tensor: str) -> str:
-    """Return the tensor whose numbers another one holds all of, in another shape or order."""
-    while (maker := graph.maker(tensor)) is not None and maker.op_type in LAYOUT - {"Concat", "Slice"}:
-        tensor = maker.input[0]
-    return tensor
-
-
-def become_scores(graph: OnnxGraph, tensor: str) -> bool:
-    """Tell whether a sigmoid or a softmax made a tensor, or makes something of it."""
-    return bool(roots(graph, tensor) & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None
-
-
 BOX_WORDS = ("box", "loc", "reg", "delta")
-LABEL_WORDS = ("label", "class_id", "classes", "category")
 SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
-from trt_ssd_ros.tools.model_import.graph_priors import prior_boxes
+from trt_ssd_ros.tools.model_import.box_form import append_corners
+from trt_ssd_ros.tools.model_import.graph_priors import append_decoding
+from trt_ssd_ros.tools.model_import.head_cells import HeadCells
+from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence
 from trt_ssd_ros.tools.model_import.network_entry import Entry
 from trt_ssd_ros.tools.model_import.network_probe import run
-from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, Priors, box_count
-
-PREFIX = "ssd/"
+from trt_ssd_ros.tools.model_import.network_tail import Tail
+from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, box_count
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class StandardNetwork:
         boxes: Name of its output of boxes [N, A, 4], or of 7-float rows [N, 1, A, 7].
         scores: Name of its output of scores [N, A, columns]; "" with rows.
         count: A.
-        columns: Classes, with the background; 0 with rows.
+        columns: Classes, with the background; 0 where rows do not tell.
         changes: What was done to it, for people.
     """
 
@@ -42,33 +44,13 @@ class StandardNetwork:
     changes: tuple[str, ...]
 
 
-@dataclass
-class _Tail:
-    """Nodes that are appended to a network, and what they read."""
-
-    nodes: list[NodeProto] = field(default_factory=list)
-    constants: list[TensorProto] = field(default_factory=list)
-
-    def __call__(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        output = PREFIX + (name or f"{operator}_{len(self.nodes)}")
-        self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
-        return output
-
-    def constant(self, value: Any, dtype: Any = np.float32) -> str:
-        name = f"{PREFIX}constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def reshaped(self, tensor: str, shape: Sequence[int]) -> str:
-        return self("Reshape", tensor, self.constant(shape, np.int64))
-
-
 def standard_network(
     graph: OnnxGraph,
     entry: Entry,
     heads: Heads,
     values: Mapping[str, NDArray[Any]],
     sides: Mapping[str, NDArray[Any]],
+    evidence: HeadEvidence | None = None,
 ) -> StandardNetwork:
     """Cut a network to what is between pixels and heads, and bring these into form.
 
@@ -78,27 +60,17 @@ def standard_network(
         heads: Where boxes and scores are.
         values: What they, and priors in the graph, are for some image.
         sides: What else they depend on, which is the same for every image.
+        evidence: What the graph tells of raw heads.
 
     Raises:
         NotFoundError: Their shapes do not fit each other.
         RuntimeError: ONNX Runtime cannot run what is left.
     """
-    tail = _Tail()
-    changes = [entry.why] if entry.is_cut else []
-    if not heads.scores:
-        boxes, count, columns = _rows(tail, heads.boxes, values[heads.boxes])
-        scores = ""
-    else:
-        boxes, count = _boxes(tail, heads.boxes, values[heads.boxes], heads)
-        scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
-        if heads.priors is not None:
-            boxes = _decoded(tail, boxes, heads.priors, values[heads.priors.tensor], count)
-            changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+    tail = Tail()
+    results = _results(tail, heads, values, evidence)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
-    kinds = {boxes: ([1, count, 7] if not scores else [count, 4]), scores: [count, columns]}
-    kind = TensorProto.FLOAT16 if values[heads.boxes].dtype == np.float16 else TensorProto.FLOAT
-    outputs = {name: (kind, shape) for name, shape in kinds.items() if name}
-    model, batch = _best_batch(graph, entry, outputs, tail, frozen)
+    model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
+    changes = [*([entry.why] if entry.is_cut else []), *results.changes]
     dropped = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
     if dropped:
         changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
@@ -108,14 +80,60 @@ def standard_network(
         model = graph.model
     elif not changes:
         changes.append("shapes are stated" + ("" if batch == "N" else ", the batch is 1"))
-    return StandardNetwork(model, boxes, scores, count, columns, tuple(changes))
+    return StandardNetwork(model, results.boxes, results.scores, results.count, results.columns, tuple(changes))
 
 
-def _boxes(tail: _Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple[str, int]:
+@dataclass(frozen=True)
+class _Results:
+    """Boxes and scores in form, as in `StandardNetwork`; outputs are their types and shapes for one image."""
+
+    boxes: str
+    scores: str
+    count: int
+    columns: int
+    outputs: Mapping[str, tuple[int, list[int]]]
+    changes: Sequence[str] = ()
+
+
+def _results(
+    tail: Tail, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
+) -> _Results:
+    """Append to the heads what brings them into form."""
+    if not heads.scores:
+        rows, count = heads.final.append_to(tail) if heads.final else _rows(tail, heads.boxes, values[heads.boxes])
+        kind = TensorProto.FLOAT if heads.final else _type(values[heads.boxes])
+        return _Results(rows, "", count, heads.columns, {rows: (kind, [1, count, 7])})
+    changes = []
+    boxes, count = _boxes(tail, heads.boxes, values[heads.boxes], heads)
+    scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
+    kind = _type(values[heads.boxes])
+    if heads.priors is not None:
+        boxes, kind = (
+            append_decoding(tail, boxes, heads.priors, values[heads.priors.tensor], count),
+            TensorProto.FLOAT,
+        )
+        changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+    elif heads.form != "corners":
+        boxes, kind = append_corners(tail, boxes, heads.form), TensorProto.FLOAT
+        changes.append(f"boxes are given as {heads.form}, and made corners")
+    if evidence is not None:
+        boxes = _in_order(tail, boxes, evidence.cells)
+        scores = _in_order(tail, scores, evidence.score_cells)
+    outputs = {boxes: (kind, [count, 4]), scores: (_type(values[heads.scores]), [count, columns])}
+    return _Results(boxes, scores, count, columns, outputs, changes)
+
+
+def _type(value: NDArray[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+
+
+def _boxes(tail: Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple[str, int]:
     count = value.size // 4
-    if not heads.columns and not heads.priors and box_count(value.shape) != count:
+    flat = len([size for size in value.shape if size != 1]) == 1
+    if not flat and not heads.columns and not heads.priors and box_count(value.shape) != count:
         raise NotFoundError(
-            f"boxes {tensor!r} have shape {list(value.shape)}, expected four numbers a box for one image"
+            f"boxes {tensor!r} have shape {list(value.shape)}, expected four numbers a box for one image; where "
+            "there are more, such as keypoints, export the boxes alone"
         )
     sizes = [size for size in value.shape if size != 1]
     if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
@@ -128,7 +146,7 @@ def _boxes(tail: _Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple
     return tensor, count
 
 
-def _scores(tail: _Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
+def _scores(tail: Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
     columns, rest = divmod(value.size, count)
     if rest:
         shape = list(value.shape)
@@ -142,12 +160,19 @@ def _scores(tail: _Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[
     return tensor, columns
 
 
+def _in_order(tail: Tail, tensor: str, cells: HeadCells | None) -> str:
+    """Bring the rows of a head into the order of prior boxes, if they are in another."""
+    if cells is None or np.array_equal(cells.order, np.arange(len(cells.order))):
+        return tensor
+    return tail("Gather", tensor, tail.constant(cells.order, np.int64), axis=1)
+
+
 def _batch(shape: tuple[int, ...]) -> int:
     """Return what Reshape takes for the batch: 0 keeps the first dimension, 1 adds one."""
     return 0 if len(shape) > 1 and shape[0] == 1 else 1
 
 
-def _rows(tail: _Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int, int]:
+def _rows(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     count = value.size // 7
     table = value.reshape(-1, 7)
     if not np.array_equal(table[:, :2], np.floor(table[:, :2])) or not 0 <= table[:, 2].min(initial=0) <= 1:
@@ -155,31 +180,15 @@ def _rows(tail: _Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int, int]
             f"{tensor!r} has seven numbers a row, expected image id, label (whole numbers), score, x1, y1, x2, y2"
         )
     if value.shape == (1, 1, count, 7):
-        return tensor, count, 0
-    return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count, 0
-
-
-def _decoded(tail: _Tail, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
-    """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
-    centres, sizes, variances = prior_boxes(priors, value, count)
-    if priors.layout == "yxhw":
-        encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
-    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
-    axis = tail.constant([2], np.int64)
-    scaled = tail("Mul", encoded, tail.constant(variances[None]))
-    offset, log_size = (tail("Slice", scaled, ends[part], ends[part + 1], axis) for part in range(2))
-    prior_size = tail.constant(sizes[None])
-    centre = tail("Add", tail("Mul", offset, prior_size), tail.constant(centres[None]))
-    size = tail("Mul", tail("Exp", log_size), prior_size)
-    half = tail("Mul", size, tail.constant(0.5))
-    return tail("Concat", tail("Sub", centre, half), tail("Add", centre, half), name="boxes", axis=2)
+        return tensor, count
+    return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count
 
 
 def _best_batch(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
-    tail: _Tail,
+    tail: Tail,
     frozen: Sequence[TensorProto],
 ) -> tuple[onnx.ModelProto, int | str]:
     """Return the network with a dynamic batch if each image then has its own results; one made for 1 stays so."""
@@ -194,11 +203,11 @@ def _cut(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
-    tail: _Tail,
+    tail: Tail,
     frozen: Sequence[TensorProto],
     batch: int | str,
 ) -> onnx.ModelProto:
-    kind = TensorProto.FLOAT if entry.is_cut else entry.image.type.tensor_type.elem_type
+    kind = helper.np_dtype_to_tensor_dtype(entry.dtype)
     image = helper.make_tensor_value_info(entry.tensor, kind, [batch, *entry.shape[1:]])
     results = [
         helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
@@ -227,6 +236,8 @@ def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
     """Tell whether a network states the shapes of its input and outputs as they are."""
     stated = {item.name: item.type.tensor_type.shape for item in (*original.graph.input, *original.graph.output)}
     for item in (*model.graph.input, *model.graph.output):
+        if item.name not in stated:
+            return False
         found, expected = stated[item.name].dim, item.type.tensor_type.shape.dim
         if [d.dim_value for d in found][1:] != [d.dim_value for d in expected][1:]:
             return False

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.model_import.network_entry import (
-    CONVOLUTIONS,
-    Entry,
-    EntryError,
-    feed,
-    find_entry,
-    image_input,
-    side_tensors,
-    size_and_layout,
-)
-from trt_ssd_ros.tools.model_import.network_file import dimensions, inventory
-from trt_ssd_ros.tools.model_import.network_probe import measure
+from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.tools.model_import.box_form import box_form
+from trt_ssd_ros.tools.model_import.final_detections import find_final
+from trt_ssd_ros.tools.model_import.head_cells import HeadCells
+from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence, as_rows, cells_of, judge_heads
+from trt_ssd_ros.tools.model_import.image_input import EntryError
+from trt_ssd_ros.tools.model_import.measured_numbers import are_corners
+from trt_ssd_ros.tools.model_import.network_entry import Entry, find_entry, side_tensors
+from trt_ssd_ros.tools.model_import.network_file import inventory
+from trt_ssd_ros.tools.model_import.network_probe import Arrays
 from trt_ssd_ros.tools.model_import.nms_plugins import from_plugin
-from trt_ssd_ros.tools.model_import.ssd_families import families_with
+from trt_ssd_ros.tools.model_import.own_nms import from_onnx_nms, nms_facts
+from trt_ssd_ros.tools.model_import.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.model_import.ssd_heads import (
-    CONVOLUTION_LIKE,
-    LAYOUT,
     Heads,
     NotFoundError,
     as_arrays,
     from_inside,
     from_names,
-    from_onnx_nms,
     from_outputs,
+    is_all,
 )
 from trt_ssd_ros.tools.model_import.standard_network import StandardNetwork, standard_network
+from trt_ssd_ros.tools.model_import.tensor_history import CONVOLUTION_LIKE, LAYOUT, is_raw
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,8 @@ class Understood:
         heads: Where its results are.
         values: What these are for a photo.
         network: The network as it goes to the card.
+        evidence: What the graph tells of raw heads; None of others.
+        cells: Where the rows of scores come from; None where that cannot be told.
     """
 
     graph: OnnxGraph
@@ -57,6 +54,28 @@ class Understood:
     heads: Heads
     values: Mapping[str, NDArray[Any]]
     network: StandardNetwork
+    evidence: HeadEvidence | None = None
+    cells: HeadCells | None = None
+
+    def detections(self) -> NDArray[Any]:
+        """Return label, score and corners (D, 6) of the final detections in the photo."""
+        if self.heads.final:
+            rows = self.heads.final.rows(self.values)
+        else:
+            table = self.values[self.heads.boxes].reshape(-1, 7)
+            rows = table[(table[:, 0] >= 0) & (table[:, 1] >= 0), 1:]
+        return rows[rows[:, 1] > 0]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Boxes and scores, where pixels enter, and what was seen of raw heads and of the scores' cells."""
+
+    heads: Heads
+    entry: Entry
+    values: Arrays
+    evidence: HeadEvidence | None = None
+    cells: HeadCells | None = None
 
 
 def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any]) -> Understood:
@@ -65,79 +84,96 @@ def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, 
     Raises:
         ValueError: They cannot be told; lists what is in the network.
     """
+    probe = PhotoProbe(graph, photo, stated.get("size"))
     try:
-        heads, values = find_heads(graph, photo, stated)
-        needed = [heads.boxes, *filter(None, [heads.scores])]
-        entry = find_entry(graph, needed, stated.get("size"))
-        sides = fixed_values(graph, photo, stated, side_tensors(graph, entry, needed))
-        network = standard_network(graph, entry, heads, values, sides)
+        found = find_heads(probe, stated)
+        sides = probe.fixed_values(side_tensors(graph, found.entry, found.heads.tensors))
+        network = standard_network(graph, found.entry, found.heads, found.values, sides, found.evidence)
     except (NotFoundError, EntryError) as error:
         raise ValueError(f"{error}\n{inventory(graph)}") from error
-    return Understood(graph, entry, heads, values, network)
+    return Understood(graph, found.entry, found.heads, found.values, network, found.evidence, found.cells)
 
 
-def find_heads(
-    graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any]
-) -> tuple[Heads, Mapping[str, NDArray[Any]]]:
-    """Find boxes and scores, and what they are for a photo."""
-    if bool(stated.get("boxes")) != bool(stated.get("scores")):
-        raise NotFoundError("--boxes and --scores go together")
-    heads = from_names(graph, stated["boxes"], stated["scores"]) if stated.get("boxes") else from_plugin(graph)
-    if heads is None:
-        values = values_of(graph, photo, stated, tail_tensors(graph))
-        shapes = as_arrays(values)
-        inside, nms = from_inside(graph, shapes), from_onnx_nms(graph, shapes)
-        known = inside if inside and fits_a_family(graph, shapes[inside.boxes], stated) else None
-        heads = from_outputs(graph, shapes) or known or nms or inside
-    else:
-        wanted = [heads.boxes, heads.scores, *([heads.priors.tensor] if heads.priors else [])]
-        values = values_of(graph, photo, stated, wanted)
-    if heads is None:
+def find_heads(probe: PhotoProbe, stated: Mapping[str, Any]) -> Finding:
+    """Find boxes and scores, and what they are for a photo.
+
+    Raw heads are only taken where some family's prior boxes fit them; else what the network itself makes of them,
+    as far as TensorRT can run that; else its final detections.
+    """
+    unknown = None
+    for heads in candidates(probe, stated):
+        found = look_at(probe, heads, stated)
+        if found.evidence is None or fitting(found.evidence, stated):
+            return found
+        if found.evidence.corners:
+            return look_at(probe, decoded_by_network(found), stated)
+        unknown = unknown or found
+    if unknown is None:
         raise NotFoundError(
             "no pair of tensors in this network looks like boxes and scores: name them with --boxes and --scores"
         )
-    return heads, values
+    return unknown
 
 
-def values_of(
-    graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any], tensors: list[str]
-) -> Mapping[str, NDArray[Any]]:
-    """Run the network on a photo, only roughly normalised, and return some of its tensors."""
-    if not tensors:
-        return {}
-    fixed = [name for name in tensors if name in graph.constants]
-    made = [name for name in tensors if name not in graph.constants]
-    image = image_input(graph, made)
-    size, layout = size_and_layout(graph, image, stated.get("size"))
-    pixels = cv2.resize(photo, size[::-1]).astype(np.float64)
-    if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
-        pixels = pixels / 127.5 - 1
-    feeds = feed(image, size, layout, pixels)
-    constants = {name: onnx.numpy_helper.to_array(stored(graph, name)) for name in fixed}
-    return {**measure(graph, feeds, made), **constants}
+def fitting(evidence: HeadEvidence, stated: Mapping[str, Any]) -> list[str]:
+    """Return the families that may be the network's, only the stated one if there is one."""
+    return [name for name in evidence.families if stated.get("family") in (None, name)]
 
 
-def fixed_values(
-    graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any], tensors: list[str]
-) -> Mapping[str, NDArray[Any]]:
-    """Return the values of tensors that no image changes.
-
-    Raises:
-        NotFoundError: An image does.
-    """
-    values, others = (values_of(graph, image, stated, tensors) for image in (photo, np.invert(photo)))
-    changing = [name for name, value in values.items() if not np.array_equal(value, others[name])]
-    if changing:
-        raise NotFoundError(f"boxes and scores depend on pixels in two ways, also through {', '.join(changing)}")
-    return values
+def decoded_by_network(found: Finding) -> Heads:
+    """Return the corners that a network makes of raw heads itself, instead of them."""
+    assert found.evidence is not None
+    why = "corners that the network decodes itself, as no family's prior boxes give the same"
+    return replace(
+        found.heads, boxes=found.evidence.corners, why=why, facts={**found.heads.facts, "decoded": True}
+    )
 
 
-def stored(graph: OnnxGraph, name: str) -> onnx.TensorProto:
-    """Return a tensor that is stored in the file."""
-    maker = graph.maker(name)
-    held = [item.t for item in maker.attribute if item.name == "value"] if maker else graph.model.graph.initializer
-    tensor: onnx.TensorProto = next(item for item in held if maker or item.name == name)
-    return tensor
+def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
+    """Yield what may be boxes and scores, the best first."""
+    graph = probe.graph
+    if bool(stated.get("boxes")) != bool(stated.get("scores")):
+        raise NotFoundError("--boxes and --scores go together")
+    sure = from_names(graph, stated["boxes"], stated["scores"]) if stated.get("boxes") else from_plugin(graph)
+    if sure is not None:
+        yield sure
+        return
+    values = probe.values(probe.of_image(tail_tensors(graph)))
+    shapes = as_arrays(values)
+    final = find_final(graph, values)
+    inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
+    found = [from_outputs(graph, shapes, final), *(heads for heads in inside if heads and is_all(graph, heads))]
+    facts = nms_facts(graph)
+    yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
+    if final is not None:
+        yield Heads(final.boxes.tensor, "", "its final detections", final=final)
+
+
+def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
+    """Return what heads are for a photo, and where pixels enter."""
+    values = probe.values([*heads.tensors, *([heads.priors.tensor] if heads.priors else [])])
+    entry = find_entry(probe.graph, heads.tensors, stated.get("size"))
+    is_encoded = (
+        heads.scores
+        and not heads.priors
+        and not heads.facts.get("decoded")
+        and is_raw(probe.graph, heads.boxes)
+        and not are_corners(values[heads.boxes])
+    )
+    if is_encoded:
+        evidence = judge_heads(probe, heads, values[heads.boxes], entry.size)
+        return Finding(heads, entry, values, evidence, evidence.score_cells)
+    if not heads.scores:
+        return Finding(heads, entry, values)
+    rows = as_rows(values[heads.boxes])
+    cells = cells_of(probe, heads.scores, len(rows))
+    form = "corners" if heads.priors else box_form(heads.boxes, rows, cells, entry.size)
+    return Finding(replace(heads, form=form), entry, values, None, cells)
+
+
+def output_names(graph: OnnxGraph) -> list[str]:
+    """Return the names of a network's outputs."""
+    return [tensor.name for tensor in graph.model.graph.output]
 
 
 def tail_tensors(graph: OnnxGraph) -> list[str]:
@@ -146,14 +182,4 @@ def tail_tensors(graph: OnnxGraph) -> list[str]:
     before = graph.before(name for index in convolutions for name in graph.nodes[index].input)
     likely = LAYOUT | CONVOLUTION_LIKE | {"Sigmoid", "Softmax"}
     tail = [node for index, node in enumerate(graph.nodes) if index not in before and node.op_type in likely]
-    outputs = [tensor.name for tensor in graph.model.graph.output]
-    return [*dict.fromkeys([*outputs, *(node.output[0] for node in tail)])]
-
-
-def fits_a_family(graph: OnnxGraph, shape: tuple[int, ...], stated: Mapping[str, Any]) -> bool:
-    """Tell whether some family has as many prior boxes as a tensor of this shape holds boxes."""
-    # The count of most families tells the size, too: they are tried with those that SSDs have.
-    sizes = {(side, side) for side in (300, 320, 512, 640)} | ({stated["size"]} if stated.get("size") else set())
-    dims = dimensions(graph.inputs[0])[-3:]
-    sizes |= {(a, b) for a, b in (dims[:2], dims[1:]) if a and b}
-    return any(families_with(shape[1], *size) for size in sizes)
+    return [*dict.fromkeys([*output_names(graph), *(node.output[0] for node in tail)])]

@@ -1,0 +1,54 @@
+"""Fixtures that import networks."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from import_runs import Imported
+
+from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.tools.import_model import main
+
+
+@pytest.fixture
+def run_import(tmp_path, capsys):
+    """Import a network with some flags and return what came of it."""
+
+    def run(model: onnx.ModelProto, *flags: str, name: str = "net") -> Imported:
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(model.SerializeToString())
+        code = main([str(path), *flags])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        return Imported(ModelCard.load(tmp_path / f"{name}.yaml"), said.out, tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def refused(tmp_path, capsys):
+    """Import a network that cannot be imported and return what was said."""
+
+    def run(model: onnx.ModelProto | bytes, *flags: str, name: str = "net.onnx") -> str:
+        path = tmp_path / name
+        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        assert main([str(path), *flags]) == 1
+        assert [file.name for file in tmp_path.iterdir() if file.suffix != ".txt"] == [name], "half-written files"
+        error = capsys.readouterr().err
+        assert error.startswith("import_model: ")
+        assert "Traceback" not in error
+        return error
+
+    return run
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Write names into a file and return the flag."""
+
+    def write(*names: str) -> tuple[str, str]:
+        path = tmp_path / "labels.txt"
+        path.write_text("\n".join(names), encoding="utf-8")
+        return "--labels", str(path)
+
+    return write

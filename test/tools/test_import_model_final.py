@@ -1,0 +1,200 @@
+"""import_model on networks whose outputs are final detections, held against what the networks themselves find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import pytest
+from import_runs import picture
+from onnx import TensorProto
+from ssd_networks import PRIORS, TINY, Net, decoded, head_levels, head_rows
+
+from trt_ssd_ros.core.network import batch_size, load_network
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
+
+SAME_THRESHOLD = 0.75
+PER_LEVEL = 40
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a network shows its detections.
+
+    Attributes:
+        flags: What the user must say.
+        order: Of the corners' numbers.
+        unit: Of the corners.
+        first: The label of the first class.
+        rows: How many there are, filled up; 0: as many as were found.
+        image: Height and width of the images that the network resizes, in whose pixels it shows boxes; none if 0.
+    """
+
+    flags: tuple[str, ...]
+    order: str = "xyxy"
+    unit: float = 1.0
+    first: int = 1
+    rows: int = 0
+    image: tuple[int, int] = (0, 0)
+
+
+TORCHVISION = Layout(("--family", "torchvision_ssd300"), unit=64.0)
+RESIZED = Layout(("--family", "torchvision_ssd300"), image=(96, 128))
+TENSORFLOW = Layout(("--family", "tf_object_detection_api"), order="yxyx", rows=64)
+MODEL_ZOO = Layout(("--box-order", "xyxy", "--background", "first"))
+PADDLE = Layout(("--box-order", "xyxy"), unit=64.0, first=0)
+MMDETECTION = Layout(("--box-order", "xyxy"), unit=64.0, first=0)
+
+
+def detections(layout: Layout) -> tuple[Net, str, str, str]:
+    """Add a network that takes the best of each feature map into NMS, so that nothing in it holds all boxes.
+
+    Returns:
+        The network, and the names of its boxes (D, 4), scores (D,) and labels (D,).
+    """
+    net = Net()
+    height, width = layout.image if layout.image[0] else (64, 64)
+    image = net.input("image", [1, height, width, 3], TensorProto.UINT8)
+    pixels = net("Transpose", net("Cast", image, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    if layout.image[0]:
+        pixels = net("Resize", pixels, "", "", net.constant([1, 3, 64, 64], np.int64), mode="linear")
+    pixels = net("Sub", net("Mul", pixels, net.constant(1 / 127.5)), net.constant(1.0))
+    parts: list[list[str]] = [[], [], []]
+    start = 0
+    for level, (boxes, logits) in enumerate(head_levels(net, pixels, TINY, 1.0, head_rows)):
+        count = TINY.maps[level] ** 2 * TINY.boxes[level]
+        corners = decoded(net, boxes, PRIORS[start : start + count], name=f"corners{level}")
+        start += count
+        classes = net("Slice", net("Sigmoid", logits), *(net.constant([n], np.int64) for n in (1, 4, 2)))
+        best = net("ReduceMax", classes, axes=[0, 2], keepdims=0)
+        label = net("ArgMax", net("Squeeze", classes, net.constant([0], np.int64)), axis=1, keepdims=0)
+        top = [f"top{level}", f"index{level}"]
+        net.multiple(top, "TopK", best, net.constant([PER_LEVEL], np.int64))
+        parts[0].append(net("Gather", corners, top[1], axis=1))
+        parts[1].append(top[0])
+        parts[2].append(net("Gather", label, top[1], axis=0))
+    corners, scores, labels = (net("Concat", *part, axis=int(not i)) for i, part in enumerate(parts))
+    shaped = net.reshaped(scores, 1, 1, -1)
+    limits = (net.constant([50], np.int64), net.constant([0.5]), net.constant([0.1]))
+    chosen = net("NonMaxSuppression", corners, shaped, *limits)
+    chosen = net(
+        "Squeeze", net("Gather", chosen, net.constant([2], np.int64), axis=1), net.constant([1], np.int64)
+    )
+    kept = net("Gather", net("Squeeze", corners, net.constant([0], np.int64)), chosen, axis=0)
+    if layout.order == "yxyx":
+        kept = net("Gather", kept, net.constant([1, 0, 3, 2], np.int64), axis=1)
+    kept = net("Mul", kept, net.constant(layout.unit))
+    if layout.image[0]:
+        sides = net("Gather", net("Shape", image), net.constant([2, 1, 2, 1], np.int64))
+        kept = net("Mul", kept, net("Cast", sides, to=TensorProto.FLOAT))
+    label = net("Add", net("Gather", labels, chosen, axis=0), net.constant(layout.first, np.int64))
+    return net, kept, net("Gather", scores, chosen, axis=0), label
+
+
+def torchvision(net: Net, boxes: str, scores: str, labels: str) -> None:
+    """Export of a whole detector: boxes, scores, labels int64, of D detections."""
+    for name, tensor in (("boxes", boxes), ("scores", scores), ("labels", labels)):
+        net("Identity", tensor, name=name)
+    net.output("boxes", ["D", 4])
+    net.output("scores", ["D"])
+    net.output("labels", ["D"], TensorProto.INT64)
+
+
+def model_zoo(net: Net, boxes: str, scores: str, labels: str) -> None:
+    """ssd-10 of ONNX's model zoo: the same with a batch, and other names."""
+    first = net.constant([0], np.int64)
+    for name, tensor in (("bboxes", boxes), ("labels", labels), ("scores", scores)):
+        net("Unsqueeze", tensor, first, name=name)
+    net.output("bboxes", [1, "D", 4])
+    net.output("labels", [1, "D"], TensorProto.INT64)
+    net.output("scores", [1, "D"])
+
+
+def tensorflow(net: Net, boxes: str, scores: str, labels: str) -> None:
+    """tf2onnx: four float tensors, filled up with anything, and how many of their rows are detections."""
+    floats = net("Cast", labels, to=TensorProto.FLOAT)
+    for name, tensor, shape, padding in (
+        ("detection_boxes", boxes, [1, 64, 4], [0.1, 0.2, 0.8, 0.9]),
+        ("detection_classes", floats, [1, 64], 1.0),
+        ("detection_scores", scores, [1, 64], 0.9),
+    ):
+        more = net.constant(np.broadcast_to(padding, shape[1:]))
+        filled = net("Concat", tensor, more, axis=0)
+        ends = [net.constant([n], np.int64) for n in (0, 64, 0)]
+        net.reshaped(net("Slice", filled, *ends), *shape, name=name)
+        net.output(name, shape)
+    size = net("Gather", net("Shape", scores), net.constant([0], np.int64))
+    net("Cast", size, name="num_detections", to=TensorProto.FLOAT)
+    net.output("num_detections", [1])
+
+
+def mmdetection(net: Net, boxes: str, scores: str, labels: str) -> None:
+    """MMDeploy: a table of corners and score, and labels."""
+    table = net("Concat", boxes, net.reshaped(scores, -1, 1), axis=1)
+    net("Unsqueeze", table, net.constant([0], np.int64), name="dets")
+    net("Unsqueeze", labels, net.constant([0], np.int64), name="labels")
+    net.output("dets", [1, "D", 5])
+    net.output("labels", [1, "D"], TensorProto.INT64)
+
+
+def paddle(net: Net, boxes: str, scores: str, labels: str) -> None:
+    """PaddleDetection: rows of label, score, corners."""
+    floats = net("Cast", labels, to=TensorProto.FLOAT)
+    net("Concat", net.reshaped(floats, -1, 1), net.reshaped(scores, -1, 1), boxes, name="rows", axis=1)
+    net.output("rows", ["D", 6])
+
+
+SHOWN = (
+    (TORCHVISION, torchvision),
+    (RESIZED, torchvision),
+    (MODEL_ZOO, model_zoo),
+    (TENSORFLOW, tensorflow),
+    (MMDETECTION, mmdetection),
+    (PADDLE, paddle),
+)
+
+
+def network(layout: Layout, show) -> onnx.ModelProto:
+    net, *parts = detections(layout)
+    show(net, *parts)
+    return net.model()
+
+
+def reference(image: np.ndarray) -> list[tuple[int, float, np.ndarray]]:
+    """Class, score and corners of what the network finds, best first."""
+    model = network(Layout(()), torchvision)
+    boxes, scores, labels = open_session(model).run(["boxes", "scores", "labels"], {"image": image[None]})
+    found = zip((labels - 1).tolist(), scores.tolist(), boxes, strict=True)
+    return sorted((row for row in found if row[1] >= SAME_THRESHOLD), key=lambda row: -row[1])
+
+
+@pytest.mark.parametrize(
+    ("layout", "show"), SHOWN, ids=[f"{show.__name__} {layout.image[0] or ''}" for layout, show in SHOWN]
+)
+def test_finds_what_the_network_finds(run_import, labels, layout, show):
+    imported = run_import(network(layout, show), *labels("a", "b", "c"), *layout.flags)
+    card = imported.card
+    assert (card.outputs.kind, card.outputs.box_order) == ("detections", layout.order)
+    assert batch_size(load_network(card), card) == 1
+    assert "NonMaxSuppression" in imported.said
+    image = picture(64, 64)
+    expected = reference(image)
+    found = imported.detector(SAME_THRESHOLD).detect(image, "rgb")
+    assert len(expected) > 5
+    np.testing.assert_array_equal(found.class_ids, [row[0] for row in expected])
+    np.testing.assert_allclose(found.scores, [row[1] for row in expected], atol=1e-5)
+    np.testing.assert_allclose(found.boxes / 64, np.clip([row[2] for row in expected], 0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), "give --background first or none"),
+        (("--background", "first"), "give --box-order xyxy or yxyx"),
+        (("--box-order", "xyxy", "--background", "none"), "the network finds label 3 in the photo"),
+    ],
+)
+def test_what_detections_do_not_tell_is_asked_for(refused, labels, flags, expected):
+    names = ("a", "b", "c", "d") if "none" not in flags else ("a", "b", "c")
+    assert expected in refused(network(MODEL_ZOO, model_zoo), *labels(*names), *flags)

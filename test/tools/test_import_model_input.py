@@ -1,0 +1,321 @@
+"""import_model on what stands in front of a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
+from onnx import TensorProto, helper
+from ssd_networks import (
+    PRIORS,
+    TF_300,
+    TINY,
+    Net,
+    decoded,
+    decoded_network,
+    heads,
+    nchw,
+    raw_network,
+)
+
+from trt_ssd_ros.core.network import batch_size, load_network
+from trt_ssd_ros.core.priors import SsdAnchorGenerator
+
+
+@pytest.mark.parametrize(("stated", "taken"), [("N", "N"), (1, 1), (2, "N")])
+def test_a_batch_that_is_only_stated_becomes_dynamic(run_import, stated, taken):
+    card = run_import(raw_network(TF_300, batch=stated)).card
+    assert batch_size(load_network(card), card) == taken
+
+
+def test_shapes_that_are_not_stated_are_measured(run_import):
+    network = raw_network(TF_300)
+    for tensor, axes in ((network.graph.input[0], (1, 2)), *((item, (1,)) for item in network.graph.output)):
+        for axis in axes:
+            tensor.type.tensor_type.shape.dim[axis].dim_param = "any"
+    imported = run_import(network, "--size", "300x300")
+    assert "shapes are stated" in imported.said
+    assert len(imported.card.prior_boxes()) == 1917
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 18, 21])
+def test_networks_of_any_opset(run_import, opset):
+    imported = run_import(raw_network(TF_300, opset=opset))
+    image = picture(300, 300)
+    encoded, logits = raw_heads(TF_300, image / 127.5 - 1)
+    corners = corners_of(encoded, imported.card.prior_boxes().astype(np.float64), "yxhw")
+    assert_finds(imported, corners, sigmoid(logits)[:, 1:], image)
+
+
+def test_preprocessing_in_the_graph_is_cut_off_and_measured(run_import, labels):
+    """uint8 of any size in, resized and normalised inside, as in exports of the TF Object Detection API."""
+    net = Net()
+    image = net.input("input_tensor:0", ["N", "H", "W", 3], TensorProto.UINT8)
+    pixels = net("Transpose", net("Cast", image, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    empty, size = "", net.constant([1, 3, 64, 64], np.int64)
+    resized = net("Resize", pixels, empty, empty, size, mode="linear")
+    mean = net.constant(np.reshape([10.0, 20, 30], (1, 3, 1, 1)))
+    heads(net, net("Mul", net("Sub", resized, mean), net.constant(0.01)), TINY)
+    net("Sigmoid", "scores", name="class_scores")
+    decoded(net, "boxes", PRIORS, name="corners", order="yxyx")
+    net.output("corners", ["N", TINY.count, 4])
+    net.output("class_scores", ["N", TINY.count, 4])
+    imported = run_import(
+        net.model(), *labels("a", "b", "c"), "--family", "tf_object_detection_api", "--size", "100x120"
+    )
+    card = imported.card
+    assert (card.input.height, card.input.width, card.input.layout) == (64, 64, "NCHW")
+    np.testing.assert_allclose(card.input.mean, [10, 20, 30], rtol=1e-4)
+    np.testing.assert_allclose(card.input.scale, [0.01] * 3, rtol=1e-4)
+    photo = picture(64, 64)
+    encoded, logits = raw_heads(TINY, (photo - np.array([10.0, 20, 30])) * 0.01)
+    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), sigmoid(logits)[:, 1:], photo)
+
+
+def resizing_loop(net: Net, image: str) -> str:
+    """Resize each image of a batch to 300 x 300 in a Loop, as tf.map_fn becomes one; return NHWC."""
+    body = onnx.parser.parse_graph(
+        """resize (int64 index, bool go) => (bool onward, float[300, 300, 3] resized)
+        <int64[3] size = {300, 300, 3}> {
+            onward = Identity(go)
+            image = Gather<axis = 0>(input_tensor, index)
+            picture = Cast<to = 1>(image)
+            resized = Resize<mode = "linear">(picture, , , size)
+        }"""
+    )
+    first = (net.constant([n], np.int64) for n in (0, 1))
+    count = net("Squeeze", net("Slice", net("Shape", image, name="image_shape"), *first))
+    net.multiple(["Preprocessor/map"], "Loop", count, net.constant(True, np.bool_), body=body)
+    return "Preprocessor/map"
+
+
+@pytest.mark.parametrize("flags", [(), ("--boxes", "Squeeze:0", "--scores", "s")])
+def test_a_whole_tensorflow_model(run_import, flags):
+    """Resized in a Loop, reshaped by the batch of its own input, NMS at the end: raw heads are found inside."""
+    net = Net(13)
+    image = net.input("input_tensor", ["N", "H", "W", 3], TensorProto.UINT8)
+    scaled = net("Mul", resizing_loop(net, image), net.constant(1 / 127.5))
+    centred = net("Sub", scaled, net.constant(1.0))
+    boxes, scores = heads(net, net("Transpose", centred, perm=[0, 3, 1, 2]), TF_300, names=("b", "s"))
+    batch = net("Slice", "image_shape", *(net.constant([n], np.int64) for n in (0, 1)))
+    whole = net("Concat", batch, net.constant([1917, 4], np.int64), axis=0)
+    boxes = net("Reshape", boxes, whole, name="Squeeze:0")
+    swapped = net("Gather", boxes, net.constant([1, 0, 3, 2], np.int64), axis=2)
+    priors = SsdAnchorGenerator(TF_300.maps).priors(300, 300)
+    corners = decoded(net, swapped, priors, name="corners", order="yxyx")
+    classes = net("Transpose", net("Sigmoid", scores), perm=[0, 2, 1])
+    limits = [net.constant([0.5]), net.constant([0.1])]
+    chosen = net("NonMaxSuppression", corners, classes, net.constant([50], np.int64), *limits)
+    box = net("Gather", chosen, net.constant([2], np.int64), axis=1)
+    net("Gather", corners, box, name="detection_boxes:0", axis=1)
+    net.output("detection_boxes:0", ["a", "b", "c", 4])
+    imported = run_import(net.model(), *flags)
+    card = imported.card
+    assert (card.family, card.outputs.kind, card.input.height) == ("tf_object_detection_api", "raw_heads", 300)
+    np.testing.assert_allclose(card.input.mean, [127.5] * 3, rtol=1e-4)
+    assert not {"Loop", "NonMaxSuppression"} & {node.op_type for node in load_network(card).graph.node}
+    photo = picture(300, 300)
+    encoded, logits = raw_heads(TF_300, photo / 127.5 - 1)
+    corners = corners_of(encoded, card.prior_boxes().astype(np.float64), "yxhw")
+    assert_finds(imported, corners, sigmoid(logits)[:, 1:], photo)
+
+
+def test_normalisation_in_the_graph_stays_there(run_import):
+    net = Net()
+    image = net.input("image", [1, 300, 300, 3])
+    scaled = net("Sub", net("Mul", image, net.constant(1 / 127.5)), net.constant(1.0))
+    heads(net, net("Transpose", scaled, perm=[0, 3, 1, 2]), TF_300)
+    net.output("boxes", [1, 1917, 4])
+    net.output("scores", [1, 1917, 91])
+    imported = run_import(net.model())
+    assert (imported.card.input.mean, imported.card.input.scale) == ((0,) * 3, (1,) * 3)
+    assert "normalises its input itself" in imported.said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("float[1, 1, 32, 32] x", "input x: FLOAT [1, 1, 32, 32], expected 3 channels"),
+        ("float[5] x", "input x: FLOAT [5], expected an image"),
+        ("int64[1, 3, 8, 8] x", "input x: INT64 [1, 3, 8, 8], expected an image"),
+    ],
+)
+def test_inputs_that_are_no_images_are_named(refused, text, expected):
+    net = f"""<ir_version: 8, opset_import: ["": 17]> net ({text}) => (float[N] y) {{ y = Cast<to = 1>(x) }}"""
+    assert expected in refused(onnx.parser.parse_model(net))
+
+
+def test_a_size_that_nothing_tells_is_asked_for(refused):
+    network = raw_network(TF_300)
+    for axis in (1, 2):
+        network.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "any"
+    assert "input image: FLOAT [?, ?, ?, 3] has no size: give --size" in refused(network)
+
+
+@pytest.mark.parametrize(("side", "order"), [(64, "rgb"), ("side", "bgr")])
+def test_channels_that_the_network_swaps_itself(run_import, labels, side, order):
+    """Keras' SSDs (ssd_keras) turn rgb to bgr inside; a swap that is cut off is the card's to do."""
+    net = Net()
+    image = net("Transpose", net.input("input_1", ["N", side, side, 3]), perm=[0, 3, 1, 2])
+    if side != 64:
+        image = net("Resize", image, "", "", net.constant([1, 3, 64, 64], np.int64), mode="linear")
+    image = net("Sub", image, net.constant(np.reshape([123.0, 117, 104], (1, 3, 1, 1))))
+    swapped = net("Gather", image, net.constant([2, 1, 0], np.int64), axis=1)
+    model = decoded_network(net, net("Mul", swapped, net.constant(1 / 127.5)))
+    imported = run_import(model, *labels("a", "b", "c"), "--family", "tao_ssd", "--channel-order", "rgb")
+    assert imported.card.input.channel_order == order
+    image = picture(64, 64)
+    encoded, logits = raw_heads(TINY, (image[..., ::-1] - np.array([104.0, 117, 123])) / 127.5)
+    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), softmax(logits)[:, 1:], image)
+
+
+def test_the_order_before_a_swap_is_asked_for(refused, labels):
+    net = Net()
+    image = net("Gather", nchw(net, TINY), net.constant([2, 1, 0], np.int64), axis=1)
+    error = refused(decoded_network(net, image), "--family", "other", *labels("a", "b", "c"))
+    assert "give --channel-order rgb or bgr" in error
+
+
+def test_a_family_s_mean_follows_the_order_of_channels(run_import, labels):
+    net = Net()
+    model = decoded_network(net, nchw(net, TINY))
+    flags = ("--family", "caffe_ssd_voc", "--channel-order", "rgb")
+    assert run_import(model, *labels("a", "b", "c"), *flags).card.input.mean == (123, 117, 104)
+
+
+def test_bytes_that_are_not_normalised_are_0_to_255(run_import, labels):
+    """The convolution's weights do it: nothing is left for the family's mean."""
+    net = Net()
+    image = net("Cast", net.input("image", ["N", 3, 64, 64], TensorProto.UINT8), to=TensorProto.FLOAT)
+    card = run_import(decoded_network(net, image), *labels("a", "b", "c"), "--family", "pytorch_ssd").card
+    assert (card.input.mean, card.input.scale) == ((0,) * 3, (1,) * 3)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_rounding_of_a_quantised_network_is_no_normalisation(run_import, labels, transposed):
+    net = Net()
+    image = net.input("image", ["N", 64, 64, 3] if transposed else ["N", 3, 64, 64])
+    step, zero = net.constant(1 / 128), net.constant(128, np.uint8)
+    rounded = net("DequantizeLinear", net("QuantizeLinear", image, step, zero), step, zero)
+    if transposed:
+        rounded = net("Transpose", rounded, perm=[0, 3, 1, 2])
+    card = run_import(decoded_network(net, rounded), *labels("a", "b", "c"), "--family", "pytorch_ssd").card
+    assert (card.input.mean, card.input.tensor) == ((127.5,) * 3, "image")
+
+
+def test_a_mean_below_1_is_that_of_pixels_of_0_to_1(run_import, labels):
+    net = Net()
+    image = net("Sub", nchw(net, TINY), net.constant(np.reshape([0.485, 0.456, 0.406], (1, 3, 1, 1))))
+    card = run_import(decoded_network(net, image), *labels("a", "b", "c"), "--family", "other").card
+    assert card.input.scale == (1 / 255,) * 3
+
+
+@pytest.mark.parametrize(("mode", "opset"), [("asymmetric", 13), ("align_corners", 13), ("asymmetric", 10)])
+def test_a_resize_that_is_cut_off_goes_to_the_card(run_import, labels, mode, opset):
+    """TensorFlow 1 resizes without half pixels."""
+    net = Net(opset)
+    image = net.input("image_tensor:0", ["N", 3, 128, 128], TensorProto.UINT8)
+    pixels = net("Cast", image, to=TensorProto.FLOAT)
+    half = net.constant([1.0, 1, 0.5, 0.5])
+    if opset > 10:
+        resized = net("Resize", pixels, "", half, mode="linear", coordinate_transformation_mode=mode)
+    else:
+        resized = net("Resize", pixels, half, mode="linear")
+    card = run_import(decoded_network(net, resized), *labels("a", "b", "c"), "--family", "other").card
+    assert (card.input.resize, card.input.height) == (mode, 64)
+
+
+@pytest.mark.parametrize("shape", [["N", "H", "W", "C"], ["N", "C", 300, 300]])
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_channels_that_are_not_stated(run_import, layout, shape):
+    """As torch exports them with all axes dynamic."""
+    if (layout, shape[2]) == ("NHWC", 300):
+        shape = ["N", 300, 300, 3]
+    network = raw_network(TF_300, layout=layout)
+    network.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.FLOAT, shape))
+    assert run_import(network, "--size", "300x300").card.input.layout == layout
+
+
+def test_bars_beside_an_image_are_refused(refused, labels):
+    net = Net()
+    image = net(
+        "Resize", net.input("image", ["N", 3, 64, 128]), "", net.constant([1.0, 1, 0.5, 0.5]), mode="linear"
+    )
+    padded = net("Pad", image, net.constant([0, 0, 0, 0, 0, 0, 32, 0], np.int64))
+    model = decoded_network(net, padded)
+    assert "letterbox" in refused(model, *labels("a", "b", "c"), "--family", "other")
+
+
+def test_a_batch_normalisation_of_the_input_is_no_mean(refused, run_import, labels):
+    """It was trained behind a normalisation that the graph does not show, as in Caffe's res10 face detector."""
+    net = Net()
+    numbers = [
+        net.constant(values) for values in ([1.7, 1.8, 1.9], [0.1, 0.2, 0.3], [0.5, 0.4, 0.3], [1.1, 1.2, 1.3])
+    ]
+    model = decoded_network(net, net("BatchNormalization", nchw(net, TINY), *numbers))
+    assert "give --family" in refused(model, *labels("a", "b", "c"))
+    imported = run_import(model, *labels("a", "b", "c"), "--family", "pytorch_ssd", "--force")
+    assert imported.card.input.mean == (127.5, 127.5, 127.5)
+
+
+@pytest.mark.parametrize(
+    ("height", "expected"),
+    [(64, "puts bars beside its images"), ("height", "by the image's shape, expected one size")],
+)
+def test_images_of_any_shape_are_to_be_stretched(refused, labels, height, expected):
+    """Both are right for the square image that is tried first."""
+    net = Net()
+    image = net.input("image", ["N", 3, "height", "width"])
+    if height == 64:  # the longer side becomes 64, the rest bars
+        sides = net("Slice", net("Shape", image), *(net.constant([n], np.int64) for n in (2, 4)))
+        floats = net("Cast", sides, to=TensorProto.FLOAT)
+        scale = net("Div", net.constant(64.0), net("ReduceMax", floats, axes=[0]))
+        scales = net("Concat", net.constant([1.0, 1]), scale, scale, axis=0)
+        small = net("Resize", image, "", scales, mode="linear")
+        missing = net("Sub", net.constant([1, 3, 64, 64], np.int64), net("Shape", small))
+        image = net("Pad", small, net("Concat", net.constant([0] * 4, np.int64), missing, axis=0))
+    else:
+        image = net("Resize", image, "", net.constant([1, 1, 64 / 300, 64 / 300]), mode="linear")
+    assert expected in refused(decoded_network(net, image), *labels("a", "b", "c"), "--family", "other")
+
+
+@pytest.mark.parametrize(
+    ("mean", "order"), [((0.485, 0.456, 0.406), "rgb"), ((0.406, 0.456, 0.485), "bgr"), ((0.5, 0.5, 0.5), "rgb")]
+)
+def test_the_mean_tells_the_order_of_channels(run_import, labels, mean, order):
+    net = Net()
+    image = net("Sub", nchw(net, TINY), net.constant(np.reshape(mean, (1, 3, 1, 1))))
+    imported = run_import(decoded_network(net, image), *labels("a", "b", "c"))
+    assert (imported.card.family, imported.card.input.channel_order) == ("other", order)
+    assert ("channels are rgb, which nothing tells" in imported.said) == (mean[0] == 0.5)
+
+
+def test_a_batch_that_is_fixed_is_named(refused):
+    net = Net()
+    boxes, scores = heads(net, net.input("image", [4, 3, 300, 300]), TF_300, names=("b", "s"))
+    net.output(net.reshaped(boxes, 4, 1917, 4), [4, 1917, 4])
+    net.output(net.reshaped(scores, 4, 1917, 91), [4, 1917, 91])
+    assert "only on 4 at once: export it with a batch of 1" in refused(net.model())
+
+
+def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
+    network = raw_network(TF_300, opset=22)
+    network.ir_version = 99
+    assert len(run_import(network).card.prior_boxes()) == 1917
+
+
+def test_other_inputs_are_left_out(run_import):
+    """PaddleDetection scales its results by the image's size, which it is fed with."""
+    net = Net()
+    size = net.input("scale_factor", [1, 2])
+    boxes, scores = heads(net, nchw(net, TF_300), TF_300, names=("b", "s"))
+    swapped = net("Gather", boxes, net.constant([1, 0, 3, 2], np.int64), axis=2)
+    priors = SsdAnchorGenerator(TF_300.maps).priors(300, 300)
+    corners = decoded(net, swapped, priors, name="corners")
+    net("Mul", corners, net("Concat", size, size, axis=1), name="pixels")
+    net("Sigmoid", scores, name="found")
+    net.output("pixels", ["N", 1917, 4])
+    net.output("found", ["N", 1917, 91])
+    card = run_import(net.model(), "--family", "tf_object_detection_api").card
+    assert (card.outputs.kind, card.outputs.boxes, card.input.tensor) == ("raw_heads", "b", "image")

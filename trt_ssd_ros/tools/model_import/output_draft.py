@@ -1,0 +1,137 @@
+"""What the model card of a network must say of its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.tools.model_import.box_form import in_corners
+from trt_ssd_ros.tools.model_import.head_evidence import as_rows
+from trt_ssd_ros.tools.model_import.image_input import Size
+from trt_ssd_ros.tools.model_import.input_draft import Document
+from trt_ssd_ros.tools.model_import.interview import Interview
+from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_pixels, corner_order
+from trt_ssd_ros.tools.model_import.network_entry import side_tensors
+from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
+from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
+from trt_ssd_ros.tools.model_import.understanding import Understood
+
+
+@dataclass
+class OutputDraft:
+    """The section in the making.
+
+    Attributes:
+        found: What was understood.
+        family: Of the network.
+        background: The column that is no class.
+        interview: What the user states, is asked and is told.
+    """
+
+    found: Understood
+    family: SsdFamily
+    background: str
+    interview: Interview
+
+    def document(self) -> Document:
+        """Return the section on the outputs."""
+        network, heads = self.found.network, self.found.heads
+        if not network.scores:
+            return self.detections()
+        document: Document = {"boxes": network.boxes, "scores": network.scores}
+        if self.found.evidence is not None:
+            order = self.interview.stated.get("box_order") or self.family.box_order
+            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": [10.0, 10.0, 5.0, 5.0]}
+        elif heads.priors:
+            document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
+        else:
+            corners = in_corners(as_rows(self.found.values[heads.boxes]), heads.form)
+            order = self.interview.stated.get("box_order") or self.order_of(corners)
+            document = {
+                "kind": "decoded_boxes",
+                **document,
+                "box_order": order,
+                **self.units(corners, order, self.size_of(corners, order)),
+            }
+        document |= {"score_conversion": self.conversion(), "background": self.background}
+        return document | ({"clip_before_nms": True} if self.clips() else {})
+
+    def detections(self) -> Document:
+        """Return the section of a network that ends in its own NMS."""
+        corners = self.found.detections()[:, 2:]
+        order = self.final_order()
+        document = {"kind": "detections", "rows": self.found.network.boxes, "background": self.background}
+        if not len(corners):
+            raise ValueError(
+                "the network finds nothing in the photo, so that the unit of its boxes cannot be told: give "
+                "--image of a photo in which it finds something"
+            )
+        found = self.found
+        is_rescaled = bool(side_tensors(found.graph, found.entry, found.heads.tensors))
+        size = found.entry.fed if is_rescaled else found.entry.size
+        units = self.units(corners, order, size)
+        return {**document, **({"box_order": order} if order != "xyxy" else {}), **units}
+
+    def final_order(self) -> str:
+        """Return which number of a corner of final detections comes first; nothing in the graph tells."""
+        stated = self.interview.stated.get("box_order")
+        if stated or self.found.heads.final is None:
+            return str(stated or "xyxy")
+        if self.family.final_order is None:
+            question = "the network ends in corners of boxes; which number comes first"
+            return self.interview.ask("box_order", question, ("xyxy", "yxyx"))
+        self.interview.note(f"final boxes are {self.family.final_order}, as in its family")
+        return self.family.final_order
+
+    def order_of(self, corners: NDArray[Any]) -> str:
+        """Return which number of a corner comes first, and note it."""
+        cells = self.found.cells
+        order = along_cells(corners, cells.centres()) if cells else None
+        why = "as the cells tell from which scores come" if order else "as neighbouring boxes tell"
+        order = order or corner_order(corners)
+        self.interview.note(f"boxes are {order}: {order[0]} comes first, {why}")
+        return order
+
+    def size_of(self, corners: NDArray[Any], order: str) -> Size:
+        """Return the size of the image whose pixels corners are in: at the first convolution, or as it was fed."""
+        entry, cells = self.found.entry, self.found.cells
+        if cells is None or not are_pixels(corners):
+            return entry.size
+        middles = (corners[:, :2] + corners[:, 2:])[:, :: 1 if order == "xyxy" else -1] / 2
+        sizes = (entry.size, entry.fed)
+        return min(sizes, key=lambda size: float(np.median(np.abs(middles / size[::-1] - cells.centres()))))
+
+    def units(self, corners: NDArray[Any], order: str, size: Size) -> Document:
+        """Return what normalises corners that are in pixels of an image of some size, if anything does."""
+        if not are_pixels(corners):
+            return {}
+        self.interview.note("boxes are in pixels of the input")
+        height, width = size
+        sides = [width, height] if order == "xyxy" else [height, width]
+        return {"box_scales": [float(side) for side in sides * 2]}
+
+    def clips(self) -> bool:
+        """Return whether corners are moved onto the border before NMS: as the graph does, else the family."""
+        evidence = self.found.evidence
+        return self.family.clip_before_nms if evidence is None or evidence.clips is None else evidence.clips
+
+    def conversion(self) -> str:
+        """Return what turns the scores into those of 0 to 1."""
+        heads, graph = self.found.heads, self.found.graph
+        told = self.interview.stated.get("score_conversion") or heads.facts.get("score_conversion")
+        if told:
+            return str(told)
+        if roots(graph, heads.scores) & {"Sigmoid", "Softmax"}:
+            return "none"
+        after = conversion_after(graph, heads.scores)
+        if after:
+            return after
+        scores = self.found.values[heads.scores]
+        if scores.min() >= 0 and scores.max() <= 1:
+            self.interview.note("scores are taken as they are: all are between 0 and 1")
+            return "none"
+        self.interview.note(f"scores go through a {self.family.score_conversion}, as in its family")
+        return self.family.score_conversion
