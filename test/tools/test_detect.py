@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from terminal import Terminal
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.tools.detect import main, summary
+from trt_ssd_ros.tools.detect import main
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
 from trt_ssd_ros.tools.detection.detection_run import RunTimes
 from trt_ssd_ros.tools.detection.result_folder import claimed
 from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
+from trt_ssd_ros.tools.detection.summary import summary
 
 ONNX = ("--backend", "onnxruntime")
 
@@ -153,6 +155,30 @@ def test_resuming_does_not_detect_again(tmp_path, video, capsys):
     lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
     assert [line["index"] for line in lines] == list(range(8))
     assert [line["detections"][0]["label"] for line in lines] == ["Lion"] * 5 + ["Cat"] * 3
+
+
+def test_what_was_not_drawn_is_drawn_by_a_run_that_goes_on(tmp_path, video):
+    out = tmp_path / "out"
+    assert run(video, "--output", out, "--draw", "none", "--max-images", 3) == 0
+    assert run(video, "--output", out, "--draw", "jpg", "--max-images", 5, "--resume") == 0
+    assert files(out / "annotated") == [f"{number:06d}.jpg" for number in range(5)]
+    assert len((out / "results.jsonl").read_text().splitlines()) == 6
+
+
+def test_what_is_refused_is_left_as_it_was(tmp_path, repository, capsys):
+    """Also the line that a killed run has not finished, before which the other images would be detected."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+    arguments = tmp_path / "in", "--output", tmp_path / "out", "--no-draw"
+    assert run(*arguments) == 0
+    log = tmp_path / "out" / "results.jsonl"
+    log.write_bytes(log.read_bytes()[:-9])
+    before = log.read_bytes()
+    (tmp_path / "in" / "a.jpg").unlink()
+    assert run(*arguments, "--resume") == 1
+    assert "results.jsonl has a.jpg, expected b.jpg" in capsys.readouterr().err
+    assert log.read_bytes() == before
 
 
 def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
@@ -290,12 +316,14 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, video):
     assert "images/s" in said
 
 
-def test_measure_says_what_each_stage_takes(tmp_path, video, capsys, monkeypatch):
-    for name, number in (("ROUNDS", 1), ("IMAGES", 12), ("KEPT", 6)):
+def test_measure_says_what_each_stage_takes(tmp_path, capsys, monkeypatch):
+    for name, number in (("ROUNDS", 1), ("KEPT", 6)):
         monkeypatch.setattr(f"trt_ssd_ros.tools.detection.measurement.{name}", number)
-    assert run(video, "--measure", "--output", tmp_path / "out") == 0
-    lines = capsys.readouterr().out.splitlines()
-    rows = {line[:26].strip(): line[26:].split() for line in lines[2:]}
+    assert run("demo", "--measure", "--output", tmp_path / "out", "--max-images", 12) == 0
+    first, _, *lines, memory = capsys.readouterr().out.splitlines()
+    assert first.startswith("12 images, 1 rounds in turns, ONNX Runtime")
+    assert re.fullmatch(r"memory: \d+ MiB after 6 images of the last round, \d+ MiB at its end", memory)
+    rows = {line[:26].strip(): line[26:].split() for line in lines}
     alone = [f"{name} alone" for name in ("reading", "network", "encoding")]
     assert list(rows) == [*alone, "together, nothing drawn", "together"]
     assert max(float(rows[name][2]) for name in alone) == 1

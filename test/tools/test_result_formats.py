@@ -18,9 +18,9 @@ from trt_ssd_ros.tools.detection.result_log import (
     ResultError,
     ResultHeader,
     as_written,
-    keep_whole_lines,
     read_header,
     read_results,
+    whole_lines,
 )
 
 LABELS = ("Cat", "Coffee cup")
@@ -72,8 +72,9 @@ def test_a_killed_run_leaves_whole_groups(log, multiple, kept, torn):
     whole = log.read_bytes().splitlines(keepends=True)
     last = whole[3][: -min(torn, len(whole[3]))]
     log.write_bytes(b"".join(whole[:3]) + last)
-    assert keep_whole_lines(log, multiple) == kept
-    assert log.read_bytes() == b"".join(whole[: 1 + kept])
+    images, size = whole_lines(log, multiple)
+    assert images == kept
+    assert size == len(b"".join(whole[: 1 + kept]))
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
