@@ -49,8 +49,8 @@ from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
 from trt_ssd_ros.tools.detection.input_images import Input, open_input
 from trt_ssd_ros.tools.detection.measurement import IMAGES, DetectMeasurement, report, write_tour
 from trt_ssd_ros.tools.detection.recording_input import RecordingInput
-from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, begin, claimed, go_on
-from trt_ssd_ros.tools.detection.result_formats import FORMATS
+from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, begin, claimed, expect_distinct, go_on
+from trt_ssd_ros.tools.detection.result_formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detection.result_log import ResultError, ResultHeader, read_results
 from trt_ssd_ros.tools.detection.summary import summary
 
@@ -102,7 +102,9 @@ def open_output(options: argparse.Namespace, images: Input) -> AnnotatedOutput:
         return NotAnnotated()
     if options.draw == "mp4" or (options.draw == "auto" and images.is_video):
         return AnnotatedVideo(options.output / "annotated.mp4")
-    return AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
+    annotated = AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
+    expect_distinct(images.names, annotated.file_name)
+    return annotated
 
 
 def detect(options: argparse.Namespace, stop: Event) -> int:
@@ -118,7 +120,8 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
             times = run(options, detectors, images, stop)
             written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
             written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
-    nothing_read, text = summary(log, times)
+    all_of_it = not stop.is_set() and options.max_images is None
+    nothing_read, text = summary(log, times, images.count if all_of_it else None)
     print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
     if stop.is_set() and not images.live:
         print("detect: interrupted; --resume goes on", file=sys.stderr)
@@ -134,6 +137,8 @@ def opened_input(options: argparse.Namespace) -> Input:
 def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Input, stop: Event) -> RunTimes:
     """Go through the images; those that are done already only if they have yet to be drawn."""
     log, stated = options.output / LOG_NAME, header(options, detectors[0])
+    if "kitti" in options.format:
+        expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
     with closing(open_output(options, images)) as output:
         done = go_on(log, stated, images.names, options.batch) if options.resume else 0

@@ -89,18 +89,18 @@ class AnnotatedFiles:
     def add(self, name: str, picture: Image, seconds: float | None) -> None:
         """Write one file; see `AnnotatedOutput.add`."""
         del seconds
-        path = self.path(name)
+        path = self._folder / self.file_name(name)
         with whole_file(path) as unfinished:
             unfinished.write_bytes(_encoded(path, picture))
 
-    def path(self, name: str) -> Path:
-        """Return where an image is written."""
+    def file_name(self, name: str) -> str:
+        """Return the file of the folder that an image is written into."""
         written = (self._suffix,) if self._suffix else (".jpg", ".jpeg", ".png")
-        return self._folder / (name if Path(name).suffix.lower() in written else f"{name}{self._suffix or '.png'}")
+        return name if Path(name).suffix.lower() in written else f"{name}{self._suffix or '.png'}"
 
     def holds(self, name: str) -> bool:
         """Tell whether an image is there."""
-        return self.path(name).is_file()
+        return (self._folder / self.file_name(name)).is_file()
 
     def finish(self) -> None:
         """Each file is finished already."""

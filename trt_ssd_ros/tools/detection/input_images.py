@@ -181,6 +181,8 @@ def _open_stream(name: str, open_recording: Callable[[Path], Input]) -> Input:
     if is_recording(path):
         return open_recording(path)
     live = name.startswith(("webcam:", "gstreamer:")) or "://" in name
+    if not live and path.exists() and not path.is_file():
+        raise SourceError(f"{path} is no file, expected an image, a folder, a video, a recording, or webcam:N")
     return StreamInput(open_source(name), live, None if live else _frame_count(path))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -54,6 +54,23 @@ def clear(folder: Path) -> None:
         else:
             product.unlink(missing_ok=True)
     log.unlink()
+
+
+def expect_distinct(names: Sequence[str], written: Callable[[str], str]) -> None:
+    """Require that no two images would be written into one file.
+
+    Args:
+        names: Of the images.
+        written: Gives the name of the file that an image is written into.
+
+    Raises:
+        ResultError: Two would share one.
+    """
+    owners: dict[str, str] = {}
+    for name in names:
+        other = owners.setdefault(written(name), name)
+        if other != name:
+            raise ResultError(f"{other} and {name} would both be written into {written(name)}: rename one")
 
 
 def begin(log: Path, stated: ResultHeader) -> None:

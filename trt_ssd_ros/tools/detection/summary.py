@@ -8,9 +8,18 @@ from pathlib import Path
 from trt_ssd_ros.tools.detection.detection_run import RunTimes
 from trt_ssd_ros.tools.detection.result_log import read_header, read_results
 
+CLAIMS = 0.98
+"""Some videos only estimate how many images they have."""
 
-def summary(log: Path, times: RunTimes) -> tuple[bool, str]:
-    """Return whether nothing at all could be read, and what there is to say."""
+
+def summary(log: Path, times: RunTimes, claimed: int | None = None) -> tuple[bool, str]:
+    """Return whether nothing at all could be read, and what there is to say.
+
+    Args:
+        log: The results.
+        times: How long it took.
+        claimed: Images that the input was said to have, if all of it was to be read.
+    """
     labels, images, unreadable, last = Counter[str](), 0, 0, -1
     names = read_header(log).labels
     for result in read_results(log):
@@ -21,6 +30,8 @@ def summary(log: Path, times: RunTimes) -> tuple[bool, str]:
     lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
     if last >= images:
         lines.append(f"{last + 1 - images} images of the camera gave way to newer ones")
+    if claimed and images < claimed * CLAIMS:
+        lines.append(f"only {images} of the {claimed} images that the input claims to have: is it cut short?")
     if times.images:
         lines.append(
             f"{times.images / times.seconds:.1f} FPS with reading and writing, "
