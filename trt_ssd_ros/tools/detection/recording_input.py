@@ -97,7 +97,7 @@ def _readable(path: Path) -> Path:
 def _stamp(data: bytes) -> int:
     """Return the nanoseconds of the stamp that an image message in CDR begins with; 0: it has none.
 
-    Source: OMG DDS-XTypes 1.3, 7.6.3.1.2: two bytes of encapsulation, the second odd if little endian; two options.
+    Source: OMG DDS-XTypes 1.3, 7.6.3.1.2: four bytes of encapsulation, the second odd where it is little endian.
     """
     try:
         seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
