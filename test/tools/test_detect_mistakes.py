@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import subprocess
 import sys
 
 import cv2
 import onnx
 import pytest
 import yaml
-from detect_command import ONNX, run, start
+from detect_command import ONNX, files, run, start
 
 from trt_ssd_ros.tools.detect import main
 
@@ -105,3 +107,37 @@ def test_a_video_that_is_cut_short_is_told(tmp_path, video, capsys):
     assert re.search(r"only \d+ of the 60 images that the input claims to have: is it cut short\?", said)
     assert run(tmp_path / "cut.mp4", "--output", tmp_path / "out2", "--no-draw", "--max-images", 2) == 0
     assert "cut short" not in capsys.readouterr().out
+
+
+def test_strange_names_and_folders_that_are_called_images(tmp_path, repository):
+    source, photo = tmp_path / "in", (repository / "photos" / "coffee.jpg").read_bytes()
+    (source / "folder.jpg").mkdir(parents=True)
+    (source / "circle.jpg").symlink_to("circle.jpg")
+    longest = "n" * 251 + ".jpg"
+    for name in (longest, "кошка 猫.JPG"):
+        (source / name).write_bytes(photo)
+    process = start(source, "--output", tmp_path / "out")
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "3 images, 1 of them unreadable; found: 2 Coffee cup" in said
+    assert "passed over circle.jpg" in error
+    assert files(tmp_path / "out" / "annotated") == [longest, "кошка 猫.JPG"]
+
+
+def test_a_file_where_a_folder_is_to_be_written(tmp_path, repository, capsys):
+    (tmp_path / "out").write_text("mine")
+    assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path / "out") == 1
+    assert f"--output: {tmp_path / 'out'} is a file, expected a folder" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_streams_that_are_closed_are_not_taken_for_results(tmp_path, video):
+    """A file that is opened when standard error is closed gets its number, and what OpenCV and FFmpeg say."""
+    command = shlex.join(
+        [sys.executable, "-m", "trt_ssd_ros.tools.detect", str(video), *ONNX, "--max-images", "3"]
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} --output {tmp_path / 'out'} <&- >&- 2>&-"], timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 4

@@ -168,6 +168,7 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
     ("arguments", "runs", "said"),
     [
         ([], ("nothing.jsonl",), "nothing.jsonl"),
+        (["--output", "{place}/results.jsonl/out"], ("results.jsonl",), "which cannot be written into"),
         (
             [],
             ("truth",),
@@ -188,7 +189,10 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
 def test_mistakes_are_told_on_one_line_and_nothing_is_written(place, capsys, arguments, runs, said):
     write_results(place / "part.jsonl", {"a.png": FOUND["a.png"]})
     (place / "damaged.json").write_text('{"categories": [{}]}')
-    assert evaluate(place, write_coco(place / "truth"), *arguments, runs=runs) == 1
+    assert (
+        evaluate(place, write_coco(place / "truth"), *(text.format(place=place) for text in arguments), runs=runs)
+        == 1
+    )
     error = capsys.readouterr().err
     assert error.startswith("evaluate: ")
     assert said.format(place=place) in error

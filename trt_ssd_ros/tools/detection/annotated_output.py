@@ -182,8 +182,10 @@ class AnnotatedVideo:
 
     def close(self) -> None:
         """Throw an unfinished file away; after `finish`, nothing."""
-        self._container.close()
-        self._unfinished.unlink(missing_ok=True)
+        try:
+            self._container.close()
+        finally:
+            self._unfinished.unlink(missing_ok=True)
 
 
 def _fitted(picture: Image, width: int, height: int) -> Image:

@@ -31,6 +31,8 @@ def claimed(folder: Path) -> Iterator[None]:
         OSError: It cannot be made.
     """
     is_new = not folder.exists()
+    if not is_new and not folder.is_dir():
+        raise ResultError(f"--output: {folder} is a file, expected a folder, there or not")
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
