@@ -189,7 +189,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: auto")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT; default: auto")
     parser.add_argument("--threshold", type=fraction, metavar="SCORE", help="lowest reported; default: the card's")
-    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images at once; default: 1")
+    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images in a call; default: 1")
     parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
     parser.add_argument("--max-images", type=count, metavar="N", help="end after the first N images")
     parser.add_argument(
