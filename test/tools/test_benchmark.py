@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from dataclasses import asdict, replace
 
 import cv2
 import pytest
+from terminal import Terminal
 
 from trt_ssd_ros.tools.benchmark import main
 from trt_ssd_ros.tools.speed.comparison import comparison
@@ -37,6 +40,23 @@ def test_measures_every_size_and_batch_and_keeps_what_it_printed(tmp_path, capsy
     assert kept.table() in capsys.readouterr().out
     assert cv2.imread(str(tmp_path / "a.png")).shape[1] > 1000
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.json", "a.png"]
+
+
+@pytest.mark.parametrize("at_a_terminal", [True, False])
+def test_it_says_how_far_it_is(at_a_terminal):
+    """With a bar at a terminal, and a line for each row anywhere."""
+    command = [sys.executable, "-m", "trt_ssd_ros.tools.benchmark", "--backend", "onnxruntime", "--repeats", "5"]
+    command += ["--size", "64x48"]
+    if at_a_terminal:
+        terminal = Terminal()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal.theirs)
+        said, code = terminal.rest(), process.wait(60)
+    else:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        said, code = done.stderr, done.returncode
+    assert code == 0
+    assert re.search(r"benchmark: ONNX Runtime .* fp32, 64x48, batch 1: p50 [\d.]+ ms", said)
+    assert ("5/5" in said) == ("\r" in said) == at_a_terminal
 
 
 def test_what_was_measured_before_a_failure_is_kept(tmp_path, capsys):

@@ -66,7 +66,10 @@ def test_confusion_and_mistakes():
     assert confusion.counts == {
         ("Cat", "Cat"): 1, ("Dog", "Bear"): 1, ("Cat", NOTHING): 3, ("Dog", NOTHING): 1, (NOTHING, "Dog"): 1,
     }  # fmt: skip
-    assert confusion.labels()[-1] == NOTHING
+    assert confusion.labels() == ["Dog", "Bear", "Cat"], "the confused ones first"
+    dog, bear, cat, nothing = [0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 3], [1, 0, 0, 0]
+    assert confusion.table(["Dog", "Bear", "Cat"]).tolist() == [dog, bear, cat, nothing]
+    assert confusion.table(["Dog"]).tolist() == [[0, 1, 1], [0, 1, 3], [1, 0, 0]], "cats and bears in one"
     seen = found[found.scores > 0.3]
     assert set(mistakes(0, there, seen, LABELS, LABELS).lines) == {
         "Dog is taken for Bear 60%", "Cat is missed", "Dog 50% where nothing is",

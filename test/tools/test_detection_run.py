@@ -45,7 +45,7 @@ def image(index, size=(4, 4), order="bgr"):
 
 def go(images, batch=1, stop=None, **options):
     detector, log, output, told = BlindDetector(), io.StringIO(), Recorder(), []
-    task = DetectionRun(detector, batch, log, output, told.append)
+    task = DetectionRun([detector], batch, log, output, told.append)
     task.run(images, stop or threading.Event(), **options)
     assert log.getvalue() == "".join(line + "\n" for line in told)
     return SimpleNamespace(groups=detector.groups, lines=told, drawn=output.names, times=task.times)
@@ -100,6 +100,6 @@ def test_errors_of_every_stage_come_out():
 
     with pytest.raises(OSError, match="unplugged"):
         go(broken())
-    task = DetectionRun(BlindDetector(), 1, io.StringIO(), NotAnnotated(), lambda _: 1 / 0)
+    task = DetectionRun([BlindDetector()], 1, io.StringIO(), NotAnnotated(), lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         task.run([image(0), image(1)], threading.Event())

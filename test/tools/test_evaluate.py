@@ -9,10 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 
 import cv2
-import numpy as np
 import pytest
 from annotated_images import (
     AT_BOTH,
@@ -31,11 +29,9 @@ from annotated_images import (
 from terminal import Terminal
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.tools.detect import main as detect
 from trt_ssd_ros.tools.evaluate import main
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, TrueBox
-from trt_ssd_ros.tools.evaluation.evaluated_run import DetectorRun
 from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
 
 
@@ -172,6 +168,7 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
     ("arguments", "runs", "said"),
     [
         ([], ("nothing.jsonl",), "nothing.jsonl"),
+        (["--output", "{place}/results.jsonl/out"], ("results.jsonl",), "which cannot be written into"),
         (
             [],
             ("truth",),
@@ -192,7 +189,10 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
 def test_mistakes_are_told_on_one_line_and_nothing_is_written(place, capsys, arguments, runs, said):
     write_results(place / "part.jsonl", {"a.png": FOUND["a.png"]})
     (place / "damaged.json").write_text('{"categories": [{}]}')
-    assert evaluate(place, write_coco(place / "truth"), *arguments, runs=runs) == 1
+    assert (
+        evaluate(place, write_coco(place / "truth"), *(text.format(place=place) for text in arguments), runs=runs)
+        == 1
+    )
     error = capsys.readouterr().err
     assert error.startswith("evaluate: ")
     assert said.format(place=place) in error
@@ -235,38 +235,6 @@ def test_the_network_itself_against_its_own_results(tmp_path, repository, detect
     assert now["map"] == pytest.approx(before["map"])
     assert now["map"] == pytest.approx(1)
     assert report(tmp_path)["comparisons"][0]["changed_images"] == 0
-
-
-def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
-    """With few slots a low threshold cuts candidates off; the run must find what enough of them find."""
-    opened = []
-
-    def open_noted(card, *others):
-        opened.append(card.defaults.candidates)
-        return open_detector(card, *others)
-
-    def found(candidates, image):
-        few = replace(card, defaults=replace(card.defaults, candidates=candidates))
-        run = DetectorRun("few", few, EngineChoice("onnxruntime"), 0.01, threading.Event())
-        assert run.warnings() == []
-        return run.detect(None, image)
-
-    monkeypatch.setattr("trt_ssd_ros.tools.evaluation.evaluated_run.open_detector", open_noted)
-    image = cv2.hconcat([cv2.resize(photo(name), (400, 400)) for name in ("chelsea", "astronaut", "coffee")])
-    few, enough = found(110, image), found(3840, image)
-    np.testing.assert_array_equal(few.class_ids, enough.class_ids)
-    np.testing.assert_allclose(few.boxes, enough.boxes, atol=1e-2)
-    assert opened == [110, 1000, 3840], "1000 were enough; the last was opened as such"
-    opened.clear()
-    assert len(found(1000, image)) == 100
-    assert opened == [1000], "100 detections remain: those that were cut off are weaker"
-
-
-def test_as_many_detections_are_kept_as_count(card, photo):
-    few = replace(card, defaults=replace(card.defaults, max_detections=2, candidates=50))
-    run = DetectorRun("few", few, EngineChoice("onnxruntime"), 0.01, threading.Event())
-    assert 2 < len(run.detect(None, photo("astronaut"))) <= 100
-    run.close()
 
 
 @pytest.mark.parametrize(("stated", "said"), [(10, ["at most 10 detections of an image are there"]), (None, [])])
@@ -320,6 +288,7 @@ def test_ctrl_c_of_the_real_thing(tmp_path):
     said = terminal.rest()
     assert process.wait(60) == 130, said
     assert "interrupted: only" in said
+    assert "scoring onnxruntime: 100%" in said
     found = report(tmp_path)
     assert found["interrupted"]
     assert 1 <= found["images"] < 600

@@ -53,6 +53,18 @@ def test_an_image_without_a_stamp_has_the_time_of_its_recording(tmp_path, pictur
     images.close()
 
 
+def test_images_with_equal_stamps_have_names_of_their_own(tmp_path, pictures):
+    """Also where a run goes on behind the first of them."""
+    bag = write_bag(
+        tmp_path / "bag", pictures, StoragePlugin.MCAP, lambda picture, _: image_message(picture, START)
+    )
+    images = RecordingInput(bag)
+    name = "1700000000.123456789"
+    for start in (0, 1):
+        assert [image.name for image in images.images(start)] == [name, f"{name}_2", f"{name}_3"][start:]
+    images.close()
+
+
 def test_an_image_that_cannot_be_read_is_passed_over(tmp_path, pictures):
     def short(picture, now):
         message = image_message(picture, now)

@@ -80,6 +80,8 @@ def read_image_file(path: Path) -> Image:
         SourceError: It cannot be read as an image, or is cut short.
     """
     try:
+        if path.exists() and not path.is_file():  # reading a pipe waits for whoever writes
+            raise SourceError(f"cannot read {path} as an image: it is no file")
         data = path.read_bytes()
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _is_whole(data) else None
     except (OSError, cv2.error) as error:

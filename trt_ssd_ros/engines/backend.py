@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
 LOGGER = logging.getLogger(__name__)
 BACKENDS = ("auto", "tensorrt", "onnxruntime")
+MOST_AT_ONCE = 8
+"""Detectors on the CPU; each takes memory, and more would outrun whoever reads and writes the images."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,26 @@ def open_detector(
     with nullcontext(progress) if progress else LoggedProgress() as told:
         detector = _open_on_gpu(card, choice, samples, told)
     return detector or Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+
+
+def open_detectors(
+    card: ModelCard, choice: EngineChoice, samples: Sequence[NDArray[np.uint8]], progress: BuildProgress
+) -> list[Detector]:
+    """Open detectors that may work at the same time, each in a thread of its own: one on a GPU, on the CPU many.
+
+    For many images this is faster than all cores on one image after the other, whose operators are too small to be
+    shared well: 0.76 of the time on two cores. They share one session, which ONNX Runtime allows
+    (https://onnxruntime.ai/docs/performance/tune-performance/threading.html).
+
+    Args and Raises: see `open_detector`.
+    """
+    detector = _open_on_gpu(card, choice, samples, progress)
+    if detector:
+        return [detector]
+    cores = len(os.sched_getaffinity(0))
+    count = min(cores, MOST_AT_ONCE)
+    shared = OnnxRuntimeEngine(compose(load_network(card), card), cores // count)
+    return [Detector(shared, card) for _ in range(count)]
 
 
 def _open_on_gpu(

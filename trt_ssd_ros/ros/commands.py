@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.tools.required_packages import missing_package
 
 
 def detector_node() -> int:
@@ -68,4 +69,9 @@ def _run(module: str, folder: str = "ros") -> int:
         code: int = import_module(f"trt_ssd_ros.{folder}.{module}").main()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except ImportError as error:
+        text = missing_package(error)
+        if not text:
+            raise
+        raise SystemExit(f"{module}: {text}") from None
     return code

@@ -15,12 +15,15 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import product
 from pathlib import Path
 from threading import Event
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.image_source import read_image_file
@@ -34,13 +37,15 @@ from trt_ssd_ros.tools.command_line import count, run_command
 from trt_ssd_ros.tools.optional_library import load_library
 from trt_ssd_ros.tools.speed.comparison import comparison
 from trt_ssd_ros.tools.speed.report import SpeedReport, this_machine
-from trt_ssd_ros.tools.speed.speed import Speed, measure_speed, resized
+from trt_ssd_ros.tools.speed.speed import ROUNDS, Speed, measure_speed, resized
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
 
 
-def speeds(options: argparse.Namespace, card: ModelCard, stop: Event) -> Iterator[Speed]:
-    """Measure everything that a command line asks for, each once, until it is stopped."""
+def speeds(
+    options: argparse.Namespace, card: ModelCard, stop: Event, told: Callable[[], object]
+) -> Iterator[Speed]:
+    """Measure all that a command line asks for, each once, until it is stopped; `told` is called each round."""
     seen = set[tuple[str, str, int]]()
     photo = read_image_file(options.image) if options.image else sample_photos()[1]
     for backend, precision, batch in product(options.backend, options.precision, options.batch):
@@ -53,7 +58,7 @@ def speeds(options: argparse.Namespace, card: ModelCard, stop: Event) -> Iterato
                 continue
             seen.add(subject)
             for size in options.size:
-                speed = measure_speed(detector, resized(photo, size), batch, options.repeats, stop)
+                speed = measure_speed(detector, resized(photo, size), batch, options.repeats, stop, told)
                 if speed is None:
                     return
                 yield speed
@@ -69,9 +74,10 @@ def run(options: argparse.Namespace, stop: Event) -> int:
         load_library("matplotlib", "matplotlib", "--plot")
     command = shlex.join(["ros2", "run", "trt_ssd_ros", "benchmark", *sys.argv[1:]])
     card, measured = ModelCard.load(model_card_path(options.model)), list[Speed]()
+    rows = len(options.backend) * len(options.precision) * len(options.batch) * len(options.size)
     try:
-        for speed in speeds(options, card, stop):
-            measured.append(speed)
+        with logging_redirect_tqdm(), tqdm(total=rows * ROUNDS, unit=" rounds", disable=None) as bar:
+            measured.extend(speeds(options, card, stop, bar.update))
     finally:
         write(options, SpeedReport(command, {"model": card.name, **this_machine()}, measured))
     return INTERRUPTED if stop.is_set() else 0

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
@@ -39,6 +40,17 @@ def stopped_by_signals() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
+def occupy_standard_streams() -> None:
+    """Open those that were closed before we began: else the next file that is opened takes what is said there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+
+
 def discard_stdout() -> None:
     """Send what is still printed nowhere: whoever read it has had enough."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,6 +63,7 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
         name: Of the tool.
         task: Given an event that tells it to come to an end; returns the exit code.
     """
+    occupy_standard_streams()
     logging.basicConfig(format=f"{name}: %(message)s")
     logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:
@@ -67,6 +80,17 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         return 1
+
+
+def expect_writable(folder: Path) -> None:
+    """Require that a folder can be written into, or made, before there is something to lose.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ValueError(f"--output: found {there}, which cannot be written into, expected a folder, there or not")
 
 
 def count(text: str) -> int:

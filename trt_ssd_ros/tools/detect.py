@@ -7,23 +7,25 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect drive.mp4 --resume                        go on where an earlier run ended or was killed
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
-  detect drive.mp4 --measure                       how fast it is, beside reading, the network and writing alone
+  detect drive.mp4 --measure                       how fast it is, beside reading, the network and encoding alone
+  detect demo --measure                            the same on a video of our photos
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice, repeat
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import NoReturn
 
+import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -32,7 +34,7 @@ from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
+from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
@@ -45,30 +47,33 @@ from trt_ssd_ros.tools.detection.annotated_output import (
 )
 from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
 from trt_ssd_ros.tools.detection.input_images import Input, open_input
-from trt_ssd_ros.tools.detection.measurement import measure
+from trt_ssd_ros.tools.detection.measurement import IMAGES, DetectMeasurement, report, write_tour
 from trt_ssd_ros.tools.detection.recording_input import RecordingInput
-from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, claimed, clear
-from trt_ssd_ros.tools.detection.result_formats import FORMATS
-from trt_ssd_ros.tools.detection.result_log import (
-    ResultError,
-    ResultHeader,
-    keep_whole_lines,
-    read_header,
-    read_results,
-)
+from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, begin, claimed, expect_distinct, go_on
+from trt_ssd_ros.tools.detection.result_formats import FORMATS, kitti_name
+from trt_ssd_ros.tools.detection.result_log import ResultError, ResultHeader, read_results
+from trt_ssd_ros.tools.detection.summary import summary
+
+DEMO = "demo"
+"""Stands for the demo's tour through our photos, where there is something to be measured."""
 
 
-def open_chosen_detector(options: argparse.Namespace, card: ModelCard, stop: Event) -> Detector:
-    """Open the detector that a command line asks for; `stop` cancels the build of a plan."""
+@contextmanager
+def opened_detectors(options: argparse.Namespace, card: ModelCard, stop: Event) -> Iterator[list[Detector]]:
+    """Give the detectors that a command line asks for; `stop` cancels the build of a plan."""
     if options.batch > 1 and batch_size(load_network(card), card) == 1:
         raise ValueError(f"--batch: found {options.batch}, expected 1: {card.name} takes one image at a time")
     choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
     with LoggedProgress(stop.is_set) as progress:
-        detector = open_detector(card, choice, sample_photos(), progress)
-    if options.threshold is not None:
-        classes = (options.threshold,) * len(card.labels)
-        detector.thresholds = replace(detector.thresholds, classes=classes)
-    return detector
+        detectors = open_detectors(card, choice, sample_photos(), progress)
+    try:
+        for detector in detectors if options.threshold is not None else ():
+            classes = (options.threshold,) * len(card.labels)
+            detector.thresholds = replace(detector.thresholds, classes=classes)
+        yield detectors
+    finally:
+        for detector in detectors:
+            detector.close()
 
 
 def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
@@ -91,82 +96,77 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
     )
 
 
-def begin_log(log: Path, stated: ResultHeader, names: Sequence[str], options: argparse.Namespace) -> int:
-    """Begin the results, or prepare to go on with those that are there; return how many images are done.
-
-    Raises:
-        ResultError: Those that are there were made in another way, or of other images.
-        OSError: They cannot be written.
-    """
-    if options.resume and log.exists() and log.stat().st_size:
-        earlier = read_header(log)
-        before = {**earlier.detector, "labels": earlier.labels}
-        for name, value in {**stated.detector, "labels": stated.labels}.items():
-            if before.get(name) != value:
-                found = f"{name} {before.get(name)!r}"
-                raise ResultError(f"--resume: {log} was made with {found}, expected {value!r} as now")
-        done = keep_whole_lines(log, options.batch)
-        wanted = chain(names, repeat("nothing")) if names else ()
-        for result, name in zip(read_results(log), wanted, strict=False):
-            if result.name != name:
-                raise ResultError(f"--resume: {log} has {result.name}, expected {name}: are images new or gone?")
-        return done
-    clear(log.parent)
-    log.write_text(stated.line() + "\n", encoding="utf-8")
-    return 0
-
-
 def open_output(options: argparse.Namespace, images: Input) -> AnnotatedOutput:
     """Open where annotated images go."""
     if options.draw == "none":
         return NotAnnotated()
     if options.draw == "mp4" or (options.draw == "auto" and images.is_video):
         return AnnotatedVideo(options.output / "annotated.mp4")
-    return AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
+    annotated = AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
+    expect_distinct(images.names, annotated.file_name)
+    return annotated
 
 
 def detect(options: argparse.Namespace, stop: Event) -> int:
     """Do all of it, and return the exit code."""
     log = options.output / LOG_NAME
-    if log.exists() and not (options.resume or options.overwrite or options.measure):
+    if log.exists() and not (options.resume or options.overwrite):
         raise ResultError(f"{log} exists: --resume goes on with it, --overwrite begins anew")
     card = ModelCard.load(model_card_path(options.model))
-    with closing(
-        open_input(options.inputs, partial(RecordingInput, topic=options.topic), options.output)
-    ) as images:
+    with closing(opened_input(options)) as images:
         if options.resume and images.live:
             raise ResultError("--resume: a camera's images do not come again")
-        with closing(open_chosen_detector(options, card, stop)) as detector:
-            if options.measure:
-                print(measure(detector, images, options.batch))
-                return 0
-            with claimed(options.output):
-                times = run(options, detector, images, stop)
-                written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
-                written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
-    unreadable, text = summary(log, times)
+        with opened_detectors(options, card, stop) as detectors, claimed(options.output):
+            times = run(options, detectors, images, stop)
+            written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
+            written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
+    all_of_it = not stop.is_set() and options.max_images is None
+    nothing_read, text = summary(log, times, images.count if all_of_it else None)
     print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
     if stop.is_set() and not images.live:
         print("detect: interrupted; --resume goes on", file=sys.stderr)
         return INTERRUPTED
-    return int(unreadable)
+    return int(nothing_read)
 
 
-def run(options: argparse.Namespace, detector: Detector, images: Input, stop: Event) -> RunTimes:
-    """Go through the images; those that are done already only if they belong into a video."""
-    log = options.output / LOG_NAME
+def opened_input(options: argparse.Namespace) -> Input:
+    """Open what a command line names."""
+    return open_input(options.inputs, partial(RecordingInput, topic=options.topic), options.output)
+
+
+def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Input, stop: Event) -> RunTimes:
+    """Go through the images; those that are done already only if they have yet to be drawn."""
+    log, stated = options.output / LOG_NAME, header(options, detectors[0])
+    if "kitti" in options.format:
+        expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
     with closing(open_output(options, images)) as output:
-        done = begin_log(log, header(options, detector), images.names, options)
-        first = 0 if isinstance(output, AnnotatedVideo) else done
+        done = go_on(log, stated, images.names, options.batch) if options.resume else 0
+        if not options.resume:
+            begin(log, stated)
+        drawn = all(output.holds(result.name) for result in read_results(log) if not result.unreadable)
+        first = done if drawn else 0
         most = None if options.max_images is None else max(0, options.max_images - first)
         bar = tqdm(total=total, initial=done, unit=" images", disable=None)
         with log.open("a", encoding="utf-8") as file, logging_redirect_tqdm(), bar:
-            task = DetectionRun(detector, options.batch, file, output, partial(tell, bar, options.json))
+            task = DetectionRun(detectors, options.batch, file, output, partial(tell, bar, options.json))
             known = islice(read_results(log), done - first)
             task.run(islice(images.images(first), most), stop, known, images.live)
         output.finish()
     return task.times
+
+
+def measure(options: argparse.Namespace, stop: Event) -> int:
+    """Measure, and return the exit code."""
+    card, count = ModelCard.load(model_card_path(options.model)), options.max_images or IMAGES
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        if options.inputs == [DEMO]:
+            options.inputs = [str(write_tour(folder / "demo.mp4", count))]
+        with closing(opened_input(options)) as images, opened_detectors(options, card, stop) as detectors:
+            measurement = DetectMeasurement(detectors, images, options.batch, count, folder, stop)
+            print(report(measurement, detectors[0].engine_name))
+    return 0
 
 
 def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
@@ -174,27 +174,6 @@ def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
     if as_json:
         print(line, flush=True)
     bar.update()
-
-
-def summary(log: Path, times: RunTimes) -> tuple[bool, str]:
-    """Return whether nothing at all could be read, and what there is to say."""
-    labels, images, unreadable, last = Counter[str](), 0, 0, -1
-    names = read_header(log).labels
-    for result in read_results(log):
-        images, last = images + 1, result.index
-        unreadable += bool(result.unreadable)
-        labels.update(names[class_id] for class_id in result.detections.class_ids)
-    found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
-    lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
-    if last >= images:
-        lines.append(f"{last + 1 - images} images of the camera gave way to newer ones")
-    if times.images:
-        lines.append(
-            f"{times.images / times.seconds:.1f} FPS with reading and writing, "
-            f"{times.images / times.detecting.seconds:.1f} FPS without (detection alone, "
-            f"{times.detecting.seconds * 1e3 / times.images:.1f} ms an image)"
-        )
-    return images == unreadable, "\n".join(lines)
 
 
 def new_parser() -> argparse.ArgumentParser:
@@ -210,7 +189,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: auto")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT; default: auto")
     parser.add_argument("--threshold", type=fraction, metavar="SCORE", help="lowest reported; default: the card's")
-    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images at once; default: 1")
+    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images in a call; default: 1")
     parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
     parser.add_argument("--max-images", type=count, metavar="N", help="end after the first N images")
     parser.add_argument(
@@ -227,14 +206,19 @@ def new_parser() -> argparse.ArgumentParser:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the results in DIR")
     again.add_argument("--overwrite", action="store_true", help="begin anew although there are results in DIR")
-    again.add_argument("--measure", action="store_true", help="only measure, on the first images of a video")
+    again.add_argument(
+        "--measure",
+        action="store_true",
+        help="only measure, on the first images of a video: 100, or --max-images, in 5 rounds",
+    )
     return parser
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = new_parser().parse_args(args)
-    return run_command("detect", partial(detect, options))
+    cv2.setNumThreads(1)  # its threads spin while they wait, which takes the cores from the network
+    return run_command("detect", partial(measure if options.measure else detect, options))
 
 
 if __name__ == "__main__":

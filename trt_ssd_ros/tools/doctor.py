@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from trt_ssd_ros.tools.checkup.engines import engine_findings
@@ -42,16 +42,25 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     for number in (signal.SIGPIPE, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    try:
+        return report(examine(Machine()), options.json)
+    except OSError as error:  # where it is written to
+        print(f"doctor: {error}", file=sys.stderr)
+        return 1
+
+
+def report(looked_at: Iterable[Finding], as_json: bool) -> int:
+    """Print what was found, one by one while it is, and return the exit code."""
     findings = []
-    for finding in examine(Machine()):
+    for finding in looked_at:
         findings.append(finding)
-        if not options.json:
+        if not as_json:
             print(finding, flush=True)
-    if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2), flush=True)
     else:
         counts = Counter(finding.level for finding in findings)
-        print(f"\n{counts['OK']} OK, {counts['WARN']} WARN, {counts['FAIL']} FAIL")
+        print(f"\n{counts['OK']} OK, {counts['WARN']} WARN, {counts['FAIL']} FAIL", flush=True)
     return int(any(finding.level == "FAIL" for finding in findings))
 
 

@@ -27,7 +27,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.core.resources import DEFAULT_MODEL
-from trt_ssd_ros.tools.command_line import count, fraction, run_command
+from trt_ssd_ros.tools.command_line import count, expect_writable, fraction, run_command
 from trt_ssd_ros.tools.evaluation.annotation_formats import FORMATS, read_annotations
 from trt_ssd_ros.tools.evaluation.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
@@ -41,6 +41,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     """Do all of it, and return the exit code."""
     load_pycocotools()
     load_pyplot()
+    expect_writable(options.output)
     annotated = read_annotations(options.annotations, options.images, options.format, options.names)
     annotated = annotated.renamed(dict(options.map)).first(options.max_images)
     with ExitStack() as opened:

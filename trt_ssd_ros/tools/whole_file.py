@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONGEST = 200
+"""Bytes of a name that are kept: file systems have room for 255."""
 
 
 def unfinished_path(path: Path) -> Path:
     """Return where a file is written before it takes its name, its folder made; writers see the same suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".unfinished.{path.name}")
+    end = os.fsdecode(os.fsencode(path.name)[-LONGEST:])
+    return path.with_name(f".unfinished.{end}")
 
 
 @contextmanager

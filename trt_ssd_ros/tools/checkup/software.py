@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
 from trt_ssd_ros.tools.checkup.machine import Machine
+from trt_ssd_ros.tools.required_packages import REQUIRED
 
-NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "onnx": "onnx", "yaml": "pyyaml", "tqdm": "tqdm"}
-"""Modules without which nothing runs, and the names that pip knows them by."""
 GSTREAMER = """
 import cv2, re
 print(re.search(r"GStreamer: +(.+)", cv2.getBuildInformation() + "GStreamer:  NO").group(1))
@@ -19,7 +18,7 @@ print(re.search(r"GStreamer: +(.+)", cv2.getBuildInformation() + "GStreamer:  NO
 def software_findings(machine: Machine) -> Iterator[Finding]:
     """Look at Python and its packages."""
     yield Finding("Python", "OK", sys.version.split()[0])
-    for module, package in NEEDED.items():
+    for module, package in REQUIRED.items():
         answer = machine.version(module)
         if answer.worked:
             yield Finding(module, "OK", answer.text)

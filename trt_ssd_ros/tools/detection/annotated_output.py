@@ -42,6 +42,9 @@ class AnnotatedOutput(Protocol):
             seconds: Its time in a video.
         """
 
+    def holds(self, name: str) -> bool:
+        """Tell whether an earlier run left this image here, so that it need not be drawn again."""
+
     def finish(self) -> None:
         """All images were added."""
 
@@ -56,6 +59,11 @@ class NotAnnotated:
 
     def add(self, name: str, picture: Image, seconds: float | None) -> None:
         """Nothing to write."""
+
+    def holds(self, name: str) -> bool:
+        """Nothing is missing."""
+        del name
+        return True
 
     def finish(self) -> None:
         """Nothing to finish."""
@@ -81,11 +89,18 @@ class AnnotatedFiles:
     def add(self, name: str, picture: Image, seconds: float | None) -> None:
         """Write one file; see `AnnotatedOutput.add`."""
         del seconds
-        written = (self._suffix,) if self._suffix else (".jpg", ".jpeg", ".png")
-        whole = name if Path(name).suffix.lower() in written else f"{name}{self._suffix or '.png'}"
-        path = self._folder / whole
+        path = self._folder / self.file_name(name)
         with whole_file(path) as unfinished:
             unfinished.write_bytes(_encoded(path, picture))
+
+    def file_name(self, name: str) -> str:
+        """Return the file of the folder that an image is written into."""
+        written = (self._suffix,) if self._suffix else (".jpg", ".jpeg", ".png")
+        return name if Path(name).suffix.lower() in written else f"{name}{self._suffix or '.png'}"
+
+    def holds(self, name: str) -> bool:
+        """Tell whether an image is there."""
+        return (self._folder / self.file_name(name)).is_file()
 
     def finish(self) -> None:
         """Each file is finished already."""
@@ -152,6 +167,11 @@ class AnnotatedVideo:
         context.color_range = LIMITED
         return stream
 
+    def holds(self, name: str) -> bool:
+        """A video is made as a whole."""
+        del name
+        return False
+
     def finish(self) -> None:
         """Write what the encoder still holds and the index, and give the file its name, if there was an image."""
         if self._stream is None:
@@ -162,8 +182,10 @@ class AnnotatedVideo:
 
     def close(self) -> None:
         """Throw an unfinished file away; after `finish`, nothing."""
-        self._container.close()
-        self._unfinished.unlink(missing_ok=True)
+        try:
+            self._container.close()
+        finally:
+            self._unfinished.unlink(missing_ok=True)
 
 
 def _fitted(picture: Image, width: int, height: int) -> Image:

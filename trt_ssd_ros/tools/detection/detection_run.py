@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, islice
 from threading import Event
 from typing import TextIO
@@ -17,6 +18,7 @@ from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput
+from trt_ssd_ros.tools.detection.detector_pool import DetectorPool
 from trt_ssd_ros.tools.detection.input_images import InputImage
 from trt_ssd_ros.tools.detection.result_log import ImageResult, as_written
 from trt_ssd_ros.tools.overlap import Behind, ahead
@@ -24,6 +26,8 @@ from trt_ssd_ros.tools.overlap import Behind, ahead
 LOGGER = logging.getLogger(__name__)
 DEPTH = 3
 """Groups of images that wait between two stages."""
+Detected = tuple[list[ImageResult], float]
+"""What was found in a group, and the seconds that it took."""
 
 
 @dataclass
@@ -67,7 +71,7 @@ class DetectionRun:
     """A detector and where its results go.
 
     Args:
-        detector: Used in the thread that calls `run`.
+        detectors: Alike; they work at the same time, see `DetectorPool`.
         batch: Most images detected in at once. Groups end at multiples of it, so that a run that goes on from such
             a multiple has the same groups.
         log: Takes a line of JSON for each image, after the annotated image was written.
@@ -80,14 +84,15 @@ class DetectionRun:
 
     def __init__(
         self,
-        detector: Detector,
+        detectors: Sequence[Detector],
         batch: int,
         log: TextIO,
         output: AnnotatedOutput,
         told: Callable[[str], None],
     ) -> None:
         self.times = RunTimes()
-        self._detector = detector
+        self._detectors = detectors
+        self._labels = detectors[0].card.labels
         self._batch = batch
         self._log = log
         self._output = output
@@ -106,45 +111,38 @@ class DetectionRun:
         """
         start, found = time.perf_counter(), iter(known)
         groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
-        with closing(groups), Behind(self._write, DEPTH) as writer:
+        depth = DEPTH + len(self._detectors)
+        with closing(groups), DetectorPool(self._detectors) as pool, Behind(self._write, depth) as writer:
             for group in groups:
                 old = list(islice(found, len(group)))
-                writer.put((group, old or self._results(group), not old))
+                new = None if old else pool.submit(partial(_detected, group))
+                writer.put((group, old, new))
         self.times.seconds = time.perf_counter() - start
+        self.times.detecting.seconds /= len(self._detectors)
 
-    def _results(self, group: list[InputImage]) -> list[ImageResult]:
+    def _write(self, item: tuple[list[InputImage], list[ImageResult], Callable[[], Detected] | None]) -> None:
+        group, results, detected = item
+        if detected is not None:
+            results, seconds = detected()
+            self.times.detecting.seconds += seconds
+            self.times.images += sum(not image.problem for image in group)
         start = time.perf_counter()
-        results = []
-        for shape, alike in groupby(group, lambda image: (image.pixels.shape, image.channel_order)):
-            images = list(alike)
-            found = self._detect(images) if 0 not in shape[0] else [Detections.empty()] * len(images)
-            results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
-        self.times.detecting.seconds += time.perf_counter() - start
-        self.times.images += sum(not image.problem for image in group)
-        return results
-
-    def _detect(self, images: list[InputImage]) -> list[Detections]:
-        pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
-        return self._detector.detect_batch(pixels, images[0].channel_order)
-
-    def _write(self, item: tuple[list[InputImage], list[ImageResult], bool]) -> None:
-        start = time.perf_counter()
-        for image, result in zip(*item[:2], strict=True):
+        for image, result in zip(group, results, strict=True):
             if self._output.wanted and not image.problem:
                 self._draw(image, result)
-            if item[2]:
+            if detected is not None:
                 self._note(result)
         self.times.writing.seconds += time.perf_counter() - start
 
     def _draw(self, image: InputImage, result: ImageResult) -> None:
         pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
-        picture = draw_detections(pixels, result.detections, self._detector.card.labels)
+        picture = draw_detections(pixels, result.detections, self._labels)
         self._output.add(image.name, picture, image.seconds)
 
     def _note(self, result: ImageResult) -> None:
         if result.unreadable:
             LOGGER.warning("passed over %s: %s", result.name, result.unreadable)
-        line = result.line(self._detector.card.labels)
+        line = result.line(self._labels)
         self._log.write(line + "\n")
         self._log.flush()
         self._told(line)
@@ -161,3 +159,19 @@ def _result(image: InputImage, detections: Detections) -> ImageResult:
     return ImageResult(
         image.index, image.name, width, height, image.seconds, as_written(detections), image.problem
     )
+
+
+def _detected(group: list[InputImage], detector: Detector) -> Detected:
+    """Detect in images, those of one size and order at once; return what was found, and the seconds it took."""
+    start = time.perf_counter()
+    results = []
+    for shape, alike in groupby(group, lambda image: (image.pixels.shape, image.channel_order)):
+        images = list(alike)
+        found = _found(images, detector) if 0 not in shape[0] else [Detections.empty()] * len(images)
+        results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
+    return results, time.perf_counter() - start
+
+
+def _found(images: list[InputImage], detector: Detector) -> list[Detections]:
+    pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
+    return detector.detect_batch(pixels, images[0].channel_order)

@@ -164,8 +164,9 @@ def _image_paths(name: str, output: Path) -> list[Path] | None:
         raise SourceError("found an empty name, expected images, a folder, a video, a recording or a camera")
     path = Path(name).expanduser()
     if path.is_dir() and not is_recording(path):
-        images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-        paths = sorted(file for file in images if not file.resolve().is_relative_to(output.resolve()))
+        images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir())
+        ours = os.path.realpath(output)
+        paths = sorted(file for file in images if not Path(os.path.realpath(file)).is_relative_to(ours))
         if not paths:
             raise SourceError(f"found no image in {path}, expected files ending in {sorted(IMAGE_SUFFIXES)}")
         return paths
@@ -181,6 +182,8 @@ def _open_stream(name: str, open_recording: Callable[[Path], Input]) -> Input:
     if is_recording(path):
         return open_recording(path)
     live = name.startswith(("webcam:", "gstreamer:")) or "://" in name
+    if not live and path.exists() and not path.is_file():
+        raise SourceError(f"{path} is no file, expected an image, a folder, a video, a recording, or webcam:N")
     return StreamInput(open_source(name), live, None if live else _frame_count(path))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 class RecordingInput:
-    """The images of one topic of a recording, named by the stamps of their headers.
+    """The images of one topic of a recording, named by the stamps of their headers; equal ones are numbered.
 
     Args:
         path: A rosbag2 folder (sqlite3 or MCAP), or a file of one.
@@ -60,21 +62,21 @@ class RecordingInput:
 
     def images(self, start: int = 0) -> Iterator[InputImage]:
         """Read message by message, in the order in which they were recorded; see `Input.images`."""
+        seen = Counter[int]()
         for index, (_, recorded, data) in enumerate(self._messages()):
+            stamp = _stamp(data) or recorded
+            seen[stamp] += 1
             if index >= start:
-                yield self._image(index, recorded, data)
+                yield self._image(index, _name(stamp, seen[stamp]), stamp / 1e9, data)
 
-    def _image(self, index: int, recorded: int, data: bytes) -> InputImage:
+    def _image(self, index: int, name: str, seconds: float, data: bytes) -> InputImage:
         try:
-            message = self._reader.deserialize(data, self._connection.msgtype)
-        except Exception as error:
-            return InputImage.unreadable(index, _name(recorded), f"damaged message: {one_line(error)}")
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or recorded
-        try:
-            frame = _frame(message)
+            frame = _frame(self._reader.deserialize(data, self._connection.msgtype))
         except FrameError as error:
-            return InputImage.unreadable(index, _name(stamp), error)
-        return InputImage(index, _name(stamp), frame.pixels, frame.channel_order, stamp / 1e9)
+            return InputImage.unreadable(index, name, error)
+        except Exception as error:  # rosbags has no error of its own for this
+            return InputImage.unreadable(index, name, f"damaged message: {one_line(error)}")
+        return InputImage(index, name, frame.pixels, frame.channel_order, seconds)
 
     def _messages(self) -> Iterator[Any]:
         try:
@@ -92,8 +94,22 @@ def _readable(path: Path) -> Path:
     return path if path.is_dir() or path.suffix == ".mcap" else path.parent
 
 
-def _name(nanoseconds: int) -> str:
-    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
+def _stamp(data: bytes) -> int:
+    """Return the nanoseconds of the stamp that an image message in CDR begins with; 0: it has none.
+
+    Source: OMG DDS-XTypes 1.3, 7.6.3.1.2: four bytes of encapsulation, the second odd where it is little endian.
+    """
+    try:
+        seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    except (IndexError, struct.error):
+        return 0
+    return int(seconds) * 10**9 + int(nanoseconds)
+
+
+def _name(nanoseconds: int, number: int) -> str:
+    """Return the name of the image number `number` of those with this stamp."""
+    again = f"_{number}" if number > 1 else ""
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}{again}"
 
 
 def _frame(message: Any) -> Frame:

@@ -14,7 +14,6 @@ from trt_ssd_ros.tools.detection.result_log import (
     BOX_DIGITS,
     SCORE_DIGITS,
     ImageResult,
-    ResultError,
     read_header,
     read_results,
 )
@@ -94,23 +93,19 @@ def write_csv(log: Path, folder: Path) -> Path:
     return path
 
 
-def write_kitti(log: Path, folder: Path) -> Path:
-    """Write kitti/: a text file for each image, a line for each detection; blanks in labels become underlines.
+def kitti_name(name: str) -> str:
+    """Return the file that an image's detections are written into."""
+    return f"kitti/{stem(name)}.txt"
 
-    Raises:
-        ResultError: Two images differ in their suffix only, and would share a file.
-    """
+
+def write_kitti(log: Path, folder: Path) -> Path:
+    """Write kitti/: a text file for each image, a line for each detection; blanks in labels become underlines."""
     labels = ["_".join(label.split()) for label in read_header(log).labels]
-    place, written = folder / "kitti", set[str]()
-    place.mkdir(parents=True, exist_ok=True)
+    (folder / "kitti").mkdir(parents=True, exist_ok=True)
     for result in _readable(log):
-        name = f"{stem(result.name)}.txt"
-        if name in written:
-            raise ResultError(f"two images would share kitti/{name}: rename {result.name}, or leave kitti out")
-        written.add(name)
-        with whole_file(place / name) as unfinished:
+        with whole_file(folder / kitti_name(result.name)) as unfinished:
             unfinished.write_text("".join(_kitti_lines(result.detections, labels)), encoding="utf-8")
-    return place
+    return folder / "kitti"
 
 
 def _kitti_lines(found: Detections, labels: Sequence[str]) -> Iterator[str]:

@@ -147,26 +147,25 @@ def read_results(path: Path) -> Iterator[ImageResult]:
                 raise ResultError(f"{path}, line {number}: found {line[:60]!r}, expected an image") from error
 
 
-def keep_whole_lines(path: Path, multiple: int) -> int:
-    """Cut off what a killed process left unfinished, from the first damaged line on; return the images left.
+def whole_lines(path: Path, multiple: int) -> tuple[int, int]:
+    """Return how many images stand before what a killed process left unfinished, and the bytes up to there.
 
     Args:
         path: A file of results.
-        multiple: Images that were detected in together; only whole groups are kept, so that those after
+        multiple: Images that were detected in together; only whole groups count, so that those after
             them are the same again.
 
     Raises:
-        OSError: The file cannot be read or written.
+        OSError: The file cannot be read.
     """
     ends = [0]
-    with path.open("rb+") as file:
+    with path.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n") or not isinstance(_parsed(line), dict):
                 break
             ends.append(ends[-1] + len(line))
-        images = max(0, len(ends) - 2) // multiple * multiple
-        file.truncate(ends[min(images + 1, len(ends) - 1)])
-    return images
+    images = max(0, len(ends) - 2) // multiple * multiple
+    return images, ends[min(images + 1, len(ends) - 1)]
 
 
 def _parsed(line: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +83,7 @@ def load_pycocotools() -> Any:
 
 
 def average_precision(
-    truths: Sequence[Truth], found: Sequence[Detections], labels: Sequence[str], class_ids: Mapping[str, int]
+    truths: Sequence[Truth], found: Sequence[Detections], labels: Iterable[str], class_ids: Mapping[str, int]
 ) -> Precision:
     """Score what was found in each image against what is there.
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trt_ssd_ros.core.boxes import areas
 from trt_ssd_ros.core.detections import Detections
@@ -67,8 +68,20 @@ class Confusion:
         self.counts.update((true, said) for true, said, _ in pairs)
 
     def labels(self) -> list[str]:
-        """Return the labels that occur, those that occur most first, and NOTHING last."""
-        occurring: Counter[str] = Counter()
+        """Return the labels that occur, but NOTHING, those most confused with others first, then by frequency."""
+        confused, occurring = Counter[str](), Counter[str]()
         for (true, said), count in self.counts.items():
             occurring.update({true: count, said: count})
-        return [label for label, _ in occurring.most_common() if label != NOTHING] + [NOTHING]
+            if NOTHING not in (true, said) and true != said:
+                confused.update({true: count, said: count})
+        named = (label for label in occurring if label != NOTHING)
+        return sorted(named, key=lambda label: (-confused[label], -occurring[label], label))
+
+    def table(self, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Return counts, rows true, columns found, of `labels`, of all others if there are any, and of NOTHING."""
+        size = len(labels) + 1 + (len(self.labels()) > len(labels))
+        places = {**{label: number for number, label in enumerate(labels)}, NOTHING: size - 1}
+        table = np.zeros((size, size), np.int64)
+        for (true, said), count in self.counts.items():
+            table[places.get(true, len(labels)), places.get(said, len(labels))] += count
+        return table

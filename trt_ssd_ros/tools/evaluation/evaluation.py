@@ -7,6 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event
 
+from tqdm import tqdm
+
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.image_source import Image, SourceError, read_image_file
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, check_labels
@@ -95,7 +97,8 @@ class Evaluation:
         """Score a run."""
         numbers = {label.casefold(): number for number, label in enumerate(self.runs[run].labels)}
         class_ids = {label: numbers[label.casefold()] for label in self.annotated.labels}
-        return average_precision(self.truths, self.found[run], self.annotated.labels, class_ids)
+        labels = tqdm(self.annotated.labels, f"scoring {self.runs[run].name}", unit=" classes", disable=None)
+        return average_precision(self.truths, self.found[run], labels, class_ids)
 
     def labels(self, run: int) -> list[str]:
         """Return the name of each class id of a run, in the words of the annotations where they have one."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
 import numpy as np
 
 from trt_ssd_ros.tools.evaluation.average_precision import RECALLS, Precision
-from trt_ssd_ros.tools.evaluation.confusion import NOTHING, Confusion
+from trt_ssd_ros.tools.evaluation.confusion import Confusion
 from trt_ssd_ros.tools.optional_library import load_library
 
 MOST_CLASSES = 15
@@ -60,22 +60,23 @@ def plot_precision_recall(precisions: Mapping[str, Precision]) -> bytes:
 
 
 def plot_confusion(confusion: Confusion) -> bytes:
-    """Draw what is taken for what, rows true, columns found, shares of each row in colour."""
-    labels = confusion.labels()
-    labels = [*labels[:-1][:MOST_LABELS], NOTHING]
-    counts = np.array([[confusion.counts[true, found] for found in labels] for true in labels])
+    """Draw what is taken for what, of the most confused labels: rows true, columns found, coloured by row."""
+    occurring = confusion.labels()
+    labels = occurring[:MOST_LABELS]
+    counts, rest = confusion.table(labels), len(occurring) - len(labels)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     pyplot = load_pyplot()
-    side = 2.5 + 0.45 * len(labels)
+    side = 2.5 + 0.45 * len(counts)
     figure, axes = pyplot.subplots(figsize=(side, side), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count:
             axes.text(column, row, str(count), ha="center", va="center", color=_ink(shares[row, column]))
-    named: Sequence[str] = labels[:-1]
-    axes.set_xticks(range(len(labels)), [*named, "missed"], rotation=90)
-    axes.set_yticks(range(len(labels)), [*named, "nothing there"])
-    axes.set(xlabel="found", ylabel="true")
+    named = [*labels, f"({rest} others)"] if rest else labels
+    axes.set_xticks(range(len(counts)), [*named, "missed"], rotation=90)
+    axes.set_yticks(range(len(counts)), [*named, "nothing there"])
+    title = f"the {len(labels)} most confused of {len(occurring)} labels; report.json has all" if rest else ""
+    axes.set(xlabel="found", ylabel="true", title=title)
     return _png(pyplot, figure)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -16,6 +17,7 @@ from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 from trt_ssd_ros.tools.speed.power_meter import PowerMeter
 
+LOGGER = logging.getLogger(__name__)
 ROUNDS = 5
 WARM_UP = 3
 
@@ -65,7 +67,12 @@ class Speed:
 
 
 def measure_speed(
-    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, stop: Event
+    detector: Detector,
+    photo: NDArray[np.uint8],
+    batch: int,
+    repeats: int,
+    stop: Event,
+    told: Callable[[], object],
 ) -> Speed | None:
     """Time a detector on copies of a photo.
 
@@ -75,6 +82,7 @@ def measure_speed(
         batch: Images at once.
         repeats: Calls that are timed, in ROUNDS rounds.
         stop: Ends it.
+        told: Called after each round.
 
     Returns:
         None where it was stopped.
@@ -89,10 +97,11 @@ def measure_speed(
             if stop.is_set():
                 return None
             rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
+            told()
     after = ProcessUsage.of(os.getpid())
     times = np.array(rounds)
     count, gpu = times.size * batch, detector.memory_used()
-    return Speed(
+    speed = Speed(
         engine=detector.engine_name,
         precision=detector.precision,
         width=photo.shape[1],
@@ -106,6 +115,13 @@ def measure_speed(
         gpu_mib=None if gpu is None else gpu / 2**20,
         watts=meter.watts(),
     )
+    LOGGER.info(
+        "%s, batch %d: p50 %.2f ms",
+        f"{speed.engine}, {speed.precision}, {speed.width}x{speed.height}",
+        batch,
+        speed.p50,
+    )
+    return speed
 
 
 def _summary(times: NDArray[np.float64]) -> dict[str, float]:

@@ -1,0 +1,23 @@
+"""The command line of detect, run here or as a process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from trt_ssd_ros.tools.detect import main
+
+ONNX = ("--backend", "onnxruntime")
+
+
+def run(*arguments):
+    return main([*map(str, arguments), *ONNX])
+
+
+def start(*arguments, **options):
+    command = [sys.executable, "-m", "trt_ssd_ros.tools.detect", *map(str, arguments), *ONNX]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,143 @@
+"""What detect says to mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import cv2
+import onnx
+import pytest
+import yaml
+from detect_command import ONNX, files, run, start
+
+from trt_ssd_ros.tools.detect import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.jpg"], "nothing.jpg does not exist, expected an image"),
+        (["nothing.mp4"], "nothing.mp4 does not exist"),
+        (["webcam:99"], "needs /dev/video99, which does not exist"),
+        (["{video}", "{photos}"], "expected images and folders, or one video"),
+        (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
+        (["{photos}", "--measure"], "--measure: found images or a camera, expected a video file or a recording"),
+        (["{empty}"], "found no image in"),
+        ([""], "found an empty name, expected images"),
+        (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
+    ],
+)
+def test_mistakes_are_told_on_one_line(tmp_path, repository, video, capsys, arguments, said):
+    (tmp_path / "empty").mkdir()
+    places = {"video": video, "photos": repository / "photos", "empty": tmp_path / "empty"}
+    arguments = [argument.format(**places) for argument in arguments]
+    backend = () if "--backend" in arguments else ONNX
+    assert main([*arguments, "--output", str(tmp_path / "out"), *backend]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("detect: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, network, capsys):
+    single = onnx.ModelProto()
+    single.CopyFrom(network)
+    for tensor in (*single.graph.input, *single.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    data = single.SerializeToString()
+    (tmp_path / "single.onnx").write_bytes(data)
+    card = yaml.safe_load(card_path.read_text())
+    card |= {"name": "single", "onnx": {"path": "single.onnx", "sha256": hashlib.sha256(data).hexdigest()}}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    arguments = [repository / "photos", "--output", tmp_path / "out", "--model", tmp_path / "card.yaml"]
+    assert run(*arguments, "--batch", 2) == 1
+    assert "--batch: found 2, expected 1: single takes one image at a time" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []])
+def test_wrong_arguments_are_refused(wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["photo.jpg", *wrong] if wrong else [])
+    assert "usage: detect" in capsys.readouterr().err
+
+
+def test_without_pyav_nothing_is_begun(tmp_path, video, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert run(video, "--output", tmp_path / "out") == 1
+    assert capsys.readouterr().err.endswith("pip install av\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pipes_under_the_names_of_images_and_videos_hang_nothing(tmp_path, repository):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "cat.jpg").write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+    for name in ("pipe.jpg", "pipe.mp4"):
+        os.mkfifo(tmp_path / "in" / name)
+    for path, code, told in (
+        (tmp_path / "in", 0, "pipe.jpg as an image: it is no file"),
+        (tmp_path / "in" / "pipe.jpg", 1, "pipe.jpg as an image: it is no file"),
+        (tmp_path / "in" / "pipe.mp4", 1, "pipe.mp4 is no file, expected an image, a folder, a video"),
+    ):
+        process = start(path, "--output", tmp_path / "out", "--overwrite")
+        _, error = process.communicate(timeout=60)
+        assert (process.returncode, told in error) == (code, True), error
+
+
+def test_two_images_that_would_be_drawn_into_one_file_are_refused(tmp_path, repository, capsys):
+    picture = cv2.imread(str(repository / "photos" / "coffee.jpg"))
+    for name in ("a.bmp", "a.bmp.png"):
+        cv2.imwrite(str(tmp_path / name), picture)
+    assert run(tmp_path, "--output", tmp_path / "out") == 1
+    assert "a.bmp and a.bmp.png would both be written into a.bmp.png: rename one" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_that_is_cut_short_is_told(tmp_path, video, capsys):
+    data = video.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 9 // 10])
+    assert run(tmp_path / "cut.mp4", "--output", tmp_path / "out", "--no-draw") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"only \d+ of the 60 images that the input claims to have: is it cut short\?", said)
+    assert run(tmp_path / "cut.mp4", "--output", tmp_path / "out2", "--no-draw", "--max-images", 2) == 0
+    assert "cut short" not in capsys.readouterr().out
+
+
+def test_strange_names_and_folders_that_are_called_images(tmp_path, repository):
+    source, photo = tmp_path / "in", (repository / "photos" / "coffee.jpg").read_bytes()
+    (source / "folder.jpg").mkdir(parents=True)
+    (source / "circle.jpg").symlink_to("circle.jpg")
+    longest = "n" * 251 + ".jpg"
+    for name in (longest, "кошка 猫.JPG"):
+        (source / name).write_bytes(photo)
+    process = start(source, "--output", tmp_path / "out")
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "3 images, 1 of them unreadable; found: 2 Coffee cup" in said
+    assert "passed over circle.jpg" in error
+    assert files(tmp_path / "out" / "annotated") == [longest, "кошка 猫.JPG"]
+
+
+def test_a_file_where_a_folder_is_to_be_written(tmp_path, repository, capsys):
+    (tmp_path / "out").write_text("mine")
+    assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path / "out") == 1
+    assert f"--output: {tmp_path / 'out'} is a file, expected a folder" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_streams_that_are_closed_are_not_taken_for_results(tmp_path, video):
+    """A file that is opened when standard error is closed gets its number, and what OpenCV and FFmpeg say."""
+    command = shlex.join(
+        [sys.executable, "-m", "trt_ssd_ros.tools.detect", str(video), *ONNX, "--max-images", "3"]
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} --output {tmp_path / 'out'} <&- >&- 2>&-"], timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 4

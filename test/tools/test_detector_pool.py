@@ -1,0 +1,104 @@
+"""Detectors that work at the same time."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from trt_ssd_ros.engines import backend
+from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
+from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.tools.detection.detector_pool import DetectorPool
+
+
+def test_each_detector_works_for_itself_and_results_wait_for_whoever_asks():
+    """Neither ends before both have begun."""
+    both, seen = threading.Barrier(2, timeout=10), []
+
+    def work(detector):
+        both.wait()
+        seen.append(detector)
+        return detector
+
+    with DetectorPool(["a", "b"]) as pool:
+        first = pool.submit(work)
+        second = pool.submit(work)
+        assert {first(), second()} == set(seen) == {"a", "b"}
+
+
+def test_all_work_is_given_to_one_that_is_free():
+    busy, lock = set(), threading.Lock()
+
+    def work(detector):
+        with lock:
+            assert detector not in busy
+            busy.add(detector)
+        with lock:
+            busy.remove(detector)
+        return detector
+
+    with DetectorPool(["a", "b", "c"]) as pool:
+        results = [pool.submit(work) for _ in range(300)]
+    assert {result() for result in results} <= {"a", "b", "c"}
+
+
+def test_work_is_taken_only_while_somebody_is_free():
+    """Else images of a camera would grow old in a queue."""
+    begun, leave, taken = threading.Semaphore(0), threading.Event(), []
+
+    def work(_):
+        begun.release()
+        leave.wait(10)
+
+    def give(pool):
+        for number in range(3):
+            pool.submit(work)
+            taken.append(number)
+
+    with DetectorPool(["a", "b"]) as pool:
+        giver = threading.Thread(target=give, args=(pool,))
+        giver.start()
+        for _ in range(2):
+            assert begun.acquire(timeout=10)
+        giver.join(0.1)
+        assert taken == [0]
+        leave.set()
+        giver.join(10)
+        assert taken == [0, 1, 2]
+
+
+def test_what_fails_is_told_to_whoever_asks():
+    with DetectorPool(["a", "b"]) as pool:
+        results = [pool.submit(lambda _: 1 / 0), pool.submit(lambda detector: detector)]
+        assert results[1]() in {"a", "b"}
+        with pytest.raises(ZeroDivisionError):
+            results[0]()
+
+
+def test_one_alone_works_in_the_thread_that_asks():
+    with DetectorPool(["gpu"]) as pool:
+        assert pool.submit(lambda _: threading.current_thread())() is threading.main_thread()
+
+
+@pytest.mark.parametrize(("cores", "detectors", "threads"), [(1, 1, 1), (2, 2, 1), (12, 8, 1), (40, 8, 5)])
+def test_detectors_share_the_cores(card, monkeypatch, cores, detectors, threads):
+    opened = []
+    monkeypatch.setattr(backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or SimpleNamespace())
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    with LoggedProgress() as progress:
+        assert len(open_detectors(card, EngineChoice("onnxruntime"), [], progress)) == detectors
+    assert opened == [threads]
+
+
+def test_detectors_at_the_same_time_find_what_one_finds(card, photo, detector):
+    images = [photo(name) for name in ("chelsea", "coffee", "astronaut")] * 3
+    with LoggedProgress() as progress:
+        detectors = open_detectors(card, EngineChoice("onnxruntime"), [], progress)
+    with DetectorPool([*detectors, *detectors][:2]) as pool:
+        results = [pool.submit(lambda one, image=image: one.detect(image)) for image in images]
+    for image, result in zip(images, results, strict=True):
+        np.testing.assert_array_equal(result().class_ids, detector.detect(image).class_ids)
+        np.testing.assert_allclose(result().scores, detector.detect(image).scores, atol=1e-5)
