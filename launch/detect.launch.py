@@ -36,6 +36,7 @@ from trt_ssd_ros.ros.launch_arguments import (
     existing_file,
     full_namespace,
     number,
+    refuse_unknown_arguments,
 )
 
 CAMERAS = share_folder() / "launch" / "cameras"
@@ -84,6 +85,7 @@ ARGUMENTS = [
 
 def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what the arguments ask for."""
+    refuse_unknown_arguments(Path(__file__).name, ARGUMENTS)
     arguments = {argument.name: chosen(context, argument.name) for argument in ARGUMENTS}
     arguments["namespace"] = full_namespace(context)
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))

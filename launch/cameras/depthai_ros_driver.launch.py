@@ -9,6 +9,7 @@ src/param_handlers, and docs.luxonis.com ("ROS Driver", "Parameters"). The camer
 looks at the images. Calibration and frames come from the camera.
 """
 
+import atexit
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,10 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
 
 
 def parameter_file(request: CameraRequest, device: str, pipeline: str) -> str:
-    """Write our defaults, what params_file says and what is asked for into one file: the driver takes only one."""
+    """Write our defaults, params_file and what is asked for into one file, as the driver takes only one.
+
+    It goes when the launch ends.
+    """
     asked = {
         device: request.device or None,
         "rgb.i_width": request.width,
@@ -57,7 +61,8 @@ def parameter_file(request: CameraRequest, device: str, pipeline: str) -> str:
     ours.update({name: value for name, value in asked.items() if value is not None})
     with tempfile.NamedTemporaryFile("w", prefix=f"{PACKAGE}_", suffix=".yaml", delete=False) as file:
         yaml.safe_dump(parameters, file)
-    return str(Path(file.name))
+    atexit.register(Path(file.name).unlink, missing_ok=True)
+    return file.name
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

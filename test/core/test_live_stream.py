@@ -99,6 +99,31 @@ def test_no_gstreamer_is_said() -> None:
             open_source("gstreamer:videotestsrc")
 
 
+def test_a_pipeline_that_hangs_is_waited_for_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    class SlowCapture:
+        def __init__(self, *_: object) -> None:
+            go_on.wait(30)
+
+        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+            return True
+
+    monkeypatch.setattr(cv2.videoio_registry, "hasBackend", lambda _: True)
+    monkeypatch.setattr(cv2, "VideoCapture", SlowCapture)
+    stream = live_stream.pipeline_opener("videotestsrc")
+    monkeypatch.setattr(live_stream, "OPEN_TIMEOUT_MS", 10)
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(SourceError, match="the pipeline does not start"):
+            stream()
+    assert threading.active_count() == before + 1
+    go_on.set()
+    monkeypatch.setattr(live_stream, "OPEN_TIMEOUT_MS", 30_000)
+    assert isinstance(stream(), SlowCapture), "one that starts late is taken"
+    assert isinstance(stream(), SlowCapture)
+
+
 @pytest.mark.parametrize("name", ["rtsp://a/b", "webcam:0", "gstreamer:videotestsrc"])
 def test_a_live_source_has_no_start(name: str) -> None:
     with pytest.raises(SourceError, match="start: found 3, expected 0"):

@@ -1,8 +1,8 @@
 """Runs the detector node with an engine that finds nothing, at once, and does what the folder RIG tells it.
 
-While RIG/hold_open exists the engine waits with opening, while RIG/hold_run exists with running. Where
-RIG/fail_open exists opening raises RuntimeError with its text; where RIG/bug_open exists, KeyError; where
-RIG/fail_close exists closing raises RuntimeError. Prints a line for each step.
+While RIG/hold_open exists the engine waits with opening, while RIG/hold_run exists with running, and while
+RIG/hold_close exists with closing. Where RIG/fail_open exists opening raises RuntimeError with its text; where
+RIG/bug_open exists, KeyError; where RIG/fail_close exists closing raises RuntimeError. Each step prints a line.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class RiggedEngine(BlankEngine):
         return super().run(inputs)
 
     def close(self) -> None:
+        hold("hold_close")
         say("the engine is closed")
         if (RIG / "fail_close").exists():
             raise RuntimeError("the GPU does not let go")

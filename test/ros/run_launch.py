@@ -12,7 +12,7 @@ from trt_ssd_ros.core.resources import share_folder
 
 if __name__ == "__main__":
     source = PythonLaunchDescriptionSource(str(share_folder() / "launch" / "detect.launch.py"))
-    arguments = [argument.split(":=", 1) for argument in sys.argv[1:]]
+    arguments = [argument.split(":=", 1) for argument in sys.argv[1:] if ":=" in argument]
     service = LaunchService()
     service.include_launch_description(
         LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from launch import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_visit import processes
 from probe import Probe
 
 from trt_ssd_ros.core.resources import share_folder
@@ -47,8 +48,12 @@ def test_every_argument_is_described() -> None:
         (["source:=teapot"], ["source: found 'teapot'", "file:", "webcam:"]),
         (["rviz:=true"], ["rviz2", "apt install"]),
         (["score_threshold:=high"], ["score_threshold: found 'high'", "expected a number"]),
+        (
+            ["detect.launch.py", "modle:=x"],
+            ["modle: detect.launch.py has no such argument, expected perhaps model"],
+        ),
     ],
-    ids=["source", "rviz", "number"],
+    ids=["source", "rviz", "number", "unknown"],
 )
 def test_a_wrong_argument_ends_with_one_line(start_launch: Any, arguments: list[str], said: list[str]) -> None:
     process = start_launch(*arguments)
@@ -56,6 +61,15 @@ def test_a_wrong_argument_ends_with_one_line(start_launch: Any, arguments: list[
     [line] = errors(process.log)
     assert all(text in line for text in said)
     assert "process started" not in process.log
+
+
+def test_arguments_of_a_launch_file_around_ours_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "bringup.launch.py", "robot:=7"])
+    detect = share_folder() / "launch" / "detect.launch.py"
+    assert len(processes(detect, {"robot": "7"})) == 1
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "trt_ssd_ros", "detect.launch.py", "robot:=7"])
+    with pytest.raises(ValueError, match=r"robot: detect.launch.py has no such argument, expected one of "):
+        processes(detect, {"robot": "7"})
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from probe import DetectorClient
 from rcl_interfaces.srv import DescribeParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.core.detector import DetectorCounts
 from trt_ssd_ros.ros.diagnostics import WINDOW, FrameCounts, StageTimes, percentiles
 from trt_ssd_ros.ros.health import LIMITS, Complaint, Health, Limit, Readings
+from trt_ssd_ros.ros.messages import nanoseconds
 from trt_ssd_ros.ros.parameter_spec import ParameterSpec
 from trt_ssd_ros.ros.recent_counts import RecentCounts
 
@@ -133,19 +135,31 @@ def test_rates_look_back_some_seconds_and_begin_anew_when_time_goes_back() -> No
 
 def test_the_numbers_are_those_that_the_test_counted(client: DetectorClient, start_blank_detector: Any) -> None:
     start_blank_detector(**{"diagnostic_updater.period": 0.1, "diagnostics.warn_dropped": 0.01})
-    probe = client.probe
+    probe, latencies = client.probe, []
+
+    def now() -> int:
+        return int(probe.node.get_clock().now().nanoseconds)
+
+    def note(answer: Detection2DArray) -> None:
+        latencies.append((now() - nanoseconds(answer.header.stamp)) / 1e6)
+
+    def good() -> Image:
+        image = blank_image()
+        image.header.stamp.sec, image.header.stamp.nanosec = divmod(now(), 10**9)
+        return image
 
     def done() -> int:
         return sum(int(client.status().get(name, 0)) for name in ("processed", "refused", "lost"))
 
-    client.ask(blank_image())
+    client.ask(good())
+    probe.node.create_subscription(Detection2DArray, "detections", note, 10)
     sent_before, answers_before = client.sent, len(client.answers)
     probe.spin_until(lambda: int(client.status().get("processed", 0)) >= answers_before, "the first counts")
     depth = Image(encoding="32FC1", width=1, height=1, step=4, data=bytes(4))
     done_before = done()
     before = {name: int(client.status()[name]) for name in ("received", "processed", "refused", "lost")}
     for number in range(20):
-        client.send(depth if number % 4 == 3 else blank_image())
+        client.send(depth if number % 4 == 3 else good())
         probe.spin_until(lambda n=number + 1: done() == done_before + n, f"image {number} in /diagnostics")
     status = {name: int(client.status()[name]) - before[name] for name in before}
     assert client.sent - sent_before == 20
@@ -159,6 +173,9 @@ def test_the_numbers_are_those_that_the_test_counted(client: DetectorClient, sta
     assert float(values["input Hz"]) > float(values["output Hz"]) > 0
     for stage in ("latency", "age", "wait", "engine", "publish"):
         assert float(values[f"{stage} p50 ms"]) <= float(values[f"{stage} p99 ms"])
+    age, latency = (float(values[f"{stage} p50 ms"]) for stage in ("age", "latency"))
+    # From stamp to callback, to the published, to the received message; the node counts the first images as well.
+    assert age < latency < np.percentile(latencies, 75)
     assert (values["engine"], values["precision"], values["state"]) == ("blank engine", "fp32", "active")
 
 

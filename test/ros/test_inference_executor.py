@@ -83,6 +83,29 @@ def test_shutdown_finishes_the_work_in_hand_and_closes_in_the_same_thread(execut
     assert len(closed) == 2
 
 
+def test_work_that_waits_at_the_end_is_not_begun(executor: InferenceExecutor) -> None:
+    started, go_on, begun = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        go_on.wait(PATIENCE)
+
+    in_hand, waiting = executor.submit(work), executor.submit(begun.set)
+    assert started.wait(PATIENCE)
+    ending = threading.Thread(target=executor.shutdown)
+    ending.start()
+    late = executor.submit(begun.set)
+    while not late.done():
+        late = executor.submit(begun.set)  # until it ends
+    go_on.set()
+    ending.join(PATIENCE)
+    assert in_hand.result(PATIENCE) is None
+    for future in (waiting, late):
+        with pytest.raises(ExternalShutdownException):
+            future.result(PATIENCE)
+    assert not begun.is_set()
+
+
 def test_closes_in_its_thread_when_ros_is_shut_down(executor: InferenceExecutor, context: Context) -> None:
     closed_in: list[int] = []
     closed = threading.Event()

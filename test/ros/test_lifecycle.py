@@ -90,6 +90,29 @@ def test_illegal_transitions_are_refused_in_every_state(
         walk(probe, label)
 
 
+def test_transitions_are_refused_while_the_engine_closes(
+    probe: Probe, start_blank_detector: Any, rig: Path
+) -> None:
+    process = start_blank_detector(autostart=False)
+    service = probe.node.create_client(ChangeState, "detector/change_state")
+    for leaving, state, end in (
+        ("cleanup", "cleaningup", "unconfigured"),
+        ("shutdown", "shuttingdown", "finalized"),
+    ):
+        walk(probe, "configure", "activate", *(["deactivate"] if leaving == "cleanup" else []))
+        (rig / "hold_close").touch()
+        done = service.call_async(ChangeState.Request(transition=Transition(label=leaving)))
+        reach(probe, state)
+        for label in LABELS:
+            assert not probe.change_state(label), label
+            process.wait_until_it_says(f"{label} is refused while {leaving} is in progress")
+        assert not done.done()
+        (rig / "hold_close").unlink()
+        probe.spin_until(done.done, f"the answer of {leaving}")
+        assert done.result().success
+        assert probe.state() == end
+
+
 @pytest.mark.parametrize("state", ["unconfigured", "inactive", "active"])
 def test_shuts_down_from_every_state(probe: Probe, start_blank_detector: Any, state: str) -> None:
     process = start_blank_detector(autostart=False)

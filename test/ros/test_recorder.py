@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import rclpy
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.ros.recording import PICTURES, Recording, Sighting, table, write_pictures
+from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg
+from trt_ssd_ros.ros.recorder_node import RecorderNode, status_names
+from trt_ssd_ros.ros.recording import PICTURES, REPORT, Recording, Sighting, clear, table, write_pictures
 from trt_ssd_ros.ros.video import VIDEO_RATE, VIDEO_WIDTH, Video
 
 pytestmark = pytest.mark.ros
@@ -103,6 +113,78 @@ def test_a_folder_that_cannot_be_written_is_an_error(recording: Recording, tmp_p
         write_pictures(recording, tmp_path)
 
 
+def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path: Path) -> None:
+    outside = tmp_path.parent / "dog.png"
+    for path in (tmp_path / "cat.png", tmp_path / "mine.png", outside):
+        path.touch()
+    (tmp_path / REPORT).write_text(f"label\nwrote       {tmp_path}/cat.png\nwrote       ../dog.png\n")
+    clear(tmp_path)
+    clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+    assert outside.exists()
+
+
+@pytest.fixture
+def recorder(domain: int, tmp_path: Path) -> Iterator[RecorderNode]:
+    """A recorder in a process without any other node."""
+    rclpy.init(args=[], domain_id=domain)
+    node = RecorderNode(Recording(), Video(tmp_path / "a.mkv"), io.StringIO())
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def detections(second: int, *scores: float) -> Detection2DArray:
+    """Cats with these scores, each as wide as its score in percent."""
+    found = Detections(
+        np.array([[0, 0, 100 * score, 10] for score in scores], np.float32),
+        np.array(scores, np.float32),
+        np.zeros(len(scores), np.int32),
+    )
+    return detections_to_msg(found, Header(stamp=Time(sec=second)), ["Cat"])
+
+
+def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(recorder: RecorderNode) -> None:
+    publisher = recorder.create_publisher(Detection2DArray, "detections", 10)
+    pictures = recorder.create_publisher(Image, "debug_image", 10)
+
+    def send(second: int, shade: int | None, *scores: float) -> None:
+        frames = recorder.recording.frames
+        publisher.publish(detections(second, *scores))
+        while recorder.recording.frames == frames:
+            rclpy.spin_once(recorder)
+        if shade is not None:
+            pictures.publish(image_to_msg(picture(shade), "bgr", Header(stamp=Time(sec=second))))
+            rclpy.spin_once(recorder)
+
+    send(1, None, 0.5, 0.25)
+    cat = recorder.recording.sightings["Cat"]
+    assert (cat.frames, cat.score, cat.box, cat.picture) == (1, 0.5, (0, 0, 50, 10), None)
+    send(2, 7, 0.75)
+    send(3, 9, 0.25)
+    send(4, None, 1.0)
+    assert (cat.frames, cat.score, cat.box) == (4, 1.0, (0, 0, 100, 10))
+    assert cat.picture is not None
+    assert cat.picture.mean() == 7
+    assert recorder.detectors == {"/recorder"}
+
+
+def test_the_status_of_a_detector_goes_by_its_name() -> None:
+    assert status_names(["/front", "/robot/detector"]) == {"front: detector", "/robot/detector: detector"}
+
+
+def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Path) -> None:
+    module = [sys.executable, "-m"]
+    blank = [*module, "trt_ssd_ros.ros.yardsticks", "blank", "--ros-args", "-r"]
+    for detector in [start_process([*blank, f"__node:={name}"]) for name in ("left", "right")]:
+        detector.wait_until_it_says("waiting for images")
+    start_process([*module, "trt_ssd_ros.ros.camera_node", "--ros-args", "-r", "image_raw:=image"])
+    seconds = ["--seconds", "4"]  # in which the names of nodes are discovered
+    recorder = start_process([*module, "trt_ssd_ros.ros.recorder_node", *seconds, "--output", str(tmp_path)])
+    assert recorder.wait() == 1
+    assert "/detections mixes the detections of /left, /right: give each a topic of its own" in recorder.log
+
+
 def test_watches_the_nodes(start_node: Any, start_process: Any, tmp_path: Path) -> None:
     start_process([sys.executable, "-m", "trt_ssd_ros.ros.detector_node", "--ros-args", "-r", "image:=image_raw"])
     start_node("camera_node", rate=10.0)
@@ -119,4 +201,5 @@ def test_watches_the_nodes(start_node: Any, start_process: Any, tmp_path: Path) 
     written = re.findall(r"wrote +(\S+)", recorder.log)
     assert len(written) >= 2, "a picture and the video"
     assert all(Path(path).stat().st_size > 500 for path in written)
+    assert (folder / REPORT).read_text() in recorder.log
     assert all(cv2.VideoCapture(path).read()[0] for path in written)

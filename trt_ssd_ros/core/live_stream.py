@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
@@ -12,6 +13,7 @@ from time import monotonic
 import cv2
 import numpy as np
 
+from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.source import Capture, Image, ImageSource, SourceError
 from trt_ssd_ros.core.video_file import stated_rate
 
@@ -77,17 +79,17 @@ class LiveStream(ImageSource):
         return np.asarray(image, np.uint8) if decoded else None
 
     def _reopen(self) -> None:
-        lost, wait = monotonic(), FIRST_WAIT
+        lost, pause = monotonic(), FIRST_WAIT
         self._interruptions += 1
         self._trouble = "no more images come"
         self._capture.release()
         LOGGER.warning("%s: no more images come; opening it again until they do", self._name)
-        while not self._stopped.wait(wait):
+        while not self._stopped.wait(pause):
             try:
                 self._capture = self._open_capture()
             except SourceError as error:
                 self._trouble = str(error)
-                wait = min(2 * wait, LONGEST_WAIT)
+                pause = min(2 * pause, LONGEST_WAIT)
                 continue
             self._trouble = ""
             LOGGER.warning("%s: open again after %.1f s", self._name, monotonic() - lost)
@@ -162,19 +164,39 @@ def open_pipeline(pipeline: str) -> LiveStream:
             f"gstreamer: this OpenCV ({cv2.__version__}) was built without GStreamer, as all of pip are; that of "
             "apt (python3-opencv) has it. Or use source:=gscam"
         )
+    return LiveStream("gstreamer", pipeline_opener(pipeline))
+
+
+def pipeline_opener(pipeline: str) -> OpenCapture:
+    """Return what opens a pipeline; it raises SourceError where that does not start in time."""
     sink = " ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
     whole = pipeline if "appsink" in pipeline else pipeline + sink
+    attempts: list[Future[cv2.VideoCapture]] = []
 
     def open_capture() -> cv2.VideoCapture:
-        opened: list[cv2.VideoCapture] = []
-        attempt = Thread(target=lambda: opened.append(cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)), daemon=True)
-        attempt.start()  # OpenCV waits without end for a pipeline that is wrong
-        attempt.join(OPEN_TIMEOUT_MS / 1000)
-        if not opened or not opened[0].isOpened():
+        if not attempts:  # else one still hangs: OpenCV waits without end for a pipeline that is wrong
+            attempts.append(_in_a_thread(lambda: cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)))
+        wait(attempts, OPEN_TIMEOUT_MS / 1000)
+        capture = attempts.pop().result() if attempts[0].done() else None
+        if capture is None or not capture.isOpened():
             raise SourceError(f"gstreamer: the pipeline does not start: {without_password(whole)}")
-        return opened[0]
+        return capture
 
-    return LiveStream("gstreamer", open_capture)
+    return open_capture
+
+
+def _in_a_thread(open_capture: OpenCapture) -> Future[cv2.VideoCapture]:
+    """Open something in a thread that the process need not wait for at its end."""
+    opened: Future[cv2.VideoCapture] = Future()
+
+    def attempt() -> None:
+        try:
+            opened.set_result(open_capture())
+        except cv2.error as error:
+            opened.set_exception(SourceError(one_line(error)))
+
+    Thread(target=attempt, daemon=True).start()
+    return opened
 
 
 def without_password(address: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from launch import LaunchContext
@@ -187,6 +189,25 @@ def full_namespace(context: LaunchContext) -> str:
     """Return the namespace that is asked for, below the one into which a launch file around ours has pushed us."""
     around: str | None = context.launch_configurations.get("ros_namespace")
     return prefix_namespace(around, chosen(context, "namespace")) or ""
+
+
+def refuse_unknown_arguments(launch_file: str, declared: Sequence[DeclareLaunchArgument]) -> None:
+    """Refuse what was given to `ros2 launch` for a launch file that has no such argument; ROS leaves it aside.
+
+    Where another launch file includes ours the arguments on the command line are its own.
+
+    Raises:
+        ValueError: Names those that are near.
+    """
+    if launch_file not in (Path(word).name for word in sys.argv):
+        return
+    names = [argument.name for argument in declared]
+    for word in sys.argv:
+        name, separator, _ = word.partition(":=")
+        if separator and name not in names:
+            near = get_close_matches(name, names)
+            expected = f"perhaps {' or '.join(near)}" if near else f"one of {', '.join(names)}"
+            raise ValueError(f"{name}: {launch_file} has no such argument, expected {expected}")
 
 
 def number(argument: str, text: str) -> float:

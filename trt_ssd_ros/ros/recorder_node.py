@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
 import cv2
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
@@ -24,10 +22,12 @@ from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.messages import nanoseconds
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.recording import Recording, Sighting, table, write_pictures
+from trt_ssd_ros.ros.recording import REPORT, Recording, Sighting, clear, table, write_pictures
 from trt_ssd_ros.ros.video import Video
 
 STARTUP_SECONDS = 30.0
+UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
+"""What the middleware calls the node of a publisher that it has not discovered yet."""
 
 
 class RecorderNode(Node):
@@ -46,43 +46,48 @@ class RecorderNode(Node):
         self._video = video
         self._live = live
         self._view = view
-        namespace = self.get_namespace()
-        self._status_name = "detector: detector" if namespace == "/" else f"{namespace}/detector: detector"
         self._recent: deque[Detection2DArray] = deque(maxlen=30)
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Image, "debug_image", self._on_debug_image, 5)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.create_timer(0.25 if live.isatty() else 2.0, self._say)
 
+    @property
+    def detectors(self) -> set[str]:
+        """Full names of the nodes that publish the detections, as far as they are known yet."""
+        publishers = self.get_publishers_info_by_topic(self.resolve_topic_name("detections"))
+        known = (info for info in publishers if info.node_name != UNKNOWN_NODE)
+        return {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in known}
+
     def _on_detections(self, message: Detection2DArray) -> None:
         age = self.get_clock().now().nanoseconds - nanoseconds(message.header.stamp)
         self.recording.latencies.append(age / 1e6)
         self.recording.frames += 1
         self._recent.append(message)
+        stamp = nanoseconds(message.header.stamp)
         for label in {_label(detection) for detection in message.detections}:
             self.recording.sightings.setdefault(label, Sighting()).frames += 1
+        for detection in message.detections:
+            sighting, score = self.recording.sightings[_label(detection)], detection.results[0].hypothesis.score
+            if score > sighting.score:
+                sighting.score, sighting.box, sighting.stamp = score, _corners(detection), stamp
 
     def _on_debug_image(self, message: Image) -> None:
         frame = read_image(message)
         picture = frame.pixels if frame.channel_order == "bgr" else frame.pixels[..., ::-1]
-        for array in self._recent:
-            if array.header.stamp == message.header.stamp:
-                self._keep_best(array, picture)
-        self._video.add(picture, nanoseconds(message.header.stamp) / 1e9)
+        stamp = nanoseconds(message.header.stamp)
+        for sighting in self.recording.sightings.values():
+            if sighting.stamp == stamp:
+                sighting.picture = picture
+        self._video.add(picture, stamp / 1e9)
         if self._view:
             cv2.imshow("trt_ssd_ros", picture)
             cv2.waitKey(1)
 
-    def _keep_best(self, array: Detection2DArray, picture: NDArray[np.uint8]) -> None:
-        for detection in array.detections:
-            sighting = self.recording.sightings[_label(detection)]
-            score = detection.results[0].hypothesis.score
-            if score > sighting.score:
-                sighting.score, sighting.box, sighting.picture = score, _corners(detection), picture
-
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        names = status_names(self.detectors)
         for status in message.status:
-            if status.name == self._status_name:
+            if status.name in names:
                 self.recording.counts = {item.key: item.value for item in status.values}
                 self.recording.counts_before = self.recording.counts_before or self.recording.counts
 
@@ -96,6 +101,11 @@ class RecorderNode(Node):
         else:
             self._live.write(f"{line}\n")
         self._live.flush()
+
+
+def status_names(nodes: Iterable[str]) -> set[str]:
+    """Return what /diagnostics calls the status of detector nodes: those in the root namespace by name alone."""
+    return {f"{node.lstrip('/') if node.count('/') == 1 else node}: detector" for node in nodes}
 
 
 def _label(detection: Detection2D) -> str:
@@ -112,7 +122,7 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
     """Watch for some seconds from the first detections on, or until interrupted.
 
     Raises:
-        RuntimeError: No detections arrive.
+        RuntimeError: No detections arrive, or those of several detectors.
     """
     recording = Recording()
     with ros_context() as executor:
@@ -129,6 +139,11 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
         first = node.get_clock().now()
         while (node.get_clock().now() - first).nanoseconds < seconds * 1e9:
             executor.spin_once(timeout_sec=0.2)
+        detectors = sorted(node.detectors)
+        if len(detectors) > 1:
+            raise RuntimeError(
+                f"{topic} mixes the detections of {', '.join(detectors)}: give each a topic of its own"
+            )
     live.write("\r\x1b[K" if live.isatty() else "")
     if recording.frames == 0:
         raise RuntimeError("interrupted before any detections arrived")
@@ -144,11 +159,14 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         options.output.mkdir(parents=True, exist_ok=True)
+        clear(options.output)
         with closing(Video(options.output / "detections.mkv")) as video:
             recording = record(options.seconds, video, options.view)
-        print(table(recording))
-        for path in [*write_pictures(recording, options.output), *([video.path] if video.frames else [])]:
-            print(f"wrote       {path}")
+        pictures = write_pictures(recording, options.output)
+        paths = [*pictures, *([video.path] if video.frames else [])]
+        report = "\n".join([table(recording), *(f"wrote       {path}" for path in paths)])
+        (options.output / REPORT).write_text(report + "\n")
+        print(report)
     except (OSError, RuntimeError, cv2.error) as error:
         print(f"record: {one_line(error)}", file=sys.stderr)
         return 1

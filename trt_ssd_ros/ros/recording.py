@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,16 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 PICTURES = 3
+REPORT = "recording.txt"
+"""The table, and the names of the files beside it."""
 
 
 @dataclass
 class Sighting:
-    """What was seen of one label: in how many frames, and where it scored best."""
+    """What was seen of one label: in how many frames, and where it scored best.
+
+    Attributes:
+        frames: In how many it was seen.
+        score: The best of them.
+        box: Where, x1 y1 x2 y2 in pixels.
+        picture: One of the best whose picture came; None if there is none.
+        stamp: Of the image that it scored best in, in ns.
+    """
 
     frames: int = 0
     score: float = 0.0
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     picture: NDArray[np.uint8] | None = None
+    stamp: int = -1
 
 
 @dataclass
@@ -65,6 +77,15 @@ def table(recording: Recording) -> str:
         f"latency     p50 {p50:.1f} ms, p99 {p99:.1f} ms from stamp to detections received",
     ]
     return "\n".join(lines)
+
+
+def clear(folder: Path) -> None:
+    """Delete what an earlier recording wrote into a folder, if there was one."""
+    report = folder / REPORT
+    if report.exists():
+        for name in re.findall(r"^wrote +(.+)$", report.read_text(), re.MULTILINE):
+            (folder / Path(name).name).unlink(missing_ok=True)
+        report.unlink()
 
 
 def write_pictures(recording: Recording, folder: Path) -> list[Path]:
