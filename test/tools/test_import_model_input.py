@@ -237,14 +237,33 @@ def test_channels_that_are_not_stated(run_import, layout, shape):
     assert run_import(network, "--size", "300x300").card.input.layout == layout
 
 
-def test_bars_beside_an_image_are_refused(refused, labels):
+@pytest.mark.parametrize("rows", [32, 52, 57])
+@pytest.mark.parametrize("step", [1, 2])
+def test_bars_beside_an_image_are_refused(refused, labels, rows, step):
+    """Whether it is resized in front of them or not."""
     net = Net()
-    image = net(
-        "Resize", net.input("image", ["N", 3, 64, 128]), "", net.constant([1.0, 1, 0.5, 0.5]), mode="linear"
-    )
-    padded = net("Pad", image, net.constant([0, 0, 0, 0, 0, 0, 32, 0], np.int64))
+    image = net.input("image", ["N", 3, rows * step, 64 * step])
+    if step == 2:
+        image = net("Resize", image, "", net.constant([1.0, 1, 0.5, 0.5]), mode="linear")
+    padded = net("Pad", image, net.constant([0, 0, 0, 0, 0, 0, 64 - rows, 0], np.int64))
     model = decoded_network(net, padded)
     assert "letterbox" in refused(model, *labels("a", "b", "c"), "--family", "other")
+
+
+def test_a_border_for_the_first_convolution_s_window_is_none(run_import, labels):
+    """As TensorFlow's networks have it."""
+    net = Net()
+    padded = net("Pad", net.input("image", ["N", 3, 58, 60]), net.constant([0, 0, 3, 2, 0, 0, 3, 2], np.int64))
+    card = run_import(decoded_network(net, padded), *labels("a", "b", "c"), "--family", "other").card
+    assert (card.input.tensor, card.input.height, card.input.width) == ("image", 58, 60)
+
+
+def test_a_part_that_is_cut_out_of_the_image_is_refused(refused, labels):
+    net = Net()
+    image = net.input("image", ["N", 3, 80, 80])
+    part = net("Slice", image, *(net.constant(ends, np.int64) for ends in ([8, 8], [72, 72], [2, 3])))
+    error = refused(decoded_network(net, part), *labels("a", "b", "c"), "--family", "other")
+    assert "takes 64x64 of the 80x80 pixels of its input" in error
 
 
 def test_a_batch_normalisation_of_the_input_is_no_mean(refused, run_import, labels):

@@ -32,8 +32,8 @@ SIMPLE = {
 """Operators before the first convolution that may stay in front of it."""
 
 
-LEAST_FILLED = 0.8
-"""Share of what the first convolution reads that an image fills; a border of zeros for its window is narrow."""
+WIDEST_BORDER = 3
+"""Rows of zeros that the first convolution's window, of 7 x 7 at most, needs at each side of an image."""
 
 
 @dataclass(frozen=True)
@@ -105,37 +105,56 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     reader = graph.nodes[first]
     tensor = before_padding(graph, reader.input[0])
     inside, array = measured(graph, image, size, layout, tensor)
+    inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
+    height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
+    if reader.input[0] != image.name:
+        check_filled(graph, image, size, layout, reader.input[0])
     reasons = hindrances(graph, image, tensor)
+    if not reasons and (height, width) != size:
+        raise EntryError(
+            f"the network takes {width}x{height} of the {size[1]}x{size[0]} pixels of its input, expected all of "
+            "them: export it without what cuts a part out"
+        )
     if not reasons:
         size_and_layout(graph, image, stated, resizes=False)
         shape = (1, *size, 3) if layout == "NHWC" else (1, 3, *size)
         dtype = np.dtype(DTYPES[image.type.tensor_type.elem_type])
         return Entry(image, size, size, image.name, layout, shape, dtype, inside, "")
-    check_filled(graph, image, size, layout, reader.input[0])
-    inner: Layout = "NCHW" if array.shape[1] == 3 else "NHWC"
-    height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
+    if None in dimensions(image)[-3:]:
+        check_one_size(graph, image, size, layout, reader.input[0])
     why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
     mode = resize_mode(graph, tensor)
     return Entry(image, size, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
 
 
-def check_filled(graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str) -> None:
-    """Check that images of any shape fill what the first convolution reads, but for a narrow border.
+def check_filled(
+    graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str
+) -> tuple[int, ...]:
+    """Return the shape of what the first convolution reads for an image of some size.
 
     Raises:
-        EntryError: Bars are added to it, or it has another size for another image.
+        EntryError: The image does not fill it, but for a narrow border.
     """
-    is_fixed = None not in dimensions(image)[-3:]
-    shapes = set()
-    for other in (size, *(() if is_fixed else ((size[0], size[1] * 2),))):
-        feeds = (feed(image, other, layout, np.full(3, level)) for level in (0.0, 255.0))
-        dark, bright = (measure(graph, pixels, [tensor])[tensor] for pixels in feeds)
-        shapes.add(dark.shape)
-        if np.mean(dark != bright) < LEAST_FILLED:
-            raise EntryError(
-                "the network puts bars beside its images (a letterbox), expected that it stretches them: "
-                "export it without its resize, for images of the convolutions' size"
-            )
+    feeds = (feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0))
+    dark, bright = (measure(graph, pixels, [tensor])[tensor] for pixels in feeds)
+    filled = (dark != bright).any(axis=(0, 1 if dark.shape[1] == 3 else 3))
+    inner = filled[WIDEST_BORDER:-WIDEST_BORDER, WIDEST_BORDER:-WIDEST_BORDER]
+    if not inner.all():
+        raise EntryError(
+            "the network puts bars beside its images (a letterbox), expected that it stretches them: "
+            "export it without its resize, for images of the convolutions' size"
+        )
+    return dark.shape
+
+
+def check_one_size(graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str) -> None:
+    """Check that the first convolution reads as much of images of another shape, too.
+
+    Raises:
+        EntryError: It does not.
+    """
+    sizes = (size, (size[0], size[1] * 2))
+    shapes = {check_filled(graph, image, other, layout, tensor) for other in sizes}
     if len(shapes) > 1:
         raise EntryError(
             f"the first convolution reads {' or '.join(map(str, sorted(shapes)))}, by the image's shape, expected "
