@@ -73,6 +73,7 @@ def test_what_is_no_detector_is_listed(refused):
         ("net.onnx", b"", "an empty file"),
         ("net.onnx", b"\x08\x08", "without a graph"),
         ("net.onnx", b"\x08\x08\x3a", "is it complete?"),
+        ("net.onnx", b"\x1f\x8b", "unpack it"),
         ("net.onnx", b"ftrt\0\0\0\0", "the ONNX file that it was built of"),
         ("net.onnx", b"\x1c\0\0\0TFL3", "tf2onnx"),
         ("net.onnx", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),

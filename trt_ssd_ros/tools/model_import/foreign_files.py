@@ -33,6 +33,7 @@ BEGINNINGS = (
     (4, b"TFL3", TFLITE),
     (0, b"\x89HDF", KERAS),
     (0, b"PK\x03\x04", f"a ZIP archive: unpack it; if PyTorch wrote it, {EXPORT}"),
+    (0, b"\x1f\x8b", "a compressed archive: unpack it"),
     (0, b"version https://git-lfs", "a pointer of Git LFS instead of the file: git lfs pull"),
     (0, b"<", "a page of HTML or XML: was it downloaded from where the file itself is?"),
 )

@@ -28,7 +28,7 @@ def read_labels(source: str) -> list[str]:
     if not path.is_file():
         path = Path(source).expanduser()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows puts a mark in front
     except (OSError, UnicodeDecodeError) as error:
         sets = ", ".join(sorted(file.stem for file in known.glob("*.txt")))
         raise ValueError(f"labels: {path} cannot be read ({error}): give a text file or one of {sets}") from error
