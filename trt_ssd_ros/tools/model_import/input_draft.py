@@ -37,8 +37,10 @@ class InputDraft:
         entry, order = self.entry, self.channel_order()
         mean, scale = self.normalisation(order)
         height, width = entry.size
-        if self.is_family_s and "mean" not in self.interview.stated and "scale" not in self.interview.stated:
-            self.interview.note(f"mean, scale and {order} are those of its family")
+        taken = {"mean": "mean", "scale": "scale", "channel_order": order}
+        assumed = [what for flag, what in taken.items() if flag not in self.interview.stated]
+        if self.is_family_s and assumed:
+            self.interview.note(f"{', '.join(assumed)}: as in its family")
         return {
             "tensor": entry.tensor,
             "layout": entry.layout,
