@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.image_input import Size, feed, image_input, is_image, size_and_layout
 from trt_ssd_ros.tools.model_import.network_file import dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure
+from trt_ssd_ros.tools.model_import.ssd_families import HALF, TO_UNIT
 from trt_ssd_ros.tools.model_import.ssd_heads import NotFoundError
 
 
@@ -27,11 +28,15 @@ class PhotoProbe:
         graph: The network.
         photo: (H, W, 3) uint8.
         size: Height and width that the user stated, of an input that states none.
+        mean: Subtracted from its pixels; -1 to 1 is what most networks take.
+        scale: What the difference is multiplied with.
     """
 
     graph: OnnxGraph
     photo: NDArray[np.uint8]
     size: Size | None = None
+    mean: Sequence[float] = HALF
+    scale: Sequence[float] = TO_UNIT
     _seen: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
 
     def values(self, tensors: Collection[str]) -> Arrays:
@@ -57,7 +62,7 @@ class PhotoProbe:
         size, layout = size_and_layout(self.graph, image, self.size)
         pixels = cv2.resize(photo, size[::-1]).astype(np.float64)
         if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
-            pixels = pixels / 127.5 - 1
+            pixels = (pixels - self.mean) * self.scale
         try:
             return measure(self.graph, feed(image, size, layout, pixels), tensors)
         except RuntimeError as error:

@@ -84,7 +84,8 @@ def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, 
     Raises:
         ValueError: They cannot be told; lists what is in the network.
     """
-    probe = PhotoProbe(graph, photo, stated.get("size"))
+    told = {name: stated[name] for name in ("size", "mean", "scale") if name in stated}
+    probe = PhotoProbe(graph, photo, **told)
     try:
         found = find_heads(probe, stated)
         sides = probe.fixed_values(side_tensors(graph, found.entry, found.heads.tensors))
