@@ -9,7 +9,7 @@ import onnx
 import pytest
 from import_runs import picture
 from onnx import TensorProto
-from ssd_networks import PRIORS, TINY, Net, decoded, head_levels, head_rows
+from ssd_networks import PRIORS, TINY, Net, decoded, head_levels, head_rows, nchw
 
 from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
@@ -145,11 +145,19 @@ def paddle(net: Net, boxes: str, scores: str, labels: str) -> None:
     net.output("rows", ["D", 6])
 
 
+def unstated(net: Net, *parts: str) -> None:
+    """The same with outputs whose shapes the file does not state."""
+    tensorflow(net, *parts)
+    for item in net.outputs:
+        item.type.tensor_type.ClearField("shape")
+
+
 SHOWN = (
     (TORCHVISION, torchvision),
     (RESIZED, torchvision),
     (MODEL_ZOO, model_zoo),
     (TENSORFLOW, tensorflow),
+    (TENSORFLOW, unstated),
     (MMDETECTION, mmdetection),
     (PADDLE, paddle),
 )
@@ -198,3 +206,60 @@ def test_finds_what_the_network_finds(run_import, labels, layout, show):
 def test_what_detections_do_not_tell_is_asked_for(refused, labels, flags, expected):
     names = ("a", "b", "c", "d") if "none" not in flags else ("a", "b", "c")
     assert expected in refused(network(MODEL_ZOO, model_zoo), *labels(*names), *flags)
+
+
+def table(*rows: tuple[float, ...]) -> onnx.ModelProto:
+    """A network that shows the same rows for every image."""
+    net = Net()
+    image = nchw(net, TINY, batch=1)
+    net.channels[image] = 3
+    zero = net("Mul", net("ReduceMean", net.convolved(image, len(rows[0])), axes=[0, 2, 3]), net.constant(0.0))
+    net("Add", net.reshaped(zero, 1, -1), net.constant(rows), name="table")
+    net.output("table", [len(rows), len(rows[0])])
+    return net.model()
+
+
+FLAGS = ("--family", "other", "--box-order", "xyxy", "--background", "none")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(3, 10, 40, 50, 0.9, 1), (5, 12, 60, 52, 0.8, 2)],
+        [(0.0, 0.2, 0.5, 0.8, 0.4, 1)],
+        [(0.0, 0.2, 0.5, 0.8, 0.9, 1), (0.3, 0.2, 0.5, 0.8, 0.7, 2)],
+    ],
+    ids=["whole pixels", "at the border", "one at the border"],
+)
+def test_whole_numbers_of_a_corner_are_no_labels(run_import, labels, rows):
+    imported = run_import(table(*rows), *labels("a", "b", "c"), *FLAGS)
+    found = imported.detector(0.3).detect(picture(64, 64), "rgb")
+    np.testing.assert_array_equal(found.class_ids, [row[5] for row in rows])
+    np.testing.assert_allclose(found.scores, [row[4] for row in rows], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rows", [[(0.0, 0.2, 0.5, 0.8, 0.9, 1)], [(0.5, 0.6, 0.2, 0.3, 0.9, 1), (0.4, 0.6, 0.3, 0.3, 0.9, 2)]]
+)
+def test_rows_that_may_mean_two_things_or_nothing_are_refused(refused, labels, rows):
+    assert "no pair of tensors" in refused(table(*rows), *labels("a", "b", "c"), *FLAGS)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.INT64])
+def test_boxes_that_nobody_suppressed_are_no_detections(refused, labels, kind):
+    """The best class of each box; nothing in the network holds the scores of all classes."""
+    net = Net()
+    parts: list[list[str]] = [[], [], []]
+    alike = np.repeat(PRIORS[::3], 3, axis=0)
+    priors = iter(np.split(alike, [192]))
+    for boxes, logits in head_levels(net, nchw(net, TINY, batch=1), TINY, 1.0, head_rows):
+        scores = net("Softmax", logits, axis=2)
+        parts[0].append(decoded(net, net("Mul", boxes, net.constant(0.1)), next(priors), name=f"{boxes}/corners"))
+        parts[1].append(net("ReduceMax", scores, axes=[2], keepdims=0))
+        parts[2].append(net("Cast", net("ArgMax", scores, axis=2, keepdims=0), to=kind))
+    for name, part in zip(("boxes", "scores", "labels"), parts, strict=True):
+        net("Concat", *part, name=name, axis=1)
+    net.output("boxes", [1, TINY.count, 4])
+    net.output("scores", [1, TINY.count])
+    net.output("labels", [1, TINY.count], kind)
+    assert "on top of others of their class" in refused(net.model(), *labels("a", "b", "c", "d"), *FLAGS)

@@ -79,7 +79,7 @@ class FinalDetections:
             image = tail("Sub", image, self._padding(tail, self.most))
         rows = tail("Concat", image, *parts, axis=2)
         if self.most is None:
-            rows = _best(tail, rows)
+            rows = _best(tail, self._counted(tail, rows))
         return tail.reshaped(rows, [0, 1, -1, 7]), self.most or MOST
 
     def _part(self, tail: Tail, column: Column, width: int) -> str:
@@ -88,6 +88,14 @@ class FinalDetections:
             ends = [tail.constant([n], np.int64) for n in (column.index, column.index + width, -1)]
             numbers = tail("Slice", numbers, *ends)
         return tail.reshaped(numbers, [-1 if self.most else 1, self.most or -1, width])
+
+    def _counted(self, tail: Tail, rows: str) -> str:
+        """Return the rows up to the count, if there is one."""
+        if not self.count:
+            return rows
+        count = tail.reshaped(tail("Cast", self.count, to=TensorProto.INT64), [1])
+        first, axis = (tail.constant([number], np.int64) for number in (0, 1))
+        return tail("Slice", rows, first, count, axis)
 
     def _padding(self, tail: Tail, most: int) -> str:
         """Return [N, K, 1], 1 for each row beyond the count."""
@@ -116,7 +124,11 @@ def find_final(graph: OnnxGraph, values: Values) -> FinalDetections | None:
     """
     outputs = {item.name: item for item in graph.model.graph.output if item.name in values}
     arrays = {name: values[name] for name in outputs}
-    for boxes, score, label in _layouts(arrays):
+    for name in arrays:
+        layouts = [item for item in _layouts(arrays, name) if _are_detections(arrays, *item)]
+        if not layouts or (len(layouts) > 1 and layouts[0][1].of(arrays).any()):
+            continue
+        boxes, score, label = layouts[0]
         rows = len(boxes.of(arrays, 4))
         stated = [size for size in dimensions(outputs[boxes.tensor])[:-1] if size is not None and size > 1]
         most = rows if stated[-1:] == [rows] else None
@@ -124,21 +136,28 @@ def find_final(graph: OnnxGraph, values: Values) -> FinalDetections | None:
     return None
 
 
-def _layouts(arrays: Values) -> Iterator[tuple[Column, Column, Column]]:
-    """Yield where boxes, scores and labels may be."""
-    for name, value in arrays.items():
-        if value.dtype.kind != "f" or value.ndim not in (2, 3) or (value.ndim == 3 and value.shape[0] != 1):
-            continue
-        width, others = value.shape[-1], _per_row(arrays, name)
-        labels, scores = _labels(others), _scores(others)
-        if width == 4 and len(labels) == 1 and len(scores) == 1:
-            yield Column(name, 0), Column(scores[0]), Column(labels[0])
-        elif width == 5 and len(labels) == 1:
-            yield Column(name, 0), Column(name, 4), Column(labels[0])
-        elif width == 6 and value.size and whole(value[..., 0]):  # PaddleDetection
-            yield Column(name, 2), Column(name, 1), Column(name, 0)
-        elif width == 6 and value.size and whole(value[..., 5]):
-            yield Column(name, 0), Column(name, 4), Column(name, 5)
+def _layouts(arrays: Values, name: str) -> Iterator[tuple[Column, Column, Column]]:
+    """Yield where boxes, scores and labels may be, if a tensor holds the boxes."""
+    value = arrays[name]
+    if value.dtype.kind != "f" or value.ndim not in (2, 3) or (value.ndim == 3 and value.shape[0] != 1):
+        return
+    width, others = value.shape[-1], _per_row(arrays, name)
+    labels, scores = _labels(others), _scores(others)
+    if width == 4 and len(labels) == 1 and len(scores) == 1:
+        yield Column(name, 0), Column(scores[0]), Column(labels[0])
+    elif width == 5 and len(labels) == 1:
+        yield Column(name, 0), Column(name, 4), Column(labels[0])
+    elif width == 6 and value.size:
+        yield Column(name, 2), Column(name, 1), Column(name, 0)  # PaddleDetection
+        yield Column(name, 0), Column(name, 4), Column(name, 5)
+
+
+def _are_detections(arrays: Values, boxes: Column, score: Column, label: Column) -> bool:
+    """Tell whether labels are whole, no score exceeds 1, and where there is one a box is two corners."""
+    scores = score.of(arrays)[:, 0]
+    corners = boxes.of(arrays, 4)[scores > 0]
+    is_ordered = (corners[:, 2:] >= corners[:, :2]).all()
+    return bool(whole(label.of(arrays)) and scores.max(initial=0) <= 1 and is_ordered)
 
 
 def _per_row(arrays: Values, table: str) -> Values:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.tools.model_import.box_form import in_corners
 from trt_ssd_ros.tools.model_import.head_evidence import as_rows
 from trt_ssd_ros.tools.model_import.image_input import Size
@@ -18,6 +19,11 @@ from trt_ssd_ros.tools.model_import.network_entry import side_tensors
 from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
 from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
 from trt_ssd_ros.tools.model_import.understanding import Understood
+
+ON_TOP = 0.8
+"""Intersection over union of boxes of a class that no NMS leaves together."""
+MOST_ON_TOP = 0.05
+"""Share of them in what some other way of thinning out leaves."""
 
 
 @dataclass
@@ -67,13 +73,31 @@ class OutputDraft:
         if not len(corners):
             raise ValueError(
                 "the network finds nothing in the photo, so that the unit of its boxes cannot be told: give "
-                "--image of a photo in which it finds something"
+                "--image of a photo in which it finds something, and --mean and --scale of its pixels, which are "
+                "taken to be -1 to 1"
             )
         found = self.found
+        if found.heads.final:
+            self.check_suppressed()
         is_rescaled = bool(side_tensors(found.graph, found.entry, found.heads.tensors))
         size = found.entry.fed if is_rescaled else found.entry.size
         units = self.units(corners, order, size)
         return {**document, **({"box_order": order} if order != "xyxy" else {}), **units}
+
+    def check_suppressed(self) -> None:
+        """Check that final detections are what NMS left, as no other follows.
+
+        Raises:
+            ValueError: Many lie on top of others.
+        """
+        rows = self.found.detections().astype(np.float32)
+        kept = nms(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int32), ON_TOP)
+        if np.mean(kept) < 1 - MOST_ON_TOP:
+            raise ValueError(
+                f"{np.count_nonzero(~kept)} of {len(kept)} boxes that the network shows in the photo lie on top "
+                "of others of their class, expected those that NMS leaves: name all boxes and the scores of all "
+                "classes with --boxes and --scores, or export the network with its NMS"
+            )
 
     def final_order(self) -> str:
         """Return which number of a corner of final detections comes first; nothing in the graph tells."""

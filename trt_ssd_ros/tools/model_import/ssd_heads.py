@@ -96,8 +96,9 @@ def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None
         final: Those of them that are no heads.
     """
     names = [tensor.name for tensor in graph.model.graph.output]
+    taken = (final.score.tensor, final.label.tensor) if final else ()
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
-        if usable(graph, (boxes, scores)) and (final is None or final.score.tensor != scores):
+        if scores not in taken and usable(graph, (boxes, scores)):
             if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
                 graph, scores, boxes
             ):
