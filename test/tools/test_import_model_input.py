@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from ssd_networks import (
     PRIORS,
     TF_300,
@@ -71,6 +71,41 @@ def test_preprocessing_in_the_graph_is_cut_off_and_measured(run_import, labels):
     photo = picture(64, 64)
     encoded, logits = raw_heads(TINY, (photo - np.array([10.0, 20, 30])) * 0.01)
     assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), sigmoid(logits)[:, 1:], photo)
+
+
+@pytest.mark.parametrize("is_half", [True, False])
+def test_coarse_numbers_in_front_of_a_network_are_measured_well(run_import, labels, is_half):
+    """Half precision, or a quantised image, in which a level of 1 is next to nothing."""
+    net = Net()
+    kind = TensorProto.FLOAT16 if is_half else TensorProto.FLOAT
+    pixels = net("Cast", net.input("image", ["N", 3, 64, 64], TensorProto.UINT8), to=kind)
+    if not is_half:
+        step, zero = net.constant(2.2), net.constant(0, np.uint8)
+        pixels = net("DequantizeLinear", net("QuantizeLinear", pixels, step, zero), step, zero)
+    mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    pixels = net("Mul", pixels, net.constant(1 / 255))
+    pixels = net("Sub", pixels, net.constant(np.reshape(mean, (1, 3, 1, 1))))
+    pixels = net("Div", pixels, net.constant(np.reshape(deviation, (1, 3, 1, 1))))
+    network = decoded_network(net, pixels)
+    if is_half:
+        for constant in network.graph.initializer:
+            if constant.data_type == TensorProto.FLOAT:
+                half = numpy_helper.to_array(constant).astype(np.float16)
+                constant.CopyFrom(numpy_helper.from_array(half, constant.name))
+        for item in network.graph.output:
+            item.type.tensor_type.elem_type = TensorProto.FLOAT16
+    card = run_import(network, *labels("a", "b", "c"), "--family", "other").card
+    np.testing.assert_allclose(card.input.mean, np.array(mean) * 255, rtol=5e-3)
+    np.testing.assert_allclose(card.input.scale, 1 / np.array(deviation) / 255, rtol=5e-3)
+
+
+def test_a_network_that_cuts_pixels_off_beyond_1_takes_0_to_1(run_import, labels):
+    net = Net()
+    image = net("Clip", nchw(net, TINY), net.constant(0.0), net.constant(1.0))
+    image = net("Div", net("Sub", image, net.constant(0.5)), net.constant(0.5))
+    card = run_import(decoded_network(net, image), *labels("a", "b", "c"), "--family", "other").card
+    np.testing.assert_allclose(card.input.mean, [127.5] * 3, rtol=1e-4)
+    np.testing.assert_allclose(card.input.scale, [1 / 127.5] * 3, rtol=1e-4)
 
 
 def resizing_loop(net: Net, image: str) -> str:

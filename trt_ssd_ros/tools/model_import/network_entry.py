@@ -34,6 +34,8 @@ SIMPLE = {
 
 WIDEST_BORDER = 3
 """Rows of zeros that the first convolution's window, of 7 x 7 at most, needs at each side of an image."""
+SATURATED = 10
+"""How much more a step of 1 changes than one of 255 does by level, where a network for 0 to 1 cuts that off."""
 
 
 @dataclass(frozen=True)
@@ -199,16 +201,21 @@ def measured(
     if tensor == image.name:
         black = feed(image, size, layout, np.zeros(3))[tensor]
         return Normalisation(np.ones(3), np.zeros(3)), black
-    levels = (np.zeros(3), np.ones(3), np.array([1.0, 0, 0]))
-    black, white, first = (measure(graph, feed(image, size, layout, level), [tensor])[tensor] for level in levels)
+    levels = (np.zeros(3), np.ones(3), np.full(3, 255.0), np.array([255.0, 0, 0]))
+    black, dark, bright, red = (
+        measure(graph, feed(image, size, layout, level), [tensor])[tensor] for level in levels
+    )
     if black.ndim != 4 or 3 not in (black.shape[1], black.shape[3]):
         raise EntryError(f"the first convolution reads {tensor} of shape {black.shape}, expected 3 channels")
-    offset, changed, red = (_middle(array).astype(np.float64) for array in (black, white, first))
-    return Normalisation(changed - offset, offset, int(np.argmax(np.abs(red - offset))) == 2), black
+    offset = _middle(black)
+    step, whole, first = (_middle(array) - offset for array in (dark, bright, red))
+    is_saturated = ~np.isfinite(whole) | (np.abs(step) > SATURATED * np.abs(whole / 255))
+    scale = np.where(is_saturated, step, whole / 255)
+    return Normalisation(scale, offset, int(np.argmax(np.abs(first))) == 2), black
 
 
-def _middle(image: NDArray[Any]) -> NDArray[Any]:
+def _middle(image: NDArray[Any]) -> NDArray[np.float64]:
     """Return the three channels of the pixel in the middle of an image with a batch."""
     planes = image[0] if image.shape[1] == 3 else image[0].transpose(2, 0, 1)
-    middle: NDArray[Any] = planes[:, planes.shape[1] // 2, planes.shape[2] // 2]
+    middle: NDArray[np.float64] = planes[:, planes.shape[1] // 2, planes.shape[2] // 2].astype(np.float64)
     return middle
