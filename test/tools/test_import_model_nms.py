@@ -64,6 +64,14 @@ def caffe(net: Net, boxes: str, logits: str) -> None:
     net.output("detection_out", ["N", 1, 200, 7])
 
 
+def nms_trt_in_pixels(net: Net, boxes: str, logits: str) -> None:
+    """With priors, and so boxes, in pixels."""
+    anchors = net.constant(np.stack([CORNERS * TINY.side, VARIANCES]).reshape(1, 2, -1, 1))
+    loc, conf = (net.reshaped(tensor, 0, -1, 1, 1) for tensor in (boxes, net("Softmax", logits, axis=2)))
+    net.multiple(["NMS", "NMS_1"], "NMS_TRT", loc, conf, anchors, numClasses=4, nmsThreshold=0.5, isNormalized=0)
+    net.output("NMS", ["N", 1, 200, 7])
+
+
 def tflite(net: Net, boxes: str, logits: str) -> None:
     """TFLite_Detection_PostProcess: anchors y x h w."""
     anchors = net.constant(PRIORS[:, [1, 0, 3, 2]], name="anchors")
@@ -114,7 +122,17 @@ def plain_nms(net: Net, boxes: str, logits: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "suppress", [nms_trt, nms_trt_of_tensorflow, caffe, tflite, efficient_nms, batched_nms, plain_nms]
+    "suppress",
+    [
+        nms_trt,
+        nms_trt_of_tensorflow,
+        nms_trt_in_pixels,
+        caffe,
+        tflite,
+        efficient_nms,
+        batched_nms,
+        plain_nms,
+    ],
 )
 def test_networks_are_cut_in_front_of_their_own_nms(run_import, labels, suppress):
     net = Net()

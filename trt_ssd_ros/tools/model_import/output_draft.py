@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.tools.model_import.box_form import in_corners
+from trt_ssd_ros.tools.model_import.graph_priors import prior_boxes
 from trt_ssd_ros.tools.model_import.head_evidence import as_rows
 from trt_ssd_ros.tools.model_import.image_input import Size
 from trt_ssd_ros.tools.model_import.input_draft import Document
@@ -52,7 +53,10 @@ class OutputDraft:
             order = self.interview.stated.get("box_order") or self.family.box_order
             document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": [10.0, 10.0, 5.0, 5.0]}
         elif heads.priors:
-            document = {"kind": "decoded_boxes", **document, "box_order": "xyxy"}
+            value = self.found.values[heads.priors.tensor]
+            centres = np.tile(prior_boxes(heads.priors, value, network.count)[0], 2)
+            units = self.units(centres, "xyxy", self.found.entry.size)
+            document = {"kind": "decoded_boxes", **document, "box_order": "xyxy", **units}
         else:
             corners = in_corners(as_rows(self.found.values[heads.boxes]), heads.form)
             order = self.interview.stated.get("box_order") or self.order_of(corners)
