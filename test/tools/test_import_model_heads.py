@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
+from onnx import TensorProto, helper
 from ssd_networks import (
     FPN_320,
     PYTORCH_300,
@@ -336,3 +337,26 @@ def test_names_that_many_networks_have_tell_no_family(refused, labels):
     net = Net()
     model = decoded_network(net, nchw(net, TINY, "input_0"), names=("mbox_loc", "mbox_conf"))
     assert "give --family" in refused(model, *labels("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("boxes", "boxes"), "found 'boxes' for both"),
+        (("scores", "boxes"), "boxes 'scores' have shape [1, 9, 5], expected four numbers a box"),
+        (("boxes", "nothing"), "the network has no tensor 'nothing'"),
+    ],
+)
+def test_tensors_that_the_user_named_wrongly(refused, names, expected):
+    anatomy = Anatomy(64, (3,), (1,), 5)
+    error = refused(raw_network(anatomy), "--boxes", names[0], "--scores", names[1])
+    assert expected in error
+
+
+def test_outputs_that_are_no_tensors_are_left(run_import):
+    """As of a detector that was exported with a list of results."""
+    net = Net()
+    boxes, scores = heads(net, nchw(net, TF_300), TF_300)
+    net.outputs.append(helper.make_tensor_sequence_value_info("results", TensorProto.FLOAT, None))
+    net("SequenceConstruct", boxes, scores, name="results")
+    assert run_import(net.model()).card.outputs.kind == "raw_heads"

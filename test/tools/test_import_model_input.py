@@ -188,6 +188,11 @@ def test_a_size_that_nothing_tells_is_asked_for(refused):
     assert "input image: FLOAT [?, ?, ?, 3] has no size: give --size" in refused(network)
 
 
+def test_a_size_other_than_the_file_s_is_refused(refused):
+    error = refused(raw_network(TF_300), "--size", "320x300")
+    assert "input image: FLOAT [?, 300, 300, 3], found --size 320x300" in error
+
+
 @pytest.mark.parametrize(("side", "order"), [(64, "rgb"), ("side", "bgr")])
 def test_channels_that_the_network_swaps_itself(run_import, labels, side, order):
     """Keras' SSDs (ssd_keras) turn rgb to bgr inside; a swap that is cut off is the card's to do."""

@@ -64,7 +64,8 @@ def size_and_layout(
     """Return height, width and layout of a network's input; a network that resizes takes any size.
 
     Raises:
-        EntryError: The file does not say its size and the user did not either, or it has other than 3 channels.
+        EntryError: The file does not say its size and the user did not either, or says another, or it has other
+            than 3 channels.
     """
     dims = dimensions(image)[-3:]
     if dims[0] != 3 and dims[2] == 3:
@@ -75,6 +76,8 @@ def size_and_layout(
         raise EntryError(f"input {described(image)}, expected 3 channels, first or last")
     height, width = dims[:2] if layout == "NHWC" else dims[1:]
     if stated is not None:
+        if any(side not in (None, other) for side, other in zip((height, width), stated, strict=True)):
+            raise EntryError(f"input {described(image)}, found --size {stated[0]}x{stated[1]}: leave that off")
         return stated, layout
     if (height is None or width is None) and not resizes:
         raise EntryError(f"input {described(image)} has no size: give --size HEIGHTxWIDTH")

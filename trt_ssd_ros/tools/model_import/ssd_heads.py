@@ -84,6 +84,8 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
     for name in (boxes, scores):
         if name not in graph.makers:
             raise NotFoundError(f"the network has no tensor {name!r}")
+    if boxes == scores:
+        raise NotFoundError(f"--boxes and --scores: found {boxes!r} for both, expected a tensor for each")
     return Heads(boxes, scores, "you named them")
 
 

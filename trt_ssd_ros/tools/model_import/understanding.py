@@ -153,6 +153,9 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
 def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
     """Return what heads are for a photo, and where pixels enter."""
     values = probe.values([*heads.tensors, *([heads.priors.tensor] if heads.priors else [])])
+    if heads.scores and values[heads.boxes].size % 4:
+        shape = list(values[heads.boxes].shape)
+        raise NotFoundError(f"boxes {heads.boxes!r} have shape {shape}, expected four numbers a box")
     entry = find_entry(probe.graph, heads.tensors, stated.get("size"))
     is_encoded = (
         heads.scores
@@ -173,8 +176,9 @@ def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Findi
 
 
 def output_names(graph: OnnxGraph) -> list[str]:
-    """Return the names of a network's outputs."""
-    return [tensor.name for tensor in graph.model.graph.output]
+    """Return the names of a network's outputs, but for sequences and the like."""
+    outputs = graph.model.graph.output
+    return [item.name for item in outputs if item.type.WhichOneof("value") in (None, "tensor_type")]
 
 
 def tail_tensors(graph: OnnxGraph) -> list[str]:
