@@ -360,3 +360,18 @@ def test_outputs_that_are_no_tensors_are_left(run_import):
     net.outputs.append(helper.make_tensor_sequence_value_info("results", TensorProto.FLOAT, None))
     net("SequenceConstruct", boxes, scores, name="results")
     assert run_import(net.model()).card.outputs.kind == "raw_heads"
+
+
+@pytest.mark.parametrize("flags", [(), ("--boxes", "regressors", "--scores", "scores")])
+def test_boxes_with_keypoints_are_no_boxes(refused, flags):
+    """As of MediaPipe's face detectors: 16 numbers of each box."""
+    net, anatomy = Net(), Anatomy(64, (8, 4), (2, 6), 4)
+    wide = Anatomy(64, (8, 4), (8, 24), 1)
+    image = nchw(net, anatomy, batch=1)
+    raw, _ = heads(net, image, wide, names=("raw", "unused"))
+    net.reshaped(raw, 1, -1, 16, name="regressors")
+    heads(net, image, anatomy, names=("four", "scores"))
+    net.output("regressors", [1, 224, 16])
+    net.output("scores", [1, 224, 4])
+    error = refused(net.model(), *flags, "--labels", "voc_20")
+    assert ("such as keypoints, export the boxes alone" in error) == bool(flags)

@@ -364,6 +364,13 @@ def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
     assert len(run_import(network).card.prior_boxes()) == 1917
 
 
+def test_domains_that_no_node_is_of_say_nothing(run_import):
+    """ONNX Runtime states its own in whatever it optimised, if only in ONNX's operators."""
+    network = raw_network(TF_300)
+    network.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert len(run_import(network).card.prior_boxes()) == 1917
+
+
 def test_other_inputs_are_left_out(run_import):
     """PaddleDetection scales its results by the image's size, which it is fed with."""
     net = Net()

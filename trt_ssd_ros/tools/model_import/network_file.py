@@ -40,10 +40,10 @@ def read_network(path: Path) -> onnx.ModelProto:
         ) from error
     if not network.graph.node:
         raise ValueError(f"{path}: expected ONNX, found a file without a graph")
-    for item in network.opset_import:
-        if item.domain.startswith("com.microsoft"):
+    for domain in {node.domain for node in network.graph.node}:
+        if domain.startswith("com.microsoft"):
             raise ValueError(
-                f"{path}: expected ONNX's own operators, found those of {item.domain}: ONNX Runtime made them "
+                f"{path}: expected ONNX's own operators, found those of {domain}: ONNX Runtime made them "
                 "when it optimised the network for itself; give the file from before that"
             )
     if opset(network) > NEWEST_OPSET:

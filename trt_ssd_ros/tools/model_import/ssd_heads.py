@@ -186,6 +186,21 @@ def box_count(shape: tuple[int, ...]) -> int:
     return 0
 
 
+def check_boxes(heads: Heads, shape: tuple[int, ...]) -> None:
+    """Check that boxes of some shape have four numbers each.
+
+    Raises:
+        NotFoundError: They have more or fewer.
+    """
+    count, rest = divmod(int(np.prod(shape)), 4)
+    is_flat = len([size for size in shape if size != 1]) == 1
+    if rest or not (is_flat or heads.columns or heads.priors or box_count(shape) == count):
+        raise NotFoundError(
+            f"boxes {heads.boxes!r} have shape {list(shape)}, expected four numbers a box for one image; where "
+            "there are more, such as keypoints, export the boxes alone"
+        )
+
+
 def as_arrays(values: Mapping[str, NDArray[Any]]) -> Shapes:
     """Return the shapes of floating point arrays."""
     return {name: value.shape for name, value in values.items() if value.dtype.kind == "f"}

@@ -20,7 +20,7 @@ from trt_ssd_ros.tools.model_import.head_evidence import HeadEvidence
 from trt_ssd_ros.tools.model_import.network_entry import Entry
 from trt_ssd_ros.tools.model_import.network_probe import run
 from trt_ssd_ros.tools.model_import.network_tail import Tail
-from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, box_count
+from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _results(
         kind = TensorProto.FLOAT if heads.final else _type(values[heads.boxes])
         return _Results(rows, "", count, heads.columns, {rows: (kind, [1, count, 7])})
     changes = []
-    boxes, count = _boxes(tail, heads.boxes, values[heads.boxes], heads)
+    boxes, count = _boxes(tail, heads.boxes, values[heads.boxes])
     scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
     kind = _type(values[heads.boxes])
     if heads.priors is not None:
@@ -127,14 +127,8 @@ def _type(value: NDArray[Any]) -> int:
     return int(helper.np_dtype_to_tensor_dtype(value.dtype))
 
 
-def _boxes(tail: Tail, tensor: str, value: NDArray[Any], heads: Heads) -> tuple[str, int]:
+def _boxes(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     count = value.size // 4
-    flat = len([size for size in value.shape if size != 1]) == 1
-    if not flat and not heads.columns and not heads.priors and box_count(value.shape) != count:
-        raise NotFoundError(
-            f"boxes {tensor!r} have shape {list(value.shape)}, expected four numbers a box for one image; where "
-            "there are more, such as keypoints, export the boxes alone"
-        )
     sizes = [size for size in value.shape if size != 1]
     if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
         axes = [axis for axis, size in enumerate(value.shape) if size != 1]

@@ -26,6 +26,7 @@ from trt_ssd_ros.tools.model_import.ssd_heads import (
     Heads,
     NotFoundError,
     as_arrays,
+    check_boxes,
     from_inside,
     from_names,
     from_outputs,
@@ -153,9 +154,8 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
 def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
     """Return what heads are for a photo, and where pixels enter."""
     values = probe.values([*heads.tensors, *([heads.priors.tensor] if heads.priors else [])])
-    if heads.scores and values[heads.boxes].size % 4:
-        shape = list(values[heads.boxes].shape)
-        raise NotFoundError(f"boxes {heads.boxes!r} have shape {shape}, expected four numbers a box")
+    if heads.scores:
+        check_boxes(heads, values[heads.boxes].shape)
     entry = find_entry(probe.graph, heads.tensors, stated.get("size"))
     is_encoded = (
         heads.scores
