@@ -154,6 +154,12 @@ def test_names_in_label_maps_may_have_apostrophes(tmp_path):
     assert read_labels(str(path)) == ["bull's eye", "dog"]
 
 
+def test_the_mark_in_front_of_windows_text_files_is_no_letter(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_bytes("\ufeffbackground\r\ndog\r\n".encode())
+    assert read_labels(str(path)) == ["background", "dog"]
+
+
 def test_another_network_of_that_name_is_not_written_over(tmp_path, capsys, labels):
     net = Net()
     (tmp_path / "net.onnx").write_bytes(decoded_network(net, net("Abs", nchw(net, TINY))).SerializeToString())

@@ -263,3 +263,24 @@ def test_boxes_that_nobody_suppressed_are_no_detections(refused, labels, kind):
     net.output("scores", [1, TINY.count])
     net.output("labels", [1, TINY.count], kind)
     assert "on top of others of their class" in refused(net.model(), *labels("a", "b", "c", "d"), *FLAGS)
+
+
+def test_a_network_is_looked_at_with_the_pixels_that_the_user_states(refused, run_import, labels):
+    """It finds something in bright images only, and -1 to 1 is dark to what takes 0 to 255."""
+    net = Net()
+    weights = net.constant(np.full((1, 3, 8, 8), 1 / 192))
+    mean = net("ReduceMean", net("Conv", nchw(net, TINY, batch=1), weights, strides=[8, 8]), axes=[1, 2, 3])
+    score = net("Sigmoid", net("Sub", net.reshaped(mean, 1, 1), net.constant(20.0)))
+    found = net("Mul", net("Cast", net("Greater", score, net.constant(0.5)), to=TensorProto.FLOAT), score)
+    zero = net("Mul", found, net.constant(0.0))
+    net("Add", zero, net.constant([[0.1, 0.2, 0.3, 0.4]]), name="boxes")
+    net.reshaped(found, 1, name="scores")
+    net("Cast", net.reshaped(zero, 1), name="labels", to=TensorProto.INT64)
+    net.output("boxes", [1, 4])
+    net.output("scores", [1])
+    net.output("labels", [1], TensorProto.INT64)
+    model = net.model()
+    assert "--mean and --scale of its pixels" in refused(model, *labels("a", "b"), *FLAGS)
+    imported = run_import(model, *labels("a", "b"), *FLAGS, "--mean", "0", "--scale", "1")
+    assert "mean" not in imported.said.partition("assumed")[2]
+    assert "1 in the photo: a 1.00" in imported.said

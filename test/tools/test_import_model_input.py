@@ -364,6 +364,10 @@ def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
     assert len(run_import(network).card.prior_boxes()) == 1917
 
 
+def test_what_of_the_normalisation_is_the_family_s_is_said(run_import):
+    assert "assumed   scale, rgb: as in its family" in run_import(raw_network(TF_300), "--mean", "100").said
+
+
 def test_domains_that_no_node_is_of_say_nothing(run_import):
     """ONNX Runtime states its own in whatever it optimised, if only in ONNX's operators."""
     network = raw_network(TF_300)
