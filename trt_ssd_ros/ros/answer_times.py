@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from trt_ssd_ros.core.timing import Timing
-from trt_ssd_ros.ros.image_stream import ImageStream
+from trt_ssd_ros.ros.image_stream import NAMESPACE, ImageStream
 from trt_ssd_ros.ros.node_measurement import node_process, spinning
 from trt_ssd_ros.ros.process import ros_context
 
@@ -65,7 +65,7 @@ def _calls(stream: ImageStream) -> Mapping[str, tuple[Any, Any]]:
         "activate": (ChangeState, "change_state", _transition("activate")),
     }
     return {
-        name: (stream.create_client(kind, f"detector/{service}"), request)
+        name: (stream.create_client(kind, f"{NAMESPACE}/slow/detector/{service}"), request)
         for name, (kind, service, request) in requests.items()
     }
 
