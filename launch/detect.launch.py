@@ -85,7 +85,7 @@ ARGUMENTS = [
 
 def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return what the arguments ask for."""
-    refuse_unknown_arguments(Path(__file__).name, ARGUMENTS)
+    refuse_unknown_arguments(Path(__file__), ARGUMENTS)
     arguments = {argument.name: chosen(context, argument.name) for argument in ARGUMENTS}
     arguments["namespace"] = full_namespace(context)
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))

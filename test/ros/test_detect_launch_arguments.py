@@ -49,7 +49,7 @@ def test_every_argument_is_described() -> None:
         (["rviz:=true"], ["rviz2", "apt install"]),
         (["score_threshold:=high"], ["score_threshold: found 'high'", "expected a number"]),
         (
-            ["detect.launch.py", "modle:=x"],
+            ["trt_ssd_ros", "detect.launch.py", "modle:=x"],
             ["modle: detect.launch.py has no such argument, expected perhaps model"],
         ),
     ],
@@ -63,13 +63,18 @@ def test_a_wrong_argument_ends_with_one_line(start_launch: Any, arguments: list[
     assert "process started" not in process.log
 
 
-def test_arguments_of_a_launch_file_around_ours_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "bringup.launch.py", "robot:=7"])
+def test_arguments_of_a_launch_file_around_ours_are_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     detect = share_folder() / "launch" / "detect.launch.py"
-    assert len(processes(detect, {"robot": "7"})) == 1
-    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "trt_ssd_ros", "detect.launch.py", "robot:=7"])
-    with pytest.raises(ValueError, match=r"robot: detect.launch.py has no such argument, expected one of "):
-        processes(detect, {"robot": "7"})
+    (tmp_path / detect.name).touch()
+    for theirs in (["bringup.launch.py"], ["their_robot", detect.name], [str(tmp_path / detect.name)]):
+        monkeypatch.setattr(sys, "argv", ["ros2", "launch", *theirs, "robot:=7"])
+        assert len(processes(detect, {"robot": "7"})) == 1
+    for ours in (["trt_ssd_ros", detect.name], [str(detect)]):
+        monkeypatch.setattr(sys, "argv", ["ros2", "launch", *ours, "robot:=7"])
+        with pytest.raises(ValueError, match=r"robot: detect.launch.py has no such argument, expected one of "):
+            processes(detect, {"robot": "7"})
 
 
 @pytest.mark.parametrize(

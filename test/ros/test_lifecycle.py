@@ -159,6 +159,18 @@ def test_an_engine_that_does_not_close_is_given_up(probe: Probe, start_blank_det
     assert probe.state() == "finalized"
 
 
+def test_an_engine_that_does_not_close_at_the_end_is_told_in_one_line(
+    probe: Probe, start_blank_detector: Any, rig: Path
+) -> None:
+    process = start_blank_detector(autostart=False)
+    (rig / "fail_close").touch()
+    walk(probe, "configure")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert process.log.count("cannot close everything: the GPU does not let go") == 1
+    assert "Traceback" not in process.log
+
+
 def test_a_bug_on_the_way_up_ends_the_process(start_blank_detector: Any, rig: Path) -> None:
     (rig / "bug_open").touch()
     process = start_blank_detector()

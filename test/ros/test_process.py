@@ -83,6 +83,14 @@ def test_what_the_user_can_correct_is_one_line(start_process: Any, start: str) -
     assert "the thing is wrong" in line
 
 
+def test_a_signal_ends_the_process_of_a_node_that_cannot_be_made(start_process: Any) -> None:
+    start = (
+        "import os, signal; from trt_ssd_ros.ros.inference_executor import InferenceExecutor; "
+        "InferenceExecutor(self.context); os.kill(os.getpid(), signal.SIGINT); raise ValueError('wrong')"
+    )
+    assert start_process(program(start)).wait() in (0, 1), "whichever ROS notices first"
+
+
 def test_what_the_user_cannot_correct_shows_where_it_happened(start_process: Any) -> None:
     process = start_process(program("dict()['missing']"))
     assert process.wait() == 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
+from probe import PATIENCE
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
@@ -125,10 +127,16 @@ def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path: Path) -
 
 
 @pytest.fixture
-def recorder(domain: int, tmp_path: Path) -> Iterator[RecorderNode]:
+def video(tmp_path: Path) -> Video:
+    """Gets the recorder's pictures."""
+    return Video(tmp_path / "a.mkv")
+
+
+@pytest.fixture
+def recorder(domain: int, video: Video) -> Iterator[RecorderNode]:
     """A recorder in a process without any other node."""
     rclpy.init(args=[], domain_id=domain)
-    node = RecorderNode(Recording(), Video(tmp_path / "a.mkv"), io.StringIO())
+    node = RecorderNode(Recording(), video, io.StringIO())
     yield node
     node.destroy_node()
     rclpy.shutdown()
@@ -144,19 +152,27 @@ def detections(second: int, *scores: float) -> Detection2DArray:
     return detections_to_msg(found, Header(stamp=Time(sec=second)), ["Cat"])
 
 
-def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(recorder: RecorderNode) -> None:
+def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(
+    recorder: RecorderNode, video: Video
+) -> None:
     publisher = recorder.create_publisher(Detection2DArray, "detections", 10)
     pictures = recorder.create_publisher(Image, "debug_image", 10)
 
+    def spin_until(condition: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            rclpy.spin_once(recorder, timeout_sec=0.1)
+            assert time.monotonic() < end, "nothing came"
+
     def send(second: int, shade: int | None, *scores: float) -> None:
-        frames = recorder.recording.frames
+        frames, drawn = recorder.recording.frames, video.frames
         publisher.publish(detections(second, *scores))
-        while recorder.recording.frames == frames:
-            rclpy.spin_once(recorder)
+        spin_until(lambda: recorder.recording.frames > frames)
         if shade is not None:
             pictures.publish(image_to_msg(picture(shade), "bgr", Header(stamp=Time(sec=second))))
-            rclpy.spin_once(recorder)
+            spin_until(lambda: video.frames > drawn)
 
+    spin_until(lambda: publisher.get_subscription_count() and pictures.get_subscription_count())
     send(1, None, 0.5, 0.25)
     cat = recorder.recording.sightings["Cat"]
     assert (cat.frames, cat.score, cat.box, cat.picture) == (1, 0.5, (0, 0, 50, 10), None)

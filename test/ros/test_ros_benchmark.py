@@ -26,13 +26,14 @@ def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
         p50, p99, ratio = re.search(rf"^{row} +([\d.]+) +([\d.]+) +([\d.]+)$", process.log, re.MULTILINE).groups()
         assert 0 < float(p50) <= float(p99)
         assert float(ratio) > 0
-    figures_of = json.loads(figures.read_text())
+    figures_of = json.loads(figures.read_text(), parse_constant=pytest.fail)  # NaN is no JSON
     node = figures_of["node"]
     assert node["sent"] == 10
     assert 0 < node["received"] <= 10
     assert node["cpu_ms"] > 0
     assert 20 < node["memory_mib"] < 2000
     echo, detector = (figures_of[f"{name} node without inference"] for name in ("echo", "detector"))
+    assert (echo["engine"], detector["engine"] >= 0) == (None, True)
     for yardstick in (echo, detector):
         assert 0 < yardstick["arrival"] <= yardstick["latency"]["p99"]
     ratios = sorted(d / e for d, e in zip(detector["cpu_rounds"], echo["cpu_rounds"], strict=True))

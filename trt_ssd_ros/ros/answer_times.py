@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from trt_ssd_ros.core.timing import Timing
-from trt_ssd_ros.ros.image_stream import ImageStream
+from trt_ssd_ros.ros.image_stream import NAMESPACE, ImageStream
 from trt_ssd_ros.ros.node_measurement import node_process, spinning
 from trt_ssd_ros.ros.process import ros_context
 
@@ -47,8 +47,9 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
                 for name, (client, request) in calls.items():
-                    stream.send()
-                    time.sleep(1 / RATE)
+                    if name != "activate":  # asked at once: an inactive node begins no inference
+                        stream.send()
+                        time.sleep(1 / RATE)
                     times[name].append(_answer_time(client, request))
             return {name: Timing.of(milliseconds) for name, milliseconds in times.items()}
     raise RuntimeError("interrupted")
@@ -65,7 +66,7 @@ def _calls(stream: ImageStream) -> Mapping[str, tuple[Any, Any]]:
         "activate": (ChangeState, "change_state", _transition("activate")),
     }
     return {
-        name: (stream.create_client(kind, f"detector/{service}"), request)
+        name: (stream.create_client(kind, f"{NAMESPACE}/slow/detector/{service}"), request)
         for name, (kind, service, request) in requests.items()
     }
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +27,7 @@ from trt_ssd_ros.ros.answer_times import measure_answers
 from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.ros.yardsticks import SLOW_SECONDS
 from trt_ssd_ros.tools.inference_timing import time_inference
+from trt_ssd_ros.tools.whole_file import whole_file
 
 OVERHEAD = {name: ("trt_ssd_ros.ros.yardsticks", kind) for name, kind in (("echo", "echo"), ("detector", "blank"))}
 
@@ -61,6 +63,23 @@ def answers_report(answers: Mapping[str, Timing]) -> str:
     return "\n".join([*lines, *(f"{name:<40}{t.p50:9.2f}{t.p99:9.2f}" for name, t in answers.items())])
 
 
+def write_figures(
+    path: Path, inference: Mapping[str, Timing], nodes: Mapping[str, NodeReport], answers: Mapping[str, Timing]
+) -> None:
+    """Write the figures as JSON; those that a node does not tell are null.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
+    for name, node in nodes.items():
+        untold = {key: None for key in ("arrival", "engine") if isnan(getattr(node, key))}
+        figures[name] = asdict(node) | untold
+    figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
@@ -85,18 +104,15 @@ def main(args: Sequence[str] | None = None) -> int:
         [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
         overhead = measure_nodes(OVERHEAD, {}, image, options.rate, options.seconds)
         answers = measure_answers(image, options.seconds)
+        print(report(f"{options.width}x{options.height}", inference, node, options.rate))
+        print(overhead_report(overhead))
+        print(answers_report(answers))
+        if options.json:
+            nodes = {"node": node, **{f"{name} node without inference": its for name, its in overhead.items()}}
+            write_figures(options.json, inference, nodes, answers)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    print(report(f"{options.width}x{options.height}", inference, node, options.rate))
-    print(overhead_report(overhead))
-    print(answers_report(answers))
-    if options.json:
-        nodes = {"node": node, **{f"{name} node without inference": its for name, its in overhead.items()}}
-        figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
-        figures |= {name: asdict(report) for name, report in nodes.items()}
-        figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

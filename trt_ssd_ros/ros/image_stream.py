@@ -20,6 +20,8 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 
+NAMESPACE = "/benchmark"
+"""Of all that is measured, so that no other detector node is asked, answers, or is told what to do."""
 STARTUP_SECONDS = 120.0
 ENGINE_P50 = "engine p50 ms"
 """What the node's diagnostics call the time from pixels to detections."""
@@ -35,11 +37,13 @@ class Answers:
         first: Set once there are any.
         latencies: From an image's stamp to each, ms.
         arrivals: From an image's stamp to the node's callback, ms, as an echo tells.
+        stages: What the diagnostics of a detector node tell, ms.
     """
 
     first: Event = field(default_factory=Event)
     latencies: list[float] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 class ImageStream(Node):
@@ -52,19 +56,17 @@ class ImageStream(Node):
     Attributes:
         sent: Images published.
         answers: Of each node.
-        stages: What the diagnostics of a detector node tell, ms.
     """
 
     def __init__(self, image: NDArray[np.uint8], names: Iterable[str]) -> None:
         super().__init__("benchmark")
         self.sent = 0
         self.answers = {name: Answers() for name in names}
-        self.stages: dict[str, float] = {}
         self._message = image_to_msg(image, "bgr", Header())
-        self._publisher = self.create_publisher(Image, "benchmark/image", 1)
+        self._publisher = self.create_publisher(Image, f"{NAMESPACE}/image", 1)
         for name, answers in self.answers.items():
             receive = partial(self._receive, answers)
-            self.create_subscription(Detection2DArray, f"benchmark/{name}/detections", receive, 10)
+            self.create_subscription(Detection2DArray, f"{NAMESPACE}/{name}/detections", receive, 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._note_stages, 10)
 
     def send(self) -> None:
@@ -110,5 +112,7 @@ class ImageStream(Node):
         answers.first.set()
 
     def _note_stages(self, message: DiagnosticArray) -> None:
-        values = chain.from_iterable(status.values for status in message.status)
-        self.stages.update((v.key, float(v.value)) for v in values if v.key in (ENGINE_P50, AGE_P50))
+        for name, answers in self.answers.items():
+            its = (status for status in message.status if status.name.startswith(f"{NAMESPACE}/{name}/"))
+            values = chain.from_iterable(status.values for status in its)
+            answers.stages.update((v.key, float(v.value)) for v in values if v.key in (ENGINE_P50, AGE_P50))

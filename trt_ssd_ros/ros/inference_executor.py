@@ -22,6 +22,9 @@ class InferenceExecutor:
 
     CUDA contexts belong to a thread, so the engine is opened, run and closed here. Whatever is entered into
     `resources` from within the work is closed in this thread when it ends, also when ROS is shut down.
+
+    The thread starts with the first work that is submitted: that of a node which could not be made would keep the
+    process, where a signal has shut ROS down, for rclpy then calls nothing of `Context.on_shutdown`.
     """
 
     def __init__(self, context: Context) -> None:
@@ -30,12 +33,10 @@ class InferenceExecutor:
         self._lock = Lock()
         self._ended = False
         self._thread = Thread(target=self._run, name="inference")
-        with signals_blocked():
-            self._thread.start()
         context.on_shutdown(self._end)
 
     def post(self, work: Callable[[], None]) -> None:
-        """Run work that raises nothing in the inference thread; it is left out where the thread ends before."""
+        """Run work that raises nothing in the inference thread, once that has started and if it has not ended."""
         self._work.put(work)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
@@ -58,12 +59,19 @@ class InferenceExecutor:
                 future.set_exception(ExternalShutdownException())
             else:
                 self._work.put(run)
+                self._start()
         return future
 
     def shutdown(self) -> None:
         """Finish the work in hand, close the resources and end the thread; further calls do nothing."""
         self._end()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._thread.ident is None:
+            with signals_blocked():
+                self._thread.start()
 
     def _end(self) -> None:
         with self._lock:

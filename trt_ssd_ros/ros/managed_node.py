@@ -97,7 +97,7 @@ class ManagedNode(FailableNode, LifecycleNode):
 
     def start(self) -> None:
         """Bring the node up once it is spun, if it is to come up by itself; a constructor's last act."""
-        self.inference.resources.callback(self.release)
+        self.inference.resources.callback(self._release_at_last)
         if not self._autostart:
             return
 

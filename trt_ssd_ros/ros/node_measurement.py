@@ -17,7 +17,7 @@ from rclpy.executors import Executor, ExternalShutdownException
 
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
-from trt_ssd_ros.ros.image_stream import AGE_P50, ENGINE_P50, ImageStream
+from trt_ssd_ros.ros.image_stream import AGE_P50, ENGINE_P50, NAMESPACE, ImageStream
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 
@@ -32,8 +32,8 @@ class NodeReport:
 
     Attributes:
         latency: From publishing an image to receiving its detections.
-        arrival: Of it until the node's callback has the image, p50 in milliseconds.
-        engine: Of it from pixels to detections, p50 in milliseconds, as the node's diagnostics tell.
+        arrival: Of it until the node's callback has the image, p50 in milliseconds; NaN if the node does not tell.
+        engine: Of it from pixels to detections, p50 in milliseconds, as the node's diagnostics tell; else NaN.
         rate: Detections received a second.
         sent: Images published.
         received: Detections received.
@@ -63,7 +63,7 @@ def measure_nodes(
     """Run nodes in processes of their own and stream the same images to all of them at once.
 
     Args:
-        modules: What to run by a name for it, as after `python -m`; at most one detector node among them.
+        modules: What to run by a name for it, as after `python -m`.
         parameters: Of the nodes.
         image: (H, W, 3) uint8, bgr.
         rate: Images a second.
@@ -122,11 +122,11 @@ def measure_round(
 def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: float, memory: float) -> NodeReport:
     """Sum up what one node did."""
     answers = stream.answers[name]
-    age = stream.stages.get(AGE_P50, float("nan"))
+    age = answers.stages.get(AGE_P50, float("nan"))
     return NodeReport(
         latency=Timing.of(answers.latencies),
         arrival=float(np.median(answers.arrivals)) if answers.arrivals else age,
-        engine=stream.stages.get(ENGINE_P50, float("nan")),
+        engine=answers.stages.get(ENGINE_P50, float("nan")),
         rate=len(answers.latencies) / seconds,
         sent=stream.sent,
         received=len(answers.latencies),
@@ -140,8 +140,8 @@ def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: flo
 def node_process(
     module: Sequence[str], parameters: Mapping[str, str], name: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a node on the benchmark's image; its detections are on a topic that its name is part of."""
-    remaps = ["-r", "image:=benchmark/image", "-r", f"detections:=benchmark/{name}/detections"]
+    """Run a node on the benchmark's image, in the namespace NAMESPACE/name."""
+    remaps = ["-r", f"__ns:={NAMESPACE}/{name}", "-r", f"image:={NAMESPACE}/image"]
     settings = chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
     command = [sys.executable, "-m", *module, "--ros-args", *remaps, *settings, "--log-level", "warn"]
     process = subprocess.Popen(command)  # noqa: S603 - our own module

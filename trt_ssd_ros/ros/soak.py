@@ -23,8 +23,9 @@ from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.ros.node_measurement import end, spinning
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.soak_churn import Churn
+from trt_ssd_ros.ros.soak_churn import NAMESPACE, Churn
 from trt_ssd_ros.tools.process_usage import ProcessUsage
+from trt_ssd_ros.tools.whole_file import whole_file
 
 MODULES = {"detector": ["trt_ssd_ros.ros.detector_node"], "echo": ["trt_ssd_ros.ros.yardsticks", "echo"]}
 MEASURES = {
@@ -134,7 +135,8 @@ def soaked_processes() -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
     with ExitStack() as stack:
         processes = {}
         for name, module in MODULES.items():
-            remaps = [] if name == "detector" else ["-r", f"detections:={name}/detections"]
+            remaps = ["-r", f"__ns:={NAMESPACE}", "-r", f"/clock:={NAMESPACE}/clock"]
+            remaps += [] if name == "detector" else ["-r", f"detections:={name}/detections"]
             settings = ["-p", "use_sim_time:=true", "--log-level", "error"]
             command = [sys.executable, "-m", *module, "--ros-args", *remaps, *settings]
             processes[name] = subprocess.Popen(command)  # noqa: S603 - our own modules
@@ -202,12 +204,13 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         report = soak(options.minutes, options.rate, (options.width, options.height), options.seed)
+        print(report)
+        if options.json:
+            with whole_file(options.json) as unfinished:
+                unfinished.write_text(json.dumps(report.figures(), indent=1) + "\n")
     except (OSError, RuntimeError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1
-    print(report)
-    if options.json:
-        options.json.write_text(json.dumps(report.figures(), indent=1) + "\n")
     return 0
 
 

@@ -27,8 +27,10 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.ros.messages import image_to_msg
 
+NAMESPACE = "/soak"
+"""Of all that is disturbed, the clock among it, so that no other node is."""
 CLOCK_PERIOD = 0.05
-"""Seconds between two messages on /clock."""
+"""Seconds between two messages on its clock."""
 DISTURBANCE_PERIOD = 0.5
 """Seconds between two disturbances."""
 START = 1e5
@@ -64,14 +66,14 @@ class Churn(Node):
     """
 
     def __init__(self, image: NDArray[np.uint8], rate: float, seed: int) -> None:
-        super().__init__("churn")
+        super().__init__("churn", namespace=NAMESPACE)
         self.done: Counter[str] = Counter()
         self.answers = 0
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
         self._image = image_to_msg(image, "bgr", Header(frame_id="camera"))
         self._offset = START - time.monotonic()
         self._camera = self._new_camera()
-        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 10)
+        self._clock_publisher = self.create_publisher(ClockMessage, "clock", 10)
         self.create_subscription(Detection2DArray, "detections", self._count, 10)
         self._viewers: dict[str, Any] = {}
         self._set_parameters = self.create_client(SetParametersAtomically, "detector/set_parameters_atomically")
