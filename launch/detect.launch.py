@@ -36,8 +36,8 @@ from trt_ssd_ros.ros.launch_arguments import (
     existing_file,
     full_namespace,
     number,
-    refuse_unknown_arguments,
 )
+from trt_ssd_ros.ros.unknown_arguments import refuse_unknown_arguments
 
 CAMERAS = share_folder() / "launch" / "cameras"
 DRIVERS = {path.name.removesuffix(".launch.py") for path in CAMERAS.glob("*.launch.py")} - {"camera", "rosbag2"}

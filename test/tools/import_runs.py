@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from ssd_networks import (
-    Anatomy,
-    raw_network,
-)
+from ssd_networks import Anatomy, grid_priors, raw_network
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
@@ -87,6 +85,15 @@ def threshold_for(scores: np.ndarray, count: int = 60) -> float:
     """Return a threshold halfway between two scores, that `count` of them pass."""
     best = np.sort(scores, axis=None)[::-1]
     return float((best[count - 1] + best[count]) / 2)
+
+
+def assert_finds_boxes_of(
+    anatomy: Anatomy, imported: Imported, convert: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """What an anatomy's heads find, with boxes x y w h around its grid of prior boxes; see assert_finds."""
+    image = picture(anatomy.side, anatomy.side)
+    encoded, logits = raw_heads(anatomy, image / 127.5 - 1)
+    assert_finds(imported, corners_of(encoded, grid_priors(anatomy), "xywh"), convert(logits)[:, 1:], image)
 
 
 def assert_finds(imported: Imported, corners: np.ndarray, scores: np.ndarray, image: np.ndarray) -> None:

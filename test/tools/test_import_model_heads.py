@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
+from import_runs import assert_finds, assert_finds_boxes_of, corners_of, picture, raw_heads, sigmoid, softmax
 from onnx import TensorProto, helper
 from ssd_networks import (
     FPN_320,
@@ -96,9 +96,7 @@ def test_jetson_inference_s_decoded_boxes(run_import):
     outputs = imported.card.outputs
     assert (imported.card.family, outputs.kind, outputs.box_order) == ("pytorch_ssd", "decoded_boxes", "xyxy")
     assert (outputs.score_conversion, outputs.box_scales, len(imported.card.labels)) == ("none", (1,) * 4, 20)
-    image = picture(300, 300)
-    encoded, logits = raw_heads(PYTORCH_300, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, priors, "xywh"), softmax(logits)[:, 1:], image)
+    assert_finds_boxes_of(PYTORCH_300, imported, softmax)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +114,7 @@ def test_corners_of_any_order_and_unit_and_scores_class_by_class(run_import, lab
     imported = run_import(net.model(), *labels("a", "b", "c"), "--family", "tf_object_detection_api")
     outputs = imported.card.outputs
     assert (outputs.box_order, outputs.box_scales, outputs.score_conversion) == (order, (unit,) * 4, "none")
-    image = picture(64, 64)
-    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, priors, "xywh"), sigmoid(logits)[:, 1:], image)
+    assert_finds_boxes_of(TINY, imported, sigmoid)
 
 
 def test_as_many_labels_as_columns_are_no_background(run_import, labels):
@@ -211,9 +207,7 @@ def test_prior_boxes_of_its_own_are_those_of_the_network_s_decoding(run_import, 
     suppressed(net, decoded(net, boxes, grid_priors(TF_300), name="corners"), scores)
     imported = run_import(net.model(), *flags)
     assert (imported.card.outputs.kind, imported.card.outputs.box_order) == ("decoded_boxes", "xyxy")
-    image = picture(300, 300)
-    encoded, logits = raw_heads(TF_300, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, grid_priors(TF_300), "xywh"), sigmoid(logits)[:, 1:], image)
+    assert_finds_boxes_of(TF_300, imported, sigmoid)
 
 
 def test_prior_boxes_are_checked_where_the_network_decodes_with_them(run_import):
@@ -289,9 +283,7 @@ def test_boxes_given_as_a_point_and_their_size(run_import, labels, form, unit):
     net.output("scores", ["N", TINY.count, 4])
     imported = run_import(net.model(), *labels("a", "b", "c"), "--family", TENSORFLOW)
     assert f"boxes are given as {form}" in imported.said
-    image = picture(64, 64)
-    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, grid_priors(TINY), "xywh"), sigmoid(logits)[:, 1:], image)
+    assert_finds_boxes_of(TINY, imported, sigmoid)
 
 
 def test_corners_that_the_network_clips_are_clipped(run_import):

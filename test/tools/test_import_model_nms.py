@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
+from import_runs import assert_finds, assert_finds_boxes_of, corners_of, picture, raw_heads, sigmoid, softmax
 from onnx import TensorProto, helper, numpy_helper
 from ssd_networks import (
     CORNERS,
@@ -145,9 +145,7 @@ def test_networks_are_cut_in_front_of_their_own_nms(run_import, labels, suppress
     assert card.outputs.score_conversion == "none"
     assert (card.onnx.path.name, "cut off" in imported.said) == ("net.ssd.onnx", True)
     assert not {"NonMaxSuppression", *PLUGINS} & {node.op_type for node in network.graph.node}
-    image = picture(64, 64)
-    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), softmax(logits)[:, 1:], image)
+    assert_finds_boxes_of(TINY, imported, softmax)
 
 
 def test_tao_s_traffic_network(run_import, labels):
@@ -239,9 +237,7 @@ def test_a_network_of_no_known_family_is_cut_at_what_its_nms_reads(run_import, l
     flags = ("--family", "other", "--mean", "127.5", "--scale", str(1 / 127.5))
     imported = run_import(net.model(), *labels("a", "b", "c"), *flags)
     assert "corners that the network decodes itself" in imported.said
-    image = picture(64, 64)
-    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), softmax(logits)[:, 1:], image)
+    assert_finds_boxes_of(TINY, imported, softmax)
 
 
 def test_decoding_stays_in_single_precision(run_import, labels):
@@ -278,9 +274,7 @@ def test_scores_of_the_best_class_are_no_scores_of_a_single_class(run_import, la
     imported = run_import(net.model(), *labels("a", "b", "c"), "--family", "tf_object_detection_api")
     outputs = imported.card.outputs
     assert (outputs.kind, outputs.scores, outputs.score_conversion) == ("decoded_boxes", "scores", "sigmoid")
-    image = picture(64, 64)
-    encoded, logits = raw_heads(TINY, image / 127.5 - 1)
-    assert_finds(imported, corners_of(encoded, PRIORS, "xywh"), sigmoid(logits)[:, 1:], image)
+    assert_finds_boxes_of(TINY, imported, sigmoid)
 
 
 def test_boxes_in_another_shape_are_not_their_own_scores(run_import):

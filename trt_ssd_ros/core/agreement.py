@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.core.detector import Detector
 
 REFERENCE_SIDE = 1280
 
@@ -56,6 +59,23 @@ def disagreements(
             problems.append(f"only here: {_describe(found, index)}")
     missing = [other for other in left if expected.scores[other] > score_threshold + tolerance.score]
     return problems + [f"missing: {_describe(expected, other)}" for other in missing]
+
+
+def half_precision_problems(half: Detector, single: Detector, samples: Sequence[NDArray[np.uint8]]) -> list[str]:
+    """Return why fp16 is not to be trusted: what it finds otherwise, or that there was nothing to find.
+
+    Args:
+        half: A card's detector in fp16.
+        single: The same in fp32.
+        samples: Images (H, W, 3) bgr to compare detections in.
+    """
+    threshold = single.card.defaults.score_threshold
+    problems, count = [], 0
+    for image in samples:
+        expected, found = single.detect(image), half.detect(image)
+        count += len(expected)
+        problems += disagreements(found, expected, HALF, threshold, max(image.shape[:2]))
+    return problems if count else ["fp32 finds nothing in the samples, so there is nothing to compare"]
 
 
 def _alike(

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.agreement import HALF, disagreements
+from trt_ssd_ros.core.agreement import half_precision_problems
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
@@ -184,7 +184,7 @@ class CardPlans:
                 with meanwhile:
                     detectors[name] = self.open_detector(name)
                     opened.callback(detectors[name].close)
-            problems = self._compare(detectors, samples)
+            problems = half_precision_problems(detectors["fp16"], detectors["fp32"], samples)
             calls = {name: partial(detector.detect, samples[0]) for name, detector in detectors.items()}
             times = time_in_turns(calls, TIMED_RUNS)
         chosen = "fp32" if problems else min(times, key=lambda name: times[name].p50)
@@ -237,16 +237,6 @@ class CardPlans:
             raise BuildCancelledError
         if other.exit_code:
             LOGGER.warning("the process that opened the %s plan ahead ended with %d", precision, other.exit_code)
-
-    def _compare(self, detectors: dict[str, Detector], samples: Sequence[NDArray[np.uint8]]) -> list[str]:
-        """Return why fp16 is not to be trusted: what it finds otherwise, or that there was nothing to find."""
-        threshold = self._card.defaults.score_threshold
-        problems, count = [], 0
-        for image in samples:
-            expected, found = (detectors[name].detect(image) for name in ("fp32", "fp16"))
-            count += len(expected)
-            problems += disagreements(found, expected, HALF, threshold, max(image.shape[:2]))
-        return problems if count else ["fp32 finds nothing in the samples, so there is nothing to compare"]
 
 
 def _open_once(card: ModelCard, options: BuildOptions, folder: Path, precision: str) -> None:

@@ -90,16 +90,12 @@ def measure_speed(
     images = np.stack([photo] * batch)
     for _ in range(WARM_UP):
         detector.detect_batch(images)
-    rounds: list[list[float]] = []
     before = ProcessUsage.of(os.getpid())
     with PowerMeter() as meter:
-        for _ in range(ROUNDS):
-            if stop.is_set():
-                return None
-            rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
-            told()
+        times = _times(detector, images, repeats, stop, told)
     after = ProcessUsage.of(os.getpid())
-    times = np.array(rounds)
+    if times is None:
+        return None
     count, gpu = times.size * batch, detector.memory_used()
     speed = Speed(
         engine=detector.engine_name,
@@ -115,13 +111,22 @@ def measure_speed(
         gpu_mib=None if gpu is None else gpu / 2**20,
         watts=meter.watts(),
     )
-    LOGGER.info(
-        "%s, batch %d: p50 %.2f ms",
-        f"{speed.engine}, {speed.precision}, {speed.width}x{speed.height}",
-        batch,
-        speed.p50,
-    )
+    what = f"{speed.engine}, {speed.precision}, {speed.width}x{speed.height}"
+    LOGGER.info("%s, batch %d: p50 %.2f ms", what, batch, speed.p50)
     return speed
+
+
+def _times(
+    detector: Detector, images: NDArray[np.uint8], repeats: int, stop: Event, told: Callable[[], object]
+) -> NDArray[np.float64] | None:
+    """Return the milliseconds (rounds, calls) of each call; None where it was stopped."""
+    rounds: list[list[float]] = []
+    for _ in range(ROUNDS):
+        if stop.is_set():
+            return None
+        rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
+        told()
+    return np.array(rounds)
 
 
 def _summary(times: NDArray[np.float64]) -> dict[str, float]:
