@@ -47,20 +47,26 @@ def suppress(
 
 
 def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int, iou_threshold: str) -> str:
-    """Return [N, M, M] float, 1 where the row's box is better and would suppress the column's."""
-    rows = graph.multiple(4, "Split", boxes, graph.constant([1, 1, 1, 1], np.int64), axis=2)
-    columns = [graph("Transpose", row, perm=[0, 2, 1]) for row in rows]
+    """Return [N, M, M] float, 1 where the row's box is better and would suppress the column's.
+
+    The columns are split off the transposed boxes: with columns that are transposed rows, TensorRT for RTX 1.6.1
+    holds each of up to 300 boxes against itself alone, and NMS keeps the first.
+    """
+    one_each = graph.constant([1, 1, 1, 1], np.int64)
+    rows = graph.multiple(4, "Split", boxes, one_each, axis=2)
+    columns = graph.multiple(4, "Split", graph("Transpose", boxes, perm=[0, 2, 1]), one_each, axis=1)
     zero = graph.constant(0.0)
     width, height = (
         graph("Max", graph("Sub", graph("Min", rows[b], columns[b]), graph("Max", rows[a], columns[a])), zero)
         for a, b in ((0, 2), (1, 3))
     )
     intersection = graph("Mul", width, height)
-    area = graph("Mul", graph("Sub", rows[2], rows[0]), graph("Sub", rows[3], rows[1]))
-    both = graph("Add", area, graph("Transpose", area, perm=[0, 2, 1]))
-    limit = graph("Mul", graph("Sub", both, intersection), iou_threshold)
-    class_row = graph("Unsqueeze", class_ids, graph.constant([2], np.int64))
-    same_class = graph("Equal", class_row, graph("Transpose", class_row, perm=[0, 2, 1]))
+    row_area, column_area = (
+        graph("Mul", graph("Sub", x2, x1), graph("Sub", y2, y1)) for x1, y1, x2, y2 in (rows, columns)
+    )
+    union = graph("Sub", graph("Add", row_area, column_area), intersection)
+    overlapping = graph("Greater", intersection, graph("Mul", union, iou_threshold))
+    class_row, class_column = (graph("Unsqueeze", class_ids, graph.constant([axis], np.int64)) for axis in (2, 1))
+    same_class = graph("Equal", class_row, class_column)
     better = graph.constant(np.tri(count, k=-1, dtype=np.bool_).T[None], np.bool_)
-    overlap = graph("And", graph("And", graph("Greater", intersection, limit), same_class), better)
-    return graph("Cast", overlap, to=TensorProto.FLOAT)
+    return graph("Cast", graph("And", graph("And", overlapping, same_class), better), to=TensorProto.FLOAT)

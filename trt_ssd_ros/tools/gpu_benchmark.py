@@ -210,6 +210,7 @@ def machine() -> Figures:
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "opencv": cv2.__version__,
+        "opencv_active_wait_worker": os.environ["OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER"],
     }
 
 
