@@ -56,6 +56,7 @@ def test_a_signal_is_an_orderly_end(start_process: Any, number: signal.Signals) 
 def test_a_node_can_end_its_process(start_process: Any, start: str, code: int) -> None:
     process = start_process(program(start))
     assert process.wait() == code
+    assert process.log.split()[-1] == "destroyed"
     assert "Traceback" not in process.log
 
 

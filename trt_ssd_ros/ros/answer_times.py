@@ -39,10 +39,9 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
     """
     with ros_context([]) as executor, node_process(SLOW, {}, "slow") as process:
         stream = ImageStream(image, ["slow"])
-        executor.add_node(stream)
         calls = _calls(stream)
         times: dict[str, list[float]] = {name: [] for name in calls}
-        with spinning(executor):
+        with spinning(stream, executor):
             stream.await_first("slow", process)
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:

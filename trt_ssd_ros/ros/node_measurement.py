@@ -14,11 +14,12 @@ from threading import Thread
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.node import Node
 
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_stream import AGE_P50, ENGINE_P50, NAMESPACE, ImageStream
-from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.process import attached, ros_context
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 ROUNDS = 5
@@ -78,8 +79,7 @@ def measure_nodes(
         }
         stream = ImageStream(image, modules)
         keep_freed_blocks()
-        executor.add_node(stream)
-        with spinning(executor):
+        with spinning(stream, executor):
             for name, process in processes.items():
                 stream.await_first(name, process)
             time.sleep(1.0)
@@ -167,17 +167,18 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def spinning(executor: Executor) -> Iterator[None]:
-    """Spin an executor in a thread of its own."""
+def spinning(node: Node, executor: Executor) -> Iterator[None]:
+    """Spin a node in a thread of its own, and destroy it at the end."""
 
     def spin() -> None:
         with suppress(ExternalShutdownException):
             executor.spin()
 
     thread = Thread(target=spin)
-    thread.start()
-    try:
-        yield
-    finally:
-        executor.shutdown()
-        thread.join()
+    with attached(node, executor):
+        thread.start()
+        try:
+            yield
+        finally:
+            executor.shutdown()
+            thread.join()

@@ -7,12 +7,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logger
+from rclpy.node import Node
 from rclpy.utilities import get_default_context
 
 from trt_ssd_ros.core.one_line import one_line
@@ -21,6 +23,8 @@ from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.signals import signals_blocked, spin
+
+AnyNode = TypeVar("AnyNode", bound=Node)
 
 
 class FailableNode(ExplainedNode):
@@ -50,7 +54,7 @@ def new_executor(context: Context) -> Executor:
 
 @contextmanager
 def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
-    """Start ROS with room for large images and yield an executor; destroy its nodes and shut ROS down at the end.
+    """Start ROS with room for large images and yield an executor; shut both down at the end.
 
     A signal or a shutdown from elsewhere ends the block without an error. SIGINT only shuts ROS down: Python would
     raise KeyboardInterrupt as well, in the middle of whatever callback runs.
@@ -72,12 +76,23 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
             raise  # else a shutdown overtook what needs ROS: a callback, a new entity, the start of the spinning
         _keep_forever(executor)
     finally:
-        nodes = executor.get_nodes()
         executor.shutdown()
-        for node in nodes:
-            node.destroy_node()
         rclpy.try_shutdown()
         signal.signal(signal.SIGINT, python_handler)
+
+
+@contextmanager
+def attached(node: AnyNode, executor: Executor) -> Iterator[AnyNode]:
+    """Let an executor spin a node; shut it down and destroy the node at the end.
+
+    An EventsExecutor cannot be asked for its nodes then: it forgets them when ROS is shut down.
+    """
+    try:
+        executor.add_node(node)
+        yield node
+    finally:
+        executor.shutdown()
+        node.destroy_node()
 
 
 def _keep_forever(executor: Executor) -> None:
@@ -108,6 +123,6 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
             get_logger("trt_ssd_ros").fatal(one_line(error))
             return 1
         keep_freed_blocks()
-        executor.add_node(node)
+        stack.enter_context(attached(node, executor))
         spin(executor)
     return int(node is not None and node.failed)

@@ -21,7 +21,7 @@ from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.messages import nanoseconds
-from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.process import attached, ros_context
 from trt_ssd_ros.ros.recording import REPORT, Recording, Sighting, clear, table, write_pictures
 from trt_ssd_ros.ros.video import Video
 
@@ -125,10 +125,8 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
         RuntimeError: No detections arrive, or those of several detectors.
     """
     recording = Recording()
-    with ros_context() as executor:
-        node = RecorderNode(recording, video, live, view)
+    with ros_context() as executor, attached(RecorderNode(recording, video, live, view), executor) as node:
         keep_freed_blocks()
-        executor.add_node(node)
         topic = node.resolve_topic_name("detections")
         live.write(f"waiting for {topic} ...\n")
         started = node.get_clock().now()

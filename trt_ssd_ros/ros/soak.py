@@ -117,8 +117,7 @@ def soak(minutes: float, rate: float, size: tuple[int, int], seed: int) -> SoakR
     report = SoakReport(minutes, image_mib=round(image.nbytes / 2**20, 2))
     with ros_context([]) as executor, soaked_processes() as processes:
         churn = Churn(image, rate, seed)
-        executor.add_node(churn)
-        with spinning(executor):
+        with spinning(churn, executor):
             await_answer(churn, processes, "at the start")
             churn.disturb()
             watch(processes, report)

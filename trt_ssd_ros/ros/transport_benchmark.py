@@ -24,7 +24,7 @@ from std_msgs.msg import Header
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros import allocator, dds_profile
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.process import attached, ros_context
 from trt_ssd_ros.ros.qos import newest_image
 
 TOPIC = "transport_benchmark/image"
@@ -93,9 +93,9 @@ def receive() -> Received:
             last[0] = monotonic() + SILENCE
 
         node.create_subscription(Image, TOPIC, take, CAMERA)
-        executor.add_node(node)
-        while monotonic() < last[0]:
-            executor.spin_once(timeout_sec=0.2)
+        with attached(node, executor):
+            while monotonic() < last[0]:
+                executor.spin_once(timeout_sec=0.2)
     if len(latencies) < 2:
         raise RuntimeError("no images arrived")
     return Received(len(latencies), float(np.median(latencies)), (cpu[-1] - cpu[1]) / (len(latencies) - 1) * 1e3)
