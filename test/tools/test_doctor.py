@@ -67,7 +67,7 @@ def test_this_machine_runs_detection_and_every_flaw_has_its_cost_and_remedy():
     done = doctor("--json")
     findings = [Finding(**fields) for fields in json.loads(done.stdout)]
     assert done.returncode == 0, done.stderr
-    assert {"numpy", "ONNX Runtime", "TensorRT", "shared memory"} <= by_topic(findings).keys()
+    assert {"numpy", "ONNX Runtime", "GPU", "shared memory"} <= by_topic(findings).keys()
     for finding in findings:
         assert finding.found
         assert bool(finding.cost) == bool(finding.remedy) == (finding.level != "OK"), finding
@@ -111,6 +111,22 @@ def test_no_onnxruntime_and_no_gpu_is_a_failure(tmp_path):
     found = by_topic(engine_findings(machine(tmp_path, {}, PYTHONPATH=path, CUDA_VISIBLE_DEVICES="")))
     assert found["ONNX Runtime"].level == "FAIL"
     assert found["GPU"].level == "WARN"
+
+
+@pytest.mark.parametrize(
+    ("device", "topics", "remedy"),
+    [("dev/nvidia0", {"TensorRT", "GPU"}, "pip install tensorrt pycuda"), ("dev/null", {"GPU"}, "nothing, if")],
+)
+def test_what_a_gpu_needs_is_named_where_there_is_one(tmp_path, device, topics, remedy):
+    blocked = {
+        "tensorrt.py": "raise ImportError",
+        "tensorrt_rtx.py": "raise ImportError",
+        "pycuda.py": "raise ImportError",
+    }
+    path = f"{tmp_path}:{Path(__file__).parents[2]}:{os.environ.get('PYTHONPATH', '')}"
+    found = by_topic(engine_findings(machine(tmp_path, {device: "", **blocked}, PYTHONPATH=path)))
+    assert found.keys() - {"ONNX Runtime", "plan folder", "plans"} == topics
+    assert remedy in found["GPU"].remedy
 
 
 def test_plans_of_another_tensorrt_are_found(tmp_path):
