@@ -49,8 +49,8 @@ def suppress(
 def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int, iou_threshold: str) -> str:
     """Return [N, M, M] float, 1 where the row's box is better and would suppress the column's.
 
-    The columns are split off the transposed boxes: with columns that are transposed rows, TensorRT for RTX 1.6.1
-    holds each of up to 300 boxes against itself alone, and NMS keeps the first.
+    The columns are split off the transposed boxes: where they are transposed rows, TensorRT for RTX 1.6.1 makes an
+    NMS that keeps the best box only, of up to 300 candidates.
     """
     one_each = graph.constant([1, 1, 1, 1], np.int64)
     rows = graph.multiple(4, "Split", boxes, one_each, axis=2)
