@@ -2,6 +2,6 @@
 
 import os
 
-# OpenCV reads this when it is imported. Its threads would spin for a millisecond after each call that they share,
-# which doubles the processor time of a node and gains it nothing; see docs/engines.md. OpenCV's own value is 2000.
+# OpenCV reads this when it is imported. Its threads would spin for a while after each call that they share, which
+# doubles the processor time of a node and gains it nothing; see docs/engines.md. OpenCV's own value is 2000.
 os.environ.setdefault("OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER", "0")

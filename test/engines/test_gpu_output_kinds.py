@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import onnx
 import pytest
@@ -67,13 +69,13 @@ def test_nms_is_greedy_however_many_candidates_there_are(count: int):
     boxes[1], class_ids[1] = boxes[0], class_ids[0]
     candidates = {"boxes": boxes[None], "scores": scores[None], "class_ids": class_ids[None]}
     plan = build_plan(nms_graph(count), load_tensorrt(), BuildOptions())
-    engine = TensorRtEngine(plan, load_tensorrt(), CudaDevice())
-    outputs = engine.run({**candidates, "iou_threshold": np.array([threshold], np.float32)})
+    with closing(TensorRtEngine(plan, load_tensorrt(), CudaDevice())) as engine:
+        outputs = engine.run({**candidates, "iou_threshold": np.array([threshold], np.float32)})
+        settled, keep = outputs["settled"].tolist(), outputs["keep"][0].copy()
     greedy = nms(boxes, scores, class_ids, threshold)
     assert 1 < greedy.sum() < count
-    assert outputs["settled"].tolist() == [1]
-    np.testing.assert_array_equal(outputs["keep"][0], greedy)
-    engine.close()
+    assert settled == [1]
+    np.testing.assert_array_equal(keep, greedy)
 
 
 def nms_graph(count: int) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ def test_a_broken_gpu_ends_the_process_with_the_reason(
 
 def test_starts_and_stops_leave_no_abort(tmp_path: Path) -> None:
     def start_and_stop(number: int) -> tuple[int, str]:
-        with new_domain() as domain:
-            process = NodeProcess([*NODE, *ON_GPU], domain, tmp_path / f"{number}.log")
+        log = tmp_path / f"{number}.log"
+        with new_domain() as domain, closing(NodeProcess([*NODE, *ON_GPU], domain, log)) as process:
             process.wait_until_it_says(READY, patience=120)
             process.send_signal(signal.SIGINT if number % 2 else signal.SIGTERM)
             return process.wait(), process.log
@@ -102,9 +103,9 @@ def test_starts_and_stops_leave_no_abort(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", ["building", "opening"])
-def test_a_signal_while_the_plan_is_made_ends_in_order(tmp_path: Path, domain: int, sign: str) -> None:
+def test_a_signal_while_the_plan_is_made_ends_in_order(tmp_path: Path, start_process: Any, sign: str) -> None:
     plans = tmp_path / "plans"
-    process = NodeProcess([*NODE, *ON_GPU], domain, tmp_path / "log", TRT_SSD_ENGINE_DIR=str(plans))
+    process = start_process([*NODE, *ON_GPU], TRT_SSD_ENGINE_DIR=str(plans))
     process.wait_until_it_says("building the fp32 plan")
     while sign == "opening" and not list(plans.glob("*.plan")):
         assert process.running

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -127,15 +128,16 @@ def fuzzed(
 ) -> Iterator[Fuzzed]:
     """A running detector node."""
     log = tmp_path_factory.mktemp("fuzz") / "process.log"
-    with new_domain() as domain:
-        process = NodeProcess([sys.executable, "-m", "trt_ssd_ros.ros.detector_node"], domain, log)
-        probe = Probe(domain)
+    command = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node"]
+    with (
+        new_domain() as domain,
+        closing(NodeProcess(command, domain, log)) as process,
+        closing(Probe(domain)) as probe,
+    ):
         fuzzed = Fuzzed(probe, Detector(shipped_engine, card), photo("coffee", WIDTH, HEIGHT))
         yield fuzzed
         print(f"{fuzzed.sets} sets, {fuzzed.accepted} accepted")
         assert "image dropped" not in process.log
-        probe.close()
-        process.close()
 
 
 def some_of(strategies: Mapping[str, st.SearchStrategy[Any]], most: int) -> st.SearchStrategy[dict[str, Any]]:

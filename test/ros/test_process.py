@@ -60,6 +60,15 @@ def test_a_node_can_end_its_process(start_process: Any, start: str, code: int) -
     assert "Traceback" not in process.log
 
 
+def test_a_node_that_cannot_be_destroyed_is_an_error(start_process: Any) -> None:
+    broken = "self.destroy_node = lambda: (_ for _ in ()).throw(RuntimeError('it is stuck'))"
+    process = start_process(program(broken))
+    process.wait_until_it_says("ready")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 1
+    assert "RuntimeError: it is stuck" in process.log
+
+
 def test_a_callback_that_a_shutdown_overtakes_is_an_orderly_end(start_process: Any) -> None:
     overtaken = "lambda: (self.context.try_shutdown(), self.count_publishers('images'))"
     process = start_process(program(f"self.create_timer(0.1, {overtaken})"))

@@ -115,7 +115,10 @@ def test_no_onnxruntime_and_no_gpu_is_a_failure(tmp_path):
 
 @pytest.mark.parametrize(
     ("device", "topics", "remedy"),
-    [("dev/nvidia0", {"TensorRT", "GPU"}, "pip install tensorrt pycuda"), ("dev/null", {"GPU"}, "nothing, if")],
+    [
+        ("dev/nvidia0", {"TensorRT", "GPU"}, "pip install tensorrt pycuda"),
+        ("dev/null", {"GPU"}, "where there is one"),
+    ],
 )
 def test_what_a_gpu_needs_is_named_where_there_is_one(tmp_path, device, topics, remedy):
     blocked = {

@@ -37,11 +37,11 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
     Raises:
         RuntimeError: The node does not answer.
     """
-    with ros_context([]) as executor, node_process(SLOW, {}, "slow") as process:
-        stream = ImageStream(image, ["slow"])
+    with ros_context([]) as ros, node_process(SLOW, {}, "slow") as process:
+        stream = ros.add(ImageStream(image, ["slow"]))
         calls = _calls(stream)
         times: dict[str, list[float]] = {name: [] for name in calls}
-        with spinning(stream, executor):
+        with spinning(ros.executor):
             stream.await_first("slow", process)
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:

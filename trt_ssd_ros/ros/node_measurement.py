@@ -6,20 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.executors import Executor, ExternalShutdownException
-from rclpy.node import Node
+from rclpy.executors import Executor
 
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_stream import AGE_P50, ENGINE_P50, NAMESPACE, ImageStream
-from trt_ssd_ros.ros.process import attached, ros_context
+from trt_ssd_ros.ros.process import ros_context, until_shutdown
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 ROUNDS = 5
@@ -73,13 +72,13 @@ def measure_nodes(
     Raises:
         RuntimeError: A node does not answer.
     """
-    with ros_context([]) as executor, ExitStack() as stack:
+    with ros_context([]) as ros, ExitStack() as stack:
         processes = {
             name: stack.enter_context(node_process(module, parameters, name)) for name, module in modules.items()
         }
-        stream = ImageStream(image, modules)
+        stream = ros.add(ImageStream(image, modules))
         keep_freed_blocks()
-        with spinning(stream, executor):
+        with spinning(ros.executor):
             for name, process in processes.items():
                 stream.await_first(name, process)
             time.sleep(1.0)
@@ -167,18 +166,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def spinning(node: Node, executor: Executor) -> Iterator[None]:
-    """Spin a node in a thread of its own, and destroy it at the end."""
+def spinning(executor: Executor) -> Iterator[None]:
+    """Spin an executor in a thread of its own."""
 
     def spin() -> None:
-        with suppress(ExternalShutdownException):
+        with until_shutdown(executor):
             executor.spin()
 
     thread = Thread(target=spin)
-    with attached(node, executor):
-        thread.start()
-        try:
-            yield
-        finally:
-            executor.shutdown()
-            thread.join()
+    thread.start()
+    try:
+        yield
+    finally:
+        executor.shutdown()
+        thread.join()

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import rclpy
@@ -52,9 +53,37 @@ def new_executor(context: Context) -> Executor:
     return EventsExecutor(context=context)
 
 
+@dataclass
+class RosProcess:
+    """ROS in this process.
+
+    Attributes:
+        executor: Spins the nodes.
+        nodes: Destroyed at the end. An EventsExecutor cannot be asked for them then: woken after a shutdown, it
+            forgets them.
+    """
+
+    executor: Executor
+    nodes: list[Node] = field(default_factory=list)
+
+    def add(self, node: AnyNode) -> AnyNode:
+        """Let the executor spin a node, and return it."""
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def end(self) -> None:
+        """Stop the executor, destroy its nodes and shut ROS down, each even if another fails."""
+        with ExitStack() as steps:
+            steps.callback(rclpy.try_shutdown)
+            for node in self.nodes:
+                steps.callback(node.destroy_node)
+            steps.callback(self.executor.shutdown)
+
+
 @contextmanager
-def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
-    """Start ROS with room for large images and yield an executor; shut both down at the end.
+def ros_context(args: Sequence[str] | None = None) -> Iterator[RosProcess]:
+    """Start ROS with room for large images, and end it.
 
     A signal or a shutdown from elsewhere ends the block without an error. SIGINT only shuts ROS down: Python would
     raise KeyboardInterrupt as well, in the middle of whatever callback runs.
@@ -66,33 +95,26 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[Executor]:
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
     with signals_blocked():
         rclpy.init(args=None if args is None else list(args))
-        executor = new_executor(get_default_context())
+        ros = RosProcess(new_executor(get_default_context()))
     try:
-        yield executor
-    except ExternalShutdownException:
-        pass
-    except RuntimeError:
-        if rclpy.ok():
-            raise  # else a shutdown overtook what needs ROS: a callback, a new entity, the start of the spinning
-        _keep_forever(executor)
+        with until_shutdown(ros.executor):
+            yield ros
     finally:
-        executor.shutdown()
-        rclpy.try_shutdown()
+        ros.end()
         signal.signal(signal.SIGINT, python_handler)
 
 
 @contextmanager
-def attached(node: AnyNode, executor: Executor) -> Iterator[AnyNode]:
-    """Let an executor spin a node; shut it down and destroy the node at the end.
-
-    An EventsExecutor cannot be asked for its nodes then: it forgets them when ROS is shut down.
-    """
+def until_shutdown(executor: Executor) -> Iterator[None]:
+    """Let a shutdown of ROS end the block, be it in a callback, a new entity or the start of spinning."""
     try:
-        executor.add_node(node)
-        yield node
-    finally:
-        executor.shutdown()
-        node.destroy_node()
+        yield
+    except ExternalShutdownException:
+        pass
+    except RuntimeError:
+        if rclpy.ok():
+            raise
+        _keep_forever(executor)
 
 
 def _keep_forever(executor: Executor) -> None:
@@ -111,18 +133,18 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
         The exit code: 0 after a shutdown or a signal; 1 if the node failed, or could not be made, for which the
         log then has one line.
     """
-    node = executor = None
+    node = ros = None
     with ExitStack() as stack:
         try:
-            executor = stack.enter_context(ros_context(args))
+            ros = stack.enter_context(ros_context(args))
             stack.enter_context(signals_blocked())
             node = create()
         except (OSError, ParameterException, RuntimeError, ValueError) as error:
-            if executor is not None and not rclpy.ok():
+            if ros is not None and not rclpy.ok():
                 return 0  # a signal came while the node was made
             get_logger("trt_ssd_ros").fatal(one_line(error))
             return 1
+        ros.add(node)
         keep_freed_blocks()
-        stack.enter_context(attached(node, executor))
-        spin(executor)
+        spin(ros.executor)
     return int(node is not None and node.failed)

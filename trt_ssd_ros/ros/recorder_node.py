@@ -21,7 +21,7 @@ from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.messages import nanoseconds
-from trt_ssd_ros.ros.process import attached, ros_context
+from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.recording import REPORT, Recording, Sighting, clear, table, write_pictures
 from trt_ssd_ros.ros.video import Video
 
@@ -125,7 +125,8 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
         RuntimeError: No detections arrive, or those of several detectors.
     """
     recording = Recording()
-    with ros_context() as executor, attached(RecorderNode(recording, video, live, view), executor) as node:
+    with ros_context() as ros:
+        node = ros.add(RecorderNode(recording, video, live, view))
         keep_freed_blocks()
         topic = node.resolve_topic_name("detections")
         live.write(f"waiting for {topic} ...\n")
@@ -133,10 +134,10 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
         while recording.frames == 0:
             if (node.get_clock().now() - started).nanoseconds > STARTUP_SECONDS * 1e9:
                 raise RuntimeError(f"no {topic} in {STARTUP_SECONDS:g} s: is a detector running?")
-            executor.spin_once(timeout_sec=0.2)
+            ros.executor.spin_once(timeout_sec=0.2)
         first = node.get_clock().now()
         while (node.get_clock().now() - first).nanoseconds < seconds * 1e9:
-            executor.spin_once(timeout_sec=0.2)
+            ros.executor.spin_once(timeout_sec=0.2)
         detectors = sorted(node.detectors)
         if len(detectors) > 1:
             raise RuntimeError(

@@ -115,9 +115,9 @@ def soak(minutes: float, rate: float, size: tuple[int, int], seed: int) -> SoakR
     """
     image = np.asarray(cv2.resize(read_image_file(share_folder() / "photos" / "chelsea.jpg"), size), np.uint8)
     report = SoakReport(minutes, image_mib=round(image.nbytes / 2**20, 2))
-    with ros_context([]) as executor, soaked_processes() as processes:
-        churn = Churn(image, rate, seed)
-        with spinning(churn, executor):
+    with ros_context([]) as ros, soaked_processes() as processes:
+        churn = ros.add(Churn(image, rate, seed))
+        with spinning(ros.executor):
             await_answer(churn, processes, "at the start")
             churn.disturb()
             watch(processes, report)

@@ -24,7 +24,7 @@ from std_msgs.msg import Header
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.ros import allocator, dds_profile
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros.process import attached, ros_context
+from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.qos import newest_image
 
 TOPIC = "transport_benchmark/image"
@@ -59,8 +59,8 @@ class Received:
 def publish(width: int, height: int, rate: float, count: int) -> None:
     """Publish images once somebody subscribes."""
     pixels = np.zeros((height, width, 3), np.uint8)
-    with ros_context([]):
-        node = Node("transport_benchmark_camera")
+    with ros_context([]) as ros:
+        node = ros.add(Node("transport_benchmark_camera"))
         allocator.keep_freed_blocks()
         publisher = node.create_publisher(Image, TOPIC, CAMERA)
         deadline = monotonic() + PATIENCE
@@ -72,7 +72,6 @@ def publish(width: int, height: int, rate: float, count: int) -> None:
             sleep(max(0.0, start + number / rate - monotonic()))
             header = Header(stamp=node.get_clock().now().to_msg())
             publisher.publish(image_to_msg(pixels, "bgr", header))
-        node.destroy_node()
 
 
 def receive() -> Received:
@@ -83,8 +82,8 @@ def receive() -> Received:
     """
     latencies: list[float] = []
     cpu, last = [0.0], [monotonic() + PATIENCE]
-    with ros_context([]) as executor:
-        node = Node("transport_benchmark_receiver")
+    with ros_context([]) as ros:
+        node = ros.add(Node("transport_benchmark_receiver"))
         allocator.keep_freed_blocks()
 
         def take(image: Image) -> None:
@@ -93,9 +92,8 @@ def receive() -> Received:
             last[0] = monotonic() + SILENCE
 
         node.create_subscription(Image, TOPIC, take, CAMERA)
-        with attached(node, executor):
-            while monotonic() < last[0]:
-                executor.spin_once(timeout_sec=0.2)
+        while monotonic() < last[0]:
+            ros.executor.spin_once(timeout_sec=0.2)
     if len(latencies) < 2:
         raise RuntimeError("no images arrived")
     return Received(len(latencies), float(np.median(latencies)), (cpu[-1] - cpu[1]) / (len(latencies) - 1) * 1e3)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
 from trt_ssd_ros.tools.checkup.machine import Machine
 
-GPU_DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
-"""What NVIDIA's driver shows of a GPU: of a desktop's, of a Jetson's (two ways), of a WSL's."""
-NO_GPU = "nothing, if there is no NVIDIA GPU; else install its driver; in a container: --gpus all"
+GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
+"""What NVIDIA's driver shows of a GPU: of a desktop's, also before its first use, of a Jetson's, of a WSL's."""
+NO_GPU = "where there is one, install NVIDIA's driver; in a container: --gpus all"
 INSTALL = "see docs/engines.md; on a desktop: pip install tensorrt pycuda"
 TENSORRT = """
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
@@ -63,15 +63,15 @@ def engine_findings(machine: Machine) -> Iterator[Finding]:
     else:
         yield Finding("ONNX Runtime", "FAIL", onnxruntime.text, cost, "pip install onnxruntime")
     slow = "detection runs on the CPU: some 20 ms an image on two fast cores, where a GPU takes 1 ms or a few"
-    has_gpu = gpu.worked or any(map(machine.find, GPU_DEVICES))
-    if tensorrt.worked or has_gpu:
+    wanted = tensorrt.worked or gpu.worked or any(map(machine.find, GPU_FILES))
+    if wanted:
         yield verdict("TensorRT", tensorrt.worked, tensorrt.text, slow, INSTALL)
     if gpu.worked:
         yield _gpu(json.loads(gpu.text))
-    elif has_gpu:
+    elif wanted:
         yield Finding("GPU", "WARN", gpu.text, slow, INSTALL)
     else:
-        yield Finding("GPU", "WARN", f"none: there is no {GPU_DEVICES[0]}", slow, NO_GPU)
+        yield Finding("GPU", "WARN", "NVIDIA's driver shows none", slow, NO_GPU)
     yield from _plans(machine)
 
 
