@@ -167,7 +167,7 @@ class DetectorClient:
             self.send(image)
             if self.probe.happens(lambda: self._answer(image, before), patience):
                 return self._answer(image, before)
-            patience = min(2 * patience, 3.0)
+            patience = min(2 * patience, 1.0)
         pytest.fail(
             f"no detections come back; {self._publisher.get_subscription_count()} subscribe to the image, "
             f"{self.probe.node.count_publishers('detections')} publish detections, /diagnostics: {self.status()}"
