@@ -42,12 +42,9 @@ KINDS = {
 
 def found_by(engine: InferenceEngine, card: ModelCard, image: np.ndarray) -> Detections:
     """Detect with the graph's own NMS, right or wrong."""
-    detector = Detector(engine, card)
-    detector.thresholds = Thresholds((0.301,) * CLASSES, 0.45, ANCHORS * CLASSES)
-    try:
+    with closing(Detector(engine, card)) as detector:
+        detector.thresholds = Thresholds((0.301,) * CLASSES, 0.45, ANCHORS * CLASSES)
         return detector.detect(image, "rgb")
-    finally:
-        detector.close()
 
 
 @pytest.mark.parametrize(("card", "network", "rows"), KINDS.values(), ids=KINDS)

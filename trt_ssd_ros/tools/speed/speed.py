@@ -65,14 +65,13 @@ class Speed:
         """What was measured; speeds of the same subject can be compared."""
         return self.engine.split(" on ")[0].rpartition(" ")[0], self.precision, self.width, self.height, self.batch
 
+    def __str__(self) -> str:
+        size = f"{self.width}x{self.height}"
+        return f"{self.engine}, {self.precision}, {size}, batch {self.batch}: p50 {self.p50:.2f} ms"
+
 
 def measure_speed(
-    detector: Detector,
-    photo: NDArray[np.uint8],
-    batch: int,
-    repeats: int,
-    stop: Event,
-    told: Callable[[], object],
+    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, stop: Event, told: Callable[[], object]
 ) -> Speed | None:
     """Time a detector on copies of a photo.
 
@@ -104,15 +103,13 @@ def measure_speed(
         height=photo.shape[0],
         batch=batch,
         images=count,
-        **_summary(times),
-        frames_per_s=count / times.sum() * 1e3,
+        **_summary(times, batch),
         cpu_ms=(after.cpu_seconds - before.cpu_seconds) / count * 1e3,
         memory_mib=after.memory_mib,
         gpu_mib=None if gpu is None else gpu / 2**20,
         watts=meter.watts(),
     )
-    what = f"{speed.engine}, {speed.precision}, {speed.width}x{speed.height}"
-    LOGGER.info("%s, batch %d: p50 %.2f ms", what, batch, speed.p50)
+    LOGGER.info("%s", speed)
     return speed
 
 
@@ -129,11 +126,17 @@ def _times(
     return np.array(rounds)
 
 
-def _summary(times: NDArray[np.float64]) -> dict[str, float]:
-    """Return the percentiles and the spread of times (rounds, calls)."""
+def _summary(times: NDArray[np.float64], batch: int) -> dict[str, float]:
+    """Return the percentiles, the rate and the spread of times (rounds, calls) of so many images each."""
     p50, p90, p99 = (float(p) for p in np.percentile(times, (50, 90, 99)))
     medians = np.median(times, axis=1)
-    return {"p50": p50, "p90": p90, "p99": p99, "spread": float(np.ptp(medians) / np.median(medians))}
+    return {
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "frames_per_s": times.size * batch / times.sum() * 1e3,
+        "spread": float(np.ptp(medians) / np.median(medians)),
+    }
 
 
 def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
