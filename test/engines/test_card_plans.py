@@ -131,8 +131,8 @@ def hang(*_: object) -> None:
 
 def test_fp16_is_compiled_in_another_process_meanwhile(make, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(card_plans, "_open_once", note)
-    make(library=CompilingLibrary).choose([photo("chelsea")])
-    assert (tmp_path / "ahead").read_text() == "ssd_mobilenet_v2_oidv4 1 fp16"
+    make(library=CompilingLibrary, batch=2).choose([photo("chelsea")])
+    assert (tmp_path / "ahead").read_text() == "ssd_mobilenet_v2_oidv4 2 fp16"
 
 
 def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo, monkeypatch):
@@ -147,10 +147,8 @@ def test_nothing_is_compiled_beside_where_the_kernels_are_kept(make, photo, monk
     plans.choose([photo("chelsea")])
 
 
-def test_nothing_is_compiled_beside_that_may_not_be_kept(make, photo, monkeypatch, tmp_path):
-    """Kernels of plans with a dynamic batch find wrong boxes when they are used again."""
+def test_nothing_is_compiled_beside_that_cannot_be_kept(make, photo, monkeypatch, tmp_path):
     monkeypatch.setattr(card_plans, "OtherProcess", None)
-    make(library=CompilingLibrary, batch=2).choose([photo("chelsea")])
     (tmp_path / "file").touch()
     make(tmp_path / "file" / "folder", library=CompilingLibrary).choose([photo("chelsea")])
 

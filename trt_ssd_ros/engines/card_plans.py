@@ -161,12 +161,9 @@ class CardPlans:
 
     @property
     def _keeps_kernels(self) -> bool:
-        """Tell whether there are compiled kernels, and whether they may be used again.
-
-        TensorRT for RTX 1.6.1 finds wrong boxes with kernels that were kept of a plan whose batch is dynamic.
-        """
+        """Tell whether kernels are compiled when a plan is opened, and can be kept."""
         runtime_config = getattr(self._library.module, "IRuntimeConfig", None)
-        return hasattr(runtime_config, "create_runtime_cache") and self._options.batch == 1
+        return hasattr(runtime_config, "create_runtime_cache")
 
     def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
         """Return the faster precision whose detections agree with those of fp32; measured once, then kept.
