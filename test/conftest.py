@@ -55,6 +55,21 @@ def network(card: ModelCard) -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="session")
+def quantized(network: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+    """The shipped network, its input rounded to 255 steps."""
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    tensor = card.input.tensor
+    for node in model.graph.node:
+        node.input[:] = ["rounded" if name == tensor else name for name in node.input]
+    numbers = {"step": np.float32(2 / 255), "zero": np.int8(0)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(np.array(n), name) for name, n in numbers.items())
+    model.graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", ["whole", "step", "zero"], ["rounded"]))
+    model.graph.node.insert(0, onnx.helper.make_node("QuantizeLinear", [tensor, "step", "zero"], ["whole"]))
+    return model
+
+
+@pytest.fixture(scope="session")
 def shipped_graph(network: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
     """The shipped network composed into one graph; not to be changed."""
     return compose(network, card)

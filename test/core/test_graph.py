@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from table_network import table_card, table_network
 
-from trt_ssd_ros.core.graph import compose
+from trt_ssd_ros.core.graph import compose, compose_input
 
 # Operators of opset 17 that TensorRT 8.5 to 11 run (onnx-tensorrt's operators.md).
 OUR_OPERATORS = {
@@ -176,3 +176,12 @@ def test_composing_leaves_the_network_as_it_is():
     before = network.SerializeToString()
     compose(network, table_card())
     assert network.SerializeToString() == before
+
+
+def test_the_beginning_alone_is_the_beginning_of_the_whole(network, card, shipped_graph):
+    """Up to the tensor that the network gets, node by node."""
+    beginning = compose_input(network, card).graph
+    (output,) = beginning.output
+    assert (output.name, shapes([output])) == ("network_input", {"network_input": ["N", 300, 300, 3]})
+    assert list(beginning.node)[:-1] == list(shipped_graph.graph.node)[: len(beginning.node) - 1]
+    assert list(beginning.input) == list(shipped_graph.graph.input)[:2]

@@ -153,6 +153,13 @@ def test_nothing_is_compiled_beside_that_cannot_be_kept(make, photo, monkeypatch
     make(tmp_path / "file" / "folder", library=CompilingLibrary).choose([photo("chelsea")])
 
 
+def test_a_quantized_network_keeps_its_types(make, quantized, photo, builds):
+    plans = make()
+    plans._network = quantized
+    assert plans.choose([photo("chelsea")]) == "fp32"
+    assert builds == []
+
+
 def test_a_detector_of_a_plan_whose_nms_is_spoilt_does_it_itself(make, photo, hear, monkeypatch):
     said = hear(nms_check)
     right = make().open_detector("fp32")

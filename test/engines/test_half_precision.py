@@ -71,6 +71,11 @@ def test_inputs_and_outputs_of_the_graph_are_what_they_were(half_graph, shipped_
     assert half_graph.graph.output == shipped_graph.graph.output
 
 
+def test_a_quantized_network_is_refused(quantized):
+    with pytest.raises(ValueError, match="fp16 for a network that is quantized to int8, expected auto or fp32"):
+        in_half_precision(quantized)
+
+
 def test_the_network_itself_is_left_as_it_was(network, half):
     assert half is not network
     assert set(floats(network).values()) == {TensorProto.FLOAT}

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
+from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.inference_engine import TensorSpec, check_inputs
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
@@ -165,3 +166,7 @@ def test_a_missing_runtime_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeError, match="pip install onnxruntime"):
         OnnxRuntimeEngine(MODEL)
+
+
+def test_the_precision_is_that_of_the_network(shipped_engine, quantized, card):
+    assert (shipped_engine.precision, OnnxRuntimeEngine(compose(quantized, card)).precision) == ("fp32", "int8")

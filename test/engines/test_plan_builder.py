@@ -21,7 +21,7 @@ from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.half_precision import in_half_precision
-from trt_ssd_ros.engines.plan_builder import BuildOptions, _configure, build_plan
+from trt_ssd_ros.engines.plan_builder import BuildOptions, _allow_types, _configure, build_plan
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
@@ -178,7 +178,7 @@ def test_a_compute_capability_that_tensorrt_does_not_know_is_refused(in_rtx):
 def in_rtx_configure(options: BuildOptions) -> SimpleNamespace:
     """What of the options reaches TensorRT."""
     trt = load_tensorrt().module
-    config = _configure(trt.Builder(load_tensorrt().logger), trt, options, half=False)
+    config = _configure(trt.Builder(load_tensorrt().logger), trt, options)
     return SimpleNamespace(
         level=config.builder_optimization_level,
         workspace=config.get_memory_pool_limit(trt.MemoryPoolType.WORKSPACE),
@@ -196,6 +196,18 @@ def test_the_optimization_level_reaches_tensorrt_and_builds(in_rtx, level):
 def test_workspace_and_compute_capability_reach_tensorrt(in_rtx):
     found = in_rtx(in_rtx_configure, BuildOptions(workspace_mib=48, compute_capability="8.6"))
     assert (found.workspace, found.capability) == (48 << 20, "SM86")
+
+
+def test_where_tensorrt_chooses_types_it_may_choose_those_of_the_network(network, quantized):
+    def allowed(model):
+        flags: list[str] = []
+        trt = SimpleNamespace(BuilderFlag=SimpleNamespace(FP16="FP16", INT8="INT8"))
+        _allow_types(SimpleNamespace(set_flag=flags.append), trt, model)
+        return flags
+
+    assert allowed(network) == []
+    assert allowed(in_half_precision(network)) == ["FP16"]
+    assert allowed(quantized) == ["INT8"]
 
 
 def in_rtx_cancel(folder: Path, stop_at: float) -> tuple[list[float], list[str], bytes]:

@@ -20,7 +20,7 @@ class Hidden:
 
 sys.meta_path.insert(0, Hidden())
 """
-TOOLS = ("benchmark", "build_engine", "detect", "evaluate", "import_model")
+TOOLS = ("benchmark", "build_engine", "detect", "evaluate", "import_model", "quantize_model")
 
 
 @pytest.fixture(scope="module")

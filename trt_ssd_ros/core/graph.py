@@ -50,11 +50,9 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
     batch = batch_size(network, card)
     network = as_graph_opset(network)
     graph = GraphBuilder()
-    graph.input("image", TensorProto.UINT8, [batch, "H", "W", 3])
-    graph.input("channel_order", TensorProto.INT32, [3])
+    pixels = _network_input(graph, network, card)
     graph.input("class_threshold", TensorProto.FLOAT, [len(card.labels)])
     graph.input("iou_threshold", TensorProto.FLOAT, [1])
-    pixels = graph("Cast", _preprocess(graph, card), to=input_type(network, card))
     graph.splice(network, card.input.tensor, pixels)
     best = best_candidates(graph, card, boxes, count)
     corners, scores = drop_unusable(graph, best.boxes, best.scores)
@@ -71,6 +69,27 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
         raise ModelCardError(
             "onnx", f"a network that does not fit in ({reason})", "one float input, operators of opset 17"
         ) from error
+
+
+def compose_input(network: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+    """Build the beginning of that graph alone: `image` and `channel_order` in, what the network is fed with out.
+
+    Raises:
+        ModelCardError: The card does not fit the network.
+    """
+    check_fit(network, card)
+    size = [card.input.height, card.input.width]
+    graph = GraphBuilder()
+    pixels = _network_input(graph, network, card)
+    shape = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
+    graph.output("network_input", pixels, input_type(network, card), [batch_size(network, card), *shape])
+    return graph.model(card.name)
+
+
+def _network_input(graph: GraphBuilder, network: onnx.ModelProto, card: ModelCard) -> str:
+    graph.input("image", TensorProto.UINT8, [batch_size(network, card), "H", "W", 3])
+    graph.input("channel_order", TensorProto.INT32, [3])
+    return graph("Cast", _preprocess(graph, card), to=input_type(network, card))
 
 
 def _preprocess(graph: GraphBuilder, card: ModelCard) -> str:

@@ -53,7 +53,7 @@ class GraphBuilder:
         """Declare an input of the graph; text in the shape names a dynamic dimension."""
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def output(self, name: str, source: str, kind: TensorProto.DataType, shape: Sequence[int | str]) -> None:
+    def output(self, name: str, source: str, kind: int, shape: Sequence[int | str]) -> None:
         """Declare `source` as an output of the graph under its own name."""
         self._nodes.append(helper.make_node("Identity", [source], [name], name))
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))

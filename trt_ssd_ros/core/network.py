@@ -130,6 +130,11 @@ def input_type(network: onnx.ModelProto, card: ModelCard) -> int:
     return _input(network, card).type.tensor_type.elem_type
 
 
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Tell whether a network, or a graph with one in it, computes with whole numbers of 8 bits."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
 def _input(network: onnx.ModelProto, card: ModelCard) -> onnx.ValueInfoProto:
     tensors: dict[str, onnx.ValueInfoProto] = {tensor.name: tensor for tensor in network.graph.input}
     return tensors[card.input.tensor]

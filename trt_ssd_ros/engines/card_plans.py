@@ -20,7 +20,7 @@ from trt_ssd_ros.core.agreement import half_precision_problems
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.core.network import is_quantized, load_network
 from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
@@ -152,7 +152,8 @@ class CardPlans:
         path = self._cache.path(self.key(precision), ".kernels")
         kernels = KernelCache(path, plan.content) if self._keeps_kernels else None
         with ExitStack() as opened:
-            opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels, precision)
+            computed_in = "int8" if is_quantized(self._network) else precision
+            opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels, computed_in)
             opened.callback(opened_plan.close)
             _, typical, _ = self._options.image_shapes()
             Detector(opened_plan, self._card).detect_batch(np.zeros(typical, np.uint8))
@@ -168,9 +169,13 @@ class CardPlans:
     def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
         """Return the faster precision whose detections agree with those of fp32; measured once, then kept.
 
+        Of a quantized network it is fp32, which leaves its types as they are.
+
         Args:
             samples: Images (H, W, 3) bgr to compare detections in; the first is timed.
         """
+        if is_quantized(self._network):
+            return "fp32"
         key = self.key("fp32")
         noted = self.choice().get("precision")
         if noted in FIXED_PRECISIONS:

@@ -8,7 +8,7 @@ import onnx
 import onnx.shape_inference
 from onnx import TensorProto, ValueInfoProto, helper
 
-from trt_ssd_ros.core.network import as_graph_opset
+from trt_ssd_ros.core.network import as_graph_opset, is_quantized
 from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
 from trt_ssd_ros.engines.onnxruntime_engine import load_onnxruntime
 
@@ -22,8 +22,11 @@ def in_half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     convolutions stays float32, too: corners in float16 are up to half a pixel in a thousand off.
 
     Raises:
+        ValueError: The network is quantized.
         RuntimeError: ONNX Runtime, whose converter this is, is not installed.
     """
+    if is_quantized(network):
+        raise ValueError("precision: found fp16 for a network that is quantized to int8, expected auto or fp32")
     graph = OnnxGraph(as_graph_opset(network))
     tail = tail_of(graph)
     if any(graph.nodes[index].op_type == "Exp" for index in tail):

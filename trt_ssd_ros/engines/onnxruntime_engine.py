@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
+from trt_ssd_ros.core.network import is_quantized
 from trt_ssd_ros.core.one_line import one_line
 
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
@@ -64,6 +65,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, model: onnx.ModelProto, threads: int = 0) -> None:
         self._session = open_session(model, threads)
+        self.precision = "int8" if is_quantized(model) else "fp32"
         self.name = f"ONNX Runtime {load_onnxruntime().__version__} on the CPU"
         self.inputs: Mapping[str, TensorSpec] = {
             item.name: TensorSpec(np.dtype(DTYPES[item.type]), tuple(item.shape))

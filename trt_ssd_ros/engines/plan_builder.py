@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
+from trt_ssd_ros.core.network import is_quantized
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, progress_monitor
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
@@ -63,10 +64,13 @@ def build_plan(
     builder = trt.Builder(library.logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, library.logger)
+    hint = " of a quantized network (backend onnxruntime runs it)" if is_quantized(model) else ""
     if not parser.parse(model.SerializeToString()):
         errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise library.failure(f"cannot parse the graph: {errors}")
-    config = _configure(builder, trt, options, is_half(model))
+        raise library.failure(f"cannot parse the graph{hint}: {errors}")
+    config = _configure(builder, trt, options)
+    if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        _allow_types(config, trt, model)
     if any(tensor.name == IMAGE for tensor in model.graph.input):
         profile = builder.create_optimization_profile()
         profile.set_shape(IMAGE, *options.image_shapes())
@@ -79,7 +83,7 @@ def build_plan(
         library.forget()
         raise BuildCancelledError
     if plan is None:
-        raise library.failure("cannot build the plan")
+        raise library.failure(f"cannot build the plan{hint}")
     return bytes(plan)
 
 
@@ -88,14 +92,20 @@ def is_half(model: onnx.ModelProto) -> bool:
     return any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
 
 
-def _configure(builder: Any, trt: Any, options: BuildOptions, half: bool) -> Any:
+def _allow_types(config: Any, trt: Any, model: onnx.ModelProto) -> None:
+    """Permit a TensorRT that chooses types itself those that the ONNX has."""
+    if is_half(model):
+        config.set_flag(trt.BuilderFlag.FP16)
+    if is_quantized(model):
+        config.set_flag(trt.BuilderFlag.INT8)
+
+
+def _configure(builder: Any, trt: Any, options: BuildOptions) -> Any:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is to mean fp32; TensorRT for RTX heeds a variable instead
     if options.optimization_level is not None and hasattr(config, "builder_optimization_level"):
         config.builder_optimization_level = options.optimization_level
-    if half and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
-        config.set_flag(trt.BuilderFlag.FP16)
     if options.compute_capability:
         name = f"SM{options.compute_capability.replace('.', '')}"
         if not hasattr(config, "set_compute_capability") or not hasattr(trt.ComputeCapability, name):

@@ -59,6 +59,11 @@ def import_model() -> int:
     return _run("import_model", "tools")
 
 
+def quantize_model() -> int:
+    """Make an int8 detector of a float one."""
+    return _run("quantize_model", "tools")
+
+
 def transport_benchmark() -> int:
     """Measure how images get from one process to another."""
     return _run("transport_benchmark")

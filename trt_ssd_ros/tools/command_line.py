@@ -72,7 +72,7 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
             print(end="", flush=True)  # which takes a stdout that was closed before we began
             return code
     except (BuildCancelledError, KeyboardInterrupt) as error:
-        print(f"{name}: {error or 'interrupted'}", file=sys.stderr)
+        print(f"{name}: {str(error) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
         discard_stdout()

@@ -126,13 +126,13 @@ class StreamInput:
         self._source.close()
 
 
-def open_input(names: Sequence[str], open_recording: Callable[[Path], Input], output: Path) -> Input:
+def open_input(names: Sequence[str], open_recording: Callable[[Path], Input], output: Path | None = None) -> Input:
     """Open what a command line names.
 
     Args:
         names: Images and folders of images, as many as you like; or one video, recording, or camera.
         open_recording: Opens a rosbag2 folder or an MCAP file.
-        output: Folder whose images are left out: they were made of the others.
+        output: Folder whose images are left out, if any: they were made of the others.
 
     Raises:
         SourceError: There is nothing readable under a name, or several that do not go together.
@@ -159,14 +159,16 @@ def stem(name: str) -> str:
     return name[: len(name) - len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else name
 
 
-def _image_paths(name: str, output: Path) -> list[Path] | None:
+def _image_paths(name: str, output: Path | None) -> list[Path] | None:
     if not name:
         raise SourceError("found an empty name, expected images, a folder, a video, a recording or a camera")
     path = Path(name).expanduser()
     if path.is_dir() and not is_recording(path):
         images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir())
-        ours = os.path.realpath(output)
-        paths = sorted(file for file in images if not Path(os.path.realpath(file)).is_relative_to(ours))
+        if output:
+            ours = os.path.realpath(output)
+            images = (file for file in images if not Path(os.path.realpath(file)).is_relative_to(ours))
+        paths = sorted(images)
         if not paths:
             raise SourceError(f"found no image in {path}, expected files ending in {sorted(IMAGE_SUFFIXES)}")
         return paths

@@ -1,0 +1,1 @@
+"""What `quantize_model` is made of."""
