@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import cv2
@@ -170,3 +172,16 @@ def test_a_missing_runtime_says_how_to_install_it(monkeypatch):
 
 def test_the_precision_is_that_of_the_network(shipped_engine, quantized, card):
     assert (shipped_engine.precision, OnnxRuntimeEngine(compose(quantized, card)).precision) == ("fp32", "int8")
+
+
+@pytest.mark.parametrize(("variable", "kept"), [(None, "1"), ("0", "0")])
+def test_nothing_is_told_of_what_runs_here_unless_the_user_wants_that(tmp_path, variable, kept):
+    """ONNX Runtime writes an identifier into the home folder before it sends anything."""
+    script = "import os, trt_ssd_ros, onnxruntime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    others = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    environment = {**others, "HOME": str(tmp_path)} | ({"ORT_DISABLE_TELEMETRY": variable} if variable else {})
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == kept
+    assert kept == "0" or not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.tools.quantization.found_again import FoundAgain
+from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
 
 
 def detections(*found: tuple[tuple[int, int, int, int], float, int]) -> Detections:

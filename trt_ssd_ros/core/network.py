@@ -19,6 +19,7 @@ from trt_ssd_ros.core.untrusted import check_contained, read_file
 
 MAX_NETWORK_SIZE = 2**31 - 1
 """Bytes that an ONNX file may have: protobuf's limit."""
+QUANTIZED_OPERATORS = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "QLinearConv"}
 
 
 def load_network(card: ModelCard) -> onnx.ModelProto:
@@ -132,7 +133,7 @@ def input_type(network: onnx.ModelProto, card: ModelCard) -> int:
 
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Tell whether a network, or a graph with one in it, computes with whole numbers of 8 bits."""
-    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    return any(node.op_type in QUANTIZED_OPERATORS for node in model.graph.node)
 
 
 def _input(network: onnx.ModelProto, card: ModelCard) -> onnx.ValueInfoProto:

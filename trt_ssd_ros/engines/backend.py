@@ -35,7 +35,7 @@ class EngineChoice:
 
     Attributes:
         backend: One of BACKENDS. `auto` is TensorRT where it is installed and a GPU answers, else ONNX Runtime.
-        precision: One of PRECISIONS, for TensorRT; ONNX Runtime always runs fp32.
+        precision: One of PRECISIONS, for TensorRT; ONNX Runtime takes the network as it is.
         build: What TensorRT's plans are built for.
 
     Raises:

@@ -64,10 +64,9 @@ def build_plan(
     builder = trt.Builder(library.logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, library.logger)
-    hint = " of a quantized network (backend onnxruntime runs it)" if is_quantized(model) else ""
     if not parser.parse(model.SerializeToString()):
         errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise library.failure(f"cannot parse the graph{hint}: {errors}")
+        raise library.failure(f"cannot parse the graph{_of(model)}: {errors}")
     config = _configure(builder, trt, options)
     if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         _allow_types(config, trt, model)
@@ -83,8 +82,12 @@ def build_plan(
         library.forget()
         raise BuildCancelledError
     if plan is None:
-        raise library.failure(f"cannot build the plan{hint}")
+        raise library.failure(f"cannot build the plan{_of(model)}")
     return bytes(plan)
+
+
+def _of(model: onnx.ModelProto) -> str:
+    return " of a quantized network (backend onnxruntime runs it)" if is_quantized(model) else ""
 
 
 def is_half(model: onnx.ModelProto) -> bool:

@@ -82,7 +82,7 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
     detector = plans.detector(engine)
     try:
         print(summary(plans, precision, engine))
-        return verify(detector, card, precision) if options.verify else 0
+        return verify(detector, card) if options.verify else 0
     finally:
         detector.close()
 
@@ -101,18 +101,19 @@ def summary(plans: CardPlans, precision: str, engine: TensorRtEngine) -> str:
     if choice:
         rows["chosen"] = f"{choice['precision']}: fp32 {choice['fp32_ms']:.2f} ms, fp16 {choice['fp16_ms']:.2f} ms"
         rows["disagree"] = "; ".join(choice["disagreements"]) or "nothing: fp16 finds what fp32 finds"
-    return "\n".join([f"{key.model} in {precision}", *(f"  {name:<9}{value}" for name, value in rows.items())])
+    return "\n".join(
+        [f"{key.model} in {engine.precision}", *(f"  {name:<9}{value}" for name, value in rows.items())]
+    )
 
 
-def verify(detector: Detector, card: ModelCard, precision: str) -> int:
+def verify(detector: Detector, card: ModelCard) -> int:
     """Hold the plan against ONNX Runtime on the photos of this package, and return the exit code."""
     reference = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
-    failures = 0
+    tolerance, failures = TOLERANCES[detector.precision], 0
     for number, photo in enumerate(sample_photos(), 1):
         found, expected = detector.detect(photo), reference.detect(photo)
-        problems = disagreements(
-            found, expected, TOLERANCES[precision], card.defaults.score_threshold, max(photo.shape[:2])
-        )
+        side = max(photo.shape[:2])
+        problems = disagreements(found, expected, tolerance, card.defaults.score_threshold, side)
         failures += bool(problems)
         verdict = "; ".join(problems) or "agrees with ONNX Runtime"
         print(f"  photo {number}: {len(found)} found, {verdict}")

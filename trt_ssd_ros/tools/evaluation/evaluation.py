@@ -34,6 +34,7 @@ class Evaluation:
         found: What each run found in them.
         unreadable: Images that could not be read, and why.
         misfits: Names of images that are not of the size for which they were annotated.
+        left_out: Labels that are not looked at, as a run does not know them.
     """
 
     annotated: AnnotatedSet
@@ -43,6 +44,7 @@ class Evaluation:
     found: list[list[Detections]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.found = [[] for _ in self.runs]
@@ -63,6 +65,7 @@ class Evaluation:
             unknown = [label for label in self.annotated.labels if label.casefold() not in known]
             if len(unknown) == len(self.annotated.labels) or not known_only:
                 check_labels(unknown, run.name)
+            self.left_out += unknown
             self.annotated = self.annotated.only(
                 [label for label in self.annotated.labels if label not in unknown]
             )

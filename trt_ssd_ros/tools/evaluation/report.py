@@ -70,6 +70,8 @@ class EvaluationReport:
         if evaluation.misfits:
             said = "images are of another size than their annotations say, so that boxes lie wrong"
             yield f"{len(evaluation.misfits)} {said}, e.g. {evaluation.misfits[0]}"
+        if evaluation.left_out:
+            yield f"left out, as not every run knows them: {', '.join(evaluation.left_out)}"
         for run in evaluation.runs:
             yield from (f"{run.name}: {text}" for text in run.warnings())
 

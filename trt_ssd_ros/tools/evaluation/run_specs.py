@@ -43,7 +43,7 @@ def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -
             expected = f"{'|'.join(BACKENDS)}[:{'|'.join(PRECISIONS)}], or results.jsonl or coco.json of detect"
             raise ValueError(f"run: found {text!r}, expected {expected}")
         if backend == "onnxruntime" and precision not in ("", "fp32"):
-            raise ValueError(f"run: found {text!r}, but ONNX Runtime computes in fp32 only")
+            raise ValueError(f"run: found {text!r}, but ONNX Runtime takes the network as it is: give none")
         card = ModelCard.load(model_card_path(own or model))
         yield DetectorRun(name, card, EngineChoice(backend, precision or "auto"), threshold, stop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import onnx
 from onnx import TensorProto
@@ -15,10 +16,7 @@ from trt_ssd_ros.core.network import as_graph_opset, input_type, is_quantized
 from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.optional_library import load_library
-from trt_ssd_ros.tools.quantization.calibration import Calibration
-
-ACTIVATIONS_HELD = 16
-"""Images whose activations are held at once while their ranges are measured."""
+from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
 
 
 def expect_float32(network: onnx.ModelProto, card: ModelCard) -> None:
@@ -34,7 +32,7 @@ def expect_float32(network: onnx.ModelProto, card: ModelCard) -> None:
         raise ModelCardError("onnx", onnx.helper.tensor_dtype_to_string(kind), "a network in TensorProto.FLOAT")
 
 
-def in_int8(network: onnx.ModelProto, calibration: Calibration, backend: str) -> onnx.ModelProto:
+def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -> onnx.ModelProto:
     """Return a quantized copy of a network.
 
     The last convolutions, which make boxes and scores, and whatever follows them stay as they are: 256 steps are
@@ -42,19 +40,15 @@ def in_int8(network: onnx.ModelProto, calibration: Calibration, backend: str) ->
 
     Args:
         network: In float32.
-        calibration: What its activations are measured with.
-        backend: Whose arithmetic it is for. `onnxruntime`: activations in uint8, weights of 7 bits, because x86
-            processors without VNNI overflow with 8
-            (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
-            `tensorrt`: both in int8 around 0, biases in float32
-            (https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-quantized-types.html).
+        reader: What its activations are measured with.
+        backend: Whose arithmetic it is for; see `_for_onnxruntime` and `_for_tensorrt`.
 
     Raises:
         SourceError: There are no images.
         RuntimeError: ONNX Runtime is not installed, or cannot quantize the network.
+        ValueError: There is nothing to quantize in the network.
     """
     ort = load_library("onnxruntime.quantization", "onnxruntime", "quantize_model")
-    for_tensorrt = backend == "tensorrt"
     with TemporaryDirectory(prefix="quantize_model-") as place:
         source, target = Path(place) / "float.onnx", Path(place) / "int8.onnx"
         try:
@@ -62,24 +56,43 @@ def in_int8(network: onnx.ModelProto, calibration: Calibration, backend: str) ->
             ort.quantize_static(
                 source,
                 target,
-                calibration,
+                reader,
                 quant_format=ort.QuantFormat.QDQ,
                 per_channel=True,
-                reduce_range=not for_tensorrt,
-                activation_type=ort.QuantType.QInt8 if for_tensorrt else ort.QuantType.QUInt8,
                 weight_type=ort.QuantType.QInt8,
                 nodes_to_exclude=_names_behind_the_features(onnx.load(source)),
-                extra_options={
-                    "ActivationSymmetric": for_tensorrt,
-                    "QuantizeBias": not for_tensorrt,
-                    "CalibMaxIntermediateOutputs": ACTIVATIONS_HELD,
-                },
+                **(_for_tensorrt(ort) if backend == "tensorrt" else _for_onnxruntime(ort)),
             )
         except SourceError:
             raise
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
             raise RuntimeError(f"ONNX Runtime cannot quantize this network: {one_line(error)}") from error
-        return onnx.load(target)
+        quantized = onnx.load(target)
+    if not is_quantized(quantized):
+        raise ModelCardError("onnx", "no convolution but those of the heads", "others, to quantize")
+    return quantized
+
+
+def _for_onnxruntime(ort: Any) -> dict[str, Any]:
+    """Return what makes stretches of uint8, with weights of 7 bits: x86 without VNNI overflows with 8.
+
+    Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
+    """
+    return {"activation_type": ort.QuantType.QUInt8, "reduce_range": True}
+
+
+def _for_tensorrt(ort: Any) -> dict[str, Any]:
+    """Return what rounds inputs of convolutions only, to int8 around 0, and leaves biases in float32.
+
+    So TensorRT can fuse a convolution with what follows it.
+    Source: https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-quantized-types.html.
+    """
+    options = {
+        "ActivationSymmetric": True,
+        "QuantizeBias": False,
+        "OpTypesToExcludeOutputQuantization": ["Conv"],
+    }
+    return {"activation_type": ort.QuantType.QInt8, "op_types_to_quantize": ["Conv"], "extra_options": options}
 
 
 def _prepare(network: onnx.ModelProto, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Calibration: images, as the network of a model card gets them."""
+"""CalibrationReader: images, as the network of a model card gets them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.tools.detection.input_images import InputImage
 
 
-class Calibration:
+class CalibrationReader:
     """Feeds a network one image after the other, as ONNX Runtime's CalibrationDataReader does.
 
     Args:

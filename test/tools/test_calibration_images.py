@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from threading import Event
+
+import numpy as np
+import pytest
+
+from trt_ssd_ros.core.source import SourceError
+from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.tools.quantization import calibration_images
+from trt_ssd_ros.tools.quantization.calibration_images import CalibrationImages
+
+
+class Numbered:
+    """100 images of which image 50 cannot be read."""
+
+    names, live = (), False
+
+    def __init__(self, is_video: bool, count: int | None = 100) -> None:
+        self.is_video, self.count, self.read = is_video, count, []
+
+    def images(self, start: int = 0):
+        for number in range(start, 100):
+            self.read.append(number)
+            problem = "broken" if number == 50 else ""
+            yield InputImage(number, str(number), np.zeros((4, 4, 3), np.uint8), problem=problem)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def seen(images: Numbered, most: int) -> list[int]:
+    chosen = CalibrationImages(lambda: images, most, Event())
+    return [image.index for image in chosen.go_through("looking")]
+
+
+@pytest.mark.parametrize("is_video", [True, False])
+@pytest.mark.parametrize("most", [1, 7, 99, 100, 101])
+def test_as_many_images_as_asked_for_are_looked_at_from_everywhere(is_video, most):
+    numbers = seen(Numbered(is_video), most)
+    expected = [
+        number for number in np.linspace(0, 100, min(most, 100), endpoint=False).astype(int) if number != 50
+    ]
+    assert numbers == expected
+
+
+def test_files_are_read_only_if_they_are_looked_at_and_videos_no_longer_than_they_are():
+    files, video = Numbered(is_video=False), Numbered(is_video=True)
+    assert seen(files, 4) == seen(video, 4) == [0, 25, 75]
+    assert files.read == [0, 25, 50, 75]
+    assert video.read == list(range(76))
+
+
+def test_of_a_video_that_does_not_say_how_long_it_is_the_first_images_are_looked_at():
+    assert seen(Numbered(is_video=True, count=None), 5) == [0, 1, 2, 3, 4]
+
+
+def test_an_image_that_cannot_be_read_is_named_once(hear):
+    said = hear(calibration_images)
+    chosen = CalibrationImages(lambda: Numbered(is_video=False), 2, Event())
+    assert [[image.index for image in chosen.go_through("again")] for _ in range(2)] == [[0], [0]]
+    assert said.messages == ["passed over 50: broken"]
+
+
+def test_images_that_do_not_come_again_are_refused():
+    camera = Numbered(is_video=True)
+    camera.live = True
+    with pytest.raises(
+        SourceError, match="found a camera, expected images that can be gone through twice: record some"
+    ):
+        seen(camera, 5)
+
+
+def test_it_stops_between_two_images_also_where_none_is_looked_at():
+    stop, video = Event(), Numbered(is_video=True)
+    images = CalibrationImages(lambda: video, 2, stop).go_through("looking")
+    assert next(images).index == 0
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        next(images)
+    assert video.read == [0, 1]

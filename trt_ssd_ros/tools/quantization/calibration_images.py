@@ -1,0 +1,76 @@
+"""CalibrationImages: images from everywhere in an input, to measure a network with and to compare two in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from threading import Event
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from trt_ssd_ros.core.image_source import SourceError
+from trt_ssd_ros.tools.detection.input_images import Input, InputImage
+
+LOGGER = logging.getLogger(__name__)
+
+
+class CalibrationImages:
+    """Goes through some images of an input, as often as asked to.
+
+    Args:
+        open_images: Opens the input.
+        most: Images that are looked at. They lie as far apart as they can: neighbours in a video are nearly the
+            same. Of a video that does not say how long it is they are the first.
+        stop: Ends it.
+    """
+
+    def __init__(self, open_images: Callable[[], Input], most: int, stop: Event) -> None:
+        self._open_images = open_images
+        self._most = most
+        self._stop = stop
+        self._passed_over: set[str] = set()
+
+    def go_through(self, task: str) -> Iterator[InputImage]:
+        """Go through those that can be read, with a progress bar; the others get a warning, once.
+
+        Raises:
+            SourceError: There are none that can be read, or they do not come again.
+            KeyboardInterrupt: It is to stop.
+        """
+        readable = 0
+        with closing(self._open_images()) as images:
+            if images.live:
+                raise SourceError("found a camera, expected images that can be gone through twice: record some")
+            total = images.count or self._most
+            count = min(self._most, total)
+            numbers = [index * total // count for index in range(count)]
+            bar = tqdm(total=images.count and count, desc=task, unit=" images", disable=None)
+            with logging_redirect_tqdm(), bar:
+                for image in self._numbered(images, numbers):
+                    bar.update()
+                    if image.problem:
+                        self._pass_over(image)
+                    else:
+                        readable += 1
+                        yield image
+        if not readable:
+            raise SourceError("found no image that can be read, expected some of what the detector is to see")
+
+    def _numbered(self, images: Input, numbers: Sequence[int]) -> Iterator[InputImage]:
+        """Go through images by number: files are read where they are wanted, a video up to the last of them."""
+        files = (next(images.images(number)) for number in numbers)
+        wanted = set(numbers)
+        for image in images.images() if images.is_video else files:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            if image.index in wanted:
+                yield image
+            if image.index >= numbers[-1]:
+                return
+
+    def _pass_over(self, image: InputImage) -> None:
+        if image.name not in self._passed_over:
+            self._passed_over.add(image.name)
+            LOGGER.warning("passed over %s: %s", image.name, image.problem)
