@@ -65,6 +65,8 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     before, after = (Detector(OnnxRuntimeEngine(compose(model, card)), card) for model in (network, quantized))
     origin = f"quantized to int8 for {options.backend}, calibrated with images: {reader.count}"
     document = read_document(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
+    if stop.is_set():
+        raise KeyboardInterrupt
     write(document, quantized.SerializeToString(), *files)
     print(f"{name}: {origin}")
     print(f"  wrote       {files[0]} and {files[1]}")
