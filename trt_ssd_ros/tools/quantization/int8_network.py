@@ -74,7 +74,7 @@ def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -
 
 
 def _for_onnxruntime(ort: Any) -> dict[str, Any]:
-    """Return what makes stretches of uint8, with weights of 7 bits: x86 without VNNI overflows with 8.
+    """Ask for activations in uint8 and weights of 7 bits: x86 processors without VNNI overflow with 8.
 
     Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
     """
@@ -82,9 +82,8 @@ def _for_onnxruntime(ort: Any) -> dict[str, Any]:
 
 
 def _for_tensorrt(ort: Any) -> dict[str, Any]:
-    """Return what rounds inputs of convolutions only, to int8 around 0, and leaves biases in float32.
+    """Ask for int8 around 0 at inputs of convolutions only, so that each fuses with what follows; biases in float32.
 
-    So TensorRT can fuse a convolution with what follows it.
     Source: https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-quantized-types.html.
     """
     options = {
