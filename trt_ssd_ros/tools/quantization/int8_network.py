@@ -82,7 +82,7 @@ def _for_onnxruntime(ort: Any) -> dict[str, Any]:
 
 
 def _for_tensorrt(ort: Any) -> dict[str, Any]:
-    """Ask for int8 around 0 at inputs of convolutions only, so that each fuses with what follows; biases in float32.
+    """Ask for int8 around 0 at inputs of convolutions only, so that these fuse with what follows; float biases.
 
     Source: https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-quantized-types.html.
     """
