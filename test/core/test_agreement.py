@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.agreement import HALF, SINGLE, TOLERANCES, Tolerance, disagreements
+from trt_ssd_ros.core.agreement import TOLERANCES, Tolerance, disagreements
 from trt_ssd_ros.core.detections import Detections
 
 THRESHOLD = 0.5
@@ -114,7 +114,8 @@ def test_the_order_means_nothing(seed):
     assert compare([rows[i] for i in shuffle(5)], [rows[i] for i in shuffle(5)]) == []
 
 
-def test_half_precision_may_be_further_off_than_single():
-    assert TOLERANCES == {"fp32": SINGLE, "fp16": HALF}
-    assert HALF.score > SINGLE.score
-    assert HALF.box > SINGLE.box
+def test_the_fewer_bits_the_further_off_it_may_be():
+    tolerances = [TOLERANCES[precision] for precision in ("fp32", "fp16", "int8")]
+    assert tolerances == sorted(tolerances, key=lambda tolerance: tolerance.score)
+    assert tolerances == sorted(tolerances, key=lambda tolerance: tolerance.box)
+    assert len(set(tolerances)) == len(TOLERANCES)
