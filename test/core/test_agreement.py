@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.agreement import TOLERANCES, Tolerance, disagreements
+from trt_ssd_ros.core.agreement import HALF, INT8, SINGLE, TOLERANCES, Tolerance, disagreements
 from trt_ssd_ros.core.detections import Detections
 
 THRESHOLD = 0.5
@@ -115,7 +115,6 @@ def test_the_order_means_nothing(seed):
 
 
 def test_the_fewer_bits_the_further_off_it_may_be():
-    tolerances = [TOLERANCES[precision] for precision in ("fp32", "fp16", "int8")]
-    assert tolerances == sorted(tolerances, key=lambda tolerance: tolerance.score)
-    assert tolerances == sorted(tolerances, key=lambda tolerance: tolerance.box)
-    assert len(set(tolerances)) == len(TOLERANCES)
+    assert TOLERANCES == {"fp32": SINGLE, "fp16": HALF, "int8": INT8}
+    assert INT8.score > HALF.score > SINGLE.score
+    assert INT8.box > HALF.box > SINGLE.box

@@ -128,6 +128,7 @@ def test_batches_of_1_to_8_are_one_by_one(plans, precision, card, detector, phot
             for count in range(1, BATCH + 1):
                 for found, alone in zip(batched.detect_batch(images[:count]), expected, strict=False):
                     problems = disagreements(found, alone, tolerance, threshold, 640)
+                    assert [*found.class_ids] == [*alone.class_ids]
                     assert not problems, f"{kernels} kernels, {count} images: {problems}"
         finally:
             batched.close()

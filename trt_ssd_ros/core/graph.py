@@ -78,11 +78,10 @@ def compose_input(network: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
         ModelCardError: The card does not fit the network.
     """
     check_fit(network, card)
-    size = [card.input.height, card.input.width]
     graph = GraphBuilder()
     pixels = _network_input(graph, network, card)
-    shape = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
-    graph.output("network_input", pixels, input_type(network, card), [batch_size(network, card), *shape])
+    shape = [batch_size(network, card), *card.input.shape]
+    graph.output("network_input", pixels, input_type(network, card), shape)
     return graph.model(card.name)
 
 

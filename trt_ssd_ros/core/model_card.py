@@ -53,6 +53,12 @@ class NetworkInput:
     scale: tuple[float, float, float]
     resize: Literal["half_pixel", "align_corners", "asymmetric"] = "half_pixel"
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The tensor's dimensions behind the batch."""
+        height, width = self.height, self.width
+        return (height, width, 3) if self.layout == "NHWC" else (3, height, width)
+
 
 @dataclass(frozen=True)
 class RawHeads:

@@ -56,8 +56,7 @@ def check_fit(network: onnx.ModelProto, card: ModelCard) -> None:
     Raises:
         ModelCardError: Names the field of the card that does not fit.
     """
-    size = [card.input.height, card.input.width]
-    image: list[int | None] = [*size, 3] if card.input.layout == "NHWC" else [3, *size]
+    image: list[int | None] = [*card.input.shape]
     _check_tensor(network.graph.input, "input.tensor", card.input.tensor, image, "input.layout, height and width")
     for field, name, expected, meaning in _expected_outputs(card):
         _check_tensor(network.graph.output, field, name, expected, meaning)

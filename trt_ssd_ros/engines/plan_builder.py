@@ -66,7 +66,7 @@ def build_plan(
     parser = trt.OnnxParser(network, library.logger)
     if not parser.parse(model.SerializeToString()):
         errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise library.failure(f"cannot parse the graph{_of(model)}: {errors}")
+        raise library.failure(f"cannot parse the graph{_hint(model)}: {errors}")
     config = _configure(builder, trt, options)
     if not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
         _allow_types(config, trt, model)
@@ -82,11 +82,11 @@ def build_plan(
         library.forget()
         raise BuildCancelledError
     if plan is None:
-        raise library.failure(f"cannot build the plan{_of(model)}")
+        raise library.failure(f"cannot build the plan{_hint(model)}")
     return bytes(plan)
 
 
-def _of(model: onnx.ModelProto) -> str:
+def _hint(model: onnx.ModelProto) -> str:
     return " of a quantized network (backend onnxruntime runs it)" if is_quantized(model) else ""
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -91,6 +91,17 @@ def expect_writable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise ValueError(f"--output: found {there}, which cannot be written into, expected a folder, there or not")
+
+
+def expect_free(files: Sequence[Path], force: bool) -> None:
+    """Require that no file is there already, or may be overwritten.
+
+    Raises:
+        ValueError: There is one.
+    """
+    standing = [str(path) for path in files if path.exists()]
+    if standing and not force:
+        raise ValueError(f"{' and '.join(standing)} are there already: give --force, --name or --output")
 
 
 def count(text: str) -> int:

@@ -30,7 +30,7 @@ from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.tools.command_line import count, expect_writable, run_command
+from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
 from trt_ssd_ros.tools.detection.input_images import InputImage, open_input
 from trt_ssd_ros.tools.detection.recording_input import RecordingInput
 from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
@@ -52,7 +52,8 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     card = ModelCard.load(card_path)
     name = options.name or f"{card.name}_int8"
     files = [options.output / f"{name}.{suffix}" for suffix in ("onnx", "yaml")]
-    expect_free(name, files, options.force, (card.onnx.path, card_path))
+    expect_targets(name, files, (card.onnx.path, card_path))
+    expect_free(files, options.force)
     network = load_network(card)
     expect_float32(network, card)
     images = CalibrationImages(
@@ -77,22 +78,18 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     return 0
 
 
-def expect_free(name: str, files: Sequence[Path], force: bool, sources: Sequence[Path]) -> None:
+def expect_targets(name: str, files: Sequence[Path], sources: Sequence[Path]) -> None:
     """Require that the network and its card can be written.
 
     Raises:
-        ValueError: They cannot, are there already, or would take the place of what they are made of.
+        ValueError: They cannot, or would take the place of what they are made of.
     """
     if Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise ValueError(f"name: found {name!r}, expected a file's name: give --name, and --output for its folder")
     expect_writable(files[0].parent)
-    standing = [path for path in files if path.exists()]
-    for path in standing:
+    for path in filter(Path.exists, files):
         if path.is_dir() or any(path.samefile(source) for source in sources):
             raise ValueError(f"found {path}, which is needed: give another --name or --output")
-    if standing and not force:
-        there = " and ".join(map(str, standing))
-        raise ValueError(f"{there} are there already: give --force, --name or --output")
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.tools.command_line import expect_free
 from trt_ssd_ros.tools.model_import.card_draft import draft_card
 from trt_ssd_ros.tools.model_import.card_file import card_text
 from trt_ssd_ros.tools.model_import.input_draft import Document
@@ -77,10 +78,7 @@ def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
         raise ValueError(
             f"--name: found {request.card_name!r}, expected a file's name; for its folder give --output"
         )
-    targets = {kind: request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")}
-    standing = [str(path) for path in targets.values() if path.exists()]
-    if standing and not request.force:
-        raise ValueError(f"{' and '.join(standing)} are there already: give --force, --name or --output")
+    expect_free([request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")], request.force)
     photo = read_image_file(request.image) if request.image else sample_photos()[0]
     found = understand(OnnxGraph(read_network(request.model)), photo, request.stated)
     interview = Interview(request.stated, ask)

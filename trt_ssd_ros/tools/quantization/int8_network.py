@@ -52,7 +52,7 @@ def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -
     with TemporaryDirectory(prefix="quantize_model-") as place:
         source, target = Path(place) / "float.onnx", Path(place) / "int8.onnx"
         try:
-            _prepare(network, source)
+            prepared = _prepared(network, source)
             ort.quantize_static(
                 source,
                 target,
@@ -60,7 +60,7 @@ def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -
                 quant_format=ort.QuantFormat.QDQ,
                 per_channel=True,
                 weight_type=ort.QuantType.QInt8,
-                nodes_to_exclude=_names_behind_the_features(onnx.load(source)),
+                nodes_to_exclude=_names_behind_the_features(prepared),
                 **(_for_tensorrt(ort) if backend == "tensorrt" else _for_onnxruntime(ort)),
             )
         except SourceError:
@@ -94,8 +94,8 @@ def _for_tensorrt(ort: Any) -> dict[str, Any]:
     return {"activation_type": ort.QuantType.QInt8, "op_types_to_quantize": ["Conv"], "extra_options": options}
 
 
-def _prepare(network: onnx.ModelProto, path: Path) -> None:
-    """Write a network with batch normalisation folded into its convolutions, and a name for each node."""
+def _prepared(network: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Write and return a network with batch normalisation folded into convolutions, and a name for each node."""
     shapes = load_library("onnxruntime.quantization.shape_inference", "onnxruntime", "quantize_model")
     onnx.save(as_graph_opset(network), path)
     shapes.quant_pre_process(path, path, skip_symbolic_shape=True)
@@ -103,6 +103,7 @@ def _prepare(network: onnx.ModelProto, path: Path) -> None:
     for index, node in enumerate(prepared.graph.node):
         node.name = f"{node.op_type}_{index}"
     onnx.save(prepared, path)
+    return prepared
 
 
 def _names_behind_the_features(network: onnx.ModelProto) -> list[str]:
