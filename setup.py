@@ -45,6 +45,6 @@ setup(
     description="SSD object detection for ROS 2: images in, vision_msgs/Detection2DArray out.",
     license="Apache-2.0",
     entry_points={
-        "console_scripts": [f"{command} = {PACKAGE}.ros.commands:{command}" for command in COMMANDS],
+        "console_scripts": [f"{command} = {PACKAGE}.commands:{command}" for command in COMMANDS],
     },
 )

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from launch import LaunchDescription, LaunchDescriptionEntity
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.ros.camera_launch import NODE_NAME, describe_camera, include_driver, require, to_our_topics
 from trt_ssd_ros.ros.launch_arguments import CameraRequest
 

@@ -55,7 +55,7 @@ def test_one_line_names_the_missing_package_and_the_command_that_installs_it(wit
 
 
 def test_the_installed_executables_say_so_as_well(without):
-    done = without("cv2", "-c", "from trt_ssd_ros.ros.commands import detect; detect()")
+    done = without("cv2", "-c", "from trt_ssd_ros.commands import detect; detect()")
     assert done.returncode == 1
     assert done.stderr.startswith("detect: cv2 cannot be imported")
     assert done.stderr.count("\n") == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """Number of coefficients of each model (sensor_msgs/distortion_models.hpp; REP 104)."""

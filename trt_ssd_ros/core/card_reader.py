@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.untrusted import PlainLoader, read_file
+from trt_ssd_ros.errors import one_line
 
 MAX_CARD_SIZE = 1 << 20
 """Bytes that a card may have."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.frames import ChannelOrder, FrameError
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 MOST_PIXELS = 1 << 26
 """Pixels of the largest image that is decoded, 8192x8192."""

@@ -29,7 +29,7 @@ from trt_ssd_ros.core.graph_candidates import best_candidates
 from trt_ssd_ros.core.graph_nms import drop_unusable, suppress
 from trt_ssd_ros.core.model_card import FinalDetections, ModelCard
 from trt_ssd_ros.core.network import as_graph_opset, batch_size, box_count, check_fit, input_type
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 
 def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = None) -> onnx.ModelProto:

@@ -14,8 +14,8 @@ from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.core.graph_builder import OPSET
 from trt_ssd_ros.core.model_card import FinalDetections, ModelCard, RawHeads
 from trt_ssd_ros.core.older_opset import in_older_opset, opset
-from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.untrusted import check_contained, read_file
+from trt_ssd_ros.errors import one_line
 
 MAX_NETWORK_SIZE = 2**31 - 1
 """Bytes that an ONNX file may have: protobuf's limit."""

@@ -10,7 +10,7 @@ import onnx
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.core.network import is_quantized
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 

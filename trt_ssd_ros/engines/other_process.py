@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 POLL_SECONDS = 0.1
 START = f"import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); import {__name__} as this; this.main()"

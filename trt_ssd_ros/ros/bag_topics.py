@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 METADATA = "metadata.yaml"
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"

@@ -23,11 +23,11 @@ from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, share_fol
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.ros.answer_times import measure_answers
 from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.ros.yardsticks import SLOW_SECONDS
 from trt_ssd_ros.tools.inference_timing import time_inference
-from trt_ssd_ros.tools.whole_file import whole_file
 
 OVERHEAD = {name: ("trt_ssd_ros.ros.yardsticks", kind) for name, kind in (("echo", "echo"), ("detector", "blank"))}
 

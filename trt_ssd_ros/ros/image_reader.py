@@ -6,7 +6,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.core.compressed_image import decode_image
 from trt_ssd_ros.core.frames import Frame, FrameError, UnsupportedEncodingError, frame_from_message
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 
 
 def read_image(message: Image | CompressedImage) -> Frame:

@@ -13,7 +13,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.inference_executor import InferenceExecutor
 from trt_ssd_ros.ros.parameter_table import AUTOSTART

@@ -17,7 +17,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.messages import nanoseconds

@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from trt_ssd_ros.core.image_source import read_image_file
 from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.ros.node_measurement import end, spinning
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.soak_churn import NAMESPACE, Churn
 from trt_ssd_ros.tools.process_usage import ProcessUsage
-from trt_ssd_ros.tools.whole_file import whole_file
 
 MODULES = {"detector": ["trt_ssd_ros.ros.detector_node"], "echo": ["trt_ssd_ros.ros.yardsticks", "echo"]}
 MEASURES = {

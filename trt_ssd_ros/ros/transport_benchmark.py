@@ -21,7 +21,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.ros import allocator, dds_profile
 from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros.process import ros_context

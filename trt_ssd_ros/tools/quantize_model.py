@@ -30,6 +30,7 @@ from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
 from trt_ssd_ros.tools.detection.input_images import InputImage, open_input
 from trt_ssd_ros.tools.detection.recording_input import RecordingInput
@@ -38,7 +39,6 @@ from trt_ssd_ros.tools.model_import.card_file import card_text
 from trt_ssd_ros.tools.quantization.calibration_images import CalibrationImages
 from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
 from trt_ssd_ros.tools.quantization.int8_network import expect_float32, in_int8
-from trt_ssd_ros.tools.whole_file import whole_file
 
 LOGGER = logging.getLogger(__name__)
 TIMED_RUNS = 50

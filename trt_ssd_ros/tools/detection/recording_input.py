@@ -11,7 +11,7 @@ from typing import Any
 from trt_ssd_ros.core.compressed_image import decode_image
 from trt_ssd_ros.core.frames import Frame, FrameError, frame_from_message
 from trt_ssd_ros.core.image_source import SourceError
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.tools.detection.input_images import InputImage
 from trt_ssd_ros.tools.optional_library import load_library
 

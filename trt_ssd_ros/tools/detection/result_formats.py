@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.tools.detection.input_images import stem
 from trt_ssd_ros.tools.detection.result_log import (
     BOX_DIGITS,
@@ -17,7 +18,6 @@ from trt_ssd_ros.tools.detection.result_log import (
     read_header,
     read_results,
 )
-from trt_ssd_ros.tools.whole_file import whole_file
 
 KITTI_LINE = "-1 -1 -10 {box} -1 -1 -1 -1000 -1000 -1000 -10"
 """Truncation, occlusion, angle, box, size, place and heading; the numbers that mean "not known" are those of the

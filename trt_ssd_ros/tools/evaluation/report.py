@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.tools.evaluation.average_precision import ClassPrecision, Precision
 from trt_ssd_ros.tools.evaluation.changes import ImageChange
 from trt_ssd_ros.tools.evaluation.confusion import Confusion
 from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
-from trt_ssd_ros.tools.whole_file import whole_file
 
 MOST_CHANGES = 100
 """Images whose changes are listed."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from trt_ssd_ros.core.one_line import one_line
 from trt_ssd_ros.core.untrusted import PlainLoader
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.tools.evaluation.annotated_set import (
     AnnotatedImage,
     AnnotatedSet,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.core.one_line import one_line
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.tools.evaluation.annotated_set import (
     AnnotatedImage,
     AnnotatedSet,

@@ -11,72 +11,73 @@ from trt_ssd_ros.tools.required_packages import missing_package
 
 def detector_node() -> int:
     """Run the detector node."""
-    return _run("detector_node")
+    return _run("trt_ssd_ros.ros.detector_node")
 
 
 def camera_node() -> int:
     """Run the camera node."""
-    return _run("camera_node")
+    return _run("trt_ssd_ros.ros.camera_node")
 
 
 def record() -> int:
     """Run the recorder."""
-    return _run("recorder_node")
+    return _run("trt_ssd_ros.ros.recorder_node")
 
 
 def benchmark() -> int:
     """Measure the detector, or with --ros the node."""
-    return _run("benchmark", "ros" if "--ros" in sys.argv else "tools")
+    return _run("trt_ssd_ros.ros.benchmark" if "--ros" in sys.argv else "trt_ssd_ros.tools.benchmark")
 
 
 def soak() -> int:
     """Run the soak."""
-    return _run("soak")
+    return _run("trt_ssd_ros.ros.soak")
 
 
 def build_engine() -> int:
     """Build TensorRT plans ahead of time."""
-    return _run("build_engine", "tools")
+    return _run("trt_ssd_ros.tools.build_engine")
 
 
 def detect() -> int:
     """Detect objects in files, cameras and recordings."""
-    return _run("detect", "tools")
+    return _run("trt_ssd_ros.tools.detect")
 
 
 def doctor() -> int:
     """Say whether detection runs well on this machine."""
-    return _run("doctor", "tools")
+    return _run("trt_ssd_ros.tools.doctor")
 
 
 def evaluate() -> int:
     """Evaluate detectors on an annotated set of images."""
-    return _run("evaluate", "tools")
+    return _run("trt_ssd_ros.tools.evaluate")
 
 
 def import_model() -> int:
     """Make a model card of an ONNX file."""
-    return _run("import_model", "tools")
+    return _run("trt_ssd_ros.tools.import_model")
 
 
 def quantize_model() -> int:
     """Make an int8 detector of a float one."""
-    return _run("quantize_model", "tools")
+    return _run("trt_ssd_ros.tools.quantize_model")
 
 
 def transport_benchmark() -> int:
     """Measure how images get from one process to another."""
-    return _run("transport_benchmark")
+    return _run("trt_ssd_ros.ros.transport_benchmark")
 
 
-def _run(module: str, folder: str = "ros") -> int:
+def _run(module: str) -> int:
     try:
-        code: int = import_module(f"trt_ssd_ros.{folder}.{module}").main()
+        code: int = import_module(module).main()
     except KeyboardInterrupt:
         return INTERRUPTED
     except ImportError as error:
         text = missing_package(error)
         if not text:
             raise
-        raise SystemExit(f"{module}: {text}") from None
+        name = module.removesuffix(".__main__").rpartition(".")[2]
+        raise SystemExit(f"{name}: {text}") from None
     return code
