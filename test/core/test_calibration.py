@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trt_ssd_ros.core.calibration import Calibration, CalibrationError
+from trt_ssd_ros.images.calibration import Calibration, CalibrationError
 
 GOOD = """
 image_width: 640

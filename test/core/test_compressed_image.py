@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.compressed_image import decode_image, encode_jpeg
-from trt_ssd_ros.core.frames import FrameError
+from trt_ssd_ros.images.compressed import decode_image, encode_jpeg
+from trt_ssd_ros.images.frame import FrameError
 
 RAMP = np.dstack([np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8)] * 3)
 

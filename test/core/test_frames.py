@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.frames import (
+from trt_ssd_ros.images.frame import (
     SUPPORTED_ENCODINGS,
     FrameError,
     UnsupportedEncodingError,

@@ -6,7 +6,7 @@ import pytest
 from picture_files import READABLE, UNREADABLE, encoded, mixed_folder, picture, turned
 
 from trt_ssd_ros.core import image_files
-from trt_ssd_ros.core.image_source import ImageFiles, SourceError, open_source, read_image_file
+from trt_ssd_ros.images.open_source import ImageFiles, SourceError, open_source, read_image_file
 
 
 @pytest.mark.parametrize("kind", READABLE)

@@ -28,7 +28,7 @@ import cv2, numpy as np
 from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.core.frames import SUPPORTED_ENCODINGS, frame_from_message
+from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
 from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.model_card import ModelCard

@@ -12,8 +12,8 @@ import pytest
 from rtsp import RtspServer
 
 from trt_ssd_ros.core import live_stream
-from trt_ssd_ros.core.image_source import SourceError, open_source
-from trt_ssd_ros.core.live_stream import LiveStream, open_pipeline
+from trt_ssd_ros.images.open_source import SourceError, open_source
+from trt_ssd_ros.images.stream import LiveStream, open_pipeline
 
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "2"))
 """How often the server is killed; 20 by hand."""

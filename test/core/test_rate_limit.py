@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.rate_limit import RateLimit
+from trt_ssd_ros.images.rate_limit import RateLimit
 
 
 def admitted(rate, times):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.image_source import SourceError, open_source
+from trt_ssd_ros.images.open_source import SourceError, open_source
 
 
 def write_video(path: Path, frames: int, codec: str = "MJPG") -> None:

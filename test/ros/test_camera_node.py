@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
-from trt_ssd_ros.core.frames import frame_from_message
+from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.ros.message_info import with_info
 
 pytestmark = pytest.mark.ros

@@ -13,7 +13,7 @@ from probe import DetectorClient
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from trt_ssd_ros.core.compressed_image import decode_image
+from trt_ssd_ros.images.compressed import decode_image
 
 pytestmark = pytest.mark.ros
 

@@ -20,8 +20,8 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import DrawStyle, draw_detections
-from trt_ssd_ros.core.frames import frame_from_message
 from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameter_table import DETECTION
 

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.frames import frame_from_message
+from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
 
 pytestmark = pytest.mark.ros

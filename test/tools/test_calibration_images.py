@@ -5,8 +5,8 @@ from threading import Event
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.source import SourceError
-from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.images.source import SourceError
 from trt_ssd_ros.tools.quantization import calibration_images
 from trt_ssd_ros.tools.quantization.calibration_images import CalibrationImages
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.tools.detection.annotated_output import NotAnnotated
 from trt_ssd_ros.tools.detection.detection_run import DEPTH, DetectionRun
-from trt_ssd_ros.tools.detection.input_images import InputImage
 
 
 class Recorder(NotAnnotated):

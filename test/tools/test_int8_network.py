@@ -17,7 +17,7 @@ from trt_ssd_ros.core.network import is_quantized, load_network
 from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
-from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
 from trt_ssd_ros.tools.quantization.int8_network import in_int8
 

@@ -9,9 +9,9 @@ import pytest
 from media import START, compressed_message, image_message, pan, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
-from trt_ssd_ros.core.image_source import SourceError
-from trt_ssd_ros.tools.detection.input_images import open_input
-from trt_ssd_ros.tools.detection.recording_input import RecordingInput
+from trt_ssd_ros.images.inputs import open_input
+from trt_ssd_ros.images.open_source import SourceError
+from trt_ssd_ros.images.recording import RecordingInput
 
 
 @pytest.fixture(scope="module")

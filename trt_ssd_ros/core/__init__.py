@@ -1,1 +1,1 @@
-"""The detector without ROS or a GPU: NumPy, OpenCV and onnx only."""
+"""The detector."""

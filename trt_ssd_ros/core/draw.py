@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.frames import ChannelOrder
 from trt_ssd_ros.core.region import Window
+from trt_ssd_ros.images.frame import ChannelOrder
 
 Color = tuple[int, int, int]
 Point = tuple[int, int]

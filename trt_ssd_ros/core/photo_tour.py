@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trt_ssd_ros.core.image_files import read_image_file
-from trt_ssd_ros.core.source import Capture, Image, ImageSource
+from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.images.source import Capture, Image, ImageSource
 
 TOUR_HEIGHT = 800
 TOUR_FRAMES = 240

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.image_source import read_image_file
+from trt_ssd_ros.images.open_source import read_image_file
 
 PACKAGE = "trt_ssd_ros"
 DEFAULT_MODEL = "ssd_mobilenet_v2_oidv4"

@@ -11,8 +11,8 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.frames import Frame
-from trt_ssd_ros.core.rate_limit import RateLimit
+from trt_ssd_ros.images.frame import Frame
+from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.ros.detection_settings import DetectionSettings
 from trt_ssd_ros.ros.diagnostics import FrameCounts, StageTimes
 from trt_ssd_ros.ros.image_reader import read_image

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from trt_ssd_ros.core.compressed_image import decode_image
-from trt_ssd_ros.core.frames import Frame, FrameError, UnsupportedEncodingError, frame_from_message
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.images.compressed import decode_image
+from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError, frame_from_message
 
 
 def read_image(message: Image | CompressedImage) -> Frame:

@@ -38,6 +38,8 @@ from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.images.inputs import Input, open_input
+from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.tools.command_line import count, fraction, run_command
 from trt_ssd_ros.tools.detection.annotated_output import (
     AnnotatedFiles,
@@ -46,9 +48,7 @@ from trt_ssd_ros.tools.detection.annotated_output import (
     NotAnnotated,
 )
 from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
-from trt_ssd_ros.tools.detection.input_images import Input, open_input
 from trt_ssd_ros.tools.detection.measurement import IMAGES, DetectMeasurement, report, write_tour
-from trt_ssd_ros.tools.detection.recording_input import RecordingInput
 from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, begin, claimed, expect_distinct, go_on
 from trt_ssd_ros.tools.detection.result_formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detection.result_log import ResultError, ResultHeader, read_results

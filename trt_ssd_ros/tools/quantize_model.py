@@ -31,9 +31,9 @@ from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.images.inputs import InputImage, open_input
+from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
-from trt_ssd_ros.tools.detection.input_images import InputImage, open_input
-from trt_ssd_ros.tools.detection.recording_input import RecordingInput
 from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
 from trt_ssd_ros.tools.model_import.card_file import card_text
 from trt_ssd_ros.tools.quantization.calibration_images import CalibrationImages

@@ -17,9 +17,9 @@ import numpy as np
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput
 from trt_ssd_ros.tools.detection.detector_pool import DetectorPool
-from trt_ssd_ros.tools.detection.input_images import InputImage
 from trt_ssd_ros.tools.detection.result_log import ImageResult, as_written
 from trt_ssd_ros.tools.overlap import Behind, ahead
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.files import whole_file
-from trt_ssd_ros.tools.detection.input_images import stem
+from trt_ssd_ros.images.inputs import stem
 from trt_ssd_ros.tools.detection.result_log import (
     BOX_DIGITS,
     SCORE_DIGITS,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.core.image_source import Image, read_image_file
 from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.images.open_source import Image, read_image_file
 from trt_ssd_ros.tools.evaluation.average_precision import Truth
 from trt_ssd_ros.tools.evaluation.changes import ImageChange
 from trt_ssd_ros.tools.evaluation.plots import plot_confusion, plot_precision_recall

@@ -10,8 +10,8 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.core.image_source import SourceError
-from trt_ssd_ros.tools.detection.input_images import Input, InputImage
+from trt_ssd_ros.images.inputs import Input, InputImage
+from trt_ssd_ros.images.open_source import SourceError
 
 LOGGER = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from trt_ssd_ros.core.detector import CHANNEL_ORDERS
 from trt_ssd_ros.core.graph import compose_input
 from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.tools.detection.input_images import InputImage
+from trt_ssd_ros.images.inputs import InputImage
 
 
 class CalibrationReader:

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.frames import ChannelOrder
-from trt_ssd_ros.core.image_source import (
+from trt_ssd_ros.images.frame import ChannelOrder
+from trt_ssd_ros.images.open_source import (
     IMAGE_SUFFIXES,
     ImageSource,
     SourceError,

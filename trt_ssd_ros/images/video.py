@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trt_ssd_ros.core.source import Capture, Image, ImageSource, SourceError, begin_at
+from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, begin_at
 
 
 class VideoFile(ImageSource):

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trt_ssd_ros.core.source import Capture, Image, ImageSource, SourceError, begin_at
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, begin_at
 
 LOGGER = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})

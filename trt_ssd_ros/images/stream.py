@@ -13,9 +13,9 @@ from time import monotonic
 import cv2
 import numpy as np
 
-from trt_ssd_ros.core.source import Capture, Image, ImageSource, SourceError
-from trt_ssd_ros.core.video_file import stated_rate
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError
+from trt_ssd_ros.images.video import stated_rate
 
 LOGGER = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.frames import ChannelOrder, FrameError
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.images.frame import ChannelOrder, FrameError
 
 MOST_PIXELS = 1 << 26
 """Pixels of the largest image that is decoded, 8192x8192."""

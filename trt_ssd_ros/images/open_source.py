@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trt_ssd_ros.core.image_files import IMAGE_SUFFIXES, ImageFiles, open_folder, read_image_file
-from trt_ssd_ros.core.live_stream import open_address, open_pipeline, open_webcam
 from trt_ssd_ros.core.photo_tour import PhotoTour
-from trt_ssd_ros.core.source import Image, ImageSource, SourceError
-from trt_ssd_ros.core.video_file import VideoFile
+from trt_ssd_ros.images.files import IMAGE_SUFFIXES, ImageFiles, open_folder, read_image_file
+from trt_ssd_ros.images.source import Image, ImageSource, SourceError
+from trt_ssd_ros.images.stream import open_address, open_pipeline, open_webcam
+from trt_ssd_ros.images.video import VideoFile
 
 __all__ = [
     "IMAGE_SUFFIXES",
