@@ -24,7 +24,7 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.camera_launch import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
 from trt_ssd_ros.ros.dds_profile import SWITCH
 from trt_ssd_ros.ros.launch_arguments import (

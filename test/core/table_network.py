@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph_nms import COORDINATE_LIMIT
-from trt_ssd_ros.core.model_card import (
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.card import (
     DecodedBoxes,
     Defaults,
     ModelCard,
@@ -26,8 +26,8 @@ from trt_ssd_ros.core.model_card import (
     OnnxFile,
     RawHeads,
 )
-from trt_ssd_ros.core.priors import SsdAnchorGenerator
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.graph_nms import COORDINATE_LIMIT
+from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
 ANCHORS = 64
 CLASSES = 3

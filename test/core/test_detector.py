@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.model_card import Defaults
 from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.models.card import Defaults
 
 WIDTH, HEIGHT = 200, 100
 

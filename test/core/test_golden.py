@@ -17,8 +17,8 @@ import pytest
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.images.frame import frame_from_message
+from trt_ssd_ros.models.card import ModelCard
 
 PIXEL_TOLERANCE = 1.0
 SCORE_TOLERANCE = 1e-4

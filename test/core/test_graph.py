@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from table_network import table_card, table_network
 
-from trt_ssd_ros.core.graph import compose, compose_input
+from trt_ssd_ros.models.graph import compose, compose_input
 
 # Operators of opset 17 that TensorRT 8.5 to 11 run (onnx-tensorrt's operators.md).
 OUR_OPERATORS = {

@@ -21,12 +21,12 @@ from table_network import (
     textbook_detections,
 )
 
-from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.priors import SsdAnchorGenerator
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
 ANY_ROWS = np.random.default_rng(7).integers(len(BROKEN), 256, (ANCHORS, 4 + 1 + CLASSES), np.uint8)
 ANY_ROWS[:, :4] = ANY_ROWS[:, :4] % 60 + ZERO - 30

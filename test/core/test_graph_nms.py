@@ -36,9 +36,9 @@ from table_network import (
 
 from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.graph_nms import NMS_ROUNDS
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.graph_nms import NMS_ROUNDS
 
 
 def test_the_table_s_boxes_are_squares_in_8_rows_of_8():

@@ -29,9 +29,9 @@ from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.network import load_network
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.card import ModelCard
 
 card = ModelCard.load(Path("config/models/ssd_mobilenet_v2_oidv4.yaml"))
 assert len(compose(load_network(card), card).graph.node) > 100

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.model_card import DecodedBoxes, Family, FinalDetections, ModelCard, RawHeads
-from trt_ssd_ros.core.network import check_fit
-from trt_ssd_ros.core.priors import (
+from trt_ssd_ros.models.card import DecodedBoxes, Family, FinalDetections, ModelCard, RawHeads
+from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.network import check_fit
+from trt_ssd_ros.models.priors import (
     PRIOR_GENERATORS,
     DefaultBoxGenerator,
     MultiscaleAnchorGenerator,

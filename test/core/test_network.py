@@ -11,11 +11,11 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import batch_size, check_fit, load_network
-from trt_ssd_ros.core.priors import SsdAnchorGenerator
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import batch_size, check_fit, load_network
+from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
 
 def with_onnx(card: ModelCard, path: Path, content: bytes) -> ModelCard:

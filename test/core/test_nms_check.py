@@ -11,9 +11,9 @@ from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, ro
 
 from trt_ssd_ros.core import nms_check
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.graph import compose
 
 SHAPE = (2, ANCHORS, 4 + 1 + CLASSES, 3)
 

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 
 GRAPH = OnnxGraph(
     onnx.parser.parse_model(

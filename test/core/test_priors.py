@@ -13,7 +13,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.priors import DefaultBoxGenerator, MultiscaleAnchorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.models.priors import DefaultBoxGenerator, MultiscaleAnchorGenerator, SsdAnchorGenerator
 
 SSD_300 = SsdAnchorGenerator(feature_maps=(19, 10, 5, 3, 2, 1))
 FPN = MultiscaleAnchorGenerator()

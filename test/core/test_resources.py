@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trt_ssd_ros.core.resources import model_card_path, sample_photos, share_folder
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos, share_folder
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gpu_fault import break_gpu
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.cuda_memory import CudaDevice
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 

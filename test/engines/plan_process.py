@@ -114,11 +114,11 @@ class Progress:
 
 def real_build(progress: Progress) -> bytes:
     """Build the shipped graph."""
-    from trt_ssd_ros.core.graph import compose
-    from trt_ssd_ros.core.model_card import ModelCard
-    from trt_ssd_ros.core.network import load_network
     from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
     from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+    from trt_ssd_ros.models.card import ModelCard
+    from trt_ssd_ros.models.graph import compose
+    from trt_ssd_ros.models.network import load_network
 
     card = ModelCard.load(Path(__file__).parents[2] / "config" / "models" / "ssd_mobilenet_v2_oidv4.yaml")
     graph = compose(load_network(card), card)

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from trt_ssd_ros.core.card_reader import ModelCardError
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
+from trt_ssd_ros.models.card_reader import ModelCardError
 
 
 def test_onnxruntime_detects(card, photo):

@@ -15,16 +15,16 @@ from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, ro
 from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.graph_builder import GraphBuilder
-from trt_ssd_ros.core.graph_nms import suppress
 from trt_ssd_ros.core.inference_engine import InferenceEngine
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.engines.cuda_memory import CudaDevice
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.graph_builder import GraphBuilder
+from trt_ssd_ros.models.graph_nms import suppress
 
 pytestmark = NEEDS_GPU
 ROWS = (HAND_MADE + ZERO).astype(np.uint8)

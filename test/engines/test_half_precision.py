@@ -8,9 +8,9 @@ from onnx import TensorProto
 
 from trt_ssd_ros.core.agreement import HALF, disagreements
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.graph import compose
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 

@@ -14,8 +14,11 @@ from onnx import TensorProto
 from rtx_worker import InRtx, rtx_worker
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import (
+from trt_ssd_ros.engines.half_precision import in_half_precision
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
+from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import (
     DecodedBoxes,
     Defaults,
     FinalDetections,
@@ -24,10 +27,7 @@ from trt_ssd_ros.core.model_card import (
     NetworkOutputs,
     OnnxFile,
 )
-from trt_ssd_ros.engines.half_precision import in_half_precision
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
-from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.graph import compose
 
 AHEAD = partial(BuildOptions, compute_capability="8.0")
 CELLS = 16

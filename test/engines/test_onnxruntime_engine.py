@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
-from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.inference_engine import TensorSpec, check_inputs
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.graph import compose
 
 MODEL = onnx.parser.parse_model(
     """<ir_version: 8, opset_import: ["": 17]>

@@ -16,14 +16,14 @@ import pytest
 from plan_process import KEY
 from rtx_worker import InRtx, rtx_worker
 
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.plan_builder import BuildOptions, _allow_types, _configure, build_plan
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 
 AHEAD = partial(BuildOptions, compute_capability="8.0")
 

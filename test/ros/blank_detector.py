@@ -14,8 +14,8 @@ from pathlib import Path
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.inference_engine import Tensors
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.engines.build_progress import BuildProgress
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.ros.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
 from trt_ssd_ros.ros.yardsticks import BlankEngine

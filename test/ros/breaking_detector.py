@@ -12,9 +12,9 @@ from gpu_fault import break_gpu
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.inference_engine import Tensors
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.ros.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
 

@@ -22,7 +22,7 @@ else:
     from probe import BEST_EFFORT, DetectorClient, Probe, new_domain
     from stand_ins import STAND_INS, StandIn
 
-    from trt_ssd_ros.core.resources import share_folder
+    from trt_ssd_ros.models.shipped import share_folder
     from trt_ssd_ros.ros.dds_profile import profile_environment
 
 StartProcess = Callable[..., "NodeProcess"]

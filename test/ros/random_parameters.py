@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.models.card import ModelCard
 
 WIDTH, HEIGHT = 320, 240
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)

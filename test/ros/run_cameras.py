@@ -9,7 +9,7 @@ from launch import LaunchDescription, LaunchService
 from launch.actions import GroupAction, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 
 LAUNCH = share_folder() / "launch"
 

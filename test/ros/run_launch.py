@@ -8,7 +8,7 @@ from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 
 if __name__ == "__main__":
     source = PythonLaunchDescriptionSource(str(share_folder() / "launch" / "detect.launch.py"))

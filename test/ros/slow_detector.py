@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.ros.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
 

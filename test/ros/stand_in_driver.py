@@ -18,8 +18,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.models.shipped import share_folder
 
 RATE = 1.0
 CONVERSIONS = {

@@ -13,7 +13,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_visit import processes
 from stand_ins import STAND_INS
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.camera_launch import end_if_failed
 
 pytestmark = pytest.mark.ros

@@ -10,7 +10,7 @@ import yaml
 from launch import LaunchContext
 from launch_visit import command, processes
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 
 pytestmark = pytest.mark.ros
 

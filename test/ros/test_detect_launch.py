@@ -18,7 +18,7 @@ from probe import Probe, new_domain
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 
 reserved = ExitStack()
 

@@ -11,8 +11,8 @@ from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.parameter import Parameter
 
 from trt_ssd_ros.core.draw import DrawStyle
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
 from trt_ssd_ros.ros.parameters import DetectionParameters, call_after_set, declare_engine, declare_model

@@ -14,7 +14,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from keystore import Keystore, read_policy
 from probe import Probe
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 
 pytestmark = pytest.mark.ros
 DETECTOR, CAMERA, LISTENER = "/trt_ssd_ros/detector", "/trt_ssd_ros/camera", "/listener"

@@ -12,9 +12,9 @@ from probe import DetectorClient, Probe
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.ros.opened_model import OpenedModel
 
 pytestmark = pytest.mark.ros

@@ -12,7 +12,7 @@ from launch_visit import processes
 from rclpy.qos import QoSReliabilityPolicy
 from stand_ins import StandIn
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.result_publisher import RESULTS
 
 pytestmark = pytest.mark.ros

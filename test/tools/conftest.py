@@ -10,7 +10,7 @@ import pytest
 from import_runs import Imported
 from media import pan, write_video
 
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.tools.import_model import main
 
 

@@ -12,10 +12,10 @@ from ssd_networks import Anatomy, grid_priors, raw_network
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 
 
 @dataclass

@@ -19,8 +19,8 @@ from ssd_networks import (
     raw_network,
 )
 
-from trt_ssd_ros.core.model_card import Family, ModelCard
-from trt_ssd_ros.core.network import load_network
+from trt_ssd_ros.models.card import Family, ModelCard
+from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.import_model import main
 from trt_ssd_ros.tools.model_import.label_files import read_labels
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES

@@ -11,8 +11,8 @@ from import_runs import picture
 from onnx import TensorProto
 from ssd_networks import PRIORS, TINY, Net, decoded, head_levels, head_rows, nchw
 
-from trt_ssd_ros.core.network import batch_size, load_network
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.network import batch_size, load_network
 
 SAME_THRESHOLD = 0.75
 PER_LEVEL = 40

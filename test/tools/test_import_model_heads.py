@@ -23,8 +23,8 @@ from ssd_networks import (
     raw_network,
 )
 
-from trt_ssd_ros.core.priors import SsdAnchorGenerator
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
 TO_UNIT = (127.5, 127.5, 127.5), (1 / 127.5,) * 3
 

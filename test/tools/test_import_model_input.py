@@ -19,8 +19,8 @@ from ssd_networks import (
     raw_network,
 )
 
-from trt_ssd_ros.core.network import batch_size, load_network
-from trt_ssd_ros.core.priors import SsdAnchorGenerator
+from trt_ssd_ros.models.network import batch_size, load_network
+from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
 
 @pytest.mark.parametrize(("stated", "taken"), [("N", "N"), (1, 1), (2, "N")])

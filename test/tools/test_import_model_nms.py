@@ -20,10 +20,10 @@ from ssd_networks import (
 )
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.model_import.nms_plugins import PLUGINS
 
 

@@ -10,14 +10,14 @@ from rtx_worker import rtx_worker
 from ssd_networks import TINY, Net, decoded_network, nchw
 from table_network import table_card, table_network
 
-from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import is_quantized, load_network
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import is_quantized, load_network
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
 from trt_ssd_ros.tools.quantization.int8_network import in_int8
 

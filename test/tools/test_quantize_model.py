@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from trt_ssd_ros.core.card_reader import read_yaml
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.tools.model_import.card_file import card_text
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_file import card_text
+from trt_ssd_ros.models.card_reader import read_yaml
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.quantize_model import main
 
 NAME = "ssd_mobilenet_v2_oidv4_int8"

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.import_model import main
 
 try:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.inference_engine import InferenceEngine, Tensors
-from trt_ssd_ros.core.model_card import Defaults, ModelCard
 from trt_ssd_ros.core.region import WHOLE_IMAGE, Region
 from trt_ssd_ros.images.frame import ChannelOrder
+from trt_ssd_ros.models.card import Defaults, ModelCard
 
 CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
     "rgb": np.array([0, 1, 2], np.int32),

@@ -9,7 +9,7 @@ import numpy as np
 from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Thresholds
 from trt_ssd_ros.core.inference_engine import InferenceEngine
-from trt_ssd_ros.core.model_card import ModelCard
+from trt_ssd_ros.models.card import ModelCard
 
 LOGGER = logging.getLogger(__name__)
 TOLERATED = 0.05

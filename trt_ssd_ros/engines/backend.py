@@ -12,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu
@@ -22,6 +19,9 @@ from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 
 LOGGER = logging.getLogger(__name__)
 BACKENDS = ("auto", "tensorrt", "onnxruntime")

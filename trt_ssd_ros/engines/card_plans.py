@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.agreement import half_precision_problems
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import is_quantized, load_network
 from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
@@ -33,6 +30,9 @@ from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
 from trt_ssd_ros.engines.plan_key import PlanKey
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import NO_TF32, TensorRt, load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import is_quantized, load_network
 
 LOGGER = logging.getLogger(__name__)
 FIXED_PRECISIONS = ("fp32", "fp16")

@@ -8,9 +8,9 @@ import onnx
 import onnx.shape_inference
 from onnx import TensorProto, ValueInfoProto, helper
 
-from trt_ssd_ros.core.network import as_graph_opset, is_quantized
-from trt_ssd_ros.core.onnx_graph import OnnxGraph, reads
 from trt_ssd_ros.engines.onnxruntime_engine import load_onnxruntime
+from trt_ssd_ros.models.network import as_graph_opset, is_quantized
+from trt_ssd_ros.models.onnx_graph import OnnxGraph, reads
 
 
 def in_half_precision(network: onnx.ModelProto) -> onnx.ModelProto:

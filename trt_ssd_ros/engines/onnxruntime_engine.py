@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 
 from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.core.network import is_quantized
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.network import is_quantized
 
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 

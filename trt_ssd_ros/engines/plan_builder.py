@@ -8,9 +8,9 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from trt_ssd_ros.core.network import is_quantized
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, progress_monitor
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
+from trt_ssd_ros.models.network import is_quantized
 
 IMAGE = "image"
 

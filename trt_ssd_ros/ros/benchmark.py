@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from rclpy.utilities import remove_ros_args
 
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, share_folder
 from trt_ssd_ros.core.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, share_folder
 from trt_ssd_ros.ros.answer_times import measure_answers
 from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.ros.yardsticks import SLOW_SECONDS

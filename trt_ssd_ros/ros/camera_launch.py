@@ -26,7 +26,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.launch_arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
 

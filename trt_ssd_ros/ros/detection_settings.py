@@ -9,8 +9,8 @@ from typing import Any
 from trt_ssd_ros.core.class_filter import class_thresholds
 from trt_ssd_ros.core.detector import Thresholds
 from trt_ssd_ros.core.draw import DrawStyle
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.models.card import ModelCard
 
 
 @dataclass(frozen=True)

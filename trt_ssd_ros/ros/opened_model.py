@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 
 OpenEngine = Callable[..., Detector]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.core.model_card import MAX_CANDIDATES
-from trt_ssd_ros.core.resources import DEFAULT_MODEL
 from trt_ssd_ros.engines.backend import BACKENDS
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.models.card import MAX_CANDIDATES
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.ros.health import LIMIT_PARAMETERS
 from trt_ssd_ros.ros.image_input import TRANSPORTS
 from trt_ssd_ros.ros.messages import CLASS_ID_FORMATS

@@ -8,9 +8,9 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.core.model_card import Defaults, ModelCard
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.models.card import Defaults, ModelCard
 from trt_ssd_ros.ros.detection_settings import DetectionSettings
 from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.parameter_spec import ParameterSpec

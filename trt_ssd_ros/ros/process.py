@@ -18,8 +18,8 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import get_default_context
 
-from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.explained_node import ExplainedNode

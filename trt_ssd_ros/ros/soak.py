@@ -19,9 +19,9 @@ import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 from tqdm import tqdm
 
-from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.node_measurement import end, spinning
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.soak_churn import NAMESPACE, Churn

@@ -17,10 +17,6 @@ from tqdm import tqdm
 from trt_ssd_ros.core.agreement import TOLERANCES, disagreements
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu
@@ -29,6 +25,10 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 
 
 class ProgressBar:

@@ -13,9 +13,9 @@ from pathlib import Path
 from threading import Event
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.core.resources import PACKAGE
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.shipped import PACKAGE
 
 BROKEN_PIPE = 141
 """The exit code that shells give to a process which SIGPIPE ended."""

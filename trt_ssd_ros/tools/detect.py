@@ -31,15 +31,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import batch_size, load_network
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.images.inputs import Input, open_input
 from trt_ssd_ros.images.recording import RecordingInput
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.network import batch_size, load_network
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import count, fraction, run_command
 from trt_ssd_ros.tools.detection.annotated_output import (
     AnnotatedFiles,

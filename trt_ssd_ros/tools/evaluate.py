@@ -26,7 +26,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.core.resources import DEFAULT_MODEL
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.tools.command_line import count, expect_writable, fraction, run_command
 from trt_ssd_ros.tools.evaluation.annotation_formats import FORMATS, read_annotations
 from trt_ssd_ros.tools.evaluation.average_precision import load_pycocotools

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 
 
 def main() -> int:

@@ -25,8 +25,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
@@ -34,6 +32,8 @@ from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu, SharedMemory
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.tools.gpu_plot import plot
 from trt_ssd_ros.tools.torch_reference import torch_calls
 from trt_ssd_ros.tools.tutorial_pipeline import TutorialPipeline

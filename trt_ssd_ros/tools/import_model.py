@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.core.model_card import MAX_INPUT_SIDE
+from trt_ssd_ros.models.card import MAX_INPUT_SIDE
 from trt_ssd_ros.tools.command_line import discard_stdout
 from trt_ssd_ros.tools.model_import.imported_model import ImportRequest, import_model
 from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.timing import Timing, time_in_turns
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
 
 
 def time_inference(

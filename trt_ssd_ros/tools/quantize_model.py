@@ -22,20 +22,20 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from trt_ssd_ros.core.card_reader import read_yaml
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
-from trt_ssd_ros.core.resources import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.core.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.inputs import InputImage, open_input
 from trt_ssd_ros.images.recording import RecordingInput
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_file import card_text
+from trt_ssd_ros.models.card_reader import read_yaml
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
 from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
-from trt_ssd_ros.tools.model_import.card_file import card_text
 from trt_ssd_ros.tools.quantization.calibration_images import CalibrationImages
 from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
 from trt_ssd_ros.tools.quantization.int8_network import expect_float32, in_int8

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.photo_tour import PhotoTour
-from trt_ssd_ros.core.resources import share_folder
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.images.inputs import Input, InputImage
 from trt_ssd_ros.images.open_source import SourceError
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.detection.detection_run import DetectionRun
 from trt_ssd_ros.tools.process_usage import ProcessUsage

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detections import Detections
 from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.model_card import MAX_CANDIDATES, ModelCard
-from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.models.card import MAX_CANDIDATES, ModelCard
+from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
 from trt_ssd_ros.tools.evaluation.average_precision import MAX_DETECTIONS
 

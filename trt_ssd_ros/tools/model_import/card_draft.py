@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.tools.model_import.card_file import generator_document
+from trt_ssd_ros.models.card_file import generator_document
 from trt_ssd_ros.tools.model_import.family_choice import boxes_of, choose_family, of_no_family
 from trt_ssd_ros.tools.model_import.input_draft import Document, InputDraft
 from trt_ssd_ros.tools.model_import.interview import Interview

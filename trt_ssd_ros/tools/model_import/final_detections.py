@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.network_file import dimensions
 from trt_ssd_ros.tools.model_import.network_tail import Tail
 

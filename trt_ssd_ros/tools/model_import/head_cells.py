@@ -14,9 +14,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
-from trt_ssd_ros.core.priors import Priors
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.models.priors import Priors
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, run
 
 MOVING = {
@@ -48,7 +48,7 @@ class HeadCells:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Row indices in the order of `core/priors.py`: map by map, row by row, cell by cell, shape by shape."""
+        """Row indices in the order of `models/priors.py`: map by map, row by row, cell by cell, shape by shape."""
         (y, x), (rows, columns) = self.places.T, self.sizes.T
         order: NDArray[np.int64] = np.lexsort((self.shapes, x, y, -columns, -rows))
         return order

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.priors import Priors
+from trt_ssd_ros.models.priors import Priors
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells, head_cells, needed_for_cells
 from trt_ssd_ros.tools.model_import.image_input import Size
 from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_corners, are_pixels

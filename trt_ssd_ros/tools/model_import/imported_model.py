@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.core.graph import compose
-from trt_ssd_ros.core.model_card import ModelCard
-from trt_ssd_ros.core.network import load_network
 from trt_ssd_ros.core.older_opset import opset
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
-from trt_ssd_ros.core.resources import sample_photos
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_file import card_text
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.command_line import expect_free
 from trt_ssd_ros.tools.model_import.card_draft import draft_card
-from trt_ssd_ros.tools.model_import.card_file import card_text
 from trt_ssd_ros.tools.model_import.input_draft import Document
 from trt_ssd_ros.tools.model_import.interview import Ask, Interview
 from trt_ssd_ros.tools.model_import.network_file import keeps_weights_elsewhere, read_network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trt_ssd_ros.core.resources import share_folder
+from trt_ssd_ros.models.shipped import share_folder
 
 BACKGROUND = ("background", "__background__", "bg")
 KNOWN_BY_COLUMNS = {91: "coco_90", 81: "coco_80", 21: "voc_20"}

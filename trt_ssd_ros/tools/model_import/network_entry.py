@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, ValueInfoProto
 
-from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph, reads
+from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph, reads
 from trt_ssd_ros.tools.model_import.image_input import (
     DTYPES,
     EntryError,

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import load_onnxruntime, open_session
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 
 Arrays = Mapping[str, NDArray[Any]]
 

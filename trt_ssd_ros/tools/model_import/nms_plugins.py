@@ -7,7 +7,7 @@ from typing import Any
 
 from onnx import NodeProto, helper
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.ssd_heads import Heads, NotFoundError, Priors
 
 

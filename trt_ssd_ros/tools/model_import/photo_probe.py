@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.image_input import Size, feed, image_input, is_image, size_and_layout
 from trt_ssd_ros.tools.model_import.network_file import dimensions
 from trt_ssd_ros.tools.model_import.network_probe import Arrays, measure

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from onnx import NodeProto
 
 from trt_ssd_ros.core.older_opset import opset
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 
 PART_OF_NETWORK = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear", "BatchNormalization")
 """What a network does to pixels that are normalised already. A batch normalisation was trained behind that."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate, repeat
 from typing import Literal
 
-from trt_ssd_ros.core.priors import (
+from trt_ssd_ros.models.priors import (
     DefaultBoxGenerator,
     MultiscaleAnchorGenerator,
     PriorGenerator,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.tools.model_import.final_detections import FinalDetections
 from trt_ssd_ros.tools.model_import.tensor_history import become_scores, is_raw, moved, origin, roots
 

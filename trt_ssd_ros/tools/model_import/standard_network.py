@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.box_form import append_corners
 from trt_ssd_ros.tools.model_import.graph_priors import append_decoding
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells

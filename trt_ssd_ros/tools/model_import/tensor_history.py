@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.core.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
 
 LAYOUT = {
     "Reshape",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.tools.model_import.box_form import box_form
 from trt_ssd_ros.tools.model_import.final_detections import find_final
 from trt_ssd_ros.tools.model_import.head_cells import HeadCells

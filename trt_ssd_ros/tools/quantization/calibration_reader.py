@@ -9,10 +9,10 @@ import onnx
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.detector import CHANNEL_ORDERS
-from trt_ssd_ros.core.graph import compose_input
-from trt_ssd_ros.core.model_card import ModelCard
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose_input
 
 
 class CalibrationReader:

@@ -10,12 +10,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 from onnx.version_converter import convert_version
 
-from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.graph_builder import OPSET
-from trt_ssd_ros.core.model_card import FinalDetections, ModelCard, RawHeads
 from trt_ssd_ros.core.older_opset import in_older_opset, opset
 from trt_ssd_ros.core.untrusted import check_contained, read_file
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.card import FinalDetections, ModelCard, RawHeads
+from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.graph_builder import OPSET
 
 MAX_NETWORK_SIZE = 2**31 - 1
 """Bytes that an ONNX file may have: protobuf's limit."""

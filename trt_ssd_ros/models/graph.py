@@ -23,13 +23,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from trt_ssd_ros.core.card_reader import ModelCardError
-from trt_ssd_ros.core.graph_builder import GraphBuilder
-from trt_ssd_ros.core.graph_candidates import best_candidates
-from trt_ssd_ros.core.graph_nms import drop_unusable, suppress
-from trt_ssd_ros.core.model_card import FinalDetections, ModelCard
-from trt_ssd_ros.core.network import as_graph_opset, batch_size, box_count, check_fit, input_type
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.card import FinalDetections, ModelCard
+from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.graph_builder import GraphBuilder
+from trt_ssd_ros.models.graph_candidates import best_candidates
+from trt_ssd_ros.models.graph_nms import drop_unusable, suppress
+from trt_ssd_ros.models.network import as_graph_opset, batch_size, box_count, check_fit, input_type
 
 
 def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = None) -> onnx.ModelProto:

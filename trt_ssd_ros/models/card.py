@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trt_ssd_ros.core.card_reader import ModelCardError, Union, read, read_yaml, require
-from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator, Priors
+from trt_ssd_ros.models.card_reader import ModelCardError, Union, read, read_yaml, require
+from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator, Priors
 
 MAX_INPUT_SIDE = 8192
 """Pixels that a network's input may be wide or high."""
@@ -167,7 +167,7 @@ class ModelCard:
         return card
 
     def prior_boxes(self) -> Priors:
-        """Return the prior boxes of raw heads; see `core/priors.py`."""
+        """Return the prior boxes of raw heads; see `models/priors.py`."""
         assert self.priors is not None
         return self.priors.priors(self.input.height, self.input.width)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from trt_ssd_ros.core.priors import PRIOR_GENERATORS, PriorGenerator
+from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator
 
 
 class _CardDumper(yaml.SafeDumper):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from trt_ssd_ros.core.graph_builder import GraphBuilder
+from trt_ssd_ros.models.graph_builder import GraphBuilder
 
 NMS_ROUNDS = 12
 COORDINATE_LIMIT = 1e4

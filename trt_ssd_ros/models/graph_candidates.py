@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from trt_ssd_ros.core.graph_builder import GraphBuilder
-from trt_ssd_ros.core.model_card import Boxes, DecodedBoxes, FinalDetections, ModelCard, RawHeads
+from trt_ssd_ros.models.card import Boxes, DecodedBoxes, FinalDetections, ModelCard, RawHeads
+from trt_ssd_ros.models.graph_builder import GraphBuilder
 
 
 class Candidates(NamedTuple):
