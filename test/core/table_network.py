@@ -15,8 +15,8 @@ import onnx
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import (
     DecodedBoxes,

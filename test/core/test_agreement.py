@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.agreement import HALF, INT8, SINGLE, TOLERANCES, Tolerance, disagreements
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.agreement import HALF, INT8, SINGLE, TOLERANCES, Tolerance, disagreements
+from trt_ssd_ros.detection.detections import Detections
 
 THRESHOLD = 0.5
 LARGE = Tolerance(score=0.125, box=2.0)

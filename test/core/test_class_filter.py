@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.class_filter import OFF, class_thresholds
+from trt_ssd_ros.detection.thresholds import OFF, class_thresholds
 
 LABELS = ("Cat", "Cattle", "Coffee cup", "a=b", "c: d", "Tree")
 

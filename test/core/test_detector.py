@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.models.card import Defaults
 
 WIDTH, HEIGHT = 200, 100

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import DrawStyle, class_color, draw_detections
-from trt_ssd_ros.core.region import Window
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.draw import DrawStyle, class_color, draw_detections
+from trt_ssd_ros.detection.region import Window
 
 GREY = 90
 LABELS = ("person", "traffic light", "Café façade", "猫", "two\nlines", "")

@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.models.card import ModelCard
 

@@ -20,7 +20,7 @@ from table_network import (
 )
 from test_graph import OUR_OPERATORS, own_nodes
 
-from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import DecodedBoxes, FinalDetections, ModelCard
 from trt_ssd_ros.models.card_reader import ModelCardError

@@ -21,7 +21,7 @@ from table_network import (
     textbook_detections,
 )
 
-from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_reader import ModelCardError

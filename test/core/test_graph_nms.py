@@ -35,7 +35,7 @@ from table_network import (
 )
 
 from trt_ssd_ros.core.boxes import nms
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.graph_nms import NMS_ROUNDS

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.region import WHOLE_IMAGE, Region, Window
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region, Window
 
 SIZES = st.integers(1, 5000)
 

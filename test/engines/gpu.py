@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.agreement import TOLERANCES, disagreements
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.cuda_memory import Gpu
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
 

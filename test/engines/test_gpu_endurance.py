@@ -14,7 +14,7 @@ import psutil
 import pytest
 from gpu import NEEDS_GPU
 
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu

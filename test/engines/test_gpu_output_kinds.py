@@ -13,9 +13,9 @@ from table_network import ANCHORS, CLASSES, ZERO, assert_same, picture, table_ca
 from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
 
 from trt_ssd_ros.core.boxes import nms
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector, Thresholds
-from trt_ssd_ros.core.inference_engine import InferenceEngine
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.engine import InferenceEngine
 from trt_ssd_ros.engines.cuda_memory import CudaDevice
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan

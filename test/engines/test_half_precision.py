@@ -6,8 +6,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from trt_ssd_ros.core.agreement import HALF, disagreements
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.agreement import HALF, disagreements
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.graph import compose

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from trt_ssd_ros.core.inference_engine import TensorSpec, check_inputs
+from trt_ssd_ros.detection.engine import TensorSpec, check_inputs
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.graph import compose
 

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.inference_engine import Tensors
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.engine import Tensors
 from trt_ssd_ros.engines.build_progress import BuildProgress
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.ros.detector_node import DetectorNode

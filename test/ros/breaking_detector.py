@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 
 from gpu_fault import break_gpu
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.inference_engine import Tensors
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.engine import Tensors
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.models.card import ModelCard

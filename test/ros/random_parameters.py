@@ -12,8 +12,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.models.card import ModelCard
 
 WIDTH, HEIGHT = 320, 240

@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Mapping
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.engine import Tensors, TensorSpec
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose

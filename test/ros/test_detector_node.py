@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.ros.messages import image_to_msg

@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.core.detector import DetectorCounts
+from trt_ssd_ros.detection.detector import DetectorCounts
 from trt_ssd_ros.ros.diagnostics import WINDOW, FrameCounts, StageTimes, percentiles
 from trt_ssd_ros.ros.health import LIMITS, Complaint, Health, Limit, Readings
 from trt_ssd_ros.ros.messages import nanoseconds

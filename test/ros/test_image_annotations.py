@@ -12,8 +12,8 @@ from builtin_interfaces.msg import Time
 from images import blank_image
 from probe import DetectorClient
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import DrawStyle, class_color, line_width
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.draw import DrawStyle, class_color, line_width
 from trt_ssd_ros.ros.annotations import Annotator
 
 pytestmark = pytest.mark.ros

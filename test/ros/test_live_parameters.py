@@ -18,9 +18,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.draw import DrawStyle, draw_detections
-from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.draw import DrawStyle, draw_detections
+from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.ros.messages import image_to_msg
 from trt_ssd_ros.ros.parameter_table import DETECTION

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
 

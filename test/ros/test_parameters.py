@@ -10,8 +10,8 @@ from probe import Probe
 from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.core.draw import DrawStyle
-from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.detection.draw import DrawStyle
+from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec

@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg
 from trt_ssd_ros.ros.recorder_node import RecorderNode, status_names
 from trt_ssd_ros.ros.recording import PICTURES, REPORT, Recording, Sighting, clear, table, write_pictures

@@ -11,7 +11,7 @@ from images import blank_image
 from probe import DetectorClient, Probe
 from std_srvs.srv import SetBool, Trigger
 
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader
 
 LABELS = ("Bear", "Cat", "Dog")

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from ssd_networks import Anatomy, grid_priors, raw_network
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose

@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluation.annotated_set import TrueBox
 from trt_ssd_ros.tools.evaluation.average_precision import Truth, average_precision
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from annotated_images import LABELS, as_detections
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluation.annotated_set import TrueBox
 from trt_ssd_ros.tools.evaluation.average_precision import Truth
 from trt_ssd_ros.tools.evaluation.box_matching import match_boxes

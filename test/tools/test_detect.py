@@ -17,8 +17,8 @@ from media import pan, write_bag
 from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
 from trt_ssd_ros.tools.detection.detection_run import RunTimes
 from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.tools.detection.annotated_output import NotAnnotated
 from trt_ssd_ros.tools.detection.detection_run import DEPTH, DetectionRun

@@ -28,7 +28,7 @@ from annotated_images import (
 )
 from terminal import Terminal
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.detect import main as detect
 from trt_ssd_ros.tools.evaluate import main
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, TrueBox

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
 
 

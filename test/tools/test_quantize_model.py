@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard

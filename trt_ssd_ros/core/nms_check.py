@@ -7,8 +7,8 @@ import logging
 import numpy as np
 
 from trt_ssd_ros.core.boxes import nms
-from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Thresholds
-from trt_ssd_ros.core.inference_engine import InferenceEngine
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Thresholds
+from trt_ssd_ros.detection.engine import InferenceEngine
 from trt_ssd_ros.models.card import ModelCard
 
 LOGGER = logging.getLogger(__name__)

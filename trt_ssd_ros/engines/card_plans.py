@@ -16,10 +16,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.agreement import half_precision_problems
-from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.nms_check import has_greedy_nms
-from trt_ssd_ros.core.timing import time_in_turns
+from trt_ssd_ros.detection.agreement import half_precision_problems
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
 from trt_ssd_ros.engines.half_precision import in_half_precision

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
+from trt_ssd_ros.detection.engine import Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.models.network import is_quantized
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec, check_inputs
+from trt_ssd_ros.detection.engine import Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.engines.cuda_graph import CapturedWork
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, SharedMemory, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes

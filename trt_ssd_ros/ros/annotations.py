@@ -13,8 +13,8 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import Color, DrawStyle, class_color, line_width, text_color
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.draw import Color, DrawStyle, class_color, line_width, text_color
 
 
 def load_foxglove_messages() -> Any:

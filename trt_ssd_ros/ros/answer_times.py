@@ -15,7 +15,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
-from trt_ssd_ros.core.timing import Timing
+from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.ros.image_stream import NAMESPACE, ImageStream
 from trt_ssd_ros.ros.node_measurement import node_process, spinning
 from trt_ssd_ros.ros.process import ros_context

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from rclpy.utilities import remove_ros_args
 
-from trt_ssd_ros.core.timing import Timing
+from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.files import whole_file

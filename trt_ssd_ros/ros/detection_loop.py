@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.ros.detection_settings import DetectionSettings

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trt_ssd_ros.core.class_filter import class_thresholds
-from trt_ssd_ros.core.detector import Thresholds
-from trt_ssd_ros.core.draw import DrawStyle
-from trt_ssd_ros.core.region import Region
+from trt_ssd_ros.detection.detector import Thresholds
+from trt_ssd_ros.detection.draw import DrawStyle
+from trt_ssd_ros.detection.region import Region
+from trt_ssd_ros.detection.thresholds import class_thresholds
 from trt_ssd_ros.models.card import ModelCard
 
 

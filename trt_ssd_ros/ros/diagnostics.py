@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from trt_ssd_ros.core.timing import Timing
+from trt_ssd_ros.detection.timing import Timing
 
 WINDOW = 300
 """Frames that the percentiles look back on."""

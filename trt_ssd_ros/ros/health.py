@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from trt_ssd_ros.core.detector import DetectorCounts
+from trt_ssd_ros.detection.detector import DetectorCounts
 from trt_ssd_ros.ros.diagnostics import FrameCounts
 from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.executors import Executor
 
-from trt_ssd_ros.core.timing import Timing
+from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.image_stream import AGE_P50, ENGINE_P50, NAMESPACE, ImageStream
 from trt_ssd_ros.ros.process import ros_context, until_shutdown

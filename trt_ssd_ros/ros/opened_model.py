@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.models.card import ModelCard

@@ -17,9 +17,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import draw_detections
-from trt_ssd_ros.core.region import WHOLE_IMAGE
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.detection.region import WHOLE_IMAGE
 from trt_ssd_ros.images.compressed import encode_jpeg
 from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.ros.annotations import Annotator, load_foxglove_messages

@@ -14,8 +14,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.inference_engine import Tensors, TensorSpec
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.engine import Tensors, TensorSpec
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from trt_ssd_ros.core.agreement import TOLERANCES, disagreements
-from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import Gpu

@@ -29,8 +29,8 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.core.detector import Detector
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.timing import time_in_turns
+from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu, SharedMemory

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.core.timing import Timing, time_in_turns
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
+from trt_ssd_ros.detection.timing import Timing, time_in_turns
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.models.card import ModelCard

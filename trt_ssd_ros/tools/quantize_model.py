@@ -22,8 +22,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.timing import time_in_turns
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.inputs import InputImage, open_input

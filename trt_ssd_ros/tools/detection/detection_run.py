@@ -14,9 +14,9 @@ from typing import TextIO
 
 import numpy as np
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput
 from trt_ssd_ros.tools.detection.detector_pool import DetectorPool

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from trt_ssd_ros.core.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.photo_tour import PhotoTour
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
+from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.images.inputs import Input, InputImage
 from trt_ssd_ros.images.open_source import SourceError

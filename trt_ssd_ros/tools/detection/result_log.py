@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 
 BOX_DIGITS, SCORE_DIGITS = 3, 6
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluation.average_precision import Truth
 from trt_ssd_ros.tools.evaluation.box_matching import match_boxes
 from trt_ssd_ros.tools.evaluation.confusion import NOTHING, compared

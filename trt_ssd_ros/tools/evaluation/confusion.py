@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.boxes import areas
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluation.average_precision import Truth
 from trt_ssd_ros.tools.evaluation.box_matching import SAME, intersections, match_boxes
 

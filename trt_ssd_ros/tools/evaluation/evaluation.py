@@ -9,7 +9,7 @@ from threading import Event
 
 from tqdm import tqdm
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.open_source import Image, SourceError, read_image_file
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, check_labels
 from trt_ssd_ros.tools.evaluation.average_precision import Precision, Truth, average_precision

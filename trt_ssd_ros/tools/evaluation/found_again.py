@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluation.box_matching import match_boxes
 
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.draw import draw_detections
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.open_source import Image, read_image_file
 from trt_ssd_ros.tools.evaluation.average_precision import Truth

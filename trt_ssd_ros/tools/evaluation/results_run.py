@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.detection.result_log import ResultError, read_header, read_results
 from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
 from trt_ssd_ros.tools.evaluation.average_precision import MAX_DETECTIONS

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detector import Detector
-from trt_ssd_ros.core.draw import draw_detections
 from trt_ssd_ros.core.older_opset import opset
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard

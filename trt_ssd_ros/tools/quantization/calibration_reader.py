@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detector import CHANNEL_ORDERS
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.models.card import ModelCard

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 from trt_ssd_ros.tools.speed.power_meter import PowerMeter
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.region import Window
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.images.frame import ChannelOrder
 
 Color = tuple[int, int, int]

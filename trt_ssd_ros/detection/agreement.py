@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.detector import Detector
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector
 
 REFERENCE_SIDE = 1280
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.detections import Detections
+from trt_ssd_ros.detection.detections import Detections
 
 EXPECTED = "four numbers (x, y, width, height), fractions of the image or whole pixels; all of it: 0, 0, 1, 1"
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
-from trt_ssd_ros.core.detections import Detections
-from trt_ssd_ros.core.inference_engine import InferenceEngine, Tensors
-from trt_ssd_ros.core.region import WHOLE_IMAGE, Region
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.engine import InferenceEngine, Tensors
+from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
 from trt_ssd_ros.images.frame import ChannelOrder
 from trt_ssd_ros.models.card import Defaults, ModelCard
 

@@ -1,0 +1,1 @@
+"""The detector: images in, boxes out; no ROS and no GPU."""
