@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.engines.cuda_memory import Gpu
+from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
 
 PHOTOS = ("astronaut", "chelsea", "coffee")

@@ -17,7 +17,7 @@ from gpu_fault import break_gpu
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
-from trt_ssd_ros.engines.cuda_memory import CudaDevice
+from trt_ssd_ros.engines.cuda import CudaDevice
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 

@@ -13,7 +13,7 @@ from trt_ssd_ros.core import nms_check
 from trt_ssd_ros.engines import card_plans
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
-from trt_ssd_ros.engines.cuda_memory import Gpu
+from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, is_half
 from trt_ssd_ros.engines.plan_cache import PlanCache

@@ -17,7 +17,7 @@ from gpu import NEEDS_GPU
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
+from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt

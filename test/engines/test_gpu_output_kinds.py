@@ -16,7 +16,7 @@ from trt_ssd_ros.core.boxes import nms
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.engine import InferenceEngine
-from trt_ssd_ros.engines.cuda_memory import CudaDevice
+from trt_ssd_ros.engines.cuda import CudaDevice
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine

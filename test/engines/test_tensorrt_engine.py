@@ -15,7 +15,7 @@ from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
+from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine

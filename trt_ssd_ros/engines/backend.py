@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
-from trt_ssd_ros.engines.cuda_memory import Gpu
+from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder

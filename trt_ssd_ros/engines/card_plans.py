@@ -21,7 +21,7 @@ from trt_ssd_ros.detection.agreement import half_precision_problems
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu
+from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.other_process import OtherProcess

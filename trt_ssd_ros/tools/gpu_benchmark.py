@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, Gpu, SharedMemory
+from trt_ssd_ros.engines.cuda import CudaDevice, Gpu, SharedMemory
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt

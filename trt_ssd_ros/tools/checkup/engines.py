@@ -19,7 +19,7 @@ print(library.flavour, library.version)
 """
 GPU = """
 import json
-from trt_ssd_ros.engines.cuda_memory import CudaDevice, load_pycuda
+from trt_ssd_ros.engines.cuda import CudaDevice, load_pycuda
 cuda, device = load_pycuda(), CudaDevice()
 cuda_version = "{}.{}".format(*divmod(cuda.get_driver_version() // 10, 100))
 with device.bound():
@@ -31,7 +31,7 @@ device.close()
 PLANS = """
 import json, os
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
-from trt_ssd_ros.engines.cuda_memory import Gpu
+from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
 def here(find, *names):
