@@ -26,7 +26,6 @@ from launch_ros.actions import Node
 
 from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.camera_launch import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
-from trt_ssd_ros.ros.dds_profile import SWITCH
 from trt_ssd_ros.ros.launch_arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
@@ -37,6 +36,7 @@ from trt_ssd_ros.ros.launch_arguments import (
     full_namespace,
     number,
 )
+from trt_ssd_ros.ros.transport import SWITCH
 from trt_ssd_ros.ros.unknown_arguments import refuse_unknown_arguments
 
 CAMERAS = share_folder() / "launch" / "cameras"

@@ -11,7 +11,7 @@ from trt_ssd_ros.tools.required_packages import missing_package
 
 def detector_node() -> int:
     """Run the detector node."""
-    return _run("trt_ssd_ros.ros.detector_node")
+    return _run("trt_ssd_ros.node.detector_node")
 
 
 def camera_node() -> int:

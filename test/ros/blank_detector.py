@@ -16,7 +16,7 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import Tensors
 from trt_ssd_ros.engines.build_progress import BuildProgress
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.ros.detector_node import DetectorNode
+from trt_ssd_ros.node.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
 from trt_ssd_ros.ros.yardsticks import BlankEngine
 

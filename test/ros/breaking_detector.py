@@ -15,7 +15,7 @@ from trt_ssd_ros.detection.engine import Tensors
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.ros.detector_node import DetectorNode
+from trt_ssd_ros.node.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
 
 BROKEN_AT = 3

@@ -23,7 +23,7 @@ else:
     from stand_ins import STAND_INS, StandIn
 
     from trt_ssd_ros.models.shipped import share_folder
-    from trt_ssd_ros.ros.dds_profile import profile_environment
+    from trt_ssd_ros.ros.transport import profile_environment
 
 StartProcess = Callable[..., "NodeProcess"]
 

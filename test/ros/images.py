@@ -9,7 +9,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 _seconds = itertools.count(1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from probe import PATIENCE
 
-from trt_ssd_ros.ros.dds_profile import PROFILE_VARIABLES
+from trt_ssd_ros.ros.transport import PROFILE_VARIABLES
 
 
 class NodeProcess:

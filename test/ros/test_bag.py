@@ -19,7 +19,7 @@ from stand_ins import StandIn
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
 

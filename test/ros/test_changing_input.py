@@ -19,7 +19,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)

@@ -23,7 +23,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
 
@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DetectorClient
     """A client of one detector node for all tests that leave the node as it is."""
     log = tmp_path_factory.mktemp("running") / "process.log"
     with new_domain() as domain:
-        process = NodeProcess([sys.executable, "-m", "trt_ssd_ros.ros.detector_node"], domain, log)
+        process = NodeProcess([sys.executable, "-m", "trt_ssd_ros.node.detector_node"], domain, log)
         probe = Probe(domain)
         yield DetectorClient(probe)
         probe.close()

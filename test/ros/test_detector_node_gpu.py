@@ -22,7 +22,7 @@ from probe import DetectorClient, new_domain
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
 
@@ -37,7 +37,7 @@ STARTS = 200 if os.environ.get("TRT_SSD_ENDURANCE") == "1" else 8
 AT_ONCE = 8
 STAMPS = itertools.count(1)
 READY = "waiting for images"
-NODE = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node", "--ros-args"]
+NODE = [sys.executable, "-m", "trt_ssd_ros.node.detector_node", "--ros-args"]
 ON_GPU = ["-p", "backend:=tensorrt", "-p", "precision:=fp32"]
 
 

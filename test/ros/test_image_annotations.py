@@ -14,7 +14,7 @@ from probe import DetectorClient
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import DrawStyle, class_color, line_width
-from trt_ssd_ros.ros.annotations import Annotator
+from trt_ssd_ros.node.annotations import Annotator
 
 pytestmark = pytest.mark.ros
 STAMP, SIZE, STYLE = Time(sec=3, nanosec=5), (1280, 720), DrawStyle()

@@ -10,7 +10,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 
-from trt_ssd_ros.ros.inference_executor import InferenceExecutor
+from trt_ssd_ros.node.inference_executor import InferenceExecutor
 
 pytestmark = pytest.mark.ros
 

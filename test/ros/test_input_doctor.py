@@ -12,7 +12,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from trt_ssd_ros.ros.input_doctor import Evidence, Publisher, examine, examine_stamp
+from trt_ssd_ros.node.input_doctor import Evidence, Publisher, examine, examine_stamp
 
 pytestmark = pytest.mark.ros
 

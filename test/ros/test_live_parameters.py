@@ -22,8 +22,8 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import DrawStyle, draw_detections
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.images.frame import frame_from_message
-from trt_ssd_ros.ros.messages import image_to_msg
-from trt_ssd_ros.ros.parameter_table import DETECTION
+from trt_ssd_ros.node.messages import image_to_msg
+from trt_ssd_ros.node.parameter_table import DETECTION
 
 pytestmark = pytest.mark.ros
 
@@ -35,7 +35,7 @@ LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, Probe]]:
     """A detector node for all tests of this file, and a node in its domain."""
     log = tmp_path_factory.mktemp("live") / "process.log"
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node"]
+    command = [sys.executable, "-m", "trt_ssd_ros.node.detector_node"]
     with new_domain() as domain:
         process = NodeProcess([*command, "--ros-args", "-p", "diagnostic_updater.period:=0.1"], domain, log)
         probe = Probe(domain)

@@ -14,7 +14,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.frame import frame_from_message
-from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg, label_info_to_msg
+from trt_ssd_ros.node.messages import detections_to_msg, image_to_msg, label_info_to_msg
 
 pytestmark = pytest.mark.ros
 

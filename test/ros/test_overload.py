@@ -16,7 +16,7 @@ from probe import DetectorClient
 from rclpy.utilities import get_rmw_implementation_identifier
 from std_msgs.msg import Header
 
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = [
     pytest.mark.ros,

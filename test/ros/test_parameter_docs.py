@@ -12,9 +12,9 @@ import yaml
 from probe import Probe
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 
+from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
 from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
 from trt_ssd_ros.ros.parameter_docs import parameters_page
-from trt_ssd_ros.ros.parameter_table import DETECTOR_NODE
 
 pytestmark = pytest.mark.ros
 

@@ -34,8 +34,8 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros.parameter_table import DETECTION
+from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.node.parameter_table import DETECTION
 
 pytestmark = pytest.mark.ros
 
@@ -128,7 +128,7 @@ def fuzzed(
 ) -> Iterator[Fuzzed]:
     """A running detector node."""
     log = tmp_path_factory.mktemp("fuzz") / "process.log"
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.detector_node"]
+    command = [sys.executable, "-m", "trt_ssd_ros.node.detector_node"]
     with (
         new_domain() as domain,
         closing(NodeProcess(command, domain, log)) as process,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
 pytestmark = pytest.mark.ros
 

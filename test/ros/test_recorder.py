@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.ros.messages import detections_to_msg, image_to_msg
+from trt_ssd_ros.node.messages import detections_to_msg, image_to_msg
 from trt_ssd_ros.ros.recorder_node import RecorderNode, status_names
 from trt_ssd_ros.ros.recording import PICTURES, REPORT, Recording, Sighting, clear, table, write_pictures
 from trt_ssd_ros.ros.video import VIDEO_RATE, VIDEO_WIDTH, Video
@@ -202,7 +202,7 @@ def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Pa
 
 
 def test_watches_the_nodes(start_node: Any, start_process: Any, tmp_path: Path) -> None:
-    start_process([sys.executable, "-m", "trt_ssd_ros.ros.detector_node", "--ros-args", "-r", "image:=image_raw"])
+    start_process([sys.executable, "-m", "trt_ssd_ros.node.detector_node", "--ros-args", "-r", "image:=image_raw"])
     start_node("camera_node", rate=10.0)
     folder = tmp_path / "recording"
     recorder = start_process(

@@ -98,7 +98,7 @@ def test_detections_flow_encrypted_and_strangers_hear_nothing(
     listener = str(Path(__file__).parent / "listener.py")
     friend, stranger = start([listener], LISTENER), start_process([sys.executable, listener], **cyclone)
     stranger.wait_until_it_says("listening")
-    detector = start(["-m", "trt_ssd_ros.ros.detector_node"], DETECTOR)
+    detector = start(["-m", "trt_ssd_ros.node.detector_node"], DETECTOR)
     start(["-m", "trt_ssd_ros.ros.camera_node"], CAMERA, "-p", f"source:={small_picture}")
     friend.wait_until_it_says("heard detections\n" * 5)
     assert "heard detections" not in stranger.log

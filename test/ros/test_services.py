@@ -15,7 +15,7 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
-from trt_ssd_ros.ros.opened_model import OpenedModel
+from trt_ssd_ros.node.opened_model import OpenedModel
 
 pytestmark = pytest.mark.ros
 

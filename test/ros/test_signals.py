@@ -10,7 +10,7 @@ import pytest
 from probe import Probe
 from rclpy.executors import ExternalShutdownException
 
-from trt_ssd_ros.ros.inference_executor import InferenceExecutor
+from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.ros.process import new_executor
 from trt_ssd_ros.ros.signals import ENDING, signals_blocked, spin
 

@@ -13,7 +13,7 @@ from rclpy.qos import QoSReliabilityPolicy
 from stand_ins import StandIn
 
 from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.ros.result_publisher import RESULTS
+from trt_ssd_ros.node.outputs import RESULTS
 
 pytestmark = pytest.mark.ros
 

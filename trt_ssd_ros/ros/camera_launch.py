@@ -27,8 +27,8 @@ from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.launch_arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
+from trt_ssd_ros.ros.transport import profile_environment
 
 NODE_NAME = "camera"
 RESPAWN_DELAY = 2.0

@@ -25,9 +25,9 @@ from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.images.source import Capture, SourceError
 from trt_ssd_ros.images.stream import without_password
 from trt_ssd_ros.models.shipped import share_folder
+from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
 from trt_ssd_ros.ros.log_bridge import LogBridge
-from trt_ssd_ros.ros.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.qos import OVERRIDABLE
 

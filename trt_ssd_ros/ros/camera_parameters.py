@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
 _FIXED = "the source is opened with it when the node starts"
 

@@ -10,7 +10,7 @@ from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.ros.parameter_spec import ParameterSpec
+from trt_ssd_ros.ros.parameters import ParameterSpec
 
 
 class ExplainedNode(Node):

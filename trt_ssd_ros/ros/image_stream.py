@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
 
 NAMESPACE = "/benchmark"
 """Of all that is measured, so that no other detector node is asked, answers, or is told what to do."""

@@ -10,12 +10,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSCompatibility, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from trt_ssd_ros.ros.detection_loop import DetectionLoop
+from trt_ssd_ros.node.detection_loop import DetectionLoop
+from trt_ssd_ros.node.diagnostics import Complaint
+from trt_ssd_ros.node.image_input import ImageInput
+from trt_ssd_ros.node.input_doctor import Evidence, Finding, Publisher, examine, examine_stamp
+from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
 from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.health import Complaint
-from trt_ssd_ros.ros.image_input import ImageInput
-from trt_ssd_ros.ros.input_doctor import Evidence, Finding, Publisher, examine, examine_stamp
-from trt_ssd_ros.ros.parameter_table import INPUT_TIMEOUT
 
 PERIOD = 0.5
 """Seconds between two looks, on a clock that always runs."""

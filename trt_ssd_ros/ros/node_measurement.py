@@ -23,7 +23,7 @@ from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 ROUNDS = 5
 """Parts of the time, each with a processor time of its own, so that their spread is known."""
-DETECTOR = ("trt_ssd_ros.ros.detector_node",)
+DETECTOR = ("trt_ssd_ros.node.detector_node",)
 
 
 @dataclass(frozen=True)

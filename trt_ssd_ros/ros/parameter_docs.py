@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
 from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
-from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
-from trt_ssd_ros.ros.parameter_table import DETECTOR_NODE
+from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
 INTRODUCTION = """\
 # Parameters

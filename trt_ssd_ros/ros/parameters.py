@@ -1,122 +1,127 @@
-"""The detector node's parameters as values: declared, validated together, and swapped between two frames."""
+"""ParameterSpec: all there is to know of one parameter, said once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.engines.backend import EngineChoice
-from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.models.card import Defaults, ModelCard
-from trt_ssd_ros.ros.detection_settings import DetectionSettings
-from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.parameter_spec import ParameterSpec
-from trt_ssd_ros.ros.parameter_table import (
-    DETECTION,
-    ENGINE,
-    IOU_THRESHOLD,
-    MAX_DETECTIONS,
-    MODEL,
-    SCORE_THRESHOLD,
-)
+Kind = Parameter.Type
+
+KIND_NAMES = {
+    Kind.BOOL: "true or false",
+    Kind.INTEGER: "a whole number",
+    Kind.DOUBLE: "a number",
+    Kind.STRING: "a text",
+    Kind.DOUBLE_ARRAY: "a list of numbers",
+    Kind.STRING_ARRAY: "a list of texts",
+}
 
 
-def declare_model(node: ExplainedNode) -> str:
-    """Declare the model and return it."""
-    model: str = node.declare(MODEL)
-    return model
-
-
-def declare_engine(node: ExplainedNode) -> EngineChoice:
-    """Declare what runs the model, and how."""
-    values = {spec.name: node.declare(spec) for spec in ENGINE}
-    level, core = values["optimization_level"], values["dla_core"]
-    options = BuildOptions(
-        max_image_side=values["max_image_side"],
-        workspace_mib=values["workspace_mib"],
-        optimization_level=None if level < 0 else level,
-        dla_core=None if core < 0 else core,
-    )
-    return EngineChoice(values["backend"], values["precision"], options)
-
-
-class DetectionParameters:
-    """The parameters that may change while frames flow.
-
-    Args:
-        node: The node that gets them.
-        card: Gives the defaults and the names of the classes.
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter: its type, default and bounds, and what it means.
 
     Attributes:
-        current: What the next frame is detected with. Replaced as a whole once a set is complete, so whoever reads
-            it once for a frame, in whatever thread, has values that were validated together.
-
-    Raises:
-        ValueError: The node was started with a value that is wrong; begins with the parameter's name.
+        name: As in `ros2 param set`.
+        kind: Its type.
+        default: Its value where nobody sets one; None: somebody who knows more fills it in by `with_default`.
+        description: What it does, with its unit.
+        lowest: Smallest value of a number.
+        highest: Largest value of a number.
+        choices: The only texts allowed; none: any.
+        fixed: Why it cannot change while the node runs; empty: it can.
+        default_is: What `default` will be, in words, if it is None.
     """
 
-    def __init__(self, node: ExplainedNode, card: ModelCard) -> None:
-        self._node = node
-        self._card = card
-        self._on_new_thresholds: list[Callable[[], None]] = []
-        for spec in _with_defaults(card.defaults):
-            node.declare(spec)
-        self.current = self._settings_after([])
-        node.add_on_set_parameters_callback(self._validate)
-        call_after_set(node, self._apply)
+    name: str
+    kind: Kind
+    default: Any
+    description: str
+    lowest: float = -math.inf
+    highest: float = math.inf
+    choices: Sequence[str] = ()
+    fixed: str = ""
+    default_is: str = ""
 
-    def call_when_thresholds_change(self, callback: Callable[[], None]) -> None:
-        """Call back, in the thread that sets parameters, once `current` has other thresholds."""
-        self._on_new_thresholds.append(callback)
+    def with_default(self, default: Any, highest: float | None = None) -> ParameterSpec:
+        """Return the same parameter with another default, and perhaps another largest value."""
+        return replace(self, default=default, highest=self.highest if highest is None else highest)
 
-    def _settings_after(self, parameters: list[Parameter]) -> DetectionSettings:
-        """Return the settings as they would be with some parameters set."""
-        values = {spec.name: self._node.get_parameter(spec.name).value for spec in DETECTION}
-        values.update((parameter.name, parameter.value) for parameter in parameters)
-        return DetectionSettings.of(values, self._card)
+    @property
+    def range(self) -> str:
+        """What a value has to be beyond its type, in words; may be empty."""
+        if self.choices:
+            return " | ".join(self.choices)
+        return f"{self.lowest:g} to {self.highest:g}" if math.isfinite(self.highest) else ""
 
-    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+    def descriptor(self) -> ParameterDescriptor:
+        """Return what ROS tells others about it."""
+        described = ParameterDescriptor(name=self.name, type=self.kind.value, description=self.description)
+        described.read_only = bool(self.fixed)
+        if self.choices:
+            described.additional_constraints = f"one of {', '.join(self.choices)}"
+        elif self.kind == Kind.DOUBLE and math.isfinite(self.highest):
+            described.floating_point_range = [FloatingPointRange(from_value=self.lowest, to_value=self.highest)]
+        elif self.kind == Kind.INTEGER and math.isfinite(self.highest):
+            described.integer_range = [
+                IntegerRange(from_value=int(self.lowest), to_value=int(self.highest), step=1)
+            ]
+        return described
+
+    def adapt(self, parameter: Parameter) -> Parameter:
+        """Return a parameter as one of this type, if its value can be read as that without a doubt.
+
+        What ROS's command line tools make of `1`, `[]` or `[0, 0.5]` is not what they are meant to be here.
+
+        Raises:
+            ValueError: Its value is of another type or out of range; says what was found and what was expected.
+        """
+        value = _READINGS.get(self.kind, _as_it_is)(parameter.value)
+        if not self.kind.check(value) or (self.kind == Kind.INTEGER and isinstance(value, bool)):
+            self._refuse(value)
+        if self.choices and value not in self.choices:
+            self._refuse(value)
+        if self.kind in (Kind.INTEGER, Kind.DOUBLE) and not self.lowest <= value <= self.highest:
+            self._refuse(value)
+        return Parameter(self.name, self.kind, value)
+
+    def _refuse(self, value: Any) -> None:
+        found = "nothing" if value is None else repr(list(value) if isinstance(value, array) else value)
+        limits = f" from {self.range}" if self.kind in (Kind.INTEGER, Kind.DOUBLE) and self.range else ""
+        expected = f"one of {', '.join(self.choices)}" if self.choices else KIND_NAMES[self.kind] + limits
+        raise ValueError(f"{self.name}: found {found}, expected {expected}")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Read 1 as 1.0."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _numbers(value: Any) -> Any:
+    """Read whole numbers, and the text that `ros2 param set` makes of whole and other numbers in one list."""
+    if isinstance(value, str):
         try:
-            self._settings_after(parameters)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
-
-    def _apply(self) -> None:
-        before, self.current = self.current, self._settings_after([])
-        if self.current.thresholds != before.thresholds:
-            for callback in self._on_new_thresholds:
-                callback()
+            return [float(number) for number in value.strip(" []").split(",")]
+        except ValueError:
+            return value
+    return [_number(number) for number in value] if isinstance(value, (list, tuple, array)) else value
 
 
-def _with_defaults(defaults: Defaults) -> list[ParameterSpec]:
-    """Return the live parameters with a card's defaults."""
-    from_card = (
-        SCORE_THRESHOLD.with_default(defaults.score_threshold),
-        IOU_THRESHOLD.with_default(defaults.iou_threshold),
-        MAX_DETECTIONS.with_default(defaults.max_detections, highest=defaults.candidates),
-    )
-    specs = {spec.name: spec for spec in (*DETECTION, *from_card)}
-    return list(specs.values())
+def _texts(value: Any) -> Any:
+    """Read a list without a type, which is what an empty one is, and a text outside of a list."""
+    if value is None or (isinstance(value, (str, list, tuple, array)) and not len(value)):
+        return []
+    return [value] if isinstance(value, str) else value
 
 
-def call_after_set(node: Node, callback: Callable[[], None]) -> None:
-    """Call back whenever parameters were set."""
-    if hasattr(node, "add_post_set_parameters_callback"):
-        node.add_post_set_parameters_callback(lambda _: callback())
-        return
-
-    def soon(_: list[Parameter]) -> SetParametersResult:
-        """Humble calls only before the set: come back once it is done."""
-
-        def once() -> None:
-            node.destroy_timer(timer)
-            callback()
-
-        timer = node.create_timer(0.0, once)
-        return SetParametersResult(successful=True)
-
-    node.add_on_set_parameters_callback(soon)
+_READINGS = {Kind.DOUBLE: _number, Kind.DOUBLE_ARRAY: _numbers, Kind.STRING_ARRAY: _texts}

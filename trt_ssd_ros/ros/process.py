@@ -21,9 +21,9 @@ from rclpy.utilities import get_default_context
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.allocator import keep_freed_blocks
-from trt_ssd_ros.ros.dds_profile import profile_environment
 from trt_ssd_ros.ros.explained_node import ExplainedNode
 from trt_ssd_ros.ros.signals import signals_blocked, spin
+from trt_ssd_ros.ros.transport import profile_environment
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from trt_ssd_ros.ros.diagnostics import FrameCounts
+from trt_ssd_ros.node.frame_counts import FrameCounts
 
 SPAN = 5.0
 """Seconds that rates look back on."""

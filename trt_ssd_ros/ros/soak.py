@@ -27,7 +27,7 @@ from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.soak_churn import NAMESPACE, Churn
 from trt_ssd_ros.tools.process_usage import ProcessUsage
 
-MODULES = {"detector": ["trt_ssd_ros.ros.detector_node"], "echo": ["trt_ssd_ros.ros.yardsticks", "echo"]}
+MODULES = {"detector": ["trt_ssd_ros.node.detector_node"], "echo": ["trt_ssd_ros.ros.yardsticks", "echo"]}
 MEASURES = {
     "memory_mib": "resident memory (MiB)",
     "private_mib": "of it its own (MiB)",

@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.ros.messages import image_to_msg
+from trt_ssd_ros.node.messages import image_to_msg
 
 NAMESPACE = "/soak"
 """Of all that is disturbed, the clock among it, so that no other node is."""

@@ -22,8 +22,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros import allocator, dds_profile
-from trt_ssd_ros.ros.messages import image_to_msg, nanoseconds
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.qos import newest_image
 

@@ -20,7 +20,7 @@ from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.ros.detector_node import DetectorNode
+from trt_ssd_ros.node.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.qos import newest_image
 

@@ -14,9 +14,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.node.inference_executor import InferenceExecutor
+from trt_ssd_ros.node.parameter_table import AUTOSTART
 from trt_ssd_ros.ros.deferred_answer import answer_later
-from trt_ssd_ros.ros.inference_executor import InferenceExecutor
-from trt_ssd_ros.ros.parameter_table import AUTOSTART
 from trt_ssd_ros.ros.process import FailableNode
 
 SLOW = ("configure", "cleanup", "shutdown")

@@ -22,16 +22,16 @@ from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.detection.region import WHOLE_IMAGE
 from trt_ssd_ros.images.compressed import encode_jpeg
 from trt_ssd_ros.images.frame import Frame
-from trt_ssd_ros.ros.annotations import Annotator, load_foxglove_messages
-from trt_ssd_ros.ros.detection_settings import DetectionSettings
-from trt_ssd_ros.ros.image_input import transport_topic
-from trt_ssd_ros.ros.messages import (
+from trt_ssd_ros.node.annotations import Annotator, load_foxglove_messages
+from trt_ssd_ros.node.image_input import transport_topic
+from trt_ssd_ros.node.messages import (
     compressed_to_msg,
     detections_to_msg,
     image_to_msg,
     label_info_to_msg,
     nanoseconds,
 )
+from trt_ssd_ros.node.settings import DetectionSettings
 from trt_ssd_ros.ros.qos import OVERRIDABLE
 
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)

@@ -6,10 +6,10 @@ from trt_ssd_ros.engines.backend import BACKENDS
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
-from trt_ssd_ros.ros.health import LIMIT_PARAMETERS
-from trt_ssd_ros.ros.image_input import TRANSPORTS
-from trt_ssd_ros.ros.messages import CLASS_ID_FORMATS
-from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
+from trt_ssd_ros.node.diagnostics import LIMIT_PARAMETERS
+from trt_ssd_ros.node.image_input import TRANSPORTS
+from trt_ssd_ros.node.messages import CLASS_ID_FORMATS
+from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
 _OPENED = "the engine is opened with it when the node starts"
 _BUILT = "the plan is built with it when the node starts"

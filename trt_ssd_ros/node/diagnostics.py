@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from trt_ssd_ros.detection.detector import DetectorCounts
-from trt_ssd_ros.ros.diagnostics import FrameCounts
+from trt_ssd_ros.node.frame_counts import FrameCounts
 from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.parameter_spec import Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
 
 class Complaint(NamedTuple):
