@@ -24,9 +24,7 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.ros.camera_launch import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
-from trt_ssd_ros.ros.launch_arguments import (
+from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
     NODE_ARGUMENTS,
@@ -36,6 +34,8 @@ from trt_ssd_ros.ros.launch_arguments import (
     full_namespace,
     number,
 )
+from trt_ssd_ros.launching.drivers import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
+from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.transport import SWITCH
 from trt_ssd_ros.ros.unknown_arguments import refuse_unknown_arguments
 

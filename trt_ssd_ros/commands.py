@@ -16,12 +16,12 @@ def detector_node() -> int:
 
 def camera_node() -> int:
     """Run the camera node."""
-    return _run("trt_ssd_ros.ros.camera_node")
+    return _run("trt_ssd_ros.camera.camera_node")
 
 
 def record() -> int:
     """Run the recorder."""
-    return _run("trt_ssd_ros.ros.recorder_node")
+    return _run("trt_ssd_ros.recorder.recorder_node")
 
 
 def benchmark() -> int:

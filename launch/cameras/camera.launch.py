@@ -7,8 +7,8 @@ ros2 launch trt_ssd_ros camera.launch.py source:=rtsp://10.0.0.8/stream
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 
-from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
-from trt_ssd_ros.ros.launch_arguments import OWN_SOURCES, CameraRequest
+from trt_ssd_ros.launching.arguments import OWN_SOURCES, CameraRequest
+from trt_ssd_ros.launching.drivers import Driver, describe_camera
 
 SOURCE = DeclareLaunchArgument("source", default_value="demo", description=OWN_SOURCES)
 

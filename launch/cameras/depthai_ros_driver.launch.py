@@ -18,8 +18,8 @@ import yaml
 from launch import LaunchDescription, LaunchDescriptionEntity
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.ros.camera_launch import NODE_NAME, describe_camera, include_driver, require, to_our_topics
-from trt_ssd_ros.ros.launch_arguments import CameraRequest
+from trt_ssd_ros.launching.arguments import CameraRequest
+from trt_ssd_ros.launching.drivers import NODE_NAME, describe_camera, include_driver, require, to_our_topics
 
 PACKAGE = "depthai_ros_driver"
 LAUNCH_FILES = {

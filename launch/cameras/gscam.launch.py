@@ -11,8 +11,8 @@ pipeline for image_encoding (rgb8). Elements: NVIDIA's Jetson Linux Developer Gu
 
 from launch import LaunchDescription, LaunchDescriptionEntity
 
-from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
-from trt_ssd_ros.ros.launch_arguments import CameraRequest
+from trt_ssd_ros.launching.arguments import CameraRequest
+from trt_ssd_ros.launching.drivers import Driver, describe_camera
 
 CSI_SIZE, CSI_RATE = (1280, 720), 30.0
 RTSP = "rtspsrc location={device} protocols=tcp latency=100 drop-on-latency=true"

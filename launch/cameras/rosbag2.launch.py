@@ -12,10 +12,10 @@ import sys
 from launch import LaunchDescription, LaunchDescriptionEntity
 from launch.actions import ExecuteProcess
 
+from trt_ssd_ros.launching.arguments import CameraRequest
+from trt_ssd_ros.launching.bag import read_bag_topics
+from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, end_if_failed, require, to_our_topics
 from trt_ssd_ros.ros.await_subscriber import ANY
-from trt_ssd_ros.ros.bag_topics import read_bag_topics
-from trt_ssd_ros.ros.camera_launch import absolute_topic, describe_camera, end_if_failed, require, to_our_topics
-from trt_ssd_ros.ros.launch_arguments import CameraRequest
 
 PACKAGE = "ros2bag"
 DISCOVERY = "2"

@@ -9,8 +9,8 @@ Kilted). It has no parameter for the rate. Its default output_encoding, rgb8, co
 
 from launch import LaunchDescription
 
-from trt_ssd_ros.ros.camera_launch import Driver, describe_camera
-from trt_ssd_ros.ros.launch_arguments import CameraRequest
+from trt_ssd_ros.launching.arguments import CameraRequest
+from trt_ssd_ros.launching.drivers import Driver, describe_camera
 
 
 def parameters(request: CameraRequest) -> dict[str, object]:

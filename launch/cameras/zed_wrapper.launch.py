@@ -10,8 +10,8 @@ params_file; calibration and frames come from the camera. It is in no apt reposi
 
 from launch import LaunchDescription, LaunchDescriptionEntity
 
-from trt_ssd_ros.ros.camera_launch import NODE_NAME, describe_camera, include_driver, require, to_our_topics
-from trt_ssd_ros.ros.launch_arguments import CameraRequest
+from trt_ssd_ros.launching.arguments import CameraRequest
+from trt_ssd_ros.launching.drivers import NODE_NAME, describe_camera, include_driver, require, to_our_topics
 
 PACKAGE = "zed_wrapper"
 INSTALL = "build it from https://github.com/stereolabs/zed-ros2-wrapper (branch for {distro})"

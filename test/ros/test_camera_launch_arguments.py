@@ -13,8 +13,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_visit import processes
 from stand_ins import STAND_INS
 
+from trt_ssd_ros.launching.drivers import end_if_failed
 from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.ros.camera_launch import end_if_failed
 
 pytestmark = pytest.mark.ros
 

@@ -80,7 +80,7 @@ def test_a_camera_that_is_killed_is_missed_until_it_is_back(
 ) -> None:
     process = start_blank_detector(**FAST, input_timeout=0.5)
     settings = ["--ros-args", "-r", "image_raw:=image", "-p", f"source:={small_picture}"]
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.camera_node", *settings]
+    command = [sys.executable, "-m", "trt_ssd_ros.camera.camera_node", *settings]
     for _ in range(KILLS):
         answered = len(client.answers)
         camera = start_process(command)

@@ -12,9 +12,9 @@ import yaml
 from probe import Probe
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 
+from scripts.parameter_docs import parameters_page
+from trt_ssd_ros.camera.parameters import CAMERA_NODE
 from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
-from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
-from trt_ssd_ros.ros.parameter_docs import parameters_page
 
 pytestmark = pytest.mark.ros
 
@@ -24,7 +24,7 @@ FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.", 
 
 def test_the_page_is_up_to_date(repository: Path) -> None:
     written = (repository / "docs" / "parameters.md").read_text()
-    assert written == parameters_page(), "run: python -m trt_ssd_ros.ros.parameter_docs > docs/parameters.md"
+    assert written == parameters_page(), "run: python -m scripts.parameter_docs > docs/parameters.md"
 
 
 @pytest.mark.parametrize("name", NODES)

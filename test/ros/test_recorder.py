@@ -22,8 +22,8 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.node.messages import detections_to_msg, image_to_msg
-from trt_ssd_ros.ros.recorder_node import RecorderNode, status_names
-from trt_ssd_ros.ros.recording import PICTURES, REPORT, Recording, Sighting, clear, table, write_pictures
+from trt_ssd_ros.recorder.recorder_node import RecorderNode, status_names
+from trt_ssd_ros.recorder.recording import PICTURES, REPORT, Recording, Sighting, clear, table, write_pictures
 from trt_ssd_ros.ros.video import VIDEO_RATE, VIDEO_WIDTH, Video
 
 pytestmark = pytest.mark.ros
@@ -194,9 +194,9 @@ def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Pa
     blank = [*module, "trt_ssd_ros.ros.yardsticks", "blank", "--ros-args", "-r"]
     for detector in [start_process([*blank, f"__node:={name}"]) for name in ("left", "right")]:
         detector.wait_until_it_says("waiting for images")
-    start_process([*module, "trt_ssd_ros.ros.camera_node", "--ros-args", "-r", "image_raw:=image"])
+    start_process([*module, "trt_ssd_ros.camera.camera_node", "--ros-args", "-r", "image_raw:=image"])
     seconds = ["--seconds", "4"]  # in which the names of nodes are discovered
-    recorder = start_process([*module, "trt_ssd_ros.ros.recorder_node", *seconds, "--output", str(tmp_path)])
+    recorder = start_process([*module, "trt_ssd_ros.recorder.recorder_node", *seconds, "--output", str(tmp_path)])
     assert recorder.wait() == 1
     assert "/detections mixes the detections of /left, /right: give each a topic of its own" in recorder.log
 
@@ -206,7 +206,7 @@ def test_watches_the_nodes(start_node: Any, start_process: Any, tmp_path: Path) 
     start_node("camera_node", rate=10.0)
     folder = tmp_path / "recording"
     recorder = start_process(
-        [sys.executable, "-m", "trt_ssd_ros.ros.recorder_node", "--seconds", "2", "--output", str(folder)]
+        [sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--seconds", "2", "--output", str(folder)]
     )
     assert recorder.wait() == 0
     assert "ONNX Runtime" in recorder.log

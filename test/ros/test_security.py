@@ -99,7 +99,7 @@ def test_detections_flow_encrypted_and_strangers_hear_nothing(
     friend, stranger = start([listener], LISTENER), start_process([sys.executable, listener], **cyclone)
     stranger.wait_until_it_says("listening")
     detector = start(["-m", "trt_ssd_ros.node.detector_node"], DETECTOR)
-    start(["-m", "trt_ssd_ros.ros.camera_node"], CAMERA, "-p", f"source:={small_picture}")
+    start(["-m", "trt_ssd_ros.camera.camera_node"], CAMERA, "-p", f"source:={small_picture}")
     friend.wait_until_it_says("heard detections\n" * 5)
     assert "heard detections" not in stranger.log
     assert detector.log.count("the middleware does not number images") == 1, (

@@ -1,6 +1,6 @@
 """docs/parameters.md, made of the specifications that the nodes declare their parameters from.
 
-python -m trt_ssd_ros.ros.parameter_docs > docs/parameters.md
+python -m scripts.parameter_docs > docs/parameters.md
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from trt_ssd_ros.camera.parameters import CAMERA_NODE
 from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
-from trt_ssd_ros.ros.camera_parameters import CAMERA_NODE
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
 INTRODUCTION = """\
 # Parameters
 
-Made by `python -m trt_ssd_ros.ros.parameter_docs > docs/parameters.md`; a test checks that it is up to date.
+Made by `python -m scripts.parameter_docs > docs/parameters.md`; a test checks that it is up to date.
 `ros2 param describe /detector score_threshold` says the same.
 
 ## Detector node, live

@@ -1,0 +1,1 @@
+"""The camera node: publishes what a file, a webcam or a stream shows."""

@@ -1,0 +1,1 @@
+"""The recorder: watches a running detector."""
