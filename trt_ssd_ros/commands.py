@@ -26,12 +26,12 @@ def record() -> int:
 
 def benchmark() -> int:
     """Measure the detector, or with --ros the node."""
-    return _run("trt_ssd_ros.ros.benchmark" if "--ros" in sys.argv else "trt_ssd_ros.tools.benchmark")
+    return _run("trt_ssd_ros.bench.ros" if "--ros" in sys.argv else "trt_ssd_ros.bench")
 
 
 def soak() -> int:
     """Run the soak."""
-    return _run("trt_ssd_ros.ros.soak")
+    return _run("trt_ssd_ros.bench.ros.soak")
 
 
 def build_engine() -> int:
@@ -66,7 +66,7 @@ def quantize_model() -> int:
 
 def transport_benchmark() -> int:
     """Measure how images get from one process to another."""
-    return _run("trt_ssd_ros.ros.transport_benchmark")
+    return _run("trt_ssd_ros.bench.ros.transport")
 
 
 def _run(module: str) -> int:

@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+from trt_ssd_ros.bench.ros.reference_nodes import BlankEngine
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import Tensors
 from trt_ssd_ros.engines.build_progress import BuildProgress
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import spin_node
-from trt_ssd_ros.ros.yardsticks import BlankEngine
 
 RIG = Path(os.environ["RIG"])
 

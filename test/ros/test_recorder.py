@@ -191,7 +191,7 @@ def test_the_status_of_a_detector_goes_by_its_name() -> None:
 
 def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Path) -> None:
     module = [sys.executable, "-m"]
-    blank = [*module, "trt_ssd_ros.ros.yardsticks", "blank", "--ros-args", "-r"]
+    blank = [*module, "trt_ssd_ros.bench.ros.reference_nodes", "blank", "--ros-args", "-r"]
     for detector in [start_process([*blank, f"__node:={name}"]) for name in ("left", "right")]:
         detector.wait_until_it_says("waiting for images")
     start_process([*module, "trt_ssd_ros.camera.camera_node", "--ros-args", "-r", "image_raw:=image"])

@@ -19,7 +19,7 @@ def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     size = ["--width", "320", "--height", "240"]
     repeats = ["--repeats", "20", "--seconds", "1", "--rate", "10", "--json", str(figures)]
-    process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.benchmark", *size, *repeats])
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *size, *repeats])
     assert process.wait(120) == 0
     assert "320x240" in process.log
     for row in ROWS:
@@ -50,7 +50,7 @@ def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
     ids=["no such model", "no pixels"],
 )
 def test_a_wrong_argument_ends_with_one_line(start_process: Any, arguments: list[str], said: str) -> None:
-    process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.benchmark", *arguments])
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *arguments])
     assert process.wait() == 1
     assert said in process.log
     assert "Traceback" not in process.log

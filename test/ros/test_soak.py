@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from trt_ssd_ros.ros.soak import SoakReport, main
-from trt_ssd_ros.tools.process_usage import ProcessUsage
+from trt_ssd_ros.bench.process_usage import ProcessUsage
+from trt_ssd_ros.bench.ros.soak import SoakReport, main
 
 pytestmark = pytest.mark.ros
-COMMAND = [sys.executable, "-m", "trt_ssd_ros.ros.soak"]
+COMMAND = [sys.executable, "-m", "trt_ssd_ros.bench.ros.soak"]
 
 
 def test_growth_is_the_slope_after_the_warm_up() -> None:

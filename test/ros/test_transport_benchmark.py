@@ -6,7 +6,7 @@ from argparse import Namespace
 
 import pytest
 
-from trt_ssd_ros.ros.transport_benchmark import SETTINGS, measure
+from trt_ssd_ros.bench.ros.transport import SETTINGS, measure
 
 pytestmark = pytest.mark.ros
 

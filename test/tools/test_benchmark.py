@@ -12,10 +12,10 @@ import cv2
 import pytest
 from terminal import Terminal
 
-from trt_ssd_ros.tools.benchmark import main
+from trt_ssd_ros.bench.__main__ import main
+from trt_ssd_ros.bench.report import SpeedReport
+from trt_ssd_ros.bench.speed import Speed
 from trt_ssd_ros.tools.speed.comparison import comparison
-from trt_ssd_ros.tools.speed.report import SpeedReport
-from trt_ssd_ros.tools.speed.speed import Speed
 
 SPEED = Speed("ONNX Runtime 1.0 on the CPU", "fp32", 640, 480, 1, 100, 10.0, 11.0, 12.0, 99.0, 0.05, 9.0, 300.0)
 
@@ -45,7 +45,7 @@ def test_measures_every_size_and_batch_and_keeps_what_it_printed(tmp_path, capsy
 @pytest.mark.parametrize("at_a_terminal", [True, False])
 def test_it_says_how_far_it_is(at_a_terminal):
     """With a bar at a terminal, and a line for each row anywhere."""
-    command = [sys.executable, "-m", "trt_ssd_ros.tools.benchmark", "--backend", "onnxruntime", "--repeats", "5"]
+    command = [sys.executable, "-m", "trt_ssd_ros.bench", "--backend", "onnxruntime", "--repeats", "5"]
     command += ["--size", "64x48"]
     if at_a_terminal:
         terminal = Terminal()

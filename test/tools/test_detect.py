@@ -166,7 +166,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, video):
 
 def test_measure_says_what_each_stage_takes(tmp_path, capsys, monkeypatch):
     for name, number in (("ROUNDS", 1), ("KEPT", 6)):
-        monkeypatch.setattr(f"trt_ssd_ros.tools.detection.measurement.{name}", number)
+        monkeypatch.setattr(f"trt_ssd_ros.bench.offline.{name}", number)
     assert run("demo", "--measure", "--output", tmp_path / "out", "--max-images", 12) == 0
     first, _, *lines, memory = capsys.readouterr().out.splitlines()
     assert first.startswith("12 images, 1 rounds in turns, ONNX Runtime")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trt_ssd_ros.tools.speed.power_meter import PowerMeter
+from trt_ssd_ros.bench.power_meter import PowerMeter
 
 
 def put(folder: Path, **files: object) -> None:
@@ -45,7 +45,7 @@ def test_an_energy_counter_that_begins_anew_gives_no_negative_watts(tmp_path):
 @pytest.mark.usefixtures("no_gpu")
 def test_an_energy_counter_gives_what_was_used_over_the_time_it_took(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr("trt_ssd_ros.tools.speed.power_meter.time", clock)
+    monkeypatch.setattr("trt_ssd_ros.bench.power_meter.time", clock)
     counter = tmp_path / "sys/class/powercap/intel-rapl:0"
     put(counter, name="package-0", energy_uj=0, max_energy_range_uj=10**12)
     with PowerMeter(tmp_path) as meter:

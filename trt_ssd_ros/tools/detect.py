@@ -29,6 +29,7 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from trt_ssd_ros.bench.offline import IMAGES, DetectMeasurement, report, write_tour
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
@@ -48,7 +49,6 @@ from trt_ssd_ros.tools.detection.annotated_output import (
     NotAnnotated,
 )
 from trt_ssd_ros.tools.detection.detection_run import DetectionRun, RunTimes
-from trt_ssd_ros.tools.detection.measurement import IMAGES, DetectMeasurement, report, write_tour
 from trt_ssd_ros.tools.detection.result_folder import LOG_NAME, begin, claimed, expect_distinct, go_on
 from trt_ssd_ros.tools.detection.result_formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detection.result_log import ResultError, ResultHeader, read_results

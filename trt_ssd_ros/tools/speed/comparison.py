@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trt_ssd_ros.tools.speed.report import SpeedReport
-from trt_ssd_ros.tools.speed.speed import Speed
+from trt_ssd_ros.bench.report import SpeedReport
+from trt_ssd_ros.bench.speed import Speed
 
 
 def comparison(before: SpeedReport, now: SpeedReport) -> str:

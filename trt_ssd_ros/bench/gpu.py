@@ -1,6 +1,6 @@
 """Measure TensorRT on this machine's GPU: latency beside its bound and its peers, sizes, batches, starts, memory.
 
-python3 -m trt_ssd_ros.tools.gpu_benchmark --output docs/results
+python3 -m trt_ssd_ros.bench.gpu --output docs/results
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.bench.gpu_peers import TutorialPipeline
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
@@ -36,7 +37,6 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.tools.gpu_plot import plot
 from trt_ssd_ros.tools.torch_reference import torch_calls
-from trt_ssd_ros.tools.tutorial_pipeline import TutorialPipeline
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 REFERENCE = (1280, 720)
@@ -222,7 +222,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     with tempfile.TemporaryDirectory() as folder:
         measured = GpuBenchmark(Path(folder), options.repeats).run()
-    command = shlex.join(["python3", "-m", "trt_ssd_ros.tools.gpu_benchmark", *sys.argv[1:]])
+    command = shlex.join(["python3", "-m", "trt_ssd_ros.bench.gpu", *sys.argv[1:]])
     figures = {"command": command, "machine": machine(), **measured}
     options.output.mkdir(parents=True, exist_ok=True)
     stem = options.output / f"gpu_{Gpu.find().name.replace(' ', '_')}"

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.bench.power_meter import PowerMeter
+from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.tools.process_usage import ProcessUsage
-from trt_ssd_ros.tools.speed.power_meter import PowerMeter
 
 LOGGER = logging.getLogger(__name__)
 ROUNDS = 5

@@ -1,6 +1,6 @@
 """Nodes to measure the detector node by: one that only echoes, and detector nodes whose inference is known.
 
-python -m trt_ssd_ros.ros.yardsticks echo | blank | slow [--ros-args ...]
+python -m trt_ssd_ros.bench.ros.reference_nodes echo | blank | slow [--ros-args ...]
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ import cv2
 import numpy as np
 from rclpy.utilities import remove_ros_args
 
+from trt_ssd_ros.bench.ros.answer_times import measure_answers
+from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
+from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
@@ -24,12 +27,12 @@ from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, share_folder
-from trt_ssd_ros.ros.answer_times import measure_answers
-from trt_ssd_ros.ros.node_measurement import DETECTOR, NodeReport, measure_nodes
-from trt_ssd_ros.ros.yardsticks import SLOW_SECONDS
 from trt_ssd_ros.tools.inference_timing import time_inference
 
-OVERHEAD = {name: ("trt_ssd_ros.ros.yardsticks", kind) for name, kind in (("echo", "echo"), ("detector", "blank"))}
+OVERHEAD = {
+    name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
+    for name, kind in (("echo", "echo"), ("detector", "blank"))
+}
 
 
 def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: float) -> str:

@@ -6,7 +6,7 @@ ros2 run trt_ssd_ros benchmark --json now.json --plot now.png
 ros2 run trt_ssd_ros benchmark --compare before.json now.json  measures nothing
 ros2 run trt_ssd_ros benchmark --ros                           image published to detections received; --ros --help
 
-Without ROS: python3 -m trt_ssd_ros.tools.benchmark. Each row is timed in rounds, after a warm-up; `spread` is how
+Without ROS: python3 -m trt_ssd_ros.bench. Each row is timed in rounds, after a warm-up; `spread` is how
 far the rounds' medians lie apart. Images lie in memory, and go through all that the node's go through but ROS.
 """
 
@@ -25,6 +25,8 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from trt_ssd_ros.bench.report import SpeedReport, this_machine
+from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
 from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -36,8 +38,6 @@ from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_ph
 from trt_ssd_ros.tools.command_line import count, run_command
 from trt_ssd_ros.tools.optional_library import load_library
 from trt_ssd_ros.tools.speed.comparison import comparison
-from trt_ssd_ros.tools.speed.report import SpeedReport, this_machine
-from trt_ssd_ros.tools.speed.speed import ROUNDS, Speed, measure_speed, resized
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.core.photo_tour import PhotoTour
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.detection.draw import draw_detections
@@ -25,7 +26,6 @@ from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.detection.detection_run import DetectionRun
-from trt_ssd_ros.tools.process_usage import ProcessUsage
 
 Item = TypeVar("Item")
 

@@ -108,7 +108,7 @@ def measure(options: argparse.Namespace, settings: Mapping[str, str]) -> Receive
     left = {name: value for name, value in os.environ.items() if name not in dds_profile.PROFILE_VARIABLES}
     environment = {**left, **settings}
     shape = [f"--{name}={getattr(options, name)}" for name in ("width", "height", "rate", "count")]
-    command = [sys.executable, "-m", "trt_ssd_ros.ros.transport_benchmark", *shape]
+    command = [sys.executable, "-m", "trt_ssd_ros.bench.ros.transport", *shape]
     receiver = subprocess.Popen([*command, "--role=receive"], env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603
     subprocess.run([*command, "--role=publish"], env=environment, check=True)  # noqa: S603 - our own module
     said, _ = receiver.communicate()

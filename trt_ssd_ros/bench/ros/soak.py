@@ -19,15 +19,18 @@ import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
 from tqdm import tqdm
 
+from trt_ssd_ros.bench.process_usage import ProcessUsage
+from trt_ssd_ros.bench.ros.node import end, spinning
+from trt_ssd_ros.bench.ros.soak_neighbour import NAMESPACE, Churn
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.ros.node_measurement import end, spinning
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.soak_churn import NAMESPACE, Churn
-from trt_ssd_ros.tools.process_usage import ProcessUsage
 
-MODULES = {"detector": ["trt_ssd_ros.node.detector_node"], "echo": ["trt_ssd_ros.ros.yardsticks", "echo"]}
+MODULES = {
+    "detector": ["trt_ssd_ros.node.detector_node"],
+    "echo": ["trt_ssd_ros.bench.ros.reference_nodes", "echo"],
+}
 MEASURES = {
     "memory_mib": "resident memory (MiB)",
     "private_mib": "of it its own (MiB)",

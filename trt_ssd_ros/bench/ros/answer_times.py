@@ -15,12 +15,12 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
+from trt_ssd_ros.bench.ros.image_stream import NAMESPACE, ImageStream
+from trt_ssd_ros.bench.ros.node import node_process, spinning
 from trt_ssd_ros.detection.timing import Timing
-from trt_ssd_ros.ros.image_stream import NAMESPACE, ImageStream
-from trt_ssd_ros.ros.node_measurement import node_process, spinning
 from trt_ssd_ros.ros.process import ros_context
 
-SLOW = ("trt_ssd_ros.ros.yardsticks", "slow")
+SLOW = ("trt_ssd_ros.bench.ros.reference_nodes", "slow")
 RATE = 10.0
 """Images a second: more than an inference of half a second can take, so that there always is one."""
 PATIENCE = 10.0
