@@ -26,7 +26,7 @@ def record() -> int:
 
 def benchmark() -> int:
     """Measure the detector, or with --ros the node."""
-    return _run("trt_ssd_ros.bench.ros" if "--ros" in sys.argv else "trt_ssd_ros.bench")
+    return _run("trt_ssd_ros.bench.ros.__main__" if "--ros" in sys.argv else "trt_ssd_ros.bench.__main__")
 
 
 def soak() -> int:
@@ -41,27 +41,27 @@ def build_engine() -> int:
 
 def detect() -> int:
     """Detect objects in files, cameras and recordings."""
-    return _run("trt_ssd_ros.tools.detect")
+    return _run("trt_ssd_ros.tools.detect.__main__")
 
 
 def doctor() -> int:
     """Say whether detection runs well on this machine."""
-    return _run("trt_ssd_ros.tools.doctor")
+    return _run("trt_ssd_ros.tools.doctor.__main__")
 
 
 def evaluate() -> int:
     """Evaluate detectors on an annotated set of images."""
-    return _run("trt_ssd_ros.tools.evaluate")
+    return _run("trt_ssd_ros.tools.evaluate.__main__")
 
 
 def import_model() -> int:
     """Make a model card of an ONNX file."""
-    return _run("trt_ssd_ros.tools.import_model")
+    return _run("trt_ssd_ros.tools.import_model.__main__")
 
 
 def quantize_model() -> int:
     """Make an int8 detector of a float one."""
-    return _run("trt_ssd_ros.tools.quantize_model")
+    return _run("trt_ssd_ros.tools.quantize_model.__main__")
 
 
 def transport_benchmark() -> int:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader
+from trt_ssd_ros.tools.results import ImageResult, ResultHeader
 
 LABELS = ("Bear", "Cat", "Dog")
 TRUTH = {

@@ -11,7 +11,7 @@ from import_runs import Imported
 from media import pan, write_video
 
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.tools.import_model import main
+from trt_ssd_ros.tools.import_model.__main__ import main
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from trt_ssd_ros.tools.detect import main
+from trt_ssd_ros.tools.detect.__main__ import main
 
 ONNX = ("--backend", "onnxruntime")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
+from trt_ssd_ros.tools.detect.annotated import AnnotatedVideo
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 START = 1_700_000_000_123_456_789

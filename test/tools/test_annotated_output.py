@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media import pan, write_video
 
-from trt_ssd_ros.tools.detection.annotated_output import AnnotatedFiles, AnnotatedVideo
+from trt_ssd_ros.tools.detect.annotated import AnnotatedFiles, AnnotatedVideo
 
 
 def test_a_browser_can_play_the_video_from_its_first_bytes_on(tmp_path, photo):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from annotated_images import TRUTH, write_coco, write_images, write_kitti, write_voc, write_yolo
 
-from trt_ssd_ros.tools.evaluation.annotated_set import AnnotationError
-from trt_ssd_ros.tools.evaluation.annotation_formats import read_annotations
+from trt_ssd_ros.tools.evaluate.annotation_files import read_annotations
+from trt_ssd_ros.tools.evaluate.annotations import AnnotationError
 
 WRITERS = {"COCO": write_coco, "Pascal VOC": write_voc, "YOLO": write_yolo, "KITTI": write_kitti}
 

@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.evaluation.annotated_set import TrueBox
-from trt_ssd_ros.tools.evaluation.average_precision import Truth, average_precision
+from trt_ssd_ros.tools.evaluate.annotations import TrueBox
+from trt_ssd_ros.tools.evaluate.average_precision import Truth, average_precision
 
 LABELS = ("Bear", "Cat", "Dog")
 

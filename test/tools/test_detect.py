@@ -19,10 +19,10 @@ from terminal import Terminal
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.tools.detection.annotated_output import AnnotatedVideo
-from trt_ssd_ros.tools.detection.detection_run import RunTimes
-from trt_ssd_ros.tools.detection.result_log import ImageResult, ResultHeader, read_results
+from trt_ssd_ros.tools.detect.annotated import AnnotatedVideo
+from trt_ssd_ros.tools.detect.run import RunTimes
 from trt_ssd_ros.tools.detection.summary import summary
+from trt_ssd_ros.tools.results import ImageResult, ResultHeader, read_results
 
 
 def test_a_folder_of_photos(tmp_path, repository, detector, capsys):

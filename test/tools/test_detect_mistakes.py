@@ -15,7 +15,7 @@ import pytest
 import yaml
 from detect_command import ONNX, files, run, start
 
-from trt_ssd_ros.tools.detect import main
+from trt_ssd_ros.tools.detect.__main__ import main
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import av
 import pytest
 from detect_command import files, run, start
 
-from trt_ssd_ros.tools.detection.result_folder import claimed
-from trt_ssd_ros.tools.detection.result_log import read_results
+from trt_ssd_ros.tools.detect.folder import claimed
+from trt_ssd_ros.tools.results import read_results
 
 
 def test_a_killed_run_goes_on_to_the_same_results(tmp_path, video):

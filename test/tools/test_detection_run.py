@@ -12,8 +12,8 @@ import pytest
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.inputs import InputImage
-from trt_ssd_ros.tools.detection.annotated_output import NotAnnotated
-from trt_ssd_ros.tools.detection.detection_run import DEPTH, DetectionRun
+from trt_ssd_ros.tools.detect.annotated import NotAnnotated
+from trt_ssd_ros.tools.detect.run import DEPTH, DetectionRun
 
 
 class Recorder(NotAnnotated):

@@ -29,10 +29,10 @@ from annotated_images import (
 from terminal import Terminal
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.detect import main as detect
-from trt_ssd_ros.tools.evaluate import main
-from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage, AnnotatedSet, TrueBox
-from trt_ssd_ros.tools.evaluation.evaluation import Evaluation
+from trt_ssd_ros.tools.detect.__main__ import main as detect
+from trt_ssd_ros.tools.evaluate.__main__ import main
+from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage, AnnotatedSet, TrueBox
+from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_ignored_object_counts_neither_way(place, write):
 
 
 def test_results_as_coco_json_score_the_same(place):
-    from trt_ssd_ros.tools.detection.result_formats import write_coco as convert
+    from trt_ssd_ros.tools.detect.formats import write_coco as convert
 
     convert(place / "results.jsonl", place)
     assert evaluate(place, write_coco(place / "x"), runs=("results.jsonl", "coco.json")) == 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from trt_ssd_ros.engines import backend
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
-from trt_ssd_ros.tools.evaluation.evaluated_run import DetectorRun
+from trt_ssd_ros.tools.evaluate.runs import DetectorRun
 
 
 def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
@@ -28,7 +28,7 @@ def test_more_candidates_are_taken_where_they_matter(card, photo, monkeypatch):
         assert run.warnings() == []
         return run.detect(None, image)
 
-    monkeypatch.setattr("trt_ssd_ros.tools.evaluation.evaluated_run.open_detector", open_noted)
+    monkeypatch.setattr("trt_ssd_ros.tools.evaluate.runs.open_detector", open_noted)
     image = cv2.hconcat([cv2.resize(photo(name), (400, 400)) for name in ("chelsea", "astronaut", "coffee")])
     few, enough = found(110, image), found(3840, image)
     np.testing.assert_array_equal(few.class_ids, enough.class_ids)

@@ -21,9 +21,9 @@ from ssd_networks import (
 
 from trt_ssd_ros.models.card import Family, ModelCard
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.tools.import_model import main
-from trt_ssd_ros.tools.model_import.label_files import read_labels
-from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES
+from trt_ssd_ros.tools.import_model.__main__ import main
+from trt_ssd_ros.tools.import_model.families import FAMILIES
+from trt_ssd_ros.tools.import_model.labels import read_labels
 
 
 def test_files_stand_beside_the_network_and_the_card_names_it(run_import):

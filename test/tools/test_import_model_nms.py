@@ -24,7 +24,7 @@ from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.tools.model_import.nms_plugins import PLUGINS
+from trt_ssd_ros.tools.import_model.nms import PLUGINS
 
 
 def nms_trt(net: Net, boxes: str, logits: str) -> None:

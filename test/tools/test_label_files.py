@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trt_ssd_ros.tools.model_import.label_files import read_labels
+from trt_ssd_ros.tools.import_model.labels import read_labels
 
 LABEL_MAP = """
 item {

@@ -20,7 +20,7 @@ from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.models.card_reader import read_yaml
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.tools.quantize_model import main
+from trt_ssd_ros.tools.quantize_model.__main__ import main
 
 NAME = "ssd_mobilenet_v2_oidv4_int8"
 

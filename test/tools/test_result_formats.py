@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.detection.result_folder import expect_distinct
-from trt_ssd_ros.tools.detection.result_formats import kitti_name, write_coco, write_csv, write_kitti
-from trt_ssd_ros.tools.detection.result_log import (
+from trt_ssd_ros.tools.detect.folder import expect_distinct
+from trt_ssd_ros.tools.detect.formats import kitti_name, write_coco, write_csv, write_kitti
+from trt_ssd_ros.tools.results import (
     ImageResult,
     ResultError,
     ResultHeader,

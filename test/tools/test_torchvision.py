@@ -15,7 +15,7 @@ from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.tools.import_model import main
+from trt_ssd_ros.tools.import_model.__main__ import main
 
 try:
     import torch

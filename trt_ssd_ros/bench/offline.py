@@ -24,8 +24,8 @@ from trt_ssd_ros.images.open_source import SourceError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.tools.detection.annotated_output import AnnotatedOutput, AnnotatedVideo, NotAnnotated
-from trt_ssd_ros.tools.detection.detection_run import DetectionRun
+from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput, AnnotatedVideo, NotAnnotated
+from trt_ssd_ros.tools.detect.run import DetectionRun
 
 Item = TypeVar("Item")
 

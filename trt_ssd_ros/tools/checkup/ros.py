@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
-from trt_ssd_ros.tools.checkup.machine import Machine
+from trt_ssd_ros.tools.doctor.machine import Machine
 
 PACKAGES = ("rclpy", "sensor_msgs", "vision_msgs", "diagnostic_updater")
 TRIED = ("humble", "jazzy")

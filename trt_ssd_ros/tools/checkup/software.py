@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
-from trt_ssd_ros.tools.checkup.machine import Machine
+from trt_ssd_ros.tools.doctor.machine import Machine
 from trt_ssd_ros.tools.required_packages import REQUIRED
 
 GSTREAMER = """

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
-from trt_ssd_ros.tools.checkup.machine import Machine
+from trt_ssd_ros.tools.doctor.machine import Machine
 
 SHARED_MEMORY_MIB = 128
 RECEIVE_BUFFER = 10 << 20

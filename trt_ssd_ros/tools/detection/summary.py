@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from trt_ssd_ros.tools.detection.detection_run import RunTimes
-from trt_ssd_ros.tools.detection.result_log import read_header, read_results
+from trt_ssd_ros.tools.detect.run import RunTimes
+from trt_ssd_ros.tools.results import read_header, read_results
 
 CLAIMS = 0.98
 """Some videos only estimate how many images they have."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from trt_ssd_ros.tools.evaluation.average_precision import RECALLS, Precision
-from trt_ssd_ros.tools.evaluation.confusion import Confusion
+from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, Precision
+from trt_ssd_ros.tools.evaluate.confusion import Confusion
 from trt_ssd_ros.tools.optional_library import load_library
 
 MOST_CLASSES = 15

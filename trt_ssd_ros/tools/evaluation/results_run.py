@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.detection.result_log import ResultError, read_header, read_results
-from trt_ssd_ros.tools.evaluation.annotated_set import AnnotatedImage
-from trt_ssd_ros.tools.evaluation.average_precision import MAX_DETECTIONS
-from trt_ssd_ros.tools.evaluation.evaluated_run import truncation_warning
+from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage
+from trt_ssd_ros.tools.evaluate.average_precision import MAX_DETECTIONS
+from trt_ssd_ros.tools.evaluate.runs import truncation_warning
+from trt_ssd_ros.tools.results import ResultError, read_header, read_results
 
 
 class ResultsRun:

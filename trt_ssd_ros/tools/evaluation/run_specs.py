@@ -10,7 +10,7 @@ from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path
-from trt_ssd_ros.tools.evaluation.evaluated_run import DetectorRun, EvaluatedRun
+from trt_ssd_ros.tools.evaluate.runs import DetectorRun, EvaluatedRun
 from trt_ssd_ros.tools.evaluation.results_run import ResultsRun
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from trt_ssd_ros.core.untrusted import PlainLoader
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.tools.evaluation.annotated_set import (
+from trt_ssd_ros.tools.evaluate.annotations import (
     AnnotatedImage,
     AnnotatedSet,
     AnnotationError,

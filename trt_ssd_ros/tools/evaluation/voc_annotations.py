@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.tools.evaluation.annotated_set import (
+from trt_ssd_ros.tools.evaluate.annotations import (
     AnnotatedImage,
     AnnotatedSet,
     AnnotationError,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.tools.model_import.input_draft import normalises_as
+from trt_ssd_ros.tools.import_model.families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.import_model.input_draft import normalises_as
+from trt_ssd_ros.tools.import_model.understanding import Understood
 from trt_ssd_ros.tools.model_import.interview import Interview
-from trt_ssd_ros.tools.model_import.ssd_families import FAMILIES, SsdFamily
-from trt_ssd_ros.tools.model_import.understanding import Understood
 
 
 def choose_family(found: Understood, interview: Interview) -> str:

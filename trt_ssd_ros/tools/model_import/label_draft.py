@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from trt_ssd_ros.tools.model_import.head_evidence import as_rows
+from trt_ssd_ros.tools.import_model.evidence import as_rows
+from trt_ssd_ros.tools.import_model.families import SsdFamily
+from trt_ssd_ros.tools.import_model.labels import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
+from trt_ssd_ros.tools.import_model.understanding import Understood
 from trt_ssd_ros.tools.model_import.interview import Interview
-from trt_ssd_ros.tools.model_import.label_files import BACKGROUND, KNOWN_BY_COLUMNS, read_labels
-from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
 from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
-from trt_ssd_ros.tools.model_import.understanding import Understood
 
 
 def class_labels(found: Understood, family: SsdFamily, interview: Interview) -> tuple[list[str], str]:

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.core.boxes import nms
-from trt_ssd_ros.tools.model_import.box_form import in_corners
+from trt_ssd_ros.tools.import_model.box_form import in_corners
+from trt_ssd_ros.tools.import_model.entry import side_tensors
+from trt_ssd_ros.tools.import_model.evidence import as_rows
+from trt_ssd_ros.tools.import_model.families import SsdFamily
+from trt_ssd_ros.tools.import_model.image_tensor import Size
+from trt_ssd_ros.tools.import_model.input_draft import Document
+from trt_ssd_ros.tools.import_model.measurements import along_cells, are_pixels, corner_order
+from trt_ssd_ros.tools.import_model.understanding import Understood
 from trt_ssd_ros.tools.model_import.graph_priors import prior_boxes
-from trt_ssd_ros.tools.model_import.head_evidence import as_rows
-from trt_ssd_ros.tools.model_import.image_input import Size
-from trt_ssd_ros.tools.model_import.input_draft import Document
 from trt_ssd_ros.tools.model_import.interview import Interview
-from trt_ssd_ros.tools.model_import.measured_numbers import along_cells, are_pixels, corner_order
-from trt_ssd_ros.tools.model_import.network_entry import side_tensors
-from trt_ssd_ros.tools.model_import.ssd_families import SsdFamily
 from trt_ssd_ros.tools.model_import.tensor_history import conversion_after, roots
-from trt_ssd_ros.tools.model_import.understanding import Understood
 
 ON_TOP = 0.8
 """Intersection over union of boxes of a class that no NMS leaves together."""

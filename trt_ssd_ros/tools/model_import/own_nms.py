@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.model_import.ssd_heads import LEAST_BOXES, Heads, Shapes, box_count, usable
+from trt_ssd_ros.tools.import_model.heads import LEAST_BOXES, Heads, Shapes, box_count, usable
 
 IOU_THRESHOLD = 3
 """Which input of NonMaxSuppression it is."""

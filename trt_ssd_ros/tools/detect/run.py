@@ -1,0 +1,177 @@
+"""DetectionRun: read, detect, draw and write at the same time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby, islice
+from threading import Event
+from typing import TextIO
+
+import numpy as np
+
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
+from trt_ssd_ros.tools.detection.detector_pool import DetectorPool
+from trt_ssd_ros.tools.overlap import Behind, ahead
+from trt_ssd_ros.tools.results import ImageResult, as_written
+
+LOGGER = logging.getLogger(__name__)
+DEPTH = 3
+"""Groups of images that wait between two stages."""
+Detected = tuple[list[ImageResult], float]
+"""What was found in a group, and the seconds that it took."""
+
+
+@dataclass
+class Stopwatch:
+    """Adds up the time in which a stage was at work."""
+
+    seconds: float = 0.0
+
+    def timed(self, items: Iterable[list[InputImage]]) -> Iterator[list[InputImage]]:
+        """Go through items, and add up how long each took to come."""
+        iterator = iter(items)
+        while True:
+            start = time.perf_counter()
+            item = next(iterator, None)
+            self.seconds += time.perf_counter() - start
+            if item is None:
+                return
+            yield item
+
+
+@dataclass
+class RunTimes:
+    """How many images were detected in, and how long that took.
+
+    Attributes:
+        images: Images detected in.
+        seconds: From the first read to the last written.
+        reading: Seconds in which images were read; the stages overlap.
+        detecting: Seconds in which images were detected in.
+        writing: Seconds in which images were drawn and written.
+    """
+
+    images: int = 0
+    seconds: float = 0.0
+    reading: Stopwatch = field(default_factory=Stopwatch)
+    detecting: Stopwatch = field(default_factory=Stopwatch)
+    writing: Stopwatch = field(default_factory=Stopwatch)
+
+
+class DetectionRun:
+    """A detector and where its results go.
+
+    Args:
+        detectors: Alike; they work at the same time, see `DetectorPool`.
+        batch: Most images detected in at once. Groups end at multiples of it, so that a run that goes on from such
+            a multiple has the same groups.
+        log: Takes a line of JSON for each image, after the annotated image was written.
+        output: Takes the annotated images.
+        told: Called with each line that goes into the log.
+
+    Attributes:
+        times: How long it took.
+    """
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        batch: int,
+        log: TextIO,
+        output: AnnotatedOutput,
+        told: Callable[[str], None],
+    ) -> None:
+        self.times = RunTimes()
+        self._detectors = detectors
+        self._labels = detectors[0].card.labels
+        self._batch = batch
+        self._log = log
+        self._output = output
+        self._told = told
+
+    def run(
+        self, images: Iterable[InputImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
+    ) -> None:
+        """Go through the images until they end, or `stop` is set and what is in hand is done.
+
+        Args:
+            images: The images, read in a thread of their own.
+            stop: Set from outside.
+            known: Results of the first of them, from an earlier run; these images are only drawn.
+            live: Whether older images that wait give way to newer ones.
+        """
+        start, found = time.perf_counter(), iter(known)
+        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
+        depth = DEPTH + len(self._detectors)
+        with closing(groups), DetectorPool(self._detectors) as pool, Behind(self._write, depth) as writer:
+            for group in groups:
+                old = list(islice(found, len(group)))
+                new = None if old else pool.submit(partial(_detected, group))
+                writer.put((group, old, new))
+        self.times.seconds = time.perf_counter() - start
+        self.times.detecting.seconds /= len(self._detectors)
+
+    def _write(self, item: tuple[list[InputImage], list[ImageResult], Callable[[], Detected] | None]) -> None:
+        group, results, detected = item
+        if detected is not None:
+            results, seconds = detected()
+            self.times.detecting.seconds += seconds
+            self.times.images += sum(not image.problem for image in group)
+        start = time.perf_counter()
+        for image, result in zip(group, results, strict=True):
+            if self._output.wanted and not image.problem:
+                self._draw(image, result)
+            if detected is not None:
+                self._note(result)
+        self.times.writing.seconds += time.perf_counter() - start
+
+    def _draw(self, image: InputImage, result: ImageResult) -> None:
+        pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
+        picture = draw_detections(pixels, result.detections, self._labels)
+        self._output.add(image.name, picture, image.seconds)
+
+    def _note(self, result: ImageResult) -> None:
+        if result.unreadable:
+            LOGGER.warning("passed over %s: %s", result.name, result.unreadable)
+        line = result.line(self._labels)
+        self._log.write(line + "\n")
+        self._log.flush()
+        self._told(line)
+
+
+def _groups(images: Iterable[InputImage], size: int) -> Iterator[list[InputImage]]:
+    """Put images together whose numbers lie between two multiples of `size`."""
+    for _, group in groupby(images, lambda image: image.index // size):
+        yield list(group)
+
+
+def _result(image: InputImage, detections: Detections) -> ImageResult:
+    height, width = image.pixels.shape[:2]
+    return ImageResult(
+        image.index, image.name, width, height, image.seconds, as_written(detections), image.problem
+    )
+
+
+def _detected(group: list[InputImage], detector: Detector) -> Detected:
+    """Detect in images, those of one size and order at once; return what was found, and the seconds it took."""
+    start = time.perf_counter()
+    results = []
+    for shape, alike in groupby(group, lambda image: (image.pixels.shape, image.channel_order)):
+        images = list(alike)
+        found = _found(images, detector) if 0 not in shape[0] else [Detections.empty()] * len(images)
+        results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
+    return results, time.perf_counter() - start
+
+
+def _found(images: list[InputImage], detector: Detector) -> list[Detections]:
+    pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
+    return detector.detect_batch(pixels, images[0].channel_order)

@@ -1,0 +1,68 @@
+"""Say what this machine is and whether detection runs well on it: OK, WARN or FAIL, what it costs, what mends it.
+
+ros2 run trt_ssd_ros doctor
+python3 -m trt_ssd_ros.tools.doctor --json
+
+Changes nothing. The exit code is 1 if anything is FAIL, else 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+from trt_ssd_ros.tools.checkup.finding import Finding
+from trt_ssd_ros.tools.checkup.ros import ros_findings
+from trt_ssd_ros.tools.checkup.software import software_findings
+from trt_ssd_ros.tools.checkup.transport import transport_findings
+from trt_ssd_ros.tools.doctor.checks import engine_findings
+from trt_ssd_ros.tools.doctor.jetson import jetson_findings
+from trt_ssd_ros.tools.doctor.machine import Machine
+
+SUBJECTS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings)
+
+
+def examine(machine: Machine) -> Iterator[Finding]:
+    """Look at everything, one by one."""
+    for subject in SUBJECTS:
+        yield from subject(machine)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
+    options = parser.parse_args(args)
+    for number in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        return report(examine(Machine()), options.json)
+    except OSError as error:  # where it is written to
+        print(f"doctor: {error}", file=sys.stderr)
+        return 1
+
+
+def report(looked_at: Iterable[Finding], as_json: bool) -> int:
+    """Print what was found, one by one while it is, and return the exit code."""
+    findings = []
+    for finding in looked_at:
+        findings.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2), flush=True)
+    else:
+        counts = Counter(finding.level for finding in findings)
+        print(f"\n{counts['OK']} OK, {counts['WARN']} WARN, {counts['FAIL']} FAIL", flush=True)
+    return int(any(finding.level == "FAIL" for finding in findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Evaluate detectors on annotated images: mean average precision, confusions, and what differs between them.
+
+Examples, with `ros2 run trt_ssd_ros evaluate` or `python -m trt_ssd_ros.tools.evaluate`:
+  evaluate --images val2017 --annotations instances_val2017.json --known-only
+  evaluate --images JPEGImages --annotations Annotations --map cow=Cattle
+  evaluate --images images --annotations labels onnxruntime tensorrt:fp32 tensorrt:fp16
+  evaluate --images images --annotations labels old=old/results.jsonl new=onnxruntime@new_card.yaml
+
+A RUN is [NAME=]BACKEND[:PRECISION][@MODEL], run now, or [NAME=]results.jsonl or coco.json that detect wrote, best
+with --threshold 0.01. Annotations are a COCO JSON file, or a folder of Pascal VOC, YOLO or KITTI files. Labels
+are compared without regard to case. The first run is what the others are compared with.
+Writes report.html, which needs no other file, and report.json. Ctrl-C ends it with the images that it has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL
+from trt_ssd_ros.tools.command_line import count, expect_writable, fraction, run_command
+from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations
+from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
+from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
+from trt_ssd_ros.tools.evaluate.page import write_page
+from trt_ssd_ros.tools.evaluate.report import EvaluationReport
+from trt_ssd_ros.tools.evaluation.plots import load_pyplot
+from trt_ssd_ros.tools.evaluation.run_specs import open_runs
+
+
+def evaluate(options: argparse.Namespace, stop: Event) -> int:
+    """Do all of it, and return the exit code."""
+    load_pycocotools()
+    load_pyplot()
+    expect_writable(options.output)
+    annotated = read_annotations(options.annotations, options.images, options.format, options.names)
+    annotated = annotated.renamed(dict(options.map)).first(options.max_images)
+    with ExitStack() as opened:
+        runs = []
+        for run in open_runs(options.runs, options.model, options.threshold, stop):
+            opened.callback(run.close)
+            runs.append(run)
+        evaluation = Evaluation(annotated, runs)
+        evaluation.check(options.known_only)
+        bar = tqdm(total=len(annotated.images), unit=" images", disable=None)
+        with logging_redirect_tqdm(), bar:
+            evaluation.run(stop, bar.update)
+        if stop.is_set() and not evaluation.images:
+            print("evaluate: interrupted before the first image", file=sys.stderr)
+            return INTERRUPTED
+        interrupted = len(evaluation.images) + len(evaluation.unreadable) < len(annotated.images)
+        report = EvaluationReport(evaluation, options.show_threshold, interrupted)
+        return write(report, options.output)
+
+
+def write(report: EvaluationReport, folder: Path) -> int:
+    """Write and print the report, and return the exit code."""
+    if not report.evaluation.images:
+        raise ValueError("not a single image was evaluated")
+    report.write_json(folder / "report.json")
+    write_page(report, folder / "report.html")
+    for text in report.warnings():
+        print(f"evaluate: {text}", file=sys.stderr)
+    print(f"{len(report.evaluation.images)} images\n{report.table()}\nwritten: {folder / 'report.html'}")
+    return INTERRUPTED if report.interrupted else 0
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="*", default=["auto"], metavar="RUN", help="default: auto")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
+    parser.add_argument("--annotations", type=Path, required=True, metavar="PATH", help="file or folder")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="auto", help="of the annotations; default: as they look"
+    )
+    parser.add_argument("--names", type=Path, metavar="FILE", help="names of YOLO's classes: data.yaml or a list")
+    parser.add_argument(
+        "--map",
+        type=_renaming,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="a label of the annotations in the detector's words; may be given again",
+    )
+    parser.add_argument("--known-only", action="store_true", help="leave out labels that a detector does not know")
+    parser.add_argument("--output", type=Path, default=Path("evaluate_output"), metavar="DIR")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    parser.add_argument(
+        "--threshold", type=fraction, default=0.01, metavar="SCORE", help="lowest that is evaluated; default: 0.01"
+    )
+    parser.add_argument(
+        "--show-threshold",
+        type=fraction,
+        default=0.3,
+        metavar="SCORE",
+        help="lowest that counts in confusions and pictures; default: 0.3",
+    )
+    parser.add_argument("--max-images", type=count, metavar="N", help="evaluate the first N images only")
+    return parser
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    old, separator, new = text.partition("=")
+    if not (old and separator and new):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected OLD=NEW")
+    return old, new
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = new_parser().parse_args(args)
+    return run_command("evaluate", partial(evaluate, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

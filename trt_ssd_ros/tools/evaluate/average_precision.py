@@ -1,0 +1,164 @@
+"""Average precision, by pycocotools: class by class, so that memory holds one class at a time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.tools.evaluate.annotations import TrueBox
+from trt_ssd_ros.tools.optional_library import load_library
+
+MAX_DETECTIONS = 100
+RECALLS = np.linspace(0, 1, 101)
+"""Recalls at which pycocotools samples precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is in one image.
+
+    Attributes:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
+        annotations: What each of them is.
+    """
+
+    boxes: NDArray[np.float32]
+    annotations: tuple[TrueBox, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPrecision:
+    """How well one class is found.
+
+    Attributes:
+        objects: How many there are.
+        ap: Average precision over IoU .5 to .95.
+        ap50: Average precision at IoU .5.
+        recall50: Share of the objects that is found at IoU .5, at the lowest score there is.
+        precisions50: (101,) precision at IoU .5 over RECALLS.
+    """
+
+    objects: int
+    ap: float
+    ap50: float
+    recall50: float
+    precisions50: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How well a detector finds what there is.
+
+    Attributes:
+        classes: By label; only those of which there is at least one.
+    """
+
+    classes: Mapping[str, ClassPrecision]
+
+    @property
+    def map(self) -> float | None:
+        """Mean average precision over IoU .5 to .95; None without a single object."""
+        return float(np.mean([item.ap for item in self.classes.values()])) if self.classes else None
+
+    @property
+    def map50(self) -> float | None:
+        """Mean average precision at IoU .5; None without a single object."""
+        return float(np.mean([item.ap50 for item in self.classes.values()])) if self.classes else None
+
+
+def load_pycocotools() -> Any:
+    """Return pycocotools' modules coco and cocoeval.
+
+    Raises:
+        RuntimeError: It is not installed.
+    """
+    return tuple(load_library(f"pycocotools.{name}", "pycocotools", "evaluating") for name in ("coco", "cocoeval"))
+
+
+def average_precision(
+    truths: Sequence[Truth], found: Sequence[Detections], labels: Iterable[str], class_ids: Mapping[str, int]
+) -> Precision:
+    """Score what was found in each image against what is there.
+
+    Args:
+        truths: What is in each image.
+        found: What was found in each image.
+        labels: The labels to score.
+        class_ids: The detector's class id of each label.
+
+    Raises:
+        RuntimeError: pycocotools is not installed.
+    """
+    scored = ((label, _class_precision(truths, found, label, class_ids[label])) for label in labels)
+    return Precision({label: item for label, item in scored if item is not None})
+
+
+def _class_precision(
+    truths: Sequence[Truth], found: Sequence[Detections], label: str, class_id: int
+) -> ClassPrecision | None:
+    true = _index(len(truths), list(_true_objects(truths, label)))
+    objects = sum(not item["iscrowd"] for item in true.dataset["annotations"])
+    if not objects:
+        return None
+    _, cocoeval = load_pycocotools()
+    with redirect_stdout(io.StringIO()):  # it prints as it goes
+        scoring = cocoeval.COCOeval(true, _index(len(truths), list(_found_objects(found, class_id))), "bbox")
+        scoring.params.areaRng, scoring.params.areaRngLbl = [[0, 1e10]], ["all"]
+        scoring.params.maxDets = [MAX_DETECTIONS]
+        scoring.evaluate()
+        scoring.accumulate()
+    precisions = scoring.eval["precision"][:, :, 0, 0, 0]
+    recall = float(scoring.eval["recall"][0, 0, 0, 0])
+    return ClassPrecision(objects, float(precisions.mean()), float(precisions[0].mean()), recall, precisions[0])
+
+
+def _index(images: int, annotations: list[dict[str, Any]]) -> Any:
+    """Return a COCO data set of one category."""
+    coco, _ = load_pycocotools()
+    data = coco.COCO()
+    data.dataset = {
+        "images": [{"id": number} for number in range(images)],
+        "categories": [{"id": 1}],
+        "annotations": annotations,
+    }
+    with redirect_stdout(io.StringIO()):
+        data.createIndex()
+    return data
+
+
+def _true_objects(truths: Sequence[Truth], label: str) -> Iterator[dict[str, Any]]:
+    number = 0
+    for image, truth in enumerate(truths):
+        for box, annotation in zip(truth.boxes, truth.annotations, strict=True):
+            if annotation.label in (label, ""):
+                number += 1  # pycocotools takes id 0 for none
+                yield _object(number, image, box) | {"iscrowd": int(annotation.ignored)}
+
+
+def _found_objects(found: Sequence[Detections], class_id: int) -> Iterator[dict[str, Any]]:
+    number = 0
+    for image, detections in enumerate(found):
+        chosen = detections[detections.class_ids == class_id]
+        for box, score in zip(chosen.boxes, chosen.scores, strict=True):
+            number += 1
+            yield _object(number, image, box) | {"score": float(score)}
+
+
+def _object(number: int, image: int, box: NDArray[np.float32]) -> dict[str, Any]:
+    x1, y1, x2, y2 = (float(corner) for corner in box)
+    size = [x1, y1, x2 - x1, y2 - y1]
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "bbox": size,
+        "area": size[2] * size[3],
+        "iscrowd": 0,
+    }

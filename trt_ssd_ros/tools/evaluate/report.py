@@ -1,0 +1,155 @@
+"""The figures of an evaluation, as JSON and in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.tools.evaluate.average_precision import ClassPrecision, Precision
+from trt_ssd_ros.tools.evaluate.confusion import Confusion
+from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
+from trt_ssd_ros.tools.evaluation.changes import ImageChange
+
+MOST_CHANGES = 100
+"""Images whose changes are listed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two runs side by side.
+
+    Attributes:
+        before: Number of the first.
+        after: Number of the second.
+        changes: What changed, by image, most first.
+    """
+
+    before: int
+    after: int
+    changes: Sequence[ImageChange]
+
+
+class EvaluationReport:
+    """An evaluation with everything that is computed of it.
+
+    Args:
+        evaluation: What every run found.
+        show: Lowest score that counts in confusions and comparisons.
+        interrupted: Whether it was stopped before the last image.
+
+    Raises:
+        RuntimeError: pycocotools is not installed.
+    """
+
+    def __init__(self, evaluation: Evaluation, show: float, interrupted: bool) -> None:
+        numbers = range(len(evaluation.runs))
+        self.evaluation, self.show, self.interrupted = evaluation, show, interrupted
+        self.precisions: list[Precision] = [evaluation.precision(run) for run in numbers]
+        self.confusions: list[Confusion] = [evaluation.confusion(run, show) for run in numbers]
+        self.mistakes = evaluation.mistakes(0, show)
+        self.comparisons = [Comparison(0, after, evaluation.changes(0, after, show)) for after in numbers[1:]]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Labels of which there is an object, in the order of the annotations."""
+        return list(self.precisions[0].classes)
+
+    def warnings(self) -> Iterator[str]:
+        """Go through what makes the figures doubtful."""
+        evaluation = self.evaluation
+        if self.interrupted:
+            seen = f"{len(evaluation.images)} of {len(evaluation.annotated.images)}"
+            yield f"interrupted: only {seen} images were evaluated"
+        if evaluation.unreadable:
+            yield f"{len(evaluation.unreadable)} images could not be read, e.g. {evaluation.unreadable[0]}"
+        if evaluation.misfits:
+            said = "images are of another size than their annotations say, so that boxes lie wrong"
+            yield f"{len(evaluation.misfits)} {said}, e.g. {evaluation.misfits[0]}"
+        if evaluation.left_out:
+            yield f"left out, as not every run knows them: {', '.join(evaluation.left_out)}"
+        for run in evaluation.runs:
+            yield from (f"{run.name}: {text}" for text in run.warnings())
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Return all figures."""
+        evaluation = self.evaluation
+        return {
+            "annotations": evaluation.annotated.kind,
+            "images": len(evaluation.images),
+            "objects": sum(item.objects for item in self.precisions[0].classes.values()),
+            "interrupted": self.interrupted,
+            "unreadable": evaluation.unreadable,
+            "show_threshold": self.show,
+            "warnings": list(self.warnings()),
+            "runs": [self._run(number) for number in range(len(evaluation.runs))],
+            "comparisons": [self._comparison(item) for item in self.comparisons],
+        }
+
+    def _run(self, number: int) -> Mapping[str, Any]:
+        run, precision = self.evaluation.runs[number], self.precisions[number]
+        counts = self.confusions[number].counts
+        return {
+            "name": run.name,
+            "detector": run.described(),
+            "map": precision.map,
+            "map50": precision.map50,
+            "classes": {label: _class(item) for label, item in precision.classes.items()},
+            "confusion": [{"true": true, "found": found, "count": n} for (true, found), n in counts.most_common()],
+        }
+
+    def _comparison(self, item: Comparison) -> Mapping[str, Any]:
+        names = [run.name for run in self.evaluation.runs]
+        before, after = self.precisions[item.before], self.precisions[item.after]
+        return {
+            "from": names[item.before],
+            "to": names[item.after],
+            "map": difference(before.map, after.map),
+            "map50": difference(before.map50, after.map50),
+            "classes": {label: after.classes[label].ap - before.classes[label].ap for label in self.labels},
+            "changed_images": len(item.changes),
+            "changes": [
+                {"image": self.evaluation.images[c.image].name, "size": round(c.size, 4), "changes": list(c.lines)}
+                for c in item.changes[:MOST_CHANGES]
+            ],
+        }
+
+    def table(self) -> str:
+        """Return the runs side by side, as text."""
+        width = max(len(run.name) for run in self.evaluation.runs)
+        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5   difference to the first"]
+        for run, precision in zip(self.evaluation.runs, self.precisions, strict=True):
+            apart = difference(self.precisions[0].map, precision.map) or 0.0
+            figures = f"{figure(precision.map):>12} {figure(precision.map50):>8}   {apart:+.4f}"
+            lines.append(f"{run.name:<{width}}  {figures}")
+        return "\n".join(lines)
+
+    def write_json(self, path: Path) -> None:
+        """Write all figures."""
+        with whole_file(path) as unfinished:
+            unfinished.write_text(json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def difference(before: float | None, after: float | None) -> float | None:
+    """Return how much more the second is, if both are known."""
+    return None if before is None or after is None else after - before
+
+
+def figure(number: float | None) -> str:
+    """Return a figure as text."""
+    return "unknown" if number is None else f"{number:.4f}"
+
+
+def _class(item: ClassPrecision) -> Mapping[str, Any]:
+    curve = [round(float(precision), 4) for precision in item.precisions50]
+    return {
+        "objects": item.objects,
+        "ap": item.ap,
+        "ap50": item.ap50,
+        "recall50": item.recall50,
+        "precision_over_recall50": curve,
+    }

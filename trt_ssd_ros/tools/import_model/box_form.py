@@ -1,0 +1,68 @@
+"""Which four numbers a network gives of a decoded box: two corners, or one point and the size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from trt_ssd_ros.tools.import_model.cells import HeadCells
+from trt_ssd_ros.tools.import_model.heads import BoxForm, NotFoundError
+from trt_ssd_ros.tools.import_model.image_tensor import Size
+from trt_ssd_ros.tools.import_model.measurements import along_cells, are_corners, are_pixels
+from trt_ssd_ros.tools.model_import.network_tail import Tail
+
+BEFORE_POINT = {"centre and size": 0.5, "corner and size": 0.0}
+"""How much of the size lies before the point."""
+
+
+def box_form(tensor: str, rows: NDArray[np.float64], cells: HeadCells | None, size: Size) -> BoxForm:
+    """Tell what the numbers of decoded boxes (A, 4) are.
+
+    Args:
+        tensor: Their name, for people.
+        rows: The boxes, in image sides or pixels.
+        cells: Where the scores of these boxes come from: boxes lie around their cells.
+        size: Height and width of the network's image.
+
+    Raises:
+        NotFoundError: They are neither, or that cannot be told.
+    """
+    if are_corners(rows):
+        return "corners"
+    if cells is None or (rows[:, 2:] < 0).mean() > 0.01:
+        raise NotFoundError(
+            f"the boxes in {tensor!r} are neither encoded nor corners: the second corner is not behind the first. "
+            "Export them as corners, or name other tensors with --boxes and --scores"
+        )
+    forms: tuple[BoxForm, BoxForm] = ("centre and size", "corner and size")
+    return min(forms, key=lambda form: _distance(in_corners(rows, form), cells, size))
+
+
+def in_corners(rows: NDArray[Any], form: BoxForm) -> NDArray[np.float64]:
+    """Return boxes of some form as corners."""
+    if form == "corners":
+        return rows
+    first = rows[:, :2] - BEFORE_POINT[form] * rows[:, 2:]
+    return np.concatenate([first, first + rows[:, 2:]], axis=1)
+
+
+def append_corners(tail: Tail, boxes: str, form: BoxForm) -> str:
+    """Append what makes corners of boxes [N, A, 4]."""
+    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
+    axis = tail.constant([2], np.int64)
+    boxes = tail("Cast", boxes, to=TensorProto.FLOAT)
+    point, size = (tail("Slice", boxes, ends[part], ends[part + 1], axis) for part in range(2))
+    first = tail("Sub", point, tail("Mul", size, tail.constant(BEFORE_POINT[form])))
+    return tail("Concat", first, tail("Add", first, size), name="boxes", axis=2)
+
+
+def _distance(corners: NDArray[np.float64], cells: HeadCells, size: Size) -> float:
+    """Return how far boxes' centres typically are from those of their cells, in image sides."""
+    order = along_cells(corners, cells.centres()) or "xyxy"
+    sides = np.array(size[::-1] if order == "xyxy" else size) if are_pixels(corners) else np.ones(2)
+    middles = (corners[:, :2] + corners[:, 2:]) / 2 / sides
+    centres = cells.centres() if order == "xyxy" else cells.centres()[:, ::-1]
+    return float(np.median(np.abs(middles - centres)))

@@ -1,0 +1,206 @@
+"""Find where in a network the boxes and the class scores are, before any non-maximum suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.tools.import_model.final_detections import FinalDetections
+from trt_ssd_ros.tools.model_import.tensor_history import become_scores, is_raw, moved, origin, roots
+
+NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "SequenceInsert", "Unique", "Compress"}
+"""Operators whose results have no fixed shape, or that not every TensorRT runs."""
+
+LEAST_BOXES = 16
+
+BoxOrder = Literal["xywh", "yxhw"]
+BoxForm = Literal["corners", "centre and size", "corner and size"]
+
+
+class NotFoundError(ValueError):
+    """The network has no boxes and scores that can be told. The text says why."""
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Prior boxes that are in the graph.
+
+    Attributes:
+        tensor: What holds them.
+        layout: `corners`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
+        box_scales: The box coder's divisors in the order of `layout`; None where the variances of the tensor hold.
+        box_order: Meaning of the four numbers that are decoded with them.
+    """
+
+    tensor: str
+    layout: Literal["corners", "yxhw"]
+    box_scales: tuple[float, float, float, float] | None
+    box_order: BoxOrder
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Where a network's results are.
+
+    Attributes:
+        boxes: Tensor with four numbers a box; of 7-float rows if `scores` is empty.
+        scores: Tensor with a number for each box and class.
+        columns: Classes with the background, where a node tells; else 0.
+        priors: Prior boxes that are in the graph.
+        form: What the four numbers of decoded boxes are.
+        final: Where final detections are, of a network that ends in several tensors of them.
+        facts: What the graph says of the card's fields.
+        why: How they were found, for people.
+    """
+
+    boxes: str
+    scores: str
+    why: str
+    columns: int = 0
+    priors: Priors | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    form: BoxForm = "corners"
+    final: FinalDetections | None = None
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the tensors that results are read from."""
+        return self.final.tensors if self.final else [self.boxes, *filter(None, [self.scores])]
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+# Networks that show their boxes and scores, or that have them somewhere inside.
+
+
+def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
+    """Return the heads that the user named."""
+    for name in (boxes, scores):
+        if name not in graph.makers:
+            raise NotFoundError(f"the network has no tensor {name!r}")
+    if boxes == scores:
+        raise NotFoundError(f"--boxes and --scores: found {boxes!r} for both, expected a tensor for each")
+    return Heads(boxes, scores, "you named them")
+
+
+def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None = None) -> Heads | None:
+    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows.
+
+    Args:
+        graph: The network.
+        shapes: Of its outputs.
+        final: Those of them that are no heads.
+    """
+    names = [tensor.name for tensor in graph.model.graph.output]
+    taken = (final.score.tensor, final.label.tensor) if final else ()
+    for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
+        if scores not in taken and usable(graph, (boxes, scores)):
+            if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
+                graph, scores, boxes
+            ):
+                raise NotFoundError(
+                    f"{boxes!r} and {scores!r} both have four numbers a box: name them with --boxes and --scores"
+                )
+            return Heads(boxes, scores, "outputs of the network")
+    for name in names:
+        shape = shapes.get(name, ())
+        if len(shape) >= 2 and shape[-1] == 7 and usable(graph, (name,)):
+            return Heads(name, "", "an output of the network in the 7-float layout of NMS")
+    return None
+
+
+def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
+    """Return the earliest pair of tensors that hold all boxes and scores as the convolutions made them."""
+    inner = {
+        name: shape
+        for name, shape in shapes.items()
+        if len(shape) == 3
+        and shape[0] == 1
+        and (is_raw(graph, name) or roots(graph, name) in ({"Sigmoid"}, {"Softmax"}))
+    }
+    for boxes, scores in pairs(graph, inner):
+        if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
+            return Heads(boxes, scores, "tensors in front of the network's own NMS")
+    return None
+
+
+def is_all(graph: OnnxGraph, heads: Heads) -> bool:
+    """Tell whether all that a network makes of its heads comes through these, not also from other convolutions."""
+    behind = graph.after(heads.tensors)
+    outputs = [tensor.name for tensor in graph.model.graph.output if graph.makers.get(tensor.name) in behind]
+    shapes = [name for node in graph.nodes if node.op_type in ("Shape", "Size") for name in node.output]
+    beside = graph.before(outputs, stop=[*heads.tensors, *shapes])
+    return not any(graph.nodes[index].op_type in CONVOLUTIONS for index in beside)
+
+
+def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
+    """Tell whether nothing in the way from the first convolution to some tensors hinders TensorRT."""
+    before = graph.before(tensors)
+    first = min((index for index in before if graph.nodes[index].op_type == "Conv"), default=0)
+    return not any(graph.nodes[index].op_type in NOT_FOR_TENSORRT for index in before if index > first)
+
+
+def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
+    """Yield tensors that may be boxes and scores of the same boxes, those of the most boxes first."""
+    likely = []
+    for boxes, shape in shapes.items():
+        count = box_count(shape)
+        for scores, other in shapes.items() if count >= LEAST_BOXES else ():
+            size = int(np.prod(other))
+            if (
+                origin(graph, boxes) not in moved(graph, scores)
+                and count in other[1:] + other[:1]
+                and size % count == 0
+                and len(other) >= 2
+            ):
+                likely.append((-count, -likeness(graph, boxes, scores), boxes, scores))
+    yield from ((boxes, scores) for *_, boxes, scores in sorted(likely, key=lambda item: item[:2]))
+
+
+def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
+    """Return how much in the graph and in their names speaks for one tensor to be boxes and the other scores."""
+    named = says(boxes, BOX_WORDS) - says(boxes, SCORE_WORDS) - says(scores, BOX_WORDS)
+    return named + 2 * (become_scores(graph, scores) - become_scores(graph, boxes))
+
+
+BOX_WORDS = ("box", "loc", "reg", "delta")
+SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
+
+
+def says(tensor: str, words: tuple[str, ...]) -> bool:
+    """Tell whether one of these words is in a tensor's name."""
+    return any(word in tensor.lower() for word in words)
+
+
+def box_count(shape: tuple[int, ...]) -> int:
+    """Return how many boxes a tensor of this shape holds, 0 if it holds none."""
+    sizes = [size for size in shape if size != 1]
+    if len(sizes) == 2 and 4 in sizes:
+        return sizes[0] if sizes[1] == 4 else sizes[1]
+    return 0
+
+
+def check_boxes(heads: Heads, shape: tuple[int, ...]) -> None:
+    """Check that boxes of some shape have four numbers each.
+
+    Raises:
+        NotFoundError: They have more or fewer.
+    """
+    count, rest = divmod(int(np.prod(shape)), 4)
+    is_flat = len([size for size in shape if size != 1]) == 1
+    if rest or not (is_flat or heads.columns or heads.priors or box_count(shape) == count):
+        raise NotFoundError(
+            f"boxes {heads.boxes!r} have shape {list(shape)}, expected four numbers a box for one image; where "
+            "there are more, such as keypoints, export the boxes alone"
+        )
+
+
+def as_arrays(values: Mapping[str, NDArray[Any]]) -> Shapes:
+    """Return the shapes of floating point arrays."""
+    return {name: value.shape for name, value in values.items() if value.dtype.kind == "f"}

@@ -1,0 +1,151 @@
+"""From an ONNX file to a model card that is known to work: read, understand, write, try, and only then keep."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.core.older_opset import opset
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_file import card_text
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
+from trt_ssd_ros.models.shipped import sample_photos
+from trt_ssd_ros.tools.command_line import expect_free
+from trt_ssd_ros.tools.import_model.card_draft import draft_card
+from trt_ssd_ros.tools.import_model.heads import NOT_FOR_TENSORRT
+from trt_ssd_ros.tools.import_model.input_draft import Document
+from trt_ssd_ros.tools.import_model.network_file import keeps_weights_elsewhere, read_network
+from trt_ssd_ros.tools.import_model.understanding import Understood, understand
+from trt_ssd_ros.tools.model_import.interview import Ask, Interview
+from trt_ssd_ros.tools.model_import.own_nms import nodes_of
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What to import.
+
+    Attributes:
+        model: The ONNX file.
+        output: Folder of what is written; the model's if None.
+        name: Of the card; the model's file name if None.
+        image: Photo to detect in; one of the package's if None.
+        force: Whether files that are there already are overwritten.
+        stated: What the user says of the card, by flag.
+    """
+
+    model: Path
+    output: Path | None = None
+    name: str | None = None
+    image: Path | None = None
+    force: bool = False
+    stated: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where things are written."""
+        return (self.output or self.model.parent).expanduser().resolve()
+
+    @property
+    def card_name(self) -> str:
+        """The name of the card."""
+        return self.name or self.model.stem
+
+
+def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
+    """Import a model; yields what there is to say.
+
+    Raises:
+        ValueError: The file is no ONNX, or no SSD that can be told; says what was found and what helps.
+        RuntimeError: ONNX Runtime is not installed, or cannot run the network.
+        OSError: A file cannot be read or written.
+    """
+    if not request.card_name or Path(request.card_name).name != request.card_name:
+        raise ValueError(
+            f"--name: found {request.card_name!r}, expected a file's name; for its folder give --output"
+        )
+    expect_free([request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")], request.force)
+    photo = read_image_file(request.image) if request.image else sample_photos()[0]
+    found = understand(OnnxGraph(read_network(request.model)), photo, request.stated)
+    interview = Interview(request.stated, ask)
+    document = draft_card(found, interview)
+    yield from described(request, found, document, interview.notes)
+    nearest = next(folder for folder in (request.folder, *request.folder.parents) if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix=".import_model-", dir=nearest) as scratch:
+        yield write_and_try(request, found, document, Path(scratch), photo)
+        card_last = sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".yaml")
+        request.folder.mkdir(parents=True, exist_ok=True)
+        for path in card_last:
+            path.replace(request.folder / path.name)
+            yield f"  wrote     {request.folder / path.name}"
+
+
+def described(request: ImportRequest, found: Understood, document: Document, notes: list[str]) -> Iterator[str]:
+    """Say what was found and what was assumed."""
+    height, width = found.entry.size
+    network, graph = found.network, found.graph
+    yield f"{request.card_name}: {document['family']}, {document['outputs']['kind']}"
+    yield f"  network   {request.model}, opset {opset(graph.model)}, {len(graph.nodes)} nodes"
+    layout, order = document["input"]["layout"], document["input"]["channel_order"]
+    yield f"  input     {found.entry.tensor}, {width}x{height}, {layout}, {order}"
+    yield f"  results   {found.heads.boxes}, {found.heads.scores or 'rows'}: {found.heads.why}"
+    yield f"  boxes     {network.count}, {len(document['labels'])} classes"
+    for change in network.changes:
+        yield f"  changed   {change}"
+    for note in notes:
+        yield f"  assumed   {note}"
+    hard = sorted({node.op_type for node in nodes_of(network.model.graph)} & NOT_FOR_TENSORRT)
+    if hard:
+        yield f"  runs on   ONNX Runtime (backend:=onnxruntime); not every TensorRT runs {', '.join(hard)}:"
+        yield "            export the model without its NMS, or name what that reads with --boxes and --scores"
+
+
+def write_and_try(
+    request: ImportRequest, found: Understood, document: Document, scratch: Path, photo: NDArray[np.uint8]
+) -> str:
+    """Write the files into a scratch folder, load and run them, and return what was detected."""
+    name, network = request.card_name, found.network
+    path, content = request.model.resolve(), request.model.read_bytes()
+    is_new = bool(network.changes) or keeps_weights_elsewhere(path)
+    if is_new:
+        path = request.folder / f"{name}.onnx"
+        if path == request.model.resolve():
+            path = request.folder / f"{name}.ssd.onnx"
+        if path.exists() and not request.force:
+            raise ValueError(f"{path} is there already: give --force, --name or --output")
+        content = network.model.SerializeToString()
+        (scratch / path.name).write_bytes(content)
+    card_path = scratch / f"{name}.yaml"
+    stated = {
+        "name": name,
+        "family": document["family"],
+        "licence": request.stated.get("licence", "unknown"),
+        "source": request.stated.get("source", f"imported from {request.model.name}"),
+        "onnx": {"path": os.path.relpath(path, request.folder), "sha256": hashlib.sha256(content).hexdigest()},
+    }
+    card_path.write_text(card_text({**stated, **document}), encoding="utf-8")
+    card = ModelCard.load(card_path)
+    if not is_new:  # relative to where the card will be
+        card = replace(card, onnx=replace(card.onnx, path=path))
+    detector = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    detections = detector.detect(photo)
+    picture = draw_detections(photo, detections, card.labels)
+    cv2.imwrite(str(scratch / f"{name}.jpg"), picture)
+    found_best = zip(detections.class_ids, detections.scores, strict=True)
+    best = ", ".join([f"{card.labels[class_id]} {score:.2f}" for class_id, score in found_best][:5])
+    threshold = card.defaults.score_threshold
+    return f"  detected  {len(detections)} in the photo: {best or 'nothing'} (scores from {threshold} on)"

@@ -1,0 +1,240 @@
+"""Bring a network into the one form that model cards describe: [N, A, 4] boxes and [N, A, C] scores, no NMS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.import_model.box_form import append_corners
+from trt_ssd_ros.tools.import_model.cells import HeadCells
+from trt_ssd_ros.tools.import_model.entry import Entry
+from trt_ssd_ros.tools.import_model.evidence import HeadEvidence
+from trt_ssd_ros.tools.import_model.heads import Heads, NotFoundError
+from trt_ssd_ros.tools.import_model.probe import run
+from trt_ssd_ros.tools.model_import.graph_priors import append_decoding
+from trt_ssd_ros.tools.model_import.network_tail import Tail
+
+
+@dataclass(frozen=True)
+class StandardNetwork:
+    """A network in the form that model cards describe.
+
+    Attributes:
+        model: The network; it is the one that was read if `changes` is empty.
+        boxes: Name of its output of boxes [N, A, 4], or of 7-float rows [N, 1, A, 7].
+        scores: Name of its output of scores [N, A, columns]; "" with rows.
+        count: A.
+        columns: Classes, with the background; 0 where rows do not tell.
+        changes: What was done to it, for people.
+    """
+
+    model: onnx.ModelProto
+    boxes: str
+    scores: str
+    count: int
+    columns: int
+    changes: tuple[str, ...]
+
+
+def standard_network(
+    graph: OnnxGraph,
+    entry: Entry,
+    heads: Heads,
+    values: Mapping[str, NDArray[Any]],
+    sides: Mapping[str, NDArray[Any]],
+    evidence: HeadEvidence | None = None,
+) -> StandardNetwork:
+    """Cut a network to what is between pixels and heads, and bring these into form.
+
+    Args:
+        graph: The network.
+        entry: Where pixels enter.
+        heads: Where boxes and scores are.
+        values: What they, and priors in the graph, are for some image.
+        sides: What else they depend on, which is the same for every image.
+        evidence: What the graph tells of raw heads.
+
+    Raises:
+        NotFoundError: Their shapes do not fit each other.
+        RuntimeError: ONNX Runtime cannot run what is left.
+    """
+    tail = Tail()
+    results = _results(tail, heads, values, evidence)
+    frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
+    model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
+    changes = [*([entry.why] if entry.is_cut else []), *results.changes]
+    dropped = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
+    if dropped:
+        changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
+    if tail.nodes:
+        changes.append(f"{len(tail.nodes)} nodes bring boxes and scores into form")
+    if not changes and _as_declared(graph.model, model):
+        model = graph.model
+    elif not changes:
+        changes.append("shapes are stated" + ("" if batch == "N" else ", the batch is 1"))
+    return StandardNetwork(model, results.boxes, results.scores, results.count, results.columns, tuple(changes))
+
+
+@dataclass(frozen=True)
+class _Results:
+    """Boxes and scores in form, as in `StandardNetwork`; outputs are their types and shapes for one image."""
+
+    boxes: str
+    scores: str
+    count: int
+    columns: int
+    outputs: Mapping[str, tuple[int, list[int]]]
+    changes: Sequence[str] = ()
+
+
+def _results(
+    tail: Tail, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
+) -> _Results:
+    """Append to the heads what brings them into form."""
+    if not heads.scores:
+        rows, count = heads.final.append_to(tail) if heads.final else _rows(tail, heads.boxes, values[heads.boxes])
+        kind = TensorProto.FLOAT if heads.final else _type(values[heads.boxes])
+        return _Results(rows, "", count, heads.columns, {rows: (kind, [1, count, 7])})
+    changes = []
+    boxes, count = _boxes(tail, heads.boxes, values[heads.boxes])
+    scores, columns = _scores(tail, heads.scores, values[heads.scores], count)
+    kind = _type(values[heads.boxes])
+    if heads.priors is not None:
+        boxes, kind = (
+            append_decoding(tail, boxes, heads.priors, values[heads.priors.tensor], count),
+            TensorProto.FLOAT,
+        )
+        changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
+    elif heads.form != "corners":
+        boxes, kind = append_corners(tail, boxes, heads.form), TensorProto.FLOAT
+        changes.append(f"boxes are given as {heads.form}, and made corners")
+    if evidence is not None:
+        boxes = _in_order(tail, boxes, evidence.cells)
+        scores = _in_order(tail, scores, evidence.score_cells)
+    outputs = {boxes: (kind, [count, 4]), scores: (_type(values[heads.scores]), [count, columns])}
+    return _Results(boxes, scores, count, columns, outputs, changes)
+
+
+def _type(value: NDArray[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+
+
+def _boxes(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
+    count = value.size // 4
+    sizes = [size for size in value.shape if size != 1]
+    if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
+        axes = [axis for axis, size in enumerate(value.shape) if size != 1]
+        order = list(range(value.ndim))
+        order[axes[0]], order[axes[1]] = axes[1], axes[0]
+        tensor = tail("Transpose", tensor, perm=order)
+    if value.shape != (1, count, 4):
+        tensor = tail.reshaped(tensor, [_batch(value.shape), count, 4])
+    return tensor, count
+
+
+def _scores(tail: Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
+    columns, rest = divmod(value.size, count)
+    if rest:
+        shape = list(value.shape)
+        raise NotFoundError(f"scores {tensor!r} have shape {shape}, expected some for each of {count} boxes")
+    if value.ndim >= 3 and value.shape[-2:] == (columns, count) and columns != count:
+        order = list(range(value.ndim))
+        order[-2:] = order[-1], order[-2]
+        tensor = tail("Transpose", tensor, perm=order)
+    if value.shape != (1, count, columns):
+        tensor = tail.reshaped(tensor, [_batch(value.shape), count, columns])
+    return tensor, columns
+
+
+def _in_order(tail: Tail, tensor: str, cells: HeadCells | None) -> str:
+    """Bring the rows of a head into the order of prior boxes, if they are in another."""
+    if cells is None or np.array_equal(cells.order, np.arange(len(cells.order))):
+        return tensor
+    return tail("Gather", tensor, tail.constant(cells.order, np.int64), axis=1)
+
+
+def _batch(shape: tuple[int, ...]) -> int:
+    """Return what Reshape takes for the batch: 0 keeps the first dimension, 1 adds one."""
+    return 0 if len(shape) > 1 and shape[0] == 1 else 1
+
+
+def _rows(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
+    count = value.size // 7
+    table = value.reshape(-1, 7)
+    if not np.array_equal(table[:, :2], np.floor(table[:, :2])) or not 0 <= table[:, 2].min(initial=0) <= 1:
+        raise NotFoundError(
+            f"{tensor!r} has seven numbers a row, expected image id, label (whole numbers), score, x1, y1, x2, y2"
+        )
+    if value.shape == (1, 1, count, 7):
+        return tensor, count
+    return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count
+
+
+def _best_batch(
+    graph: OnnxGraph,
+    entry: Entry,
+    outputs: Mapping[str, tuple[int, list[int]]],
+    tail: Tail,
+    frozen: Sequence[TensorProto],
+) -> tuple[onnx.ModelProto, int | str]:
+    """Return the network with a dynamic batch if each image then has its own results; one made for 1 stays so."""
+    if entry.is_cut or entry.image.type.tensor_type.shape.dim[0].dim_value != 1:
+        model = _cut(graph, entry, outputs, tail, frozen, "N")
+        if _takes_batches(model, entry):
+            return model, "N"
+    return _cut(graph, entry, outputs, tail, frozen, 1), 1
+
+
+def _cut(
+    graph: OnnxGraph,
+    entry: Entry,
+    outputs: Mapping[str, tuple[int, list[int]]],
+    tail: Tail,
+    frozen: Sequence[TensorProto],
+    batch: int | str,
+) -> onnx.ModelProto:
+    kind = helper.np_dtype_to_tensor_dtype(entry.dtype)
+    image = helper.make_tensor_value_info(entry.tensor, kind, [batch, *entry.shape[1:]])
+    results = [
+        helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
+    ]
+    return graph.cut([image], results, tail.nodes, tail.constants, frozen)
+
+
+def _takes_batches(model: onnx.ModelProto, entry: Entry) -> bool:
+    """Tell whether two images at once give what each gives alone."""
+    session = open_session(model)
+    name = session.get_inputs()[0]
+    dtype = np.float16 if name.type == "tensor(float16)" else np.float32
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *entry.shape[1:])).astype(dtype)
+    try:
+        both = run(session, {name.name: images})
+        each = [run(session, {name.name: image[None]}) for image in images]
+    except RuntimeError:
+        return False
+    single = [np.concatenate(parts) for parts in zip(*each, strict=True)]
+    return all(
+        a.shape == b.shape and np.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in zip(both, single, strict=True)
+    )
+
+
+def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
+    """Tell whether a network states the shapes of its input and outputs as they are."""
+    stated = {item.name: item.type.tensor_type.shape for item in (*original.graph.input, *original.graph.output)}
+    for item in (*model.graph.input, *model.graph.output):
+        if item.name not in stated:
+            return False
+        found, expected = stated[item.name].dim, item.type.tensor_type.shape.dim
+        if [d.dim_value for d in found][1:] != [d.dim_value for d in expected][1:]:
+            return False
+        if bool(found[0].dim_value) != bool(expected[0].dim_value):
+            return False
+    return True

@@ -1,0 +1,190 @@
+"""Understand a network: where pixels enter it, where its boxes and scores are, and what is to be cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
+from trt_ssd_ros.tools.import_model.box_form import box_form
+from trt_ssd_ros.tools.import_model.cells import HeadCells
+from trt_ssd_ros.tools.import_model.entry import Entry, find_entry, side_tensors
+from trt_ssd_ros.tools.import_model.evidence import HeadEvidence, as_rows, cells_of, judge_heads
+from trt_ssd_ros.tools.import_model.final_detections import find_final
+from trt_ssd_ros.tools.import_model.heads import (
+    Heads,
+    NotFoundError,
+    as_arrays,
+    check_boxes,
+    from_inside,
+    from_names,
+    from_outputs,
+    is_all,
+)
+from trt_ssd_ros.tools.import_model.image_tensor import EntryError
+from trt_ssd_ros.tools.import_model.measurements import are_corners
+from trt_ssd_ros.tools.import_model.network_file import inventory
+from trt_ssd_ros.tools.import_model.nms import from_plugin
+from trt_ssd_ros.tools.import_model.photo_probe import PhotoProbe
+from trt_ssd_ros.tools.import_model.probe import Arrays
+from trt_ssd_ros.tools.import_model.standard_network import StandardNetwork, standard_network
+from trt_ssd_ros.tools.model_import.own_nms import from_onnx_nms, nms_facts
+from trt_ssd_ros.tools.model_import.tensor_history import CONVOLUTION_LIKE, LAYOUT, is_raw
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A network and what was found in it.
+
+    Attributes:
+        graph: The network as it was read.
+        entry: Where its pixels enter.
+        heads: Where its results are.
+        values: What these are for a photo.
+        network: The network as it goes to the card.
+        evidence: What the graph tells of raw heads; None of others.
+        cells: Where the rows of scores come from; None where that cannot be told.
+    """
+
+    graph: OnnxGraph
+    entry: Entry
+    heads: Heads
+    values: Mapping[str, NDArray[Any]]
+    network: StandardNetwork
+    evidence: HeadEvidence | None = None
+    cells: HeadCells | None = None
+
+    def detections(self) -> NDArray[Any]:
+        """Return label, score and corners (D, 6) of the final detections in the photo."""
+        if self.heads.final:
+            rows = self.heads.final.rows(self.values)
+        else:
+            table = self.values[self.heads.boxes].reshape(-1, 7)
+            rows = table[(table[:, 0] >= 0) & (table[:, 1] >= 0), 1:]
+        return rows[rows[:, 1] > 0]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Boxes and scores, where pixels enter, and what was seen of raw heads and of the scores' cells."""
+
+    heads: Heads
+    entry: Entry
+    values: Arrays
+    evidence: HeadEvidence | None = None
+    cells: HeadCells | None = None
+
+
+def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any]) -> Understood:
+    """Find entry and heads, and bring the network into form.
+
+    Raises:
+        ValueError: They cannot be told; lists what is in the network.
+    """
+    told = {name: stated[name] for name in ("size", "mean", "scale") if name in stated}
+    probe = PhotoProbe(graph, photo, **told)
+    try:
+        found = find_heads(probe, stated)
+        sides = probe.fixed_values(side_tensors(graph, found.entry, found.heads.tensors))
+        network = standard_network(graph, found.entry, found.heads, found.values, sides, found.evidence)
+    except (NotFoundError, EntryError) as error:
+        raise ValueError(f"{error}\n{inventory(graph)}") from error
+    return Understood(graph, found.entry, found.heads, found.values, network, found.evidence, found.cells)
+
+
+def find_heads(probe: PhotoProbe, stated: Mapping[str, Any]) -> Finding:
+    """Find boxes and scores, and what they are for a photo.
+
+    Raw heads are only taken where some family's prior boxes fit them; else what the network itself makes of them,
+    as far as TensorRT can run that; else its final detections.
+    """
+    unknown = None
+    for heads in candidates(probe, stated):
+        found = look_at(probe, heads, stated)
+        if found.evidence is None or fitting(found.evidence, stated):
+            return found
+        if found.evidence.corners:
+            return look_at(probe, decoded_by_network(found), stated)
+        unknown = unknown or found
+    if unknown is None:
+        raise NotFoundError(
+            "no pair of tensors in this network looks like boxes and scores: name them with --boxes and --scores"
+        )
+    return unknown
+
+
+def fitting(evidence: HeadEvidence, stated: Mapping[str, Any]) -> list[str]:
+    """Return the families that may be the network's, only the stated one if there is one."""
+    return [name for name in evidence.families if stated.get("family") in (None, name)]
+
+
+def decoded_by_network(found: Finding) -> Heads:
+    """Return the corners that a network makes of raw heads itself, instead of them."""
+    assert found.evidence is not None
+    why = "corners that the network decodes itself, as no family's prior boxes give the same"
+    return replace(
+        found.heads, boxes=found.evidence.corners, why=why, facts={**found.heads.facts, "decoded": True}
+    )
+
+
+def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
+    """Yield what may be boxes and scores, the best first."""
+    graph = probe.graph
+    if bool(stated.get("boxes")) != bool(stated.get("scores")):
+        raise NotFoundError("--boxes and --scores go together")
+    sure = from_names(graph, stated["boxes"], stated["scores"]) if stated.get("boxes") else from_plugin(graph)
+    if sure is not None:
+        yield sure
+        return
+    values = probe.values(probe.of_image(tail_tensors(graph)))
+    shapes = as_arrays(values)
+    final = find_final(graph, values)
+    inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
+    found = [from_outputs(graph, shapes, final), *(heads for heads in inside if heads and is_all(graph, heads))]
+    facts = nms_facts(graph)
+    yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
+    if final is not None:
+        yield Heads(final.boxes.tensor, "", "its final detections", final=final)
+
+
+def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
+    """Return what heads are for a photo, and where pixels enter."""
+    values = probe.values([*heads.tensors, *([heads.priors.tensor] if heads.priors else [])])
+    if heads.scores:
+        check_boxes(heads, values[heads.boxes].shape)
+    entry = find_entry(probe.graph, heads.tensors, stated.get("size"))
+    is_encoded = (
+        heads.scores
+        and not heads.priors
+        and not heads.facts.get("decoded")
+        and is_raw(probe.graph, heads.boxes)
+        and not are_corners(values[heads.boxes])
+    )
+    if is_encoded:
+        evidence = judge_heads(probe, heads, values[heads.boxes], entry.size)
+        return Finding(heads, entry, values, evidence, evidence.score_cells)
+    if not heads.scores:
+        return Finding(heads, entry, values)
+    rows = as_rows(values[heads.boxes])
+    cells = cells_of(probe, heads.scores, len(rows))
+    form = "corners" if heads.priors else box_form(heads.boxes, rows, cells, entry.size)
+    return Finding(replace(heads, form=form), entry, values, None, cells)
+
+
+def output_names(graph: OnnxGraph) -> list[str]:
+    """Return the names of a network's outputs, but for sequences and the like."""
+    outputs = graph.model.graph.output
+    return [item.name for item in outputs if item.type.WhichOneof("value") in (None, "tensor_type")]
+
+
+def tail_tensors(graph: OnnxGraph) -> list[str]:
+    """Return the tensors behind the last convolutions that may be heads."""
+    convolutions = [index for index, node in enumerate(graph.nodes) if node.op_type in CONVOLUTIONS]
+    before = graph.before(name for index in convolutions for name in graph.nodes[index].input)
+    likely = LAYOUT | CONVOLUTION_LIKE | {"Sigmoid", "Softmax"}
+    tail = [node for index, node in enumerate(graph.nodes) if index not in before and node.op_type in likely]
+    return [*dict.fromkeys([*output_names(graph), *(node.output[0] for node in tail)])]

@@ -1,0 +1,157 @@
+"""Make an int8 detector of a float one: measure its activations in your images, and write a card of its own.
+
+Examples, with `ros2 run trt_ssd_ros quantize_model` or `python -m trt_ssd_ros.tools.quantize_model`:
+  quantize_model photos/
+  quantize_model drive.mp4 --model my_models/model.yaml --output my_models
+  quantize_model photos/ --backend tensorrt
+  ros2 launch trt_ssd_ros detect.launch.py model:=$PWD/ssd_mobilenet_v2_oidv4_int8.yaml backend:=onnxruntime
+
+Images are best a few hundred of what the robot's camera sees; annotations are not needed. It says how much of what
+the float detector finds in them the int8 one finds again; what that costs, `evaluate` says on annotated images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.timing import time_in_turns
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.images.inputs import InputImage, open_input
+from trt_ssd_ros.images.recording import RecordingInput
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.card_file import card_text
+from trt_ssd_ros.models.card_reader import read_yaml
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
+from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
+from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
+from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
+from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages
+from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
+
+LOGGER = logging.getLogger(__name__)
+TIMED_RUNS = 50
+FEW = 100
+"""Images below which calibration gets a warning."""
+
+
+def quantize_model(options: argparse.Namespace, stop: Event) -> int:
+    """Do all of it, and return the exit code."""
+    card_path = model_card_path(options.model)
+    card = ModelCard.load(card_path)
+    name = options.name or f"{card.name}_int8"
+    files = [options.output / f"{name}.{suffix}" for suffix in ("onnx", "yaml")]
+    expect_targets(name, files, (card.onnx.path, card_path))
+    expect_free(files, options.force)
+    network = load_network(card)
+    expect_float32(network, card)
+    images = CalibrationImages(
+        partial(open_input, options.inputs, partial(RecordingInput, topic=options.topic)), options.max_images, stop
+    )
+    reader = CalibrationReader(network, card, images.go_through("calibrating"))
+    quantized = in_int8(network, reader, options.backend)
+    if reader.count < FEW:
+        LOGGER.warning("few images to calibrate with: %d; some hundreds see more of what will come", reader.count)
+    before, after = (Detector(OnnxRuntimeEngine(compose(model, card)), card) for model in (network, quantized))
+    origin = f"quantized to int8 for {options.backend}, calibrated with images: {reader.count}"
+    document = read_document(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
+    if stop.is_set():
+        raise KeyboardInterrupt
+    write(document, quantized.SerializeToString(), *files)
+    print(f"{name}: {origin}")
+    print(f"  wrote       {files[0]} and {files[1]}")
+    print(f"  size        {network.ByteSize() / 1e6:.1f} -> {quantized.ByteSize() / 1e6:.1f} MB")
+    for line in comparison(before, after, images.go_through("comparing"), options.backend):
+        print(f"  {line}")
+    print(f"  run it      --model {files[1]} --backend {options.backend}; in a launch file model:= and backend:=")
+    return 0
+
+
+def expect_targets(name: str, files: Sequence[Path], sources: Sequence[Path]) -> None:
+    """Require that the network and its card can be written.
+
+    Raises:
+        ValueError: They cannot, or would take the place of what they are made of.
+    """
+    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise ValueError(f"name: found {name!r}, expected a file's name: give --name, and --output for its folder")
+    expect_writable(files[0].parent)
+    for path in filter(Path.exists, files):
+        if path.is_dir() or any(path.samefile(source) for source in sources):
+            raise ValueError(f"found {path}, which is needed: give another --name or --output")
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return a model card, which was read as one before, as it is written."""
+    document = read_yaml(path)
+    assert isinstance(document, dict)
+    return document
+
+
+def write(document: dict[str, Any], network: bytes, network_file: Path, card_file: Path) -> None:
+    """Write the network, then the card that is to describe it."""
+    onnx_file = {"path": network_file.name, "sha256": hashlib.sha256(network).hexdigest()}
+    with whole_file(network_file) as unfinished:
+        unfinished.write_bytes(network)
+    with whole_file(card_file) as unfinished:
+        unfinished.write_text(card_text(document | {"onnx": onnx_file}), encoding="utf-8")
+
+
+def comparison(before: Detector, after: Detector, images: Iterable[InputImage], backend: str) -> Iterator[str]:
+    """Say what became of a detector."""
+    found = FoundAgain()
+    for image in images:
+        found.add(*(detector.detect(image.pixels, image.channel_order) for detector in (before, after)))
+    yield f"detections  {found}"
+    if not found.before:
+        LOGGER.warning("the detector finds nothing in these images: do they show what it is to find?")
+    if backend == "tensorrt":
+        yield "time here   not measured: ONNX Runtime is slow with what TensorRT takes"
+    else:
+        calls = {name: partial(each.detect, image.pixels) for name, each in (("before", before), ("after", after))}
+        times = time_in_turns(calls, TIMED_RUNS)
+        yield f"time here   {times['before'].p50:.1f} -> {times['after'].p50:.1f} ms an image"
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(
+        prog="quantize_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images and folders; a video or a recording")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    parser.add_argument(
+        "--backend",
+        choices=("onnxruntime", "tensorrt"),
+        default="onnxruntime",
+        help="what it is for, as each is fast with, or takes, another int8; default: onnxruntime",
+    )
+    parser.add_argument(
+        "--max-images", type=count, default=300, metavar="N", help="most images looked at; default: 300"
+    )
+    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="default: the current folder")
+    parser.add_argument("--name", help="of the card; default: that of --model and _int8")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = new_parser().parse_args(args)
+    return run_command("quantize_model", partial(quantize_model, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
