@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from picture_files import READABLE, UNREADABLE, encoded, mixed_folder, picture, turned
 
-from trt_ssd_ros.core import image_files
+from trt_ssd_ros.images import files as image_files
 from trt_ssd_ros.images.open_source import ImageFiles, SourceError, open_source, read_image_file
 
 

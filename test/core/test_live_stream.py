@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rtsp import RtspServer
 
-from trt_ssd_ros.core import live_stream
+from trt_ssd_ros.images import stream as live_stream
 from trt_ssd_ros.images.open_source import SourceError, open_source
 from trt_ssd_ros.images.stream import LiveStream, open_pipeline
 

@@ -9,7 +9,7 @@ import pytest
 from table_network import ANCHORS, CLASSES, ZERO, picture, table_card, table_network
 from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
 
-from trt_ssd_ros.core import nms_check
+from trt_ssd_ros.detection import agreement
 from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -38,7 +38,7 @@ def let_all_in() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def said(hear) -> pytest.LogCaptureFixture:
-    return hear(nms_check)
+    return hear(agreement)
 
 
 @pytest.mark.parametrize("card", [table_card(), decoded_card()], ids=["raw heads", "corners"])

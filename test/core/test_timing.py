@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trt_ssd_ros.core import timing
+from trt_ssd_ros.detection import timing
 from trt_ssd_ros.detection.timing import ROUNDS, Timing, time_in_turns
 
 

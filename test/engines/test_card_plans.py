@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trt_ssd_ros.core import nms_check
+from trt_ssd_ros.detection import agreement
 from trt_ssd_ros.engines import card_plans
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
@@ -161,7 +161,7 @@ def test_a_quantized_network_keeps_its_types(make, quantized, photo, builds):
 
 
 def test_a_detector_of_a_plan_whose_nms_is_spoilt_does_it_itself(make, photo, hear, monkeypatch):
-    said = hear(nms_check)
+    said = hear(agreement)
     right = make().open_detector("fp32")
     image, everything = photo("coffee"), replace(right.thresholds, classes=(0.05,) * 23)
     right.thresholds = everything

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trt_ssd_ros.ros.allocator import SWITCH, keep_freed_blocks
+from trt_ssd_ros.ros.allocator import ALLOCATOR_SWITCH, keep_freed_blocks
 
 pytestmark = pytest.mark.ros
 
@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def clean_environment() -> dict[str, str]:
     """The environment without anything that sets the allocator up."""
-    names = ("GLIBC_TUNABLES", "LD_PRELOAD", SWITCH)
+    names = ("GLIBC_TUNABLES", "LD_PRELOAD", ALLOCATOR_SWITCH)
     return {name: v for name, v in os.environ.items() if name not in names and not name.startswith("MALLOC_")}
 
 
@@ -51,7 +51,7 @@ def test_freed_images_cost_no_page_faults_again() -> None:
 @pytest.mark.parametrize(
     "environment",
     [
-        {SWITCH: "0"},
+        {ALLOCATOR_SWITCH: "0"},
         {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1000000"},
         {"MALLOC_ARENA_MAX": "2"},
         {"LD_PRELOAD": "libjemalloc.so.2"},

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from trt_ssd_ros.ros.transport import PROFILE_VARIABLES, SWITCH, profile_environment
+from trt_ssd_ros.ros.transport import PROFILE_VARIABLES, PROFILE_SWITCH, profile_environment
 
 pytestmark = pytest.mark.ros
 
@@ -35,7 +35,7 @@ sys.exit(spin_node(create))
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment and a folder in which the user has chosen nothing, and plenty of shared memory."""
-    for name in (*PROFILE_VARIABLES, SWITCH, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_LOCALHOST_ONLY"):
+    for name in (*PROFILE_VARIABLES, PROFILE_SWITCH, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_LOCALHOST_ONLY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     monkeypatch.chdir(tmp_path)
@@ -59,7 +59,7 @@ def test_is_chosen_for_fast_dds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        (SWITCH, "0"),
+        (PROFILE_SWITCH, "0"),
         ("FASTRTPS_DEFAULT_PROFILES_FILE", "/mine.xml"),
         ("FASTDDS_DEFAULT_PROFILES_FILE", "/mine.xml"),
         ("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4"),
@@ -89,7 +89,7 @@ def test_needs_enough_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.skipif("fastrtps" not in get_rmw_implementation_identifier(), reason="another middleware is in use")
 @pytest.mark.parametrize(("switch", "large"), [("1", True), ("0", False)], ids=["on", "off"])
 def test_fast_dds_takes_it(start_process: Any, switch: str, large: bool) -> None:
-    process = start_process([sys.executable, "-c", WAIT_FOR_A_SIGNAL], **{SWITCH: switch})
+    process = start_process([sys.executable, "-c", WAIT_FOR_A_SIGNAL], **{PROFILE_SWITCH: switch})
     process.wait_until_it_says("ready")
     sizes = segment_sizes(process.pid)
     assert sizes, "its own segment at least; others of the domain may be mapped as well"

@@ -7,7 +7,7 @@ import pytest
 
 from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.images.source import SourceError
-from trt_ssd_ros.tools.quantization import calibration_images
+from trt_ssd_ros.tools.quantize_model import calibration as calibration_images
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-SWITCH = "TRT_SSD_ALLOCATOR"
+ALLOCATOR_SWITCH = "TRT_SSD_ALLOCATOR"
 """Set this environment variable to 0 to leave the allocator alone."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
@@ -33,7 +33,7 @@ def keep_freed_blocks() -> bool:
     tuned_by_user = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(
         name.startswith("MALLOC_") for name in os.environ
     )
-    if os.environ.get(SWITCH) == "0" or tuned_by_user or "LD_PRELOAD" in os.environ:
+    if os.environ.get(ALLOCATOR_SWITCH) == "0" or tuned_by_user or "LD_PRELOAD" in os.environ:
         return False
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from threading import Lock
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
 
 
 class NewestSlot(Generic[T]):

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-SWITCH = "TRT_SSD_DDS_PROFILE"
+PROFILE_SWITCH = "TRT_SSD_DDS_PROFILE"
 """Set this environment variable to 0 to leave Fast DDS alone."""
 
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -28,7 +28,7 @@ def profile_environment(profile: Path, shared_memory: Path = Path("/dev/shm")) -
     default 64 MB), since Fast DDS would start without any shared memory.
     """
     chosen = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
-    if os.environ.get(SWITCH) == "0" or any(name in os.environ for name in chosen):
+    if os.environ.get(PROFILE_SWITCH) == "0" or any(name in os.environ for name in chosen):
         return {}
     if os.environ.get("ROS_LOCALHOST_ONLY") == "1":
         return {}

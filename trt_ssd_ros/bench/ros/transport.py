@@ -23,7 +23,8 @@ from std_msgs.msg import Header
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros import allocator, dds_profile
+from trt_ssd_ros.ros.allocator import ALLOCATOR_SWITCH, keep_freed_blocks
+from trt_ssd_ros.ros.transport import PROFILE_SWITCH, PROFILE_VARIABLES
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.qos import newest_image
 
@@ -31,10 +32,10 @@ TOPIC = "transport_benchmark/image"
 CAMERA = newest_image()
 PATIENCE, SILENCE = 20.0, 2.0
 """Seconds to wait for the first image, and after the last."""
-PLAIN = {dds_profile.SWITCH: "0", allocator.SWITCH: "0"}
+PLAIN = {PROFILE_SWITCH: "0", ALLOCATOR_SWITCH: "0"}
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "Fast DDS, its defaults": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", **PLAIN},
-    "Fast DDS, our profile": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", allocator.SWITCH: "0"},
+    "Fast DDS, our profile": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", ALLOCATOR_SWITCH: "0"},
     "Fast DDS, our profile and allocator": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"},
     "Cyclone DDS, its defaults": {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp", **PLAIN},
     "Cyclone DDS, our allocator": {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
@@ -61,7 +62,7 @@ def publish(width: int, height: int, rate: float, count: int) -> None:
     pixels = np.zeros((height, width, 3), np.uint8)
     with ros_context([]) as ros:
         node = ros.add(Node("transport_benchmark_camera"))
-        allocator.keep_freed_blocks()
+        keep_freed_blocks()
         publisher = node.create_publisher(Image, TOPIC, CAMERA)
         deadline = monotonic() + PATIENCE
         while publisher.get_subscription_count() == 0 and monotonic() < deadline:
@@ -84,7 +85,7 @@ def receive() -> Received:
     cpu, last = [0.0], [monotonic() + PATIENCE]
     with ros_context([]) as ros:
         node = ros.add(Node("transport_benchmark_receiver"))
-        allocator.keep_freed_blocks()
+        keep_freed_blocks()
 
         def take(image: Image) -> None:
             latencies.append((node.get_clock().now().nanoseconds - nanoseconds(image.header.stamp)) / 1e6)
@@ -105,7 +106,7 @@ def measure(options: argparse.Namespace, settings: Mapping[str, str]) -> Receive
     Raises:
         RuntimeError: The receiver failed.
     """
-    left = {name: value for name, value in os.environ.items() if name not in dds_profile.PROFILE_VARIABLES}
+    left = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
     environment = {**left, **settings}
     shape = [f"--{name}={getattr(options, name)}" for name in ("width", "height", "rate", "count")]
     command = [sys.executable, "-m", "trt_ssd_ros.bench.ros.transport", *shape]

@@ -56,7 +56,7 @@ def plot_precision_recall(precisions: Mapping[str, Precision]) -> bytes:
     figure.supxlabel("recall at IoU .5")
     figure.supylabel("precision")
     grid.flat[0].legend()
-    return _png(pyplot, figure)
+    return _rendered(pyplot, figure)
 
 
 def plot_confusion(confusion: Confusion) -> bytes:
@@ -77,14 +77,14 @@ def plot_confusion(confusion: Confusion) -> bytes:
     axes.set_yticks(range(len(counts)), [*named, "nothing there"])
     title = f"the {len(labels)} most confused of {len(occurring)} labels; report.json has all" if rest else ""
     axes.set(xlabel="found", ylabel="true", title=title)
-    return _png(pyplot, figure)
+    return _rendered(pyplot, figure)
 
 
 def _ink(share: float) -> str:
     return "white" if share > 0.5 else "black"
 
 
-def _png(pyplot: Any, figure: Any) -> bytes:
+def _rendered(pyplot: Any, figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
     pyplot.close(figure)

@@ -37,7 +37,7 @@ def read_voc(folder: Path, images: Path) -> AnnotatedSet:
     for path in annotation_files(folder, ".xml"):
         image = places.image_of(path, folder)
         root = _root(parser, path)
-        boxes = (_box(item, f"{path}: object {number}") for number, item in enumerate(root.iter("object"), 1))
+        boxes = (_voc_box(item, f"{path}: object {number}") for number, item in enumerate(root.iter("object"), 1))
         size = stated_size(root.findtext("size/width"), root.findtext("size/height"))
         read.append(AnnotatedImage(places.name(image), image, tuple(boxes), size=size))
     labels = sorted({box.label for image in read for box in image.boxes})
@@ -56,7 +56,7 @@ def _root(parser: Any, path: Path) -> Any:
     return root
 
 
-def _box(item: Any, where: str) -> TrueBox:
+def _voc_box(item: Any, where: str) -> TrueBox:
     label = (item.findtext("name") or "").strip()
     if not label:
         raise AnnotationError(f"{where}: found no <name>, expected one")
