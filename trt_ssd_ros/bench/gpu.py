@@ -183,7 +183,8 @@ def first_detection(precision: str, folder: str) -> float:
     """Return the seconds from the start of a process to its first detection."""
     environment = {**os.environ, "TRT_SSD_ENGINE_DIR": folder}
     start = time.monotonic()
-    command = [sys.executable, "-m", "trt_ssd_ros.tools.first_detection", precision]
+    script = f"from trt_ssd_ros.tools.first_detection import detect_first; detect_first({precision!r})"
+    command = [sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         said = process.stdout.readline()
