@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
-from trt_ssd_ros.tools.required_packages import missing_package
+from trt_ssd_ros.errors import INTERRUPTED, missing_package
 
 
 def detector_node() -> int:

@@ -2,7 +2,61 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+INTERRUPTED = 130
+"""The exit code that shells give to a process which SIGINT ended."""
+
 
 def one_line(error: BaseException) -> str:
     """Return an error's text with every run of white space as one blank."""
     return " ".join(str(error).split())
+
+
+REQUIRED: Mapping[str, str] = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "onnx": "onnx",
+    "yaml": "pyyaml",
+    "tqdm": "tqdm",
+}
+"""Modules without which nothing runs, and the names that pip knows them by."""
+
+
+def missing_package(error: BaseException) -> str:
+    """Return which package is missing or broken, and what mends it; empty where something else is wrong."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if module not in REQUIRED:
+        return ""
+    return f"{module} cannot be imported ({error}): pip install {REQUIRED[module]}; doctor looks at all packages"
+
+
+def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Take the place of `sys.excepthook` while the modules of a tool are imported."""
+    text = "interrupted" if kind is KeyboardInterrupt else missing_package(error)
+    if text:
+        sys.stderr.write(f"{Path(sys.argv[0]).stem}: {text}\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def load_library(module: str, distribution: str, purpose: str) -> Any:
+    """Return a module that may not be installed.
+
+    Args:
+        module: Its name.
+        distribution: What pip calls it.
+        purpose: What needs it, to begin the error with.
+
+    Raises:
+        RuntimeError: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise RuntimeError(f"{purpose} needs {distribution} ({error}): pip install {distribution}") from error

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from trt_ssd_ros.ros.transport import PROFILE_VARIABLES, PROFILE_SWITCH, profile_environment
+from trt_ssd_ros.ros.transport import PROFILE_SWITCH, PROFILE_VARIABLES, profile_environment
 
 pytestmark = pytest.mark.ros
 

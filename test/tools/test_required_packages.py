@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from trt_ssd_ros.tools.required_packages import REQUIRED, missing_package
+from trt_ssd_ros.errors import REQUIRED, missing_package
 
 HIDE = """
 import os, sys

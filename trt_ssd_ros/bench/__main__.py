@@ -27,16 +27,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.bench.report import SpeedReport, this_machine
 from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.errors import INTERRUPTED, load_library
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import count, run_command
-from trt_ssd_ros.tools.optional_library import load_library
 from trt_ssd_ros.tools.speed.comparison import comparison
 
 SIZES = ["640x480", "1280x720", "1920x1080"]

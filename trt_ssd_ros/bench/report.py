@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.bench.speed import Speed
-from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.files import whole_file
-from trt_ssd_ros.tools.optional_library import load_library
 
 HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
 

@@ -21,9 +21,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.core.file_lock import try_lock
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress
 from trt_ssd_ros.engines.plan_key import PlanKey
+from trt_ssd_ros.files import try_lock
 
 LOGGER = logging.getLogger(__name__)
 FORMAT = 1

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import Frame, FrameError, frame_from_message
 from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.images.open_source import SourceError
-from trt_ssd_ros.tools.optional_library import load_library
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 

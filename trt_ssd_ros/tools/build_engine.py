@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
@@ -25,6 +24,7 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network

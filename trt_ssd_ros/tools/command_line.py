@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
-from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.errors import INTERRUPTED, one_line
 from trt_ssd_ros.models.shipped import PACKAGE
 
 BROKEN_PIPE = 141

@@ -16,4 +16,3 @@ def detect_first(precision: str) -> None:
     detector.detect(np.zeros((720, 1280, 3), np.uint8))
     print("detected", flush=True)
     detector.close()
-

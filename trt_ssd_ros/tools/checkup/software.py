@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from trt_ssd_ros.errors import REQUIRED
 from trt_ssd_ros.tools.checkup.finding import Finding, verdict
 from trt_ssd_ros.tools.doctor.machine import Machine
-from trt_ssd_ros.tools.required_packages import REQUIRED
 
 GSTREAMER = """
 import cv2, re

@@ -30,12 +30,12 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.bench.offline import IMAGES, DetectMeasurement, report, write_tour
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.images.inputs import Input, open_input
 from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard

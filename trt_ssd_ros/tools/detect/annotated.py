@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.errors import load_library
 from trt_ssd_ros.files import unfinished_path, whole_file
-from trt_ssd_ros.tools.optional_library import load_library
 
 Image = NDArray[np.uint8]
 CLOCK = 90_000

@@ -9,7 +9,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from shutil import rmtree
 
-from trt_ssd_ros.core.file_lock import try_lock
+from trt_ssd_ros.files import try_lock
 from trt_ssd_ros.tools.results import (
     ResultError,
     ResultHeader,

@@ -25,7 +25,7 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.tools.command_line import count, expect_writable, fraction, run_command
 from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.errors import load_library
 from trt_ssd_ros.tools.evaluate.annotations import TrueBox
-from trt_ssd_ros.tools.optional_library import load_library
 
 MAX_DETECTIONS = 100
 RECALLS = np.linspace(0, 1, 101)

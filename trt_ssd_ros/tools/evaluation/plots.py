@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from trt_ssd_ros.errors import load_library
 from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, Precision
 from trt_ssd_ros.tools.evaluate.confusion import Confusion
-from trt_ssd_ros.tools.optional_library import load_library
 
 MOST_CLASSES = 15
 """Classes that get a plot of their own, those with most objects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.tools.evaluate.annotations import (
     AnnotatedImage,
     AnnotatedSet,
@@ -17,7 +17,6 @@ from trt_ssd_ros.tools.evaluate.annotations import (
     read_small_text,
     stated_size,
 )
-from trt_ssd_ros.tools.optional_library import load_library
 
 
 def read_voc(folder: Path, images: Path) -> AnnotatedSet:

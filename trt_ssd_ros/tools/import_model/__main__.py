@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trt_ssd_ros.core.exit_codes import INTERRUPTED
+from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.models.card import MAX_INPUT_SIDE
 from trt_ssd_ros.tools.command_line import discard_stdout
 from trt_ssd_ros.tools.import_model.families import FAMILIES
