@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_ssd_ros.core.boxes import areas, clip_boxes, nms, overlaps, scale_boxes
+from trt_ssd_ros.detection.detections import areas, clip_boxes, nms, overlaps, scale_boxes
 
 NO_BOXES = np.empty((0, 4), np.float32)
 

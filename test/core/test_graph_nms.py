@@ -34,7 +34,7 @@ from table_network import (
     textbook_detections,
 )
 
-from trt_ssd_ros.core.boxes import nms
+from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.graph import compose

@@ -25,7 +25,7 @@ USE_CORE = """
 from pathlib import Path
 from types import SimpleNamespace
 import cv2, numpy as np
-from trt_ssd_ros.core.boxes import nms
+from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message

@@ -9,8 +9,8 @@ import pytest
 from table_network import ANCHORS, CLASSES, ZERO, picture, table_card, table_network
 from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
 
-from trt_ssd_ros.core.nms_check import has_greedy_nms
 from trt_ssd_ros.detection import agreement
+from trt_ssd_ros.detection.agreement import has_greedy_nms
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.graph import compose

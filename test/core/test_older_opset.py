@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from trt_ssd_ros.core.older_opset import in_older_opset, opset
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.network import in_older_opset, opset
 
 INPUT = np.random.default_rng(0).standard_normal((1, 4, 6, 6)).astype(np.float32)
 

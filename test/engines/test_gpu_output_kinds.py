@@ -12,8 +12,7 @@ from onnx import TensorProto
 from table_network import ANCHORS, CLASSES, ZERO, assert_same, picture, table_card, table_network
 from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
 
-from trt_ssd_ros.core.boxes import nms
-from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detections import Detections, nms
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.engine import InferenceEngine
 from trt_ssd_ros.engines.cuda import CudaDevice

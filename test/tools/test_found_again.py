@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from trt_ssd_ros.detection.agreement import FoundAgain
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
 
 
 def detections(*found: tuple[tuple[int, int, int, int], float, int]) -> Detections:

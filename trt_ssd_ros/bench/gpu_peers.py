@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.boxes import nms
+from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.engines.cuda import CudaDevice, load_pycuda
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan

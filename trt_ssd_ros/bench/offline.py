@@ -15,12 +15,11 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from trt_ssd_ros.bench.process_usage import ProcessUsage
-from trt_ssd_ros.core.photo_tour import PhotoTour
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.images.inputs import Input, InputImage
-from trt_ssd_ros.images.open_source import SourceError
+from trt_ssd_ros.images.open_source import PhotoTour, SourceError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import share_folder

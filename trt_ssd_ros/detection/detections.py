@@ -49,3 +49,69 @@ class Detections:
     def __getitem__(self, index: NDArray[Any] | slice) -> Detections:
         """Return the detections that a boolean mask, an index array or a slice selects."""
         return Detections(self.boxes[index], self.scores[index], self.class_ids[index])
+
+
+Boxes = NDArray[np.float32]
+
+
+def scale_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
+    """Turn boxes (..., 4) normalised to the image into pixels of a width x height image."""
+    return boxes * np.array([width, height, width, height], np.float32)
+
+
+def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
+    """Move the corners of boxes (..., 4) that lie outside a width x height image onto its border."""
+    corners = np.array([width, height, width, height], np.float32)
+    return np.minimum(np.maximum(boxes, np.float32(0)), corners)
+
+
+def areas(boxes: Boxes) -> NDArray[np.float32]:
+    """Return the areas (N,) of boxes (N, 4)."""
+    sizes: Boxes = boxes[:, 2:] - boxes[:, :2]
+    return sizes[:, 0] * sizes[:, 1]
+
+
+def overlaps(box: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool_]:
+    """Tell which boxes have an intersection over union with one box that exceeds a threshold.
+
+    Written as intersection > threshold * union, which needs no division and is false for two boxes
+    without area. The graph computes the same terms in the same order and precision.
+
+    Args:
+        box: (4,) float32.
+        others: (N, 4) float32.
+        iou_threshold: In [0, 1].
+
+    Returns:
+        (N,) bool.
+    """
+    size = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0)
+    intersection = size[:, 0] * size[:, 1]
+    union = areas(box[None]) + areas(others) - intersection
+    return np.asarray(intersection > np.float32(iou_threshold) * union)
+
+
+def nms(
+    boxes: Boxes, scores: NDArray[np.float32], class_ids: NDArray[np.int32], iou_threshold: float
+) -> NDArray[np.bool_]:
+    """Greedy non-maximum suppression within each class: the oracle for the graph's own.
+
+    Takes the boxes by falling score, earlier index first among equals, and keeps each one that no
+    already kept box of its class overlaps by more than the threshold. Boxes with score 0 are absent.
+
+    Args:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in any unit.
+        scores: (N,) float32.
+        class_ids: (N,) int32.
+        iou_threshold: In [0, 1].
+
+    Returns:
+        (N,) bool, true for the boxes that are kept.
+    """
+    alive = scores > 0
+    keep = np.zeros(len(scores), np.bool_)
+    for index in np.argsort(-scores, kind="stable"):
+        if alive[index]:
+            keep[index] = True
+            alive &= ~((class_ids == class_ids[index]) & overlaps(boxes[index], boxes, iou_threshold))
+    return keep

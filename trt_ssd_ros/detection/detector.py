@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.boxes import clip_boxes, nms, scale_boxes
-from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
 from trt_ssd_ros.detection.engine import InferenceEngine, Tensors
 from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
 from trt_ssd_ros.images.frame import ChannelOrder
@@ -88,7 +87,7 @@ class Detector:
     Args:
         engine: What runs the graph.
         card: What the graph was composed of.
-        host_nms: Whether to do NMS on the host although the engine has done it; see `core/nms_check.py`.
+        host_nms: Whether to do NMS on the host although the engine has done it; see `detection/agreement.py`.
     """
 
     def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:

@@ -16,8 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.nms_check import has_greedy_nms
-from trt_ssd_ros.detection.agreement import half_precision_problems
+from trt_ssd_ros.detection.agreement import half_precision_problems, has_greedy_nms
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress

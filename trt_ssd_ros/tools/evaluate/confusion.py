@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.boxes import areas
-from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.agreement import SAME, intersections, match_boxes
+from trt_ssd_ros.detection.detections import Detections, areas
 from trt_ssd_ros.tools.evaluate.average_precision import Truth
-from trt_ssd_ros.tools.evaluation.box_matching import SAME, intersections, match_boxes
 
 NOTHING = ""
 """Stands for the background: missed objects are taken for it, and it is taken for objects."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from trt_ssd_ros.detection.agreement import match_boxes
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluate.average_precision import Truth
 from trt_ssd_ros.tools.evaluate.confusion import NOTHING, compared
-from trt_ssd_ros.tools.evaluation.box_matching import match_boxes
 
 NOTEWORTHY = 0.05
 """Change of a score that is worth a line."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from trt_ssd_ros.core.untrusted import PlainLoader
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.card_reader import PlainLoader
 from trt_ssd_ros.tools.evaluate.annotations import (
     AnnotatedImage,
     AnnotatedSet,

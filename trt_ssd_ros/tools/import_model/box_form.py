@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from trt_ssd_ros.models.graph_builder import Tail
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.heads import BoxForm, NotFoundError
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.measurements import along_cells, are_corners, are_pixels
-from trt_ssd_ros.tools.model_import.network_tail import Tail
 
 BEFORE_POINT = {"centre and size": 0.5, "corner and size": 0.0}
 """How much of the size lies before the point."""

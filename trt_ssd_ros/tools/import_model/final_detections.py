@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from trt_ssd_ros.models.graph_builder import Tail
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.network_file import dimensions
-from trt_ssd_ros.tools.model_import.network_tail import Tail
 
 MOST = 400
 """Detections that are taken of a network that finds a varying number of them."""

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.older_opset import opset
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -22,7 +21,7 @@ from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.network import load_network, opset
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.command_line import expect_free

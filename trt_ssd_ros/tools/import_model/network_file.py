@@ -9,10 +9,10 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, ValueInfoProto
 
-from trt_ssd_ros.core.older_opset import in_older_opset, opset
-from trt_ssd_ros.core.untrusted import tensors_of
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.models.card_reader import tensors_of
 from trt_ssd_ros.models.graph_builder import OPSET
+from trt_ssd_ros.models.network import in_older_opset, opset
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.model_import.foreign_files import what_else
 

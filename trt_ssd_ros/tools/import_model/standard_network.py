@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.models.graph_builder import Tail
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.box_form import append_corners
 from trt_ssd_ros.tools.import_model.cells import HeadCells
@@ -20,7 +21,6 @@ from trt_ssd_ros.tools.import_model.evidence import HeadEvidence
 from trt_ssd_ros.tools.import_model.heads import Heads, NotFoundError
 from trt_ssd_ros.tools.import_model.probe import run
 from trt_ssd_ros.tools.model_import.graph_priors import append_decoding
-from trt_ssd_ros.tools.model_import.network_tail import Tail
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from trt_ssd_ros.models.graph_builder import Tail
 from trt_ssd_ros.tools.import_model.heads import NotFoundError, Priors
-from trt_ssd_ros.tools.model_import.network_tail import Tail
 
 
 def prior_boxes(

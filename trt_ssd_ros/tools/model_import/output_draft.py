@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.core.boxes import nms
+from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.tools.import_model.box_form import in_corners
 from trt_ssd_ros.tools.import_model.entry import side_tensors
 from trt_ssd_ros.tools.import_model.evidence import as_rows

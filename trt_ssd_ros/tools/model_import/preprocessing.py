@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from onnx import NodeProto
 
-from trt_ssd_ros.core.older_opset import opset
+from trt_ssd_ros.models.network import opset
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 
 PART_OF_NETWORK = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear", "BatchNormalization")

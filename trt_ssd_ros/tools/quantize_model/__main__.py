@@ -22,6 +22,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from trt_ssd_ros.detection.agreement import FoundAgain
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -35,7 +36,6 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
-from trt_ssd_ros.tools.evaluation.found_again import FoundAgain
 from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages
 from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
