@@ -18,8 +18,7 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 
-from trt_ssd_ros.engines.plan_cache import PlanCache
-from trt_ssd_ros.engines.plan_key import PlanKey
+from trt_ssd_ros.engines.plan_cache import PlanCache, PlanKey
 
 RTX_PATH = "TRT_SSD_RTX_PATH"
 WAITING = "waiting for another process that builds this plan"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trt_ssd_ros.engines.parallel_copy import copy_images
+from trt_ssd_ros.engines.cuda import copy_images
 
 WHOLE = np.random.default_rng(5).integers(0, 256, (2, 300, 451, 3), np.uint8)
 READ_ONLY = WHOLE.copy()

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.engines.plan_key import PlanKey
+from trt_ssd_ros.engines.plan_cache import PlanKey
 
 KEY = PlanKey(
     model="ssd",

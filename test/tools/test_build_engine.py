@@ -7,8 +7,7 @@ import signal
 
 import pytest
 
-from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
-from trt_ssd_ros.engines.plan_key import PlanKey
+from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanKey
 from trt_ssd_ros.tools.build_engine import ProgressBar, main, new_parser
 
 KEY = PlanKey("model", "graph", "tensorrt", "11.4", "A GPU", "8.7", "fp16", {})

@@ -25,8 +25,7 @@ from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.other_process import OtherProcess
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
-from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
-from trt_ssd_ros.engines.plan_key import PlanKey
+from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanKey
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import NO_TF32, TensorRt, load_tensorrt
 from trt_ssd_ros.models.card import ModelCard

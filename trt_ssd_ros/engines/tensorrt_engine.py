@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from trt_ssd_ros.detection.engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda import CudaDevice, SharedMemory, load_pycuda
-from trt_ssd_ros.engines.cuda_graph import CapturedWork
+from trt_ssd_ros.engines.cuda import CapturedWork, CudaDevice, SharedMemory, copy_images, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
-from trt_ssd_ros.engines.parallel_copy import copy_images
 from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
