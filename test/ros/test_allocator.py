@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from trt_ssd_ros.ros.allocator import ALLOCATOR_SWITCH, keep_freed_blocks
+from trt_ssd_ros.ros.transport import ALLOCATOR_SWITCH, keep_freed_blocks
 
 pytestmark = pytest.mark.ros
 
 COUNT_FAULTS = """
 import resource, sys
-from trt_ssd_ros.ros.allocator import keep_freed_blocks
+from trt_ssd_ros.ros.transport import keep_freed_blocks
 print(keep_freed_blocks() if sys.argv[1] == "keep" else None)
 for round in range(51):
     if round == 1:

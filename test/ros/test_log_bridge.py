@@ -6,7 +6,7 @@ import pytest
 from probe import Probe
 from rcl_interfaces.msg import Log
 
-from trt_ssd_ros.ros.log_bridge import PACKAGE_LOGGER, LogBridge
+from trt_ssd_ros.ros.process import PACKAGE_LOGGER, LogBridge
 
 pytestmark = pytest.mark.ros
 LEVELS = [20, 30, 40]  # rcl_interfaces/msg/Log: INFO, WARN, ERROR

@@ -11,8 +11,7 @@ from probe import Probe
 from rclpy.executors import ExternalShutdownException
 
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
-from trt_ssd_ros.ros.process import new_executor
-from trt_ssd_ros.ros.signals import ENDING, signals_blocked, spin
+from trt_ssd_ros.ros.process import ENDING, new_executor, signals_blocked, spin
 
 pytestmark = pytest.mark.ros
 

@@ -27,9 +27,8 @@ from trt_ssd_ros.images.source import Capture, SourceError
 from trt_ssd_ros.images.stream import without_password
 from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
-from trt_ssd_ros.ros.log_bridge import LogBridge
-from trt_ssd_ros.ros.process import FailableNode, spin_node
-from trt_ssd_ros.ros.qos import OVERRIDABLE
+from trt_ssd_ros.ros.process import FailableNode, LogBridge, spin_node
+from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 DEFAULT_RATE = 30.0

@@ -22,12 +22,11 @@ from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
 from trt_ssd_ros.node.outputs import ResultPublisher
 from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_TRANSPORT
 from trt_ssd_ros.node.parameters import DetectionParameters, declare_engine, declare_model
-from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.input_watch import InputWatch
-from trt_ssd_ros.ros.log_bridge import LogBridge
-from trt_ssd_ros.ros.process import spin_node
+from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.recent_counts import RecentCounts
+from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 
 class DetectorNode(ManagedNode):

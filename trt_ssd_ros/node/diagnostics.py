@@ -10,8 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from trt_ssd_ros.detection.detector import DetectorCounts
 from trt_ssd_ros.node.frame_counts import FrameCounts
-from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import ExplainedNode, Kind, ParameterSpec
 
 
 class Complaint(NamedTuple):

@@ -18,7 +18,7 @@ from trt_ssd_ros.ros.message_info import (
     with_info,
     without_events,
 )
-from trt_ssd_ros.ros.qos import OVERRIDABLE, newest_image
+from trt_ssd_ros.ros.transport import OVERRIDABLE, newest_image
 
 TRANSPORTS = ("raw", "compressed")
 

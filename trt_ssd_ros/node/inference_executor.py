@@ -12,7 +12,7 @@ from typing import TypeVar
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 
-from trt_ssd_ros.ros.signals import signals_blocked
+from trt_ssd_ros.ros.process import signals_blocked
 
 T = TypeVar("T")
 

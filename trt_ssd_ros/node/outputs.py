@@ -32,7 +32,7 @@ from trt_ssd_ros.node.messages import (
     nanoseconds,
 )
 from trt_ssd_ros.node.settings import DetectionSettings
-from trt_ssd_ros.ros.qos import OVERRIDABLE
+from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
 RECENT = 30

@@ -20,8 +20,7 @@ from trt_ssd_ros.node.parameter_table import (
     SCORE_THRESHOLD,
 )
 from trt_ssd_ros.node.settings import DetectionSettings
-from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.parameters import ParameterSpec
+from trt_ssd_ros.ros.parameters import ExplainedNode, ParameterSpec
 
 
 def declare_model(node: ExplainedNode) -> str:

@@ -15,7 +15,7 @@ from trt_ssd_ros.node.diagnostics import Complaint
 from trt_ssd_ros.node.image_input import ImageInput
 from trt_ssd_ros.node.input_doctor import Evidence, Finding, Publisher, examine, examine_stamp
 from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
-from trt_ssd_ros.ros.explained_node import ExplainedNode
+from trt_ssd_ros.ros.parameters import ExplainedNode
 
 PERIOD = 0.5
 """Seconds between two looks, on a clock that always runs."""

@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import rclpy
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.utilities import get_default_context
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.models.shipped import share_folder
-from trt_ssd_ros.ros.allocator import keep_freed_blocks
-from trt_ssd_ros.ros.explained_node import ExplainedNode
-from trt_ssd_ros.ros.signals import signals_blocked, spin
-from trt_ssd_ros.ros.transport import profile_environment
+from trt_ssd_ros.ros.parameters import ExplainedNode
+from trt_ssd_ros.ros.transport import keep_freed_blocks, profile_environment
+
+ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Let signals wait; threads that are started meanwhile never take them."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def spin(executor: Executor) -> None:
+    """Spin in this thread, with signals waiting until the executor does what it is told."""
+    with signals_blocked():
+        executor.create_task(partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING))
+        executor.spin()
+
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
@@ -148,3 +169,38 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
         keep_freed_blocks()
         spin(ros.executor)
     return int(node is not None and node.failed)
+
+
+PACKAGE_LOGGER = logging.getLogger("trt_ssd_ros")
+
+
+class LogBridge(logging.Handler):
+    """A handler of Python's logging that writes to a ROS logger.
+
+    Args:
+        logger: A node's logger.
+    """
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        super().__init__(logging.INFO)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; rclpy wants a line of its own for every severity."""
+        text = record.getMessage().encode(errors="backslashreplace").decode()
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
+
+    def open(self) -> None:
+        """Begin."""
+        PACKAGE_LOGGER.setLevel(logging.INFO)
+        PACKAGE_LOGGER.addHandler(self)
+
+    def close(self) -> None:
+        """End; further calls do nothing."""
+        PACKAGE_LOGGER.removeHandler(self)
+        super().close()

@@ -6,9 +6,13 @@ lost in bursts. The profile is config/fastdds_large_images.xml.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 PROFILE_SWITCH = "TRT_SSD_DDS_PROFILE"
 """Set this environment variable to 0 to leave Fast DDS alone."""
@@ -47,3 +51,44 @@ def profile_environment(profile: Path, shared_memory: Path = Path("/dev/shm")) -
 def _free_bytes(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+ALLOCATOR_SWITCH = "TRT_SSD_ALLOCATOR"
+"""Set this environment variable to 0 to leave the allocator alone."""
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+_MEBIBYTE = 1 << 20
+_SETTINGS = {
+    _M_MMAP_THRESHOLD: 256 * _MEBIBYTE,
+    _M_TRIM_THRESHOLD: 1024 * _MEBIBYTE,
+    _M_TOP_PAD: 64 * _MEBIBYTE,
+}
+
+
+def keep_freed_blocks() -> bool:
+    """Tell glibc to keep freed blocks from now on, unless the user has set the allocator up or it is not glibc.
+
+    What was freed before is given back first, so call it once the large temporaries of the start are gone.
+
+    Returns:
+        Whether the setting was made.
+    """
+    tuned_by_user = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(
+        name.startswith("MALLOC_") for name in os.environ
+    )
+    if os.environ.get(ALLOCATOR_SWITCH) == "0" or tuned_by_user or "LD_PRELOAD" in os.environ:
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
+        return False
+    libc.malloc_trim(0)
+    return all(libc.mallopt(option, value) for option, value in _SETTINGS.items())
+
+
+OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+"""Lets `qos_overrides.*` parameters change history, depth and reliability."""
+
+
+def newest_image() -> QoSProfile:
+    """Return what matches every camera, and keeps only its newest image; rclpy writes overrides into a profile."""
+    return QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)

@@ -18,8 +18,8 @@ from rclpy.executors import Executor
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.bench.ros.image_stream import AGE_P50, ENGINE_P50, NAMESPACE, ImageStream
 from trt_ssd_ros.detection.timing import Timing
-from trt_ssd_ros.ros.allocator import keep_freed_blocks
 from trt_ssd_ros.ros.process import ros_context, until_shutdown
+from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 ROUNDS = 5
 """Parts of the time, each with a processor time of its own, so that their spread is known."""

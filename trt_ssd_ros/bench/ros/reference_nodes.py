@@ -22,7 +22,7 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.node.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import FailableNode, spin_node
-from trt_ssd_ros.ros.qos import newest_image
+from trt_ssd_ros.ros.transport import newest_image
 
 EMPTY_SLOTS: Tensors = {
     "boxes": np.zeros((1, 4, 4), np.float32),

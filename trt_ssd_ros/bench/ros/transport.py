@@ -23,10 +23,14 @@ from std_msgs.msg import Header
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
-from trt_ssd_ros.ros.allocator import ALLOCATOR_SWITCH, keep_freed_blocks
 from trt_ssd_ros.ros.process import ros_context
-from trt_ssd_ros.ros.qos import newest_image
-from trt_ssd_ros.ros.transport import PROFILE_SWITCH, PROFILE_VARIABLES
+from trt_ssd_ros.ros.transport import (
+    ALLOCATOR_SWITCH,
+    PROFILE_SWITCH,
+    PROFILE_VARIABLES,
+    keep_freed_blocks,
+    newest_image,
+)
 
 TOPIC = "transport_benchmark/image"
 CAMERA = newest_image()
