@@ -15,7 +15,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
 from trt_ssd_ros.images.frame import frame_from_message
-from trt_ssd_ros.ros.message_info import with_info
+from trt_ssd_ros.node.image_input import with_info
 
 pytestmark = pytest.mark.ros
 

@@ -16,11 +16,20 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detector import DetectorCounts
-from trt_ssd_ros.node.diagnostics import LIMITS, Complaint, Health, Limit, Readings
-from trt_ssd_ros.node.frame_counts import WINDOW, FrameCounts, StageTimes, percentiles
+from trt_ssd_ros.node.diagnostics import (
+    LIMITS,
+    WINDOW,
+    Complaint,
+    FrameCounts,
+    Health,
+    Limit,
+    Readings,
+    RecentCounts,
+    StageTimes,
+    percentiles,
+)
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.ros.parameters import ParameterSpec
-from trt_ssd_ros.ros.recent_counts import RecentCounts
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

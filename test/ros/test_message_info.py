@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 from std_msgs.msg import Int32
 
-from trt_ssd_ros.ros.message_info import SequenceGaps, with_info
+from trt_ssd_ros.node.image_input import SequenceGaps, with_info
 from trt_ssd_ros.ros.process import new_executor
 
 pytestmark = pytest.mark.ros

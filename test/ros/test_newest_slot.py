@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trt_ssd_ros.ros.newest_slot import NewestSlot
+from trt_ssd_ros.node.inference_executor import NewestSlot
 
 pytestmark = pytest.mark.ros
 

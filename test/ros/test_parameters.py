@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.node.parameters import DetectionParameters, call_after_set, declare_engine, declare_model
+from trt_ssd_ros.node.settings import DetectionParameters, call_after_set, declare_engine, declare_model
 from trt_ssd_ros.ros.parameters import ExplainedNode, Kind, ParameterSpec
 
 pytestmark = pytest.mark.ros

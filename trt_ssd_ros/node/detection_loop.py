@@ -13,14 +13,12 @@ from std_msgs.msg import Header
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.images.rate_limit import RateLimit
-from trt_ssd_ros.node.frame_counts import FrameCounts, StageTimes
-from trt_ssd_ros.node.inference_executor import InferenceExecutor
+from trt_ssd_ros.node.diagnostics import FrameCounts, StageTimes
+from trt_ssd_ros.node.image_input import read_image
+from trt_ssd_ros.node.inference_executor import InferenceExecutor, NewestSlot
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.opened_model import OpenedModel
-from trt_ssd_ros.node.parameters import DetectionParameters
-from trt_ssd_ros.node.settings import DetectionSettings
-from trt_ssd_ros.ros.image_reader import read_image
-from trt_ssd_ros.ros.newest_slot import NewestSlot
+from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
 
 
 class Results(Protocol):

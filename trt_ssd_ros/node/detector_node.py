@@ -14,18 +14,16 @@ from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
 from trt_ssd_ros.node.detection_loop import DetectionLoop
-from trt_ssd_ros.node.diagnostics import Health, Readings
+from trt_ssd_ros.node.diagnostics import Health, Readings, RecentCounts
 from trt_ssd_ros.node.image_input import ImageInput
-from trt_ssd_ros.node.lifecycle import ManagedNode
+from trt_ssd_ros.node.input_doctor import InputWatch
+from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
 from trt_ssd_ros.node.outputs import ResultPublisher
 from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_TRANSPORT
-from trt_ssd_ros.node.parameters import DetectionParameters, declare_engine, declare_model
-from trt_ssd_ros.ros.deferred_answer import answer_later
-from trt_ssd_ros.ros.input_watch import InputWatch
+from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.process import LogBridge, spin_node
-from trt_ssd_ros.ros.recent_counts import RecentCounts
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 

@@ -7,12 +7,41 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 
 from trt_ssd_ros.ros.process import signals_blocked
+
+Item = TypeVar("Item")
+
+
+class NewestSlot(Generic[Item]):
+    """Hands the newest item from one thread to another and counts the items that were replaced unseen.
+
+    Nothing queues: however slow the taker is, it gets the newest item there is.
+    """
+
+    def __init__(self) -> None:
+        self.overwritten = 0
+        self._item: Item | None = None
+        self._lock = Lock()
+
+    def put(self, item: Item) -> bool:
+        """Put an item in and tell whether the slot was empty, so that somebody must be told to take it."""
+        with self._lock:
+            was_empty = self._item is None
+            self.overwritten += not was_empty
+            self._item = item
+            return was_empty
+
+    def take(self) -> Item | None:
+        """Return the item and empty the slot; None if it is empty."""
+        with self._lock:
+            item, self._item = self._item, None
+            return item
+
 
 T = TypeVar("T")
 

@@ -16,8 +16,29 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.node.parameter_table import AUTOSTART
-from trt_ssd_ros.ros.deferred_answer import answer_later
 from trt_ssd_ros.ros.process import FailableNode
+
+
+def answer_later(service: Any) -> None:
+    """Let a service's callback return a future that gets the response.
+
+    Executors send at once what a service's callback returns; here sending waits for the future. One that ends with
+    an exception leaves its client without an answer, as the end of a process does.
+
+    Args:
+        service: A node's rclpy service.
+    """
+    send = service.send_response
+
+    def send_once_done(future: Future[Any], header: Any) -> None:
+        def answer(done: Future[Any]) -> None:
+            if done.exception() is None:
+                send(done.result(), header)
+
+        future.add_done_callback(answer)
+
+    service.send_response = send_once_done
+
 
 SLOW = ("configure", "cleanup", "shutdown")
 """The transitions that run in the inference thread, because they open or close what belongs to it."""

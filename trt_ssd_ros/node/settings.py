@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.detection.thresholds import class_thresholds
-from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.models.card import Defaults, ModelCard
+from trt_ssd_ros.node.parameter_table import (
+    DETECTION,
+    ENGINE,
+    IOU_THRESHOLD,
+    MAX_DETECTIONS,
+    MODEL,
+    SCORE_THRESHOLD,
+)
+from trt_ssd_ros.ros.parameters import ExplainedNode, ParameterSpec
 
 
 @dataclass(frozen=True)
@@ -65,3 +80,101 @@ class DetectionSettings:
     def too_old(self, age: float) -> bool:
         """Tell whether a frame of an age in seconds is to be dropped."""
         return 0 < self.max_input_age < age
+
+
+def declare_model(node: ExplainedNode) -> str:
+    """Declare the model and return it."""
+    model: str = node.declare(MODEL)
+    return model
+
+
+def declare_engine(node: ExplainedNode) -> EngineChoice:
+    """Declare what runs the model, and how."""
+    values = {spec.name: node.declare(spec) for spec in ENGINE}
+    level, core = values["optimization_level"], values["dla_core"]
+    options = BuildOptions(
+        max_image_side=values["max_image_side"],
+        workspace_mib=values["workspace_mib"],
+        optimization_level=None if level < 0 else level,
+        dla_core=None if core < 0 else core,
+    )
+    return EngineChoice(values["backend"], values["precision"], options)
+
+
+class DetectionParameters:
+    """The parameters that may change while frames flow.
+
+    Args:
+        node: The node that gets them.
+        card: Gives the defaults and the names of the classes.
+
+    Attributes:
+        current: What the next frame is detected with. Replaced as a whole once a set is complete, so whoever reads
+            it once for a frame, in whatever thread, has values that were validated together.
+
+    Raises:
+        ValueError: The node was started with a value that is wrong; begins with the parameter's name.
+    """
+
+    def __init__(self, node: ExplainedNode, card: ModelCard) -> None:
+        self._node = node
+        self._card = card
+        self._on_new_thresholds: list[Callable[[], None]] = []
+        for spec in _with_defaults(card.defaults):
+            node.declare(spec)
+        self.current = self._settings_after([])
+        node.add_on_set_parameters_callback(self._validate)
+        call_after_set(node, self._apply)
+
+    def call_when_thresholds_change(self, callback: Callable[[], None]) -> None:
+        """Call back, in the thread that sets parameters, once `current` has other thresholds."""
+        self._on_new_thresholds.append(callback)
+
+    def _settings_after(self, parameters: list[Parameter]) -> DetectionSettings:
+        """Return the settings as they would be with some parameters set."""
+        values = {spec.name: self._node.get_parameter(spec.name).value for spec in DETECTION}
+        values.update((parameter.name, parameter.value) for parameter in parameters)
+        return DetectionSettings.of(values, self._card)
+
+    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            self._settings_after(parameters)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _apply(self) -> None:
+        before, self.current = self.current, self._settings_after([])
+        if self.current.thresholds != before.thresholds:
+            for callback in self._on_new_thresholds:
+                callback()
+
+
+def _with_defaults(defaults: Defaults) -> list[ParameterSpec]:
+    """Return the live parameters with a card's defaults."""
+    from_card = (
+        SCORE_THRESHOLD.with_default(defaults.score_threshold),
+        IOU_THRESHOLD.with_default(defaults.iou_threshold),
+        MAX_DETECTIONS.with_default(defaults.max_detections, highest=defaults.candidates),
+    )
+    specs = {spec.name: spec for spec in (*DETECTION, *from_card)}
+    return list(specs.values())
+
+
+def call_after_set(node: Node, callback: Callable[[], None]) -> None:
+    """Call back whenever parameters were set."""
+    if hasattr(node, "add_post_set_parameters_callback"):
+        node.add_post_set_parameters_callback(lambda _: callback())
+        return
+
+    def soon(_: list[Parameter]) -> SetParametersResult:
+        """Humble calls only before the set: come back once it is done."""
+
+        def once() -> None:
+            node.destroy_timer(timer)
+            callback()
+
+        timer = node.create_timer(0.0, once)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(soon)

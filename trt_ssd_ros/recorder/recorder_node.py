@@ -18,9 +18,9 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.node.image_input import read_image
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.recording import REPORT, Recording, Sighting, clear, table, write_pictures
-from trt_ssd_ros.ros.image_reader import read_image
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 from trt_ssd_ros.ros.video import Video
