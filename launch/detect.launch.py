@@ -33,11 +33,11 @@ from trt_ssd_ros.launching.arguments import (
     existing_file,
     full_namespace,
     number,
+    refuse_unknown_arguments,
 )
 from trt_ssd_ros.launching.drivers import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
 from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.transport import SWITCH
-from trt_ssd_ros.ros.unknown_arguments import refuse_unknown_arguments
 
 CAMERAS = share_folder() / "launch" / "cameras"
 DRIVERS = {path.name.removesuffix(".launch.py") for path in CAMERAS.glob("*.launch.py")} - {"camera", "rosbag2"}

@@ -13,9 +13,8 @@ from launch import LaunchDescription, LaunchDescriptionEntity
 from launch.actions import ExecuteProcess
 
 from trt_ssd_ros.launching.arguments import CameraRequest
-from trt_ssd_ros.launching.bag import read_bag_topics
+from trt_ssd_ros.launching.bag import ANY, read_bag_topics
 from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, end_if_failed, require, to_our_topics
-from trt_ssd_ros.ros.await_subscriber import ANY
 
 PACKAGE = "ros2bag"
 DISCOVERY = "2"
@@ -33,7 +32,7 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     renamed = to_our_topics(request, [topics.image], infos)
     remap = [f"{old}:={absolute_topic(request, new)}" for old, new in renamed]
     awaited = absolute_topic(request, "detector") if request.source else ANY  # detect.launch.py includes us
-    wait = [sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", image_topic, awaited]
+    wait = [sys.executable, "-m", "trt_ssd_ros.launching.bag", image_topic, awaited]
     command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock", "--delay", DISCOVERY]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]
     command += ["--loop"] if request.loop else []

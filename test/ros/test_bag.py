@@ -92,7 +92,7 @@ def test_a_bag_is_detected_in_to_its_last_image(
 def test_what_waits_for_a_subscriber_becomes_the_command(
     probe: Probe, start_process: Any, command: str, code: int
 ) -> None:
-    process = start_process([sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", "/it", "any", command])
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "any", command])
     process.wait_until_it_says("waiting for any to subscribe to /it")
     probe.receive(String, "/it")
     assert process.wait() == code
@@ -102,9 +102,7 @@ def test_what_waits_for_a_subscriber_becomes_the_command(
 
 def test_what_waits_for_a_subscriber_can_be_interrupted(probe: Probe, start_process: Any) -> None:
     probe.receive(String, "/it")
-    process = start_process(
-        [sys.executable, "-m", "trt_ssd_ros.ros.await_subscriber", "/it", "/nobody", "/bin/false"]
-    )
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "/nobody", "/bin/false"])
     process.wait_until_it_says("waiting for /nobody to subscribe to /it")
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0

@@ -67,7 +67,7 @@ def test_pipelines_of_gscam(arguments: dict[str, str], pipeline: str) -> None:
 def test_a_bag_is_played_with_its_clock_and_the_detector_follows_it(bag: Path) -> None:
     player, detector = processes(DETECT, {"source": f"bag:{bag}", "namespace": "robot", "loop": "true"})
     words = command(player)
-    assert "trt_ssd_ros.ros.await_subscriber /robot/image_raw /robot/detector ros2 bag play" in words
+    assert "trt_ssd_ros.launching.bag /robot/image_raw /robot/detector ros2 bag play" in words
     assert f"{bag} --clock --delay 2 --topics /front/image_raw /front/camera_info /tf /tf_static" in words
     assert "--remap /front/image_raw:=/robot/image_raw /front/camera_info:=/robot/camera_info" in words
     assert words.endswith("--loop")

@@ -23,8 +23,18 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.node.messages import detections_to_msg, image_to_msg
 from trt_ssd_ros.recorder.recorder_node import RecorderNode, status_names
-from trt_ssd_ros.recorder.recording import PICTURES, REPORT, Recording, Sighting, clear, table, write_pictures
-from trt_ssd_ros.ros.video import VIDEO_RATE, VIDEO_WIDTH, Video
+from trt_ssd_ros.recorder.recording import (
+    PICTURES,
+    REPORT,
+    VIDEO_RATE,
+    VIDEO_WIDTH,
+    Recording,
+    Sighting,
+    Video,
+    clear,
+    table,
+    write_pictures,
+)
 
 pytestmark = pytest.mark.ros
 

@@ -20,10 +20,9 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.node.image_input import read_image
 from trt_ssd_ros.node.messages import nanoseconds
-from trt_ssd_ros.recorder.recording import REPORT, Recording, Sighting, clear, table, write_pictures
+from trt_ssd_ros.recorder.recording import REPORT, Recording, Sighting, Video, clear, table, write_pictures
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.transport import keep_freed_blocks
-from trt_ssd_ros.ros.video import Video
 
 STARTUP_SECONDS = 30.0
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
