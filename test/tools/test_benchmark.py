@@ -13,9 +13,8 @@ import pytest
 from terminal import Terminal
 
 from trt_ssd_ros.bench.__main__ import main
-from trt_ssd_ros.bench.report import SpeedReport
+from trt_ssd_ros.bench.report import SpeedReport, comparison
 from trt_ssd_ros.bench.speed import Speed
-from trt_ssd_ros.tools.speed.comparison import comparison
 
 SPEED = Speed("ONNX Runtime 1.0 on the CPU", "fp32", 640, 480, 1, 100, 10.0, 11.0, 12.0, 99.0, 0.05, 9.0, 300.0)
 

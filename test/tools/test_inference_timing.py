@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from trt_ssd_ros.bench.speed import time_inference
 from trt_ssd_ros.engines.backend import EngineChoice
-from trt_ssd_ros.tools.inference_timing import time_inference
 
 
 def test_the_shipped_model_is_timed_alone_and_in_the_detector(card, photo) -> None:

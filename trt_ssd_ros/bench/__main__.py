@@ -25,7 +25,7 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.bench.report import SpeedReport, this_machine
+from trt_ssd_ros.bench.report import SpeedReport, comparison, this_machine
 from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -36,7 +36,6 @@ from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import count, run_command
-from trt_ssd_ros.tools.speed.comparison import comparison
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -25,8 +25,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.bench.gpu_peers import TutorialPipeline
+from trt_ssd_ros.bench.gpu_peers import TutorialPipeline, torch_calls
 from trt_ssd_ros.detection.timing import time_in_turns
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda import CudaDevice, Gpu, SharedMemory
@@ -35,8 +36,65 @@ from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
-from trt_ssd_ros.tools.gpu_plot import plot
-from trt_ssd_ros.tools.torch_reference import torch_calls
+
+
+def detect_first(precision: str) -> None:
+    """Open the default model on TensorRT and detect once, which a benchmark times from outside."""
+    card = ModelCard.load(model_card_path(DEFAULT_MODEL))
+    detector = open_detector(card, EngineChoice("tensorrt", precision), sample_photos())
+    detector.detect(np.zeros((720, 1280, 3), np.uint8))
+    print("detected", flush=True)
+    detector.close()
+
+
+def plot(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw latency beside its bound and peers, over image size, and over the batch, as PNG.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - only this picture needs it
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the backend was chosen
+
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 5), layout="constrained")
+    machine = figures["machine"]
+    told = [name for name in machine if name.startswith(("gpu", "tensorrt", "date"))]
+    figure.suptitle(", ".join(f"{name} {machine[name]}" for name in told))
+    _latency(left, figures["latency"])
+    _sizes(middle, figures["sizes"])
+    _batches(right, figures["batches"])
+    figure.savefig(path, dpi=110)
+
+
+def _latency(axes: Any, latency: Mapping[str, Mapping[str, float]]) -> None:
+    rows = sorted(latency.items(), key=lambda row: -row[1]["p50"])
+    names = [name for name, _ in rows]
+    colours = ["tab:green" if "ours" in name else "tab:gray" for name in names]
+    bars = axes.barh(names, [row["p50"] for _, row in rows], color=colours)
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.set(xscale="log", xlabel="ms, p50", title="1280x720 in pageable memory to detections")
+
+
+def _sizes(axes: Any, rows: list[Mapping[str, Any]]) -> None:
+    for precision in ("fp32", "fp16"):
+        for capture, style in ((True, "o-"), (False, "o--")):
+            chosen = [row for row in rows if (row["precision"], row["cuda_graph"]) == (precision, capture)]
+            pixels = [row["width"] * row["height"] / 1e6 for row in chosen]
+            label = f"{precision}, {'with' if capture else 'without'} CUDA graph"
+            axes.plot(pixels, [row["p50"] for row in chosen], style, label=label)
+    axes.set(xlabel="megapixels", ylabel="ms, p50", title="one image", ylim=0)
+    axes.legend()
+
+
+def _batches(axes: Any, rows: list[Mapping[str, Any]]) -> None:
+    for precision in ("fp32", "fp16"):
+        chosen = [row for row in rows if row["precision"] == precision]
+        axes.plot([row["batch"] for row in chosen], [row["frames_per_s"] for row in chosen], "o-", label=precision)
+    axes.set(xlabel="images in a batch", ylabel="frames a second", title="1280x720, batches", ylim=0)
+    axes.legend()
+
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 REFERENCE = (1280, 720)
@@ -183,7 +241,7 @@ def first_detection(precision: str, folder: str) -> float:
     """Return the seconds from the start of a process to its first detection."""
     environment = {**os.environ, "TRT_SSD_ENGINE_DIR": folder}
     start = time.monotonic()
-    script = f"from trt_ssd_ros.tools.first_detection import detect_first; detect_first({precision!r})"
+    script = f"from trt_ssd_ros.bench.gpu import detect_first; detect_first({precision!r})"
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None

@@ -20,6 +20,7 @@ from rclpy.utilities import remove_ros_args
 from trt_ssd_ros.bench.ros.answer_times import measure_answers
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
+from trt_ssd_ros.bench.speed import time_inference
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
@@ -27,7 +28,6 @@ from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, share_folder
-from trt_ssd_ros.tools.inference_timing import time_inference
 
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
