@@ -10,8 +10,7 @@ from trt_ssd_ros.detection.agreement import match_boxes
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluate.annotations import TrueBox
 from trt_ssd_ros.tools.evaluate.average_precision import Truth
-from trt_ssd_ros.tools.evaluate.confusion import NOTHING, Confusion
-from trt_ssd_ros.tools.evaluation.changes import change, mistakes
+from trt_ssd_ros.tools.evaluate.confusion import NOTHING, Confusion, change, mistakes
 
 HERE, THERE, NEAR = (10, 10, 50, 50), (60, 60, 90, 90), (12, 10, 52, 50)
 

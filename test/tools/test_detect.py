@@ -20,8 +20,7 @@ from terminal import Terminal
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.tools.detect.annotated import AnnotatedVideo
-from trt_ssd_ros.tools.detect.run import RunTimes
-from trt_ssd_ros.tools.detection.summary import summary
+from trt_ssd_ros.tools.detect.run import RunTimes, summary
 from trt_ssd_ros.tools.results import ImageResult, ResultHeader, read_results
 
 

@@ -11,7 +11,7 @@ import pytest
 from trt_ssd_ros.engines import backend
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.tools.detection.detector_pool import DetectorPool
+from trt_ssd_ros.tools.detect.run import DetectorPool
 
 
 def test_each_detector_works_for_itself_and_results_wait_for_whoever_asks():

@@ -11,13 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from trt_ssd_ros.tools.checkup.finding import Finding
-from trt_ssd_ros.tools.checkup.ros import ros_findings
-from trt_ssd_ros.tools.checkup.software import software_findings
-from trt_ssd_ros.tools.checkup.transport import transport_findings
-from trt_ssd_ros.tools.doctor.checks import engine_findings
+from trt_ssd_ros.tools.doctor.checks import engine_findings, ros_findings, software_findings, transport_findings
 from trt_ssd_ros.tools.doctor.jetson import jetson_findings
-from trt_ssd_ros.tools.doctor.machine import Machine
+from trt_ssd_ros.tools.doctor.machine import Finding, Machine
 
 DOCTOR = [sys.executable, "-m", "trt_ssd_ros.tools.doctor"]
 NANO = {

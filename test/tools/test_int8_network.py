@@ -18,7 +18,7 @@ from trt_ssd_ros.models.card_reader import ModelCardError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import is_quantized, load_network
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
+from trt_ssd_ros.tools.quantize_model.calibration import CalibrationReader
 from trt_ssd_ros.tools.quantize_model.int8_network import in_int8
 
 ROUNDED = {"onnxruntime": {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32}, "tensorrt": {TensorProto.INT8}}

@@ -50,8 +50,7 @@ from trt_ssd_ros.tools.detect.annotated import (
 )
 from trt_ssd_ros.tools.detect.folder import LOG_NAME, begin, claimed, expect_distinct, go_on
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
-from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes
-from trt_ssd_ros.tools.detection.summary import summary
+from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, summary
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
 
 DEMO = "demo"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
+from pathlib import Path
+from queue import SimpleQueue
 from threading import Event
-from typing import TextIO
+from types import TracebackType
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
@@ -19,9 +24,63 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.images.inputs import InputImage
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
-from trt_ssd_ros.tools.detection.detector_pool import DetectorPool
 from trt_ssd_ros.tools.overlap import Behind, ahead
-from trt_ssd_ros.tools.results import ImageResult, as_written
+from trt_ssd_ros.tools.results import ImageResult, as_written, read_header, read_results
+
+Result = TypeVar("Result")
+
+
+class DetectorPool:
+    """Gives each piece of work to a detector that is free.
+
+    Several detectors work in threads of their own. A single one works in the thread of whoever asks: an engine on
+    a GPU belongs to the thread that opened it.
+
+    Args:
+        detectors: All alike.
+    """
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self.size = len(detectors)
+        self._first = detectors[0]
+        self._free: SimpleQueue[Detector] = SimpleQueue()
+        for detector in detectors:
+            self._free.put(detector)
+        self._threads = ThreadPoolExecutor(self.size)
+        self._busy: set[Future[Any]] = set()
+
+    def __enter__(self) -> DetectorPool:
+        """Nothing to begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until all work is done."""
+        self._threads.shutdown()
+
+    def submit(self, work: Callable[[Detector], Result]) -> Callable[[], Result]:
+        """Begin a piece of work, and return when a detector is free for the next one.
+
+        Returns:
+            Waits for the result of this work and returns it, or raises what it raised.
+        """
+        if self.size == 1:
+            result = work(self._first)
+            return lambda: result
+        future = self._threads.submit(self._with_a_free_one, work)
+        self._busy.add(future)
+        if len(self._busy) == self.size:
+            _, self._busy = wait(self._busy, return_when=FIRST_COMPLETED)
+        return future.result
+
+    def _with_a_free_one(self, work: Callable[[Detector], Result]) -> Result:
+        detector = self._free.get()
+        try:
+            return work(detector)
+        finally:
+            self._free.put(detector)
+
 
 LOGGER = logging.getLogger(__name__)
 DEPTH = 3
@@ -175,3 +234,36 @@ def _detected(group: list[InputImage], detector: Detector) -> Detected:
 def _found(images: list[InputImage], detector: Detector) -> list[Detections]:
     pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
     return detector.detect_batch(pixels, images[0].channel_order)
+
+
+CLAIMS = 0.98
+"""Some videos only estimate how many images they have."""
+
+
+def summary(log: Path, times: RunTimes, claimed: int | None = None) -> tuple[bool, str]:
+    """Return whether nothing at all could be read, and what there is to say.
+
+    Args:
+        log: The results.
+        times: How long it took.
+        claimed: Images that the input was said to have, if all of it was to be read.
+    """
+    labels, images, unreadable, last = Counter[str](), 0, 0, -1
+    names = read_header(log).labels
+    for result in read_results(log):
+        images, last = images + 1, result.index
+        unreadable += bool(result.unreadable)
+        labels.update(names[class_id] for class_id in result.detections.class_ids)
+    found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
+    lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
+    if last >= images:
+        lines.append(f"{last + 1 - images} images of the camera gave way to newer ones")
+    if claimed and images < claimed * CLAIMS:
+        lines.append(f"only {images} of the {claimed} images that the input claims to have: is it cut short?")
+    if times.images:
+        lines.append(
+            f"{times.images / times.seconds:.1f} FPS with reading and writing, "
+            f"{times.images / times.detecting.seconds:.1f} FPS without (detection alone, "
+            f"{times.detecting.seconds * 1e3 / times.images:.1f} ms an image)"
+        )
+    return images == unreadable, "\n".join(lines)

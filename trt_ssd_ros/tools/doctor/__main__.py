@@ -16,13 +16,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from trt_ssd_ros.tools.checkup.finding import Finding
-from trt_ssd_ros.tools.checkup.ros import ros_findings
-from trt_ssd_ros.tools.checkup.software import software_findings
-from trt_ssd_ros.tools.checkup.transport import transport_findings
-from trt_ssd_ros.tools.doctor.checks import engine_findings
+from trt_ssd_ros.tools.doctor.checks import engine_findings, ros_findings, software_findings, transport_findings
 from trt_ssd_ros.tools.doctor.jetson import jetson_findings
-from trt_ssd_ros.tools.doctor.machine import Machine
+from trt_ssd_ros.tools.doctor.machine import Finding, Machine
 
 SUBJECTS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from trt_ssd_ros.tools.checkup.finding import Finding, verdict
-from trt_ssd_ros.tools.doctor.machine import Machine
+from trt_ssd_ros.errors import REQUIRED
+from trt_ssd_ros.tools.doctor.machine import Finding, Machine, verdict
 
 GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
 """What NVIDIA's driver shows of a GPU: of a desktop's, also before its first use, of a Jetson's, of a WSL's."""
@@ -90,3 +93,125 @@ def _plans(machine: Machine) -> Iterator[Finding]:
     yield verdict("plan folder", writable, folder, rebuilt, f"{remedy} to a folder that can be written")
     found = f"{count} kept, {misfits} of them for another TensorRT or GPU"
     yield verdict("plans", not misfits, found, "disk space only", "ros2 run trt_ssd_ros build_engine --clean")
+
+
+PACKAGES = ("rclpy", "sensor_msgs", "vision_msgs", "diagnostic_updater")
+TRIED = ("humble", "jazzy")
+DEFAULT_MIDDLEWARE = "rmw_fastrtps_cpp"
+MIDDLEWARES = "share/ament_index/resource_index/rmw_typesupport/rmw_*"
+
+
+def ros_findings(machine: Machine) -> Iterator[Finding]:
+    """Look at ROS 2 as it is sourced in this shell."""
+    distro = machine.environment.get("ROS_DISTRO")
+    if not distro:
+        cost, remedy = (
+            "the nodes cannot run; the tools can",
+            "source /opt/ros/<distro>/setup.bash, or scripts/setup.bash",
+        )
+        yield Finding("ROS 2", "WARN", "none is sourced", cost, remedy)
+        return
+    yield verdict(
+        "ROS 2", distro in TRIED, distro, f"only {' and '.join(TRIED)} were tried", "report what you see"
+    )
+    for package in PACKAGES:
+        answer = machine.version(package)
+        remedy = f"sudo apt install ros-{distro}-{package.replace('_', '-')}"
+        yield verdict(package, answer.worked, answer.text, "the nodes cannot run, or lack diagnostics", remedy)
+    yield _middleware(machine)
+    yield from _cv_bridge(machine)
+
+
+def _middleware(machine: Machine) -> Finding:
+    chosen = machine.environment.get("RMW_IMPLEMENTATION") or DEFAULT_MIDDLEWARE
+    prefixes = machine.environment.get("AMENT_PREFIX_PATH", "").split(":")
+    named = {path.name for prefix in prefixes if prefix for path in Path(prefix).glob(MIDDLEWARES)}
+    there = sorted(named - {"rmw_implementation"})  # which only loads one of them
+    found = f"{chosen}, of {', '.join(there) or 'none'}"
+    if chosen in there:
+        return Finding("middleware", "OK", found)
+    return Finding("middleware", "FAIL", found, "no node can start", "unset RMW_IMPLEMENTATION")
+
+
+def _cv_bridge(machine: Machine) -> Iterator[Finding]:
+    """ROS's cv_bridge is built for NumPy 1 and crashes on NumPy 2 (vision_opencv issue 535)."""
+    if machine.version("cv_bridge").worked:
+        numpy = machine.version("numpy").text
+        cost = "images in rare encodings, which go through it, are dropped"
+        yield verdict("cv_bridge", numpy.startswith("1."), f"with NumPy {numpy}", cost, 'pip install "numpy<2"')
+
+
+GSTREAMER = """
+import cv2, re
+print(re.search(r"GStreamer: +(.+)", cv2.getBuildInformation() + "GStreamer:  NO").group(1))
+"""
+
+
+def software_findings(machine: Machine) -> Iterator[Finding]:
+    """Look at Python and its packages."""
+    yield Finding("Python", "OK", sys.version.split()[0])
+    for module, package in REQUIRED.items():
+        answer = machine.version(module)
+        if answer.worked:
+            yield Finding(module, "OK", answer.text)
+        else:
+            yield Finding(module, "FAIL", answer.text, "nothing runs", f"pip install {package}")
+    yield from _gstreamer(machine)
+
+
+def _gstreamer(machine: Machine) -> Iterator[Finding]:
+    answer = machine.python(GSTREAMER)
+    if answer.worked:
+        yield verdict(
+            "GStreamer",
+            answer.text.startswith("YES"),
+            f"in OpenCV: {answer.text}",
+            "the camera node opens no GStreamer pipelines (Jetson's CSI cameras, hardware decoding)",
+            "pip uninstall opencv-python opencv-python-headless; sudo apt install python3-opencv; or use gscam",
+        )
+
+
+SHARED_MEMORY_MIB = 128
+RECEIVE_BUFFER = 10 << 20
+"""Cyclone DDS's recommendation for large messages."""
+FRAGMENTS = 128 << 20
+FOLLOW_THE_LOAD = ("intel_pstate", "amd-pstate-epp")
+OTHER_MACHINES = "images from other machines get lost; those of this one go through shared memory"
+
+
+def transport_findings(machine: Machine) -> Iterator[Finding]:
+    """Look at what images go through."""
+    yield from _shared_memory(machine)
+    for topic, name, least, value in (
+        ("socket buffer", "net.core.rmem_max", RECEIVE_BUFFER, 2**31 - 1),
+        ("IP fragments", "net.ipv4.ipfrag_high_thresh", FRAGMENTS, FRAGMENTS),
+    ):
+        found = machine.read(f"/proc/sys/{name.replace('.', '/')}")
+        if found is not None:
+            remedy = f"sudo sysctl -w {name}={value}"
+            yield verdict(topic, int(found) >= least, f"{name} = {found}", OTHER_MACHINES, remedy)
+    if machine.environment.get("ROS_LOCALHOST_ONLY") == "1":
+        cost = "Fast DDS sends images over loopback UDP and loses some: our profile stands back"
+        yield Finding("local host only", "WARN", "ROS_LOCALHOST_ONLY=1", cost, "unset ROS_LOCALHOST_ONLY")
+    yield from _governor(machine)
+
+
+def _governor(machine: Machine) -> Iterator[Finding]:
+    """Under drivers of their own, "powersave" follows the load (Linux, admin-guide/pm/intel_pstate.rst)."""
+    folder = "/sys/devices/system/cpu/cpu0/cpufreq"
+    governor, driver = (machine.read(f"{folder}/scaling_{name}") for name in ("governor", "driver"))
+    if governor is not None:
+        slow = governor == "powersave" and driver not in FOLLOW_THE_LOAD
+        remedy = "sudo cpupower frequency-set -g performance"
+        yield verdict("CPU governor", not slow, governor, "the processor runs at its lowest clock", remedy)
+
+
+def _shared_memory(machine: Machine) -> Iterator[Finding]:
+    folder = machine.root / "dev/shm"
+    if not folder.is_dir():
+        return
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize >> 20
+    cost = "Fast DDS gets no shared-memory segment for images, and loses some"
+    remedy = "in a container: --shm-size=512m or --ipc=host; else: rm /dev/shm/fastrtps_* of ended processes"
+    yield verdict("shared memory", free >= SHARED_MEMORY_MIB, f"{free} MiB free in /dev/shm", cost, remedy)

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from trt_ssd_ros.tools.checkup.finding import Finding, verdict
-from trt_ssd_ros.tools.doctor.machine import Machine
+from trt_ssd_ros.tools.doctor.machine import Finding, Machine, verdict
 
 SMALL_MEMORY_MIB = 8192
 DESKTOPS = ("gnome-shell", "Xorg", "lxsession", "Xwayland")

@@ -31,10 +31,9 @@ from trt_ssd_ros.tools.command_line import count, expect_writable, fraction, run
 from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
-from trt_ssd_ros.tools.evaluate.page import write_page
+from trt_ssd_ros.tools.evaluate.page import load_pyplot, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
-from trt_ssd_ros.tools.evaluation.plots import load_pyplot
-from trt_ssd_ros.tools.evaluation.run_specs import open_runs
+from trt_ssd_ros.tools.evaluate.runs import open_runs
 
 
 def evaluate(options: argparse.Namespace, stop: Event) -> int:

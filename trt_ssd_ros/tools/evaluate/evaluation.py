@@ -13,9 +13,8 @@ from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.open_source import Image, SourceError, read_image_file
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage, AnnotatedSet, check_labels
 from trt_ssd_ros.tools.evaluate.average_precision import Precision, Truth, average_precision
-from trt_ssd_ros.tools.evaluate.confusion import Confusion
+from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange, change, mistakes
 from trt_ssd_ros.tools.evaluate.runs import EvaluatedRun
-from trt_ssd_ros.tools.evaluation.changes import ImageChange, change, mistakes
 from trt_ssd_ros.tools.overlap import ahead
 
 DEPTH = 3

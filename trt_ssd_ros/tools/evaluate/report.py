@@ -11,9 +11,8 @@ from typing import Any
 
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.tools.evaluate.average_precision import ClassPrecision, Precision
-from trt_ssd_ros.tools.evaluate.confusion import Confusion
+from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
-from trt_ssd_ros.tools.evaluation.changes import ImageChange
 
 MOST_CHANGES = 100
 """Images whose changes are listed."""

@@ -36,8 +36,7 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
-from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
-from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages
+from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages, CalibrationReader
 from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
 
 LOGGER = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_reader import ModelCardError
 from trt_ssd_ros.models.network import as_graph_opset, input_type, is_quantized
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
-from trt_ssd_ros.tools.quantization.calibration_reader import CalibrationReader
+from trt_ssd_ros.tools.quantize_model.calibration import CalibrationReader
 
 
 def expect_float32(network: onnx.ModelProto, card: ModelCard) -> None:
