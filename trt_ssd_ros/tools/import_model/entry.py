@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, ValueInfoProto
+from onnx import NodeProto, TensorProto, ValueInfoProto
 
+from trt_ssd_ros.models.network import opset
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph, reads
 from trt_ssd_ros.tools.import_model.image_tensor import (
     DTYPES,
@@ -22,7 +23,6 @@ from trt_ssd_ros.tools.import_model.image_tensor import (
 )
 from trt_ssd_ros.tools.import_model.network_file import dimensions
 from trt_ssd_ros.tools.import_model.probe import measure
-from trt_ssd_ros.tools.model_import.preprocessing import before_padding, resize_mode
 
 SIMPLE = {
     *("Cast", "Sub", "Add", "Mul", "Div", "Transpose", "Pad", "Identity", "Constant", "BatchNormalization"),
@@ -219,3 +219,41 @@ def _middle(image: NDArray[Any]) -> NDArray[np.float64]:
     planes = image[0] if image.shape[1] == 3 else image[0].transpose(2, 0, 1)
     middle: NDArray[np.float64] = planes[:, planes.shape[1] // 2, planes.shape[2] // 2].astype(np.float64)
     return middle
+
+
+PART_OF_NETWORK = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear", "BatchNormalization")
+"""What a network does to pixels that are normalised already. A batch normalisation was trained behind that."""
+
+
+def before_padding(graph: OnnxGraph, tensor: str) -> str:
+    """Return what becomes a tensor by padding, rounding to a quantised type, or a trained normalisation."""
+    while (maker := graph.maker(tensor)) is not None:
+        source = graph.maker(maker.input[0]) if maker.op_type == "DequantizeLinear" else None
+        if maker.op_type not in PART_OF_NETWORK and not (source is not None and source.op_type in PART_OF_NETWORK):
+            break
+        tensor = maker.input[0]
+    return tensor
+
+
+def resize_mode(graph: OnnxGraph, tensor: str) -> str:
+    """Return how the Resize in front of a tensor transforms the coordinates of pixels, as ONNX names it."""
+    modes = [
+        *(
+            mode
+            for index in sorted(graph.before([tensor]))
+            for mode in _resize_modes(graph.nodes[index], opset(graph.model))
+        ),
+        "half_pixel",
+    ]
+    return modes[0] if modes[0] in ("align_corners", "asymmetric") else "half_pixel"
+
+
+def _resize_modes(node: NodeProto, version: int) -> Iterator[str]:
+    if node.op_type == "Upsample" or (node.op_type == "Resize" and version < 11):
+        yield "asymmetric"  # the only one that there was
+    elif node.op_type == "Resize":
+        stated = [item.s.decode() for item in node.attribute if item.name == "coordinate_transformation_mode"]
+        yield from stated or ["half_pixel"]
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _resize_modes(inner, version)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.tools.import_model.final_detections import FinalDetections
-from trt_ssd_ros.tools.model_import.tensor_history import become_scores, is_raw, moved, origin, roots
 
 NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "SequenceInsert", "Unique", "Compress"}
 """Operators whose results have no fixed shape, or that not every TensorRT runs."""
@@ -204,3 +203,88 @@ def check_boxes(heads: Heads, shape: tuple[int, ...]) -> None:
 def as_arrays(values: Mapping[str, NDArray[Any]]) -> Shapes:
     """Return the shapes of floating point arrays."""
     return {name: value.shape for name, value in values.items() if value.dtype.kind == "f"}
+
+
+LAYOUT = {
+    "Reshape",
+    "Concat",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Cast",
+    "Flatten",
+    "Slice",
+    "Dropout",
+}
+"""Operators that move numbers and do not change them."""
+
+
+CONVOLUTION_LIKE = {
+    *("Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Clip", "Relu"),
+    "DequantizeLinear",
+}
+"""Operators that head convolutions end in."""
+
+
+def roots(graph: OnnxGraph, tensor: str) -> set[str]:
+    """Return the operators that computed a tensor's numbers, looking through those that only move them."""
+    found, waiting, seen = set(), [tensor], set()
+    while waiting:
+        name = waiting.pop()
+        node = graph.maker(name)
+        if node is None:
+            found.add("" if name in graph.constants else "input")
+        elif node.op_type not in LAYOUT:
+            found.add(node.op_type)
+        elif name not in seen:
+            seen.add(name)
+            moved = node.input if node.op_type == "Concat" else node.input[:1]
+            waiting.extend(moved)
+    return found - {""}
+
+
+def is_raw(graph: OnnxGraph, tensor: str) -> bool:
+    """Tell whether a tensor is what convolutions made, and nothing else; decoding boxes takes an Exp."""
+    made = roots(graph, tensor)
+    decoded = any(graph.nodes[index].op_type == "Exp" for index in graph.before([tensor]))
+    return bool(made) and made <= CONVOLUTION_LIKE and not decoded
+
+
+def conversion_after(graph: OnnxGraph, tensor: str) -> str | None:
+    """Return what a graph itself turns class predictions into scores with: sigmoid, softmax, or None."""
+    waiting, seen = [tensor], set()
+    while waiting:
+        name = waiting.pop()
+        for index in graph.readers.get(name, []):
+            node = graph.nodes[index]
+            if node.op_type in ("Sigmoid", "Softmax"):
+                return node.op_type.lower()
+            if node.op_type in LAYOUT and index not in seen:
+                seen.add(index)
+                waiting.extend(node.output)
+    return None
+
+
+def moved(graph: OnnxGraph, tensor: str) -> set[str]:
+    """Return the tensors whose numbers another one holds, itself included."""
+    found, waiting = set(), [tensor]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        maker = graph.maker(name)
+        if maker is not None and maker.op_type in LAYOUT:
+            waiting.extend(maker.input if maker.op_type == "Concat" else maker.input[:1])
+    return found
+
+
+def origin(graph: OnnxGraph, tensor: str) -> str:
+    """Return the tensor whose numbers another one holds all of, in another shape or order."""
+    while (maker := graph.maker(tensor)) is not None and maker.op_type in LAYOUT - {"Concat", "Slice"}:
+        tensor = maker.input[0]
+    return tensor
+
+
+def become_scores(graph: OnnxGraph, tensor: str) -> bool:
+    """Tell whether a sigmoid or a softmax made a tensor, or makes something of it."""
+    return bool(roots(graph, tensor) & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None

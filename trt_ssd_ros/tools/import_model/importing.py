@@ -27,11 +27,10 @@ from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.command_line import expect_free
 from trt_ssd_ros.tools.import_model.card_draft import draft_card
 from trt_ssd_ros.tools.import_model.heads import NOT_FOR_TENSORRT
-from trt_ssd_ros.tools.import_model.input_draft import Document
+from trt_ssd_ros.tools.import_model.input_draft import Ask, Document, Interview
 from trt_ssd_ros.tools.import_model.network_file import keeps_weights_elsewhere, read_network
+from trt_ssd_ros.tools.import_model.nms import nodes_of
 from trt_ssd_ros.tools.import_model.understanding import Understood, understand
-from trt_ssd_ros.tools.model_import.interview import Ask, Interview
-from trt_ssd_ros.tools.model_import.own_nms import nodes_of
 
 
 @dataclass(frozen=True)

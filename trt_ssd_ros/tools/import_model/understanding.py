@@ -16,6 +16,8 @@ from trt_ssd_ros.tools.import_model.entry import Entry, find_entry, side_tensors
 from trt_ssd_ros.tools.import_model.evidence import HeadEvidence, as_rows, cells_of, judge_heads
 from trt_ssd_ros.tools.import_model.final_detections import find_final
 from trt_ssd_ros.tools.import_model.heads import (
+    CONVOLUTION_LIKE,
+    LAYOUT,
     Heads,
     NotFoundError,
     as_arrays,
@@ -24,16 +26,15 @@ from trt_ssd_ros.tools.import_model.heads import (
     from_names,
     from_outputs,
     is_all,
+    is_raw,
 )
 from trt_ssd_ros.tools.import_model.image_tensor import EntryError
 from trt_ssd_ros.tools.import_model.measurements import are_corners
 from trt_ssd_ros.tools.import_model.network_file import inventory
-from trt_ssd_ros.tools.import_model.nms import from_plugin
+from trt_ssd_ros.tools.import_model.nms import from_onnx_nms, from_plugin, nms_facts
 from trt_ssd_ros.tools.import_model.photo_probe import PhotoProbe
 from trt_ssd_ros.tools.import_model.probe import Arrays
 from trt_ssd_ros.tools.import_model.standard_network import StandardNetwork, standard_network
-from trt_ssd_ros.tools.model_import.own_nms import from_onnx_nms, nms_facts
-from trt_ssd_ros.tools.model_import.tensor_history import CONVOLUTION_LIKE, LAYOUT, is_raw
 
 
 @dataclass(frozen=True)
