@@ -49,10 +49,10 @@ class LaunchCommand(CommandExtension):  # type: ignore[misc]  # ros2cli has no t
         path, words = find_launch_file(args.package_name, words)
         arguments = parse_arguments(words)
         if args.print:
-            print(LaunchIntrospector().format_launch_description(load(path)))  # noqa: T201
+            print(LaunchIntrospector().format_launch_description(load(path)))
             return None
         if args.show_args:
-            print(describe_arguments(load(path).get_launch_arguments()))  # noqa: T201
+            print(describe_arguments(load(path).get_launch_arguments()))
             return None
         if args.show_all_subprocesses_output:
             os.environ["OVERRIDE_LAUNCH_PROCESS_OUTPUT"] = "both"
