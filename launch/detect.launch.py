@@ -24,6 +24,7 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
@@ -36,7 +37,6 @@ from trt_ssd_ros.launching.arguments import (
     refuse_unknown_arguments,
 )
 from trt_ssd_ros.launching.drivers import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
-from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.transport import SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"

@@ -1,6 +1,6 @@
 """docs/parameters.md, made of the specifications that the nodes declare their parameters from.
 
-python -m scripts.parameter_docs > docs/parameters.md
+python3 scripts/parameter_docs.py > docs/parameters.md
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 INTRODUCTION = """\
 # Parameters
 
-Made by `python -m scripts.parameter_docs > docs/parameters.md`; a test checks that it is up to date.
+Made by `python3 scripts/parameter_docs.py > docs/parameters.md`; a test checks that it is up to date.
 `ros2 param describe /detector score_threshold` says the same.
 
 ## Detector node, live

@@ -1,7 +1,8 @@
-"""What several test files share: the shipped model and the photographs. Nothing here needs ROS or a GPU."""
+"""Fixtures of several rooms: the shipped model, the photographs and a video. Those that need ROS are a plugin."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import signal
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from media import pan, write_video
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detector import Detector
@@ -21,6 +23,12 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 
 Photo = Callable[..., NDArray[np.uint8]]
+
+ROS_ROOMS = ("ros", "node", "camera", "recorder", "launching", "bench/ros")
+if importlib.util.find_spec("rclpy") is None:
+    collect_ignore = list(ROS_ROOMS)
+else:
+    pytest_plugins = ["ros_fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -97,6 +105,13 @@ def photo(repository: Path) -> Photo:
         return cv2.resize(image, size) if size else image
 
     return read
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """Two seconds of a cat."""
+    photo = cv2.imread(str(repository / "photos" / "chelsea.jpg"))
+    return write_video(tmp_path_factory.mktemp("video") / "cat.mp4", pan(photo, 60))
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
-"""A file is there as a whole, or not at all."""
+"""Files: written as a whole or not at all, locked among processes, and where those of the package are."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PACKAGE = "trt_ssd_ros"
 LONGEST = 200
 """Bytes of a name that are kept: file systems have room for 255."""
 
@@ -40,3 +42,25 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def share_folder() -> Path:
+    """Return the folder that holds config/, engines/, launch/ and photos/.
+
+    It is looked for where colcon installs it ($AMENT_PREFIX_PATH), in the source tree, and where pip installs it.
+
+    Raises:
+        RuntimeError: It is in none of these places.
+    """
+    places = list(_places())
+    for place in places:
+        if (place / "config" / "models").is_dir():
+            return place
+    raise RuntimeError(f"the files of {PACKAGE} are in none of {', '.join(map(str, places))}: install it again")
+
+
+def _places() -> Iterator[Path]:
+    prefixes = filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
+    yield from (Path(prefix) / "share" / PACKAGE for prefix in prefixes)
+    yield Path(__file__).resolve().parents[1]
+    yield Path(sys.prefix) / "share" / PACKAGE

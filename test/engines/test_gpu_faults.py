@@ -19,7 +19,7 @@ def end(tmp_path_factory):
     environment = {**os.environ, "TRT_SSD_ENGINE_DIR": str(tmp_path_factory.mktemp("plans"))}
 
     def run(way: str) -> tuple[int, str]:
-        command = [sys.executable, str(Path(__file__).with_name("gpu_process.py")), way]
+        command = [sys.executable, str(Path(__file__).parents[1] / "support" / "gpu_process.py"), way]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         return done.returncode, done.stdout + done.stderr
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from gpu import NEEDS_GPU
 from onnx import TensorProto
+from output_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
 from table_network import ANCHORS, CLASSES, ZERO, assert_same, picture, table_card, table_network
-from test_graph_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_network
 
 from trt_ssd_ros.detection.detections import Detections, nms
 from trt_ssd_ros.detection.detector import Detector, Thresholds

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import onnx
 import pytest
 from import_runs import Imported
-from media import pan, write_video
 
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.tools.import_model.__main__ import main
-
-
-@pytest.fixture(scope="session")
-def video(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
-    """Two seconds of a cat."""
-    photo = cv2.imread(str(repository / "photos" / "chelsea.jpg"))
-    return write_video(tmp_path_factory.mktemp("video") / "cat.mp4", pan(photo, 60))
 
 
 @pytest.fixture

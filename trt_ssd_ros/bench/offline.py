@@ -18,11 +18,11 @@ from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.images.inputs import Input, InputImage
 from trt_ssd_ros.images.open_source import PhotoTour, SourceError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.detect.run import DetectionRun
 

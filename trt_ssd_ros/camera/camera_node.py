@@ -20,12 +20,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.images.calibration import Calibration
 from trt_ssd_ros.images.open_source import ImageSource, PhotoTour, open_source
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.images.source import Capture, SourceError
 from trt_ssd_ros.images.stream import without_password
-from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, LogBridge, spin_node
 from trt_ssd_ros.ros.transport import OVERRIDABLE

@@ -15,7 +15,7 @@ from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration
 from launch_ros.utilities import prefix_namespace
 
-from trt_ssd_ros.models.shipped import share_folder
+from trt_ssd_ros.files import share_folder
 
 BOOLEANS = ("true", "false")
 LOG_LEVELS = ("debug", "info", "warn", "error")

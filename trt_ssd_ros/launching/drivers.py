@@ -26,8 +26,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
-from trt_ssd_ros.models.shipped import share_folder
 from trt_ssd_ros.ros.transport import profile_environment
 
 NODE_NAME = "camera"

@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rclpy.utilities import get_default_context
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.models.shipped import share_folder
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.ros.parameters import ExplainedNode
 from trt_ssd_ros.ros.transport import keep_freed_blocks, profile_environment
 

@@ -14,7 +14,7 @@ from threading import Event
 
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.errors import INTERRUPTED, one_line
-from trt_ssd_ros.models.shipped import PACKAGE
+from trt_ssd_ros.files import PACKAGE
 
 BROKEN_PIPE = 141
 """The exit code that shells give to a process which SIGPIPE ended."""

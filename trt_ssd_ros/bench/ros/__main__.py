@@ -24,10 +24,10 @@ from trt_ssd_ros.bench.speed import time_inference
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.files import share_folder, whole_file
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, share_folder
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)

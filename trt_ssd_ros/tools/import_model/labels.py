@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trt_ssd_ros.models.shipped import share_folder
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.tools.import_model.evidence import as_rows
 from trt_ssd_ros.tools.import_model.families import SsdFamily
 from trt_ssd_ros.tools.import_model.heads import conversion_after, roots

@@ -1,0 +1,82 @@
+"""A network camera through detect.launch.py, from a real RTSP server that is killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import psutil
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from probe import Probe
+from rtsp import RtspServer
+from vision_msgs.msg import Detection2DArray
+
+pytestmark = pytest.mark.ros
+
+ROUNDS = int(os.environ.get("RTSP_ROUNDS", "1"))
+"""How often the server is killed; 20 by hand."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, repository: Path) -> Iterator[RtspServer]:
+    """A server that shows a cat."""
+    server = RtspServer(tmp_path, [repository / "photos" / "chelsea.jpg"])
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
+    probe: Probe, start_process: Any, server: RtspServer
+) -> None:
+    answers, reports = (
+        probe.receive(Detection2DArray, "detections"),
+        probe.receive(DiagnosticArray, "/diagnostics"),
+    )
+    script = Path(__file__).parents[1] / "support" / "run_launch.py"
+    process = start_process([sys.executable, str(script), f"source:={server.address}", "frame_id:=gate"])
+    probe.spin_until(lambda: any(answer.detections for answer in answers), "detections", 60.0)
+    assert "as it comes" in process.log
+    [camera] = [p for p in psutil.Process(process.pid).children() if "camera_node" in " ".join(p.cmdline())]
+    back, sizes = [], []
+    for number in range(1, ROUNDS + 1):
+        server.kill()
+        probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.ERROR, "the bad news")
+        assert "no images, opening it again: " in newest(reports).message
+        server.start()
+        began, before = monotonic(), len(answers)
+        probe.spin_until(lambda before=before: len(answers) > before, "detections again")
+        back.append(monotonic() - began)
+        probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.OK, "the good news")
+        values = {value.key: value.value for value in newest(reports).values}
+        assert values["interruptions"] == str(number)
+        sizes.append((camera.num_threads(), camera.num_fds(), camera.memory_info().rss / 2**20))
+    print(f"back {min(back):.1f} to {max(back):.1f} s after the server; {sizes[0]} to {sizes[-1]}")
+    assert "Connection refused" not in process.log, "FFmpeg's own words, once for every attempt"
+    assert process.log.count("no more images come") == process.log.count("open again after") == ROUNDS
+    assert {answer.header.frame_id for answer in answers} == {"gate"}
+    assert sizes[-1][:2] == sizes[0][:2], "threads and descriptors"
+    assert sizes[-1][2] - sizes[0][2] < 64, "MiB"
+
+
+def test_the_camera_node_ends_while_its_stream_is_away(start_node: Any, server: RtspServer) -> None:
+    process = start_node("camera_node", source=server.address.replace("//", "//me:secret@"))
+    process.wait_until_it_says("as it comes")
+    server.kill()
+    process.wait_until_it_says("no more images come")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10.0) == 0
+    assert "Traceback" not in process.log
+    assert "secret" not in process.log
+
+
+def newest(reports: list[DiagnosticArray]) -> DiagnosticStatus:
+    """The newest status of the camera."""
+    statuses = [s for array in reports for s in array.status if s.name.endswith(": camera")]
+    return statuses[-1] if statuses else DiagnosticStatus()

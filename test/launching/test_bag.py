@@ -1,0 +1,120 @@
+"""source:=bag:<path>: a bag that the test records is played through detect.launch.py, to the last image."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from image_messages import blank_image
+from probe import DetectorClient, Probe
+from rclpy.serialization import serialize_message
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import CameraInfo, Image
+from stand_ins import StandIn
+from std_msgs.msg import String
+from vision_msgs.msg import Detection2DArray
+
+from trt_ssd_ros.node.messages import image_to_msg
+
+pytestmark = pytest.mark.ros
+
+IMAGES, PERIOD = 12, 250_000_000
+START = 1_700_000_000 * 10**9
+ENTRY_POINT = "[ros2cli.command]\nbag = bag_player:BagCommand\n"
+
+
+@pytest.fixture
+def bag(tmp_path: Path, photo: Any) -> Path:
+    """A bag with images, their camera_info, and old results that must not be played."""
+    recorded: list[tuple[str, Any, int]] = []
+    for number in range(IMAGES):
+        stamp = START + number * PERIOD
+        image = image_to_msg(photo("chelsea", 160, 120), "bgr", blank_image().header)
+        image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp, 10**9)
+        image.header.frame_id = "recorded"
+        recorded.append(("/front/image_raw", image, stamp))
+        recorded.append(("/front/camera_info", CameraInfo(header=image.header), stamp))
+        recorded.append(("/results", String(data="old"), stamp))
+    return write_bag(tmp_path / "bag", recorded)
+
+
+def write_bag(path: Path, recorded: list[tuple[str, Any, int]]) -> Path:
+    """Write messages into a bag of rosbag2's format."""
+    types = get_typestore(Stores.ROS2_JAZZY)
+    with Writer(path, version=9) as writer:
+        connections = {}
+        for topic, message, stamp in recorded:
+            kind = f"{type(message).__module__.partition('.')[0]}/msg/{type(message).__name__}"
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=types)
+            writer.write(connections[topic], stamp, serialize_message(message))
+    return path
+
+
+@pytest.fixture
+def player(tmp_path: Path) -> dict[str, str]:
+    """The environment in which `ros2 bag play` is there."""
+    StandIn("ros2bag", "none", "none", {}).install(tmp_path / "prefix")
+    info = tmp_path / "site" / "bag_player-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bag-player\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINT)
+    modules = [str(info.parent), str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")]
+    prefixes = [str(tmp_path / "prefix"), os.environ["AMENT_PREFIX_PATH"]]
+    return {"PYTHONPATH": os.pathsep.join(modules), "AMENT_PREFIX_PATH": os.pathsep.join(prefixes)}
+
+
+def test_a_bag_is_detected_in_to_its_last_image(
+    probe: Probe, client: DetectorClient, start_process: Any, bag: Path, player: dict[str, str]
+) -> None:
+    client.leave()
+    images = probe.receive(Image, "/robot/image_raw", 50)
+    answers = probe.receive(Detection2DArray, "/robot/detections")
+    old = probe.receive(String, "/results")
+    script = Path(__file__).parents[1] / "support" / "run_launch.py"
+    process = start_process([sys.executable, str(script), f"source:=bag:{bag}", "namespace:=robot"], **player)
+    process.wait_until_it_says("waiting for /robot/detector to subscribe to /robot/image_raw")
+    probe.spin_until(lambda: "process has finished cleanly" in process.log or not process.running, "the end")
+    probe.happens(lambda: len(answers) == IMAGES, 2.0)
+    assert [stamp(answer) for answer in answers] == [START + number * PERIOD for number in range(IMAGES)]
+    assert {answer.header.frame_id for answer in answers} == {"recorded"}
+    assert len(images) == IMAGES
+    assert not old
+    probe.spin_until(lambda: counts(client) == {"processed": IMAGES, "received": IMAGES}, "the detector's counts")
+
+
+@pytest.mark.parametrize(("command", "code"), [("/bin/true", 0), ("/no/such/player", 1)])
+def test_what_waits_for_a_subscriber_becomes_the_command(
+    probe: Probe, start_process: Any, command: str, code: int
+) -> None:
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "any", command])
+    process.wait_until_it_says("waiting for any to subscribe to /it")
+    probe.receive(String, "/it")
+    assert process.wait() == code
+    assert ("cannot start /no/such/player" in process.log) is bool(code)
+    assert "Traceback" not in process.log
+
+
+def test_what_waits_for_a_subscriber_can_be_interrupted(probe: Probe, start_process: Any) -> None:
+    probe.receive(String, "/it")
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "/nobody", "/bin/false"])
+    process.wait_until_it_says("waiting for /nobody to subscribe to /it")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" not in process.log
+
+
+def counts(client: DetectorClient) -> dict[str, int]:
+    """What the detector says became of the images."""
+    status = client.status()
+    return {name: int(status.get(name, 0)) for name in ("processed", "received")}
+
+
+def stamp(message: Any) -> int:
+    """The stamp of a message, ns."""
+    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)

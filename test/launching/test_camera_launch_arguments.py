@@ -1,0 +1,185 @@
+"""The arguments of the cameras' launch files, right and wrong ones, and drivers that are not installed."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launch import LaunchContext
+from launch.events.process import ProcessExited
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_visit import processes
+from stand_ins import STAND_INS
+
+from trt_ssd_ros.files import share_folder
+from trt_ssd_ros.launching.drivers import end_if_failed
+
+pytestmark = pytest.mark.ros
+
+LAUNCH = share_folder() / "launch"
+DETECT = LAUNCH / "detect.launch.py"
+CAMERAS = sorted((LAUNCH / "cameras").glob("*.launch.py"))
+DRIVERS = [stand_in.package for stand_in in STAND_INS]
+SHARED = {"width", "height", "fps", "device", "pipeline", "namespace", "frame_id", "calibration"}
+SHARED |= {"params_file", "log_level", "respawn"}
+
+
+@pytest.mark.parametrize("path", [DETECT, *CAMERAS], ids=lambda path: path.name)
+def test_every_argument_is_described_with_its_choices(path: Path) -> None:
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
+    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
+    assert set(arguments) >= SHARED
+    for argument in arguments.values():
+        assert argument.default_value is not None, argument.name
+        assert len(argument.description) > 20, argument.name
+    assert "Valid choices" in arguments["log_level"].description
+    assert "Valid choices" in arguments["respawn"].description
+
+
+def test_the_sources_are_listed() -> None:
+    description = PythonLaunchDescriptionSource(str(DETECT)).get_launch_description(LaunchContext())
+    [source] = [a for a in description.get_launch_arguments() if a.name == "source"]
+    assert {path.name.partition(".")[0] for path in CAMERAS} == {"camera", "rosbag2", *DRIVERS}
+    assert all(name in source.description for name in [*DRIVERS, "bag:", "file:", "webcam:", "rtsp://", "demo"])
+
+
+@pytest.mark.parametrize("source", [*DRIVERS, "bag:/some/bag"])
+def test_a_driver_that_is_not_installed_is_named_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    with pytest.raises(RuntimeError) as refused:
+        processes(DETECT, {"source": source})
+    said = str(refused.value)
+    package = "ros2bag" if source.startswith("bag:") else source
+    install = {"ros2bag": "ros-kilted-rosbag2", "zed_wrapper": "github.com/stereolabs/zed-ros2-wrapper"}
+    assert "\n" not in said
+    assert f"the package {package} is not installed" in said
+    assert install.get(package, f"sudo apt install ros-kilted-{package.replace('_', '-')}") in said
+    assert "source:=webcam:0 needs no driver" in said
+
+
+WRONG = [
+    (
+        {"source": "photos/coffee.jpg"},
+        ["found 'photos/coffee.jpg' (perhaps file:photos/coffee.jpg), expected topic"],
+    ),
+    ({"source": "usbcam"}, ["found 'usbcam' (perhaps usb_cam", "expected topic, demo", "zed_wrapper"]),
+    ({"source": "usb_cam", "width": "wide"}, ["width: found 'wide', expected whole pixels"]),
+    ({"source": "usb_cam", "height": "0"}, ["height: found '0'"]),
+    ({"source": "usb_cam", "fps": "fast"}, ["fps: found 'fast', expected a number"]),
+    ({"source": "usb_cam", "fps": "-1"}, ["fps: found '-1', expected more than 0"]),
+    ({"source": "usb_cam", "calibration": "/no/such.yaml"}, ["calibration: found no file /no/such.yaml"]),
+    ({"source": "usb_cam", "params_file": "/no/such.yaml"}, ["params_file: found no file /no/such.yaml"]),
+    ({"source": "usb_cam:/dev/video1", "device": "/dev/video2"}, ["device: found '/dev/video2' beside"]),
+    ({"source": "usb_cam", "pipeline": "csi"}, ["pipeline: usb_cam does not take it, only device, width"]),
+    ({"source": "v4l2_camera", "fps": "30"}, ["fps: v4l2_camera does not take it", "params_file"]),
+    ({"source": "v4l2_camera", "width": "640"}, ["width and height: found one of them"]),
+    ({"source": "realsense2_camera", "width": "640", "height": "480"}, ["expected all or none"]),
+    ({"source": "realsense2_camera", "frame_id": "front"}, ["frame_id: realsense2_camera does not take it"]),
+    ({"source": "zed_wrapper", "width": "640"}, ["width: zed_wrapper does not take it, only device"]),
+    ({"source": "depthai_ros_driver", "loop": "true"}, ["loop: depthai_ros_driver does not take it"]),
+    ({"source": "image_publisher"}, ["device: image_publisher needs a file"]),
+    ({"source": "gscam", "pipeline": "usb"}, ["found 'usb', expected csi, rtsp, rtsp_hardware, v4l2"]),
+    ({"source": "gscam", "pipeline": "rtsp"}, ["device: pipeline:=rtsp needs the address"]),
+    (
+        {"source": "gscam", "pipeline": "rtsp", "device": "rtsp://a", "width": "9"},
+        ["width: gscam does not take it"],
+    ),
+    ({"source": "demo", "device": "0"}, ["device: trt_ssd_ros does not take it"]),
+    ({"source": "demo", "pipeline": "a ! b"}, ["expected it with source:=gstreamer or gscam"]),
+    ({"source": "bag:/no/such/bag"}, ["bag: found no metadata.yaml in '/no/such/bag'"]),
+    ({"source": "usb_cam", "log_level": "loud"}, ["log_level", "debug", "warn"]),
+    ({"source": "usb_cam", "respawn": "yes"}, ["respawn", "true", "false"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG, ids=lambda value: "-".join(map(str, value))[:40])
+@pytest.mark.usefixtures("drivers")
+def test_a_wrong_value_names_the_right_ones(arguments: dict[str, str], said: list[str]) -> None:
+    with pytest.raises((RuntimeError, ValueError)) as refused:
+        processes(DETECT, arguments)
+    assert all(text in str(refused.value) for text in said), refused.value
+
+
+XML = """
+<launch>
+  <include file="{detect}">
+    <arg name="source" value="usb_cam:/dev/video7"/>
+    <arg name="namespace" value="robot"/>
+  </include>
+  <include file="{camera}">
+    <arg name="device" value="/dev/video8"/>
+  </include>
+</launch>
+"""
+
+
+@pytest.mark.usefixtures("drivers")
+def test_xml_can_include_them(tmp_path: Path) -> None:
+    path = tmp_path / "robot.launch.xml"
+    path.write_text(XML.format(detect=DETECT, camera=LAUNCH / "cameras" / "v4l2_camera.launch.py"))
+    camera, detector, second = processes(path, {})
+    assert [p.node_package for p in (camera, detector, second)] == ["usb_cam", "trt_ssd_ros", "v4l2_camera"]
+
+
+@pytest.mark.usefixtures("drivers")
+def test_two_includes_do_not_meet(tmp_path: Path) -> None:
+    include = f"""<include file="{DETECT}"><arg name="source" value="usb_cam:/dev/video%d"/></include>"""
+    path = tmp_path / "robot.launch.xml"
+    path.write_text(f"<launch>{include % 0}{include % 2}</launch>")
+    assert [p.node_package for p in processes(path, {})] == ["usb_cam", "trt_ssd_ros"] * 2
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize(
+    ("own", "logger"), [("", "robot.detector"), ("arm", "robot.arm.detector"), ("/arm", "arm.detector")]
+)
+def test_a_namespace_around_it_counts(tmp_path: Path, own: str, logger: str) -> None:
+    include = f"""<include file="{DETECT}"><arg name="namespace" value="{own}"/></include>"""
+    path = tmp_path / "robot.launch.xml"
+    path.write_text(f"""<launch><group><push_ros_namespace namespace="robot"/>{include}</group></launch>""")
+    [detector] = processes(path, {})
+    words = ["".join(getattr(part, "text", "") for part in word) for word in detector.cmd]
+    assert f"{logger}:=info" in words
+
+
+@pytest.mark.usefixtures("drivers")
+def test_the_device_of_a_driver_may_be_an_address() -> None:
+    camera, _ = processes(DETECT, {"source": "gscam:rtsp://10.0.0.8/stream"})
+    assert camera.node_package == "gscam"
+
+
+def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("/**/detector: {ros__parameters: {max_detections: 7}}")
+    detector, *_ = processes(DETECT, {"params_file": "~/mine.yaml"})
+    detector._perform_substitutions(LaunchContext())
+    assert str(tmp_path / "mine.yaml") in [file for file, _ in detector._Node__expanded_parameter_arguments]
+
+
+@pytest.mark.parametrize("ending", [True, False])
+def test_what_a_driver_returns_counts_until_the_launch_ends(ending: bool) -> None:
+    context = LaunchContext()
+    context._set_is_shutdown(ending)
+    event = ProcessExited(action=None, name="driver", cmd=[], cwd=None, env=None, pid=1, returncode=-11)
+    with nullcontext() if ending else pytest.raises(RuntimeError, match=r"driver failed \(exit code -11\)"):
+        end_if_failed(event, context)
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize("respawn", [True, False])
+def test_a_driver_that_ends_ends_the_launch_or_is_started_again(respawn: bool) -> None:
+    for process in processes(DETECT, {"source": "usb_cam", "respawn": str(respawn).lower()}):
+        assert process._ExecuteLocal__respawn is respawn
+        assert (process._ExecuteLocal__on_exit is None) is respawn
+
+
+def test_a_driver_alone_needs_no_detector(drivers: Path) -> None:  # noqa: ARG001
+    for path in CAMERAS:
+        device: dict[str, Any] = {"device": "/a.jpg"} if path.name.startswith("image_publisher") else {}
+        if not path.name.startswith("rosbag2"):
+            [camera] = processes(path, device)
+            assert camera.node_package in ("trt_ssd_ros", *DRIVERS)

@@ -1,0 +1,93 @@
+"""detect.launch.py with the demo source in a namespace: boxes arrive, and everything ends in good order."""
+
+from __future__ import annotations
+
+import os
+import unittest
+from contextlib import ExitStack
+
+import pytest
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_testing import post_shutdown_test
+from launch_testing.actions import ReadyToTest
+from launch_testing.asserts import assertExitCodes
+from node_process import PROFILE_VARIABLES
+from probe import Probe, new_domain
+from sensor_msgs.msg import CameraInfo, Image
+from vision_msgs.msg import Detection2DArray
+
+from trt_ssd_ros.files import share_folder
+
+reserved = ExitStack()
+
+
+@pytest.mark.launch_test
+@pytest.mark.ros
+def generate_test_description() -> LaunchDescription:
+    """Launch the demo."""
+    domain = reserved.enter_context(new_domain())
+    for name in PROFILE_VARIABLES:
+        os.environ.pop(name, None)
+    launch_file = share_folder() / "launch" / "detect.launch.py"
+    return LaunchDescription(
+        [
+            SetEnvironmentVariable("ROS_DOMAIN_ID", str(domain)),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(str(launch_file)),
+                launch_arguments={
+                    "source": "demo",
+                    "namespace": "robot1",
+                    "image_topic": "camera/image_raw",
+                    "score_threshold": "0.25",
+                    "debug": "true",
+                }.items(),
+            ),
+            ReadyToTest(),
+        ]
+    )
+
+
+class TestRunning(unittest.TestCase):
+    """While it runs."""
+
+    def setUp(self) -> None:
+        self.probe = Probe(int(os.environ["ROS_DOMAIN_ID"]))
+
+    def tearDown(self) -> None:
+        self.probe.close()
+
+    def test_the_demo_is_seen_in_the_namespace(self) -> None:
+        images = self.probe.receive(Image, "robot1/camera/image_raw")
+        infos = self.probe.receive(CameraInfo, "robot1/camera/camera_info")
+        drawn = self.probe.receive(Image, "robot1/debug_image")
+        answers = self.probe.receive(Detection2DArray, "robot1/detections")
+        self.probe.spin_until(lambda: [a for a in answers if a.detections] and drawn and infos, "detections")
+        self.probe.spin_until(lambda: images, "images")
+        assert (images[0].width, images[0].height, images[0].header.frame_id) == (1280, 720, "camera")
+        assert (drawn[0].width, drawn[0].height) == (1280, 720)
+
+    def test_the_arguments_reach_the_detector(self) -> None:
+        assert self.probe.get_parameter("score_threshold", "robot1/detector") == 0.25
+        assert self.probe.get_parameter("debug_image", "robot1/detector") is True
+        assert self.probe.get_parameter("frame_id", "robot1/camera") == "camera"
+
+
+@post_shutdown_test()
+class TestEnded(unittest.TestCase):
+    """After it was told to end."""
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        reserved.close()
+
+    def test_everything_ended_in_good_order(self, proc_info: object) -> None:
+        assert len(proc_info.processes()) == 2
+        assertExitCodes(proc_info)
+
+    def test_nothing_went_wrong(self, proc_output: object) -> None:
+        said = "".join(output.text.decode() for output in proc_output)
+        assert "waiting for images" in said
+        assert "Traceback" not in said
+        assert "[ERROR]" not in said

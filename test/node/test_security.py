@@ -1,0 +1,108 @@
+"""The SROS2 policy: it names what the nodes have, no more and no less, and with it they work encrypted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from keystore import Keystore, read_policy
+from probe import Probe
+from ros_fixtures import MODULES
+
+from trt_ssd_ros.files import share_folder
+
+pytestmark = pytest.mark.ros
+DETECTOR, CAMERA, LISTENER = "/trt_ssd_ros/detector", "/trt_ssd_ros/camera", "/listener"
+COMPRESSED, SIMULATED = "image_transport:=compressed", "use_sim_time:=true"
+LATER = {"get_type_description"} if os.environ.get("ROS_DISTRO") == "humble" else set()
+"""Services that came with a later ROS 2."""
+OPTIONAL = {"/annotations"}
+"""Only published where foxglove_msgs is installed."""
+EVERYTHING = {"publish": ["/*"], "subscribe": ["/*"], "reply": ["/*"]}
+
+
+@pytest.fixture(scope="module")
+def policy() -> dict[str, Any]:
+    """What each enclave may do."""
+    return read_policy(share_folder() / "config" / "sros2" / "policy.xml")
+
+
+def graph_of(probe: Probe, node: str) -> dict[str, set[str]]:
+    """Return the names of what a node publishes, subscribes to and serves."""
+    asked = {
+        "publish": probe.node.get_publisher_names_and_types_by_node,
+        "subscribe": probe.node.get_subscriber_names_and_types_by_node,
+        "reply": probe.node.get_service_names_and_types_by_node,
+    }
+    return {verb: {name for name, _ in ask(node, "/")} for verb, ask in asked.items()}
+
+
+@pytest.mark.parametrize(
+    ("node", "enclave", "ways"),
+    [
+        ("detector", DETECTOR, [("/image_raw", []), ("/image_raw/compressed", [COMPRESSED, SIMULATED])]),
+        ("camera", CAMERA, [("/clock", [SIMULATED])]),
+    ],
+)
+def test_names_exactly_what_the_nodes_have(
+    probe: Probe, start_process: Any, policy: Any, node: str, enclave: str, ways: list[tuple[str, list[str]]]
+) -> None:
+    absent = OPTIONAL | {f"/{node}/{name}" for name in LATER}
+    allowed = {verb: set(names) - absent for verb, names in policy[enclave].items()}
+    needed: dict[str, set[str]] = {verb: set() for verb in allowed}
+    command = [sys.executable, "-m", MODULES[f"{node}_node"], "--ros-args", "-r", "image:=image_raw"]
+    for subscription, settings in ways:
+        process = start_process(command + [word for setting in settings for word in ("-p", setting)])
+        probe.spin_until(lambda: node in probe.node.get_node_names(), node)
+        probe.spin_until(lambda s=subscription: s in graph_of(probe, node)["subscribe"], subscription)
+        for verb in ("publish", "reply"):
+            probe.spin_until(lambda v=verb: graph_of(probe, node)[v] >= allowed[v], f"all it may {verb}")
+        for verb, names in graph_of(probe, node).items():
+            needed[verb] |= names
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+        probe.spin_until(lambda: node not in probe.node.get_node_names(), "its end")
+    assert needed == allowed
+
+
+def security_is_missing() -> str:
+    """Say why DDS security cannot be tested here."""
+    if shutil.which("openssl") is None:
+        return "needs openssl"
+    try:
+        prefix = Path(get_package_prefix("rmw_cyclonedds_cpp"))
+    except PackageNotFoundError:
+        return "needs Cyclone DDS"
+    return "" if list(prefix.rglob("libdds_security_auth.so")) else "needs a Cyclone DDS with security"
+
+
+@pytest.mark.skipif(bool(security_is_missing()), reason=security_is_missing())
+def test_detections_flow_encrypted_and_strangers_hear_nothing(
+    tmp_path: Path, domain: int, start_process: Any, policy: Any, small_picture: Path
+) -> None:
+    keystore = Keystore(tmp_path / "keystore", domain)
+    for enclave, rules in (*policy.items(), (LISTENER, EVERYTHING)):
+        keystore.add_enclave(enclave, rules)
+    cyclone = {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
+    secure = {**cyclone, **keystore.environment()}
+
+    def start(arguments: list[str], enclave: str, *settings: str) -> Any:
+        ros = ["--ros-args", "-r", "image:=image_raw", "--enclave", enclave, *settings]
+        return start_process([sys.executable, *arguments, *ros], **secure)
+
+    listener = str(Path(__file__).parents[1] / "support" / "listener.py")
+    friend, stranger = start([listener], LISTENER), start_process([sys.executable, listener], **cyclone)
+    stranger.wait_until_it_says("listening")
+    detector = start(["-m", "trt_ssd_ros.node.detector_node"], DETECTOR)
+    start(["-m", "trt_ssd_ros.camera.camera_node"], CAMERA, "-p", f"source:={small_picture}")
+    friend.wait_until_it_says("heard detections\n" * 5)
+    assert "heard detections" not in stranger.log
+    assert detector.log.count("the middleware does not number images") == 1, (
+        "Cyclone DDS does not, which is said once"
+    )

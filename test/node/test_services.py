@@ -1,0 +1,145 @@
+"""The detector node's services, over real DDS."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from image_messages import blank_image
+from probe import DetectorClient, Probe
+from std_srvs.srv import SetBool, Trigger
+
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
+from trt_ssd_ros.node.opened_model import OpenedModel
+
+pytestmark = pytest.mark.ros
+
+
+def enable(probe: Probe, data: bool) -> str:
+    """Call ~/enable and return its message."""
+    response = probe.call(SetBool, "detector/enable", SetBool.Request(data=data))
+    assert response.success
+    return str(response.message)
+
+
+def reload(probe: Probe) -> tuple[bool, str]:
+    """Call ~/reload and return its answer."""
+    response = probe.call(Trigger, "detector/reload", Trigger.Request())
+    return response.success, response.message
+
+
+def test_enable_stops_and_resumes_without_leaving_active(
+    client: DetectorClient, start_blank_detector: Any
+) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    assert enable(probe, False) == "disabled, active"
+    assert probe.state() == "active"
+    probe.spin_until(lambda: probe.node.count_subscribers("image") == 0, "the end of the subscription")
+    for _ in range(2):
+        assert enable(probe, True) == "enabled, active"
+    client.ask(blank_image())
+    assert process.log.count("waiting for images") == 2
+    enable(probe, False)
+    for transition in ("deactivate", "activate"):
+        assert probe.change_state(transition)
+    probe.spin_until(lambda: probe.node.count_subscribers("image") == 0, "no subscription while disabled")
+    enable(probe, True)
+    client.ask(blank_image())
+    assert process.log.count("the engine opens") == 1
+
+
+def test_reload_opens_the_model_again(client: DetectorClient, start_blank_detector: Any, rig: Path) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    (rig / "fail_open").write_text("the new plan is torn")
+    succeeded, reason = reload(probe)
+    assert (succeeded, reason) == (False, "not reloaded, the model that was open goes on: the new plan is torn")
+    assert "the engine is closed" not in process.log
+    client.ask(blank_image())
+    (rig / "fail_open").unlink()
+    assert reload(probe) == (True, "")
+    assert process.log.count("the engine is closed") == 1
+    client.ask(blank_image())
+    assert probe.change_state("deactivate")
+    assert reload(probe) == (True, "")
+    assert probe.change_state("cleanup")
+    succeeded, reason = reload(probe)
+    assert not succeeded
+    assert "refused in state unconfigured" in reason
+
+
+def test_a_bug_in_a_reload_is_answered_and_survived(
+    client: DetectorClient, start_blank_detector: Any, rig: Path
+) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    (rig / "bug_open").touch()
+    succeeded, reason = reload(probe)
+    assert not succeeded
+    assert reason.endswith("goes on: KeyError: 'a bug'")
+    client.ask(blank_image())
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" in process.log
+
+
+def test_a_manager_does_not_wait_for_a_reload(
+    client: DetectorClient, start_blank_detector: Any, rig: Path
+) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    (rig / "hold_open").touch()
+    asked = probe.node.create_client(Trigger, "detector/reload")
+    probe.spin_until(asked.service_is_ready, "reload")
+    answer = asked.call_async(Trigger.Request())
+    probe.spin_until(lambda: process.log.count("the engine opens") == 2, "the reload")
+    assert probe.change_state("deactivate")
+    assert not answer.done()
+    assert probe.change_state("cleanup"), "it cancels what it would wait for"
+    probe.spin_until(answer.done, "the answer of the reload")
+    assert "cancelled" in answer.result().message
+
+
+def test_a_card_with_other_labels_is_not_opened(tmp_path: Path, card: ModelCard) -> None:
+    class Engine:
+        name = "blank"
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    path = tmp_path / "card.yaml"
+    text = model_card_path(DEFAULT_MODEL).read_text()
+    path.write_text(text)
+    model = OpenedModel(
+        str(path), EngineChoice(), lambda card, *_: Detector(Engine(), card), cancelled=lambda: False
+    )
+    detector = model.open()
+    path.write_text(text.replace("- Dog", "- Wolf"))
+    with pytest.raises(ValueError, match=r"found other labels .* restart the node"):
+        model.open()
+    assert model.detector is detector
+    assert model.card.labels == card.labels
+
+
+def test_a_publisher_that_comes_while_the_node_unsubscribes_is_survived(
+    client: DetectorClient, start_blank_detector: Any
+) -> None:
+    process, probe = start_blank_detector(), client.probe
+    client.ask(blank_image())
+    service = probe.node.create_client(SetBool, "detector/enable")
+    probe.spin_until(service.service_is_ready, "~/enable")
+    for _ in range(5):
+        process.send_signal(signal.SIGSTOP)  # so that all of this is waiting for it at once
+        answers = [service.call_async(SetBool.Request(data=data)) for data in (False, True)]
+        client.leave()
+        client.come_back()
+        process.send_signal(signal.SIGCONT)
+        for answer in answers:
+            probe.spin_until(answer.done, "the answer")
+    client.ask(blank_image())
