@@ -104,9 +104,6 @@ sys.modules.update({{name: None for name in {FOREIGN} if importlib.util.find_spe
 
 
 ROOMS = ("images", "models", "detection", "engines", "ros", "node")
-    "trt_ssd_ros",
-    *(f"trt_ssd_ros.{room}" for room in ("images", "models", "detection", "engines", "node")),
-]
 
 
 @pytest.mark.parametrize("package", ["trt_ssd_ros", *(f"trt_ssd_ros.{room}" for room in ROOMS)])
