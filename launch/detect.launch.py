@@ -37,7 +37,7 @@ from trt_ssd_ros.launching.arguments import (
     refuse_unknown_arguments,
 )
 from trt_ssd_ros.launching.drivers import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
-from trt_ssd_ros.ros.transport import SWITCH
+from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"
 DRIVERS = {path.name.removesuffix(".launch.py") for path in CAMERAS.glob("*.launch.py")} - {"camera", "rosbag2"}
@@ -89,7 +89,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments = {argument.name: chosen(context, argument.name) for argument in ARGUMENTS}
     arguments["namespace"] = full_namespace(context)
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
-    off = [SetEnvironmentVariable(SWITCH, "0")]
+    off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
     actions += camera(arguments)
     actions.append(detector(arguments))
