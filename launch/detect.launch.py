@@ -25,6 +25,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from trt_ssd_ros.files import share_folder
+from trt_ssd_ros.images.source_name import SourceName
 from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
@@ -106,7 +107,7 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
         refuse_camera_arguments(arguments)
         return []
     if kind not in (*DRIVERS, "bag"):
-        if source == "demo" or kind in ("file", "webcam", "gstreamer") or "://" in source:
+        if source == "gstreamer" or SourceName.parse(source).explicit:
             return [include("camera")]
         raise ValueError(unknown_source(source, kind))
     if device and arguments["device"]:

@@ -14,7 +14,9 @@ from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
+from trt_ssd_ros.camera.camera_node import open_checked
 from trt_ssd_ros.images.frame import frame_from_message
+from trt_ssd_ros.images.source import SourceError
 from trt_ssd_ros.node.image_input import with_info
 
 pytestmark = pytest.mark.ros
@@ -197,7 +199,7 @@ def rate(images: list[Image]) -> float:
     [
         ("/no/such/place", ["/no/such/place does not exist"]),
         ("file:/no/such/place", ["/no/such/place does not exist"]),
-        ("''", ["source: found no path"]),
+        ("''", ["source: found an empty name"]),
         ("{tmp_path}", ["found no image in {tmp_path}", ".jpg"]),
         ("{tmp_path}/text.mp4", ["cannot open {tmp_path}/text.mp4 as an image or a video"]),
         ("{tmp_path}/text.jpg", ["found 1 files none of which is an image"]),
@@ -218,6 +220,18 @@ def test_a_wrong_source_ends_with_one_line(start_node: Any, tmp_path: Path, sour
     others = [text for text in process.log.splitlines() if text != line and "[INFO]" not in text]
     if "text." not in source:  # FFmpeg says something too, and every picture passed over is named
         assert others == []
+
+
+@pytest.mark.parametrize("name", ["rtsp://a/b", "webcam:0", "gstreamer:videotestsrc"])
+def test_a_live_source_has_no_start(name: str) -> None:
+    with pytest.raises(SourceError, match="start: found 3, expected 0"):
+        open_checked(name, 3, 0, 0, 0.0)
+
+
+def test_a_start_behind_the_end_ends_with_one_line(start_node: Any, album: Path) -> None:
+    process = start_node("camera_node", source=album, start=9)
+    assert process.wait() == 1
+    assert "start: found 9, expected less than the source's 9 images" in process.log
 
 
 @pytest.mark.parametrize("name", ["start", "width", "height"])

@@ -9,9 +9,9 @@ import pytest
 from media import START, compressed_message, image_message, pan, write_bag
 from rosbags.rosbag2 import StoragePlugin
 
-from trt_ssd_ros.images.inputs import open_input
-from trt_ssd_ros.images.open_source import SourceError
-from trt_ssd_ros.images.recording import RecordingInput
+from trt_ssd_ros.images.open_source import open_sources
+from trt_ssd_ros.images.recording import Recording
+from trt_ssd_ros.images.source import SourceError
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def pictures(repository):
 @pytest.mark.parametrize("message", [image_message, compressed_message])
 def test_every_pixel_and_stamp_arrives(tmp_path, pictures, storage, message):
     bag = write_bag(tmp_path / "bag", pictures, storage, message)
-    images = RecordingInput(bag)
+    images = Recording(bag)
     assert images.count == 3
     found = list(images.images())
     images.close()
@@ -39,7 +39,7 @@ def test_every_pixel_and_stamp_arrives(tmp_path, pictures, storage, message):
 def test_a_file_of_a_recording_and_an_rgb_camera(tmp_path, pictures):
     message = functools.partial(image_message, encoding="rgb8")
     bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.MCAP, message)
-    images = open_input([str(bag / "bag.mcap")], RecordingInput, tmp_path / "out")
+    images = open_sources([str(bag / "bag.mcap")], leave_out=tmp_path / "out")
     first, *_ = images.images(start=1)
     images.close()
     assert (first.index, first.channel_order) == (1, "rgb")
@@ -48,7 +48,7 @@ def test_a_file_of_a_recording_and_an_rgb_camera(tmp_path, pictures):
 
 def test_an_image_without_a_stamp_has_the_time_of_its_recording(tmp_path, pictures):
     bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.MCAP, lambda picture, _: image_message(picture, 0))
-    images = RecordingInput(bag)
+    images = Recording(bag)
     assert next(images.images()).name == f"1700000000.{123_456_789 + 5}"
     images.close()
 
@@ -58,7 +58,7 @@ def test_images_with_equal_stamps_have_names_of_their_own(tmp_path, pictures):
     bag = write_bag(
         tmp_path / "bag", pictures, StoragePlugin.MCAP, lambda picture, _: image_message(picture, START)
     )
-    images = RecordingInput(bag)
+    images = Recording(bag)
     name = "1700000000.123456789"
     for start in (0, 1):
         assert [image.name for image in images.images(start)] == [name, f"{name}_2", f"{name}_3"][start:]
@@ -71,7 +71,7 @@ def test_an_image_that_cannot_be_read_is_passed_over(tmp_path, pictures):
         message.data = message.data[: 100 if now > START else None]
         return message
 
-    images = RecordingInput(write_bag(tmp_path / "bag", pictures, StoragePlugin.SQLITE3, short))
+    images = Recording(write_bag(tmp_path / "bag", pictures, StoragePlugin.SQLITE3, short))
     problems = [image.problem for image in images.images()]
     images.close()
     assert not problems[0]
@@ -81,10 +81,10 @@ def test_an_image_that_cannot_be_read_is_passed_over(tmp_path, pictures):
 def test_the_topic_must_be_clear(tmp_path, pictures):
     bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.SQLITE3, topics=("/left", "/right"))
     with pytest.raises(SourceError, match=r"found images on /left, /right, expected one: choose it with --topic"):
-        RecordingInput(bag)
+        Recording(bag)
     with pytest.raises(SourceError, match=r"found images on /left, /right, expected topic /middle"):
-        RecordingInput(bag, "/middle")
-    images = RecordingInput(bag, "/right")
+        Recording(bag, "/middle")
+    images = Recording(bag, "/right")
     assert len(list(images.images())) == 3
     images.close()
 
@@ -96,4 +96,4 @@ def test_what_is_no_recording_is_refused(tmp_path, name):
     path.write_text("nothing: of the kind")
     bag = path if path.suffix == ".mcap" else path.parent
     with pytest.raises(SourceError, match="as a ROS 2 recording"):
-        open_input([str(bag)], RecordingInput, tmp_path / "out")
+        open_sources([str(bag)], leave_out=tmp_path / "out")

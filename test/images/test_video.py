@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from trt_ssd_ros.images.open_source import SourceError, open_source
+from trt_ssd_ros.images.open_source import open_source
+from trt_ssd_ros.images.source import SourceError
 
 
 def write_video(path: Path, frames: int, codec: str = "MJPG") -> None:
@@ -30,17 +31,20 @@ def test_every_frame_comes_and_comes_again(tmp_path, name, codec):
 
 def test_start_leaves_the_first_out_in_every_round(tmp_path):
     write_video(tmp_path / "it.avi", 20)
-    source = open_source(f"file:{tmp_path / 'it.avi'}", start=15)
+    source = open_source(f"file:{tmp_path / 'it.avi'}")
     for _ in range(2):
-        assert [round(float(image.mean())) for image in source.images()] == pytest.approx(
-            [15, 16, 17, 18, 19], abs=2
-        )
+        levels = [round(float(image.pixels.mean())) for image in source.images(start=15)]
+        assert levels == pytest.approx([15, 16, 17, 18, 19], abs=2)
+    assert list(source.images(start=20)) == []
 
 
-def test_start_behind_the_end(tmp_path):
+def test_frames_have_the_time_of_the_file(tmp_path):
     write_video(tmp_path / "it.avi", 20)
-    with pytest.raises(SourceError, match="start: found 20, expected less than the source's 20 images"):
-        list(open_source(str(tmp_path / "it.avi"), start=20).images())
+    source = open_source(str(tmp_path / "it.avi"))
+    images = list(source.images())
+    assert source.count == 20
+    assert [image.name for image in images[:2]] == ["000000", "000001"]
+    assert images[10].seconds == pytest.approx(0.4, abs=0.05)
 
 
 def test_what_ffmpeg_cannot_open(tmp_path):

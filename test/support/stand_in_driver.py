@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.images.files import read_image_file
 
 RATE = 1.0
 CONVERSIONS = {

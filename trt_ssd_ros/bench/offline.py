@@ -18,9 +18,8 @@ from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
-from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.images.inputs import Input, InputImage
-from trt_ssd_ros.images.open_source import PhotoTour, SourceError
+from trt_ssd_ros.images.open_source import open_source
+from trt_ssd_ros.images.source import ImageSource, SourceError, SourceImage
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput, AnnotatedVideo, NotAnnotated
@@ -56,7 +55,7 @@ class DetectMeasurement:
     def __init__(
         self,
         detectors: Sequence[Detector],
-        images: Input,
+        images: ImageSource,
         batch: int,
         images_a_round: int,
         folder: Path,
@@ -136,7 +135,7 @@ class DetectMeasurement:
     def _until_stopped(self, items: Iterable[Item]) -> Iterator[Item]:
         return takewhile(lambda _: not self._stop.is_set(), islice(items, self.count))
 
-    def _bare_network(self) -> Callable[[InputImage], object]:
+    def _bare_network(self) -> Callable[[SourceImage], object]:
         """Return the bare session where ONNX Runtime runs the graph, else the detector."""
         detector, card = self._detectors[0], self._detectors[0].card
         if not detector.engine_name.startswith("ONNX Runtime"):
@@ -151,11 +150,11 @@ class DetectMeasurement:
 
 def write_tour(path: Path, images: int) -> Path:
     """Write a video of the demo's tour through our photos, 1280x720, as long as it is asked for."""
-    tour = PhotoTour(sorted((share_folder() / "photos").glob("*.jpg")))
+    tour = open_source("demo")
     pictures = islice(chain.from_iterable(tour.images() for _ in count()), images)
     with closing(AnnotatedVideo(path)) as video:
         for number, picture in enumerate(pictures):
-            video.add("", picture, number / 30)
+            video.add("", picture.pixels, number / 30)
         video.finish()
     return path
 

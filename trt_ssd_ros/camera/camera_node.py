@@ -20,11 +20,11 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
-from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.images.calibration import Calibration
-from trt_ssd_ros.images.open_source import ImageSource, PhotoTour, open_source
+from trt_ssd_ros.images.open_source import open_source
 from trt_ssd_ros.images.rate_limit import RateLimit
-from trt_ssd_ros.images.source import Capture, SourceError
+from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source_name import SourceName
 from trt_ssd_ros.images.stream import without_password
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, LogBridge, spin_node
@@ -67,7 +67,9 @@ class CameraNode(FailableNode):
         self._stop = Event()
         size = (values[name] for name in ("width", "height", "rate"))
         name = values["source"]
-        self._source = open_named(name, values["start"], *size)
+        self._start: int = values["start"]
+        self._passed_over: set[str] = set()
+        self._source = open_checked(name, self._start, *size)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
         self._report(without_password(name))
         self._thread = Thread(target=self._run, name="camera")
@@ -118,9 +120,25 @@ class CameraNode(FailableNode):
         self._stop.wait(SETTLING)
 
     def _captures(self) -> Iterator[Capture]:
-        yield from self._source.captures()
+        yield from self._one_round()
         while self._loop and not self._stop.is_set():
-            yield from self._source.captures()
+            yield from self._one_round()
+
+    def _one_round(self) -> Iterator[Capture]:
+        """Go once through the source, from image number `start` on.
+
+        Raises:
+            SourceError: The source has no such image, or none that can be read.
+        """
+        total = 0
+        for total, capture in enumerate(self._source.captures(), 1):
+            if total > self._start:
+                yield capture
+        if self._start >= total > 0:
+            raise SourceError(f"start: found {self._start}, expected less than the source's {total} images")
+        if total and len(self._passed_over) == total - self._start:
+            example = min(self._passed_over)
+            raise SourceError(f"found {len(self._passed_over)} files none of which is an image, e.g. {example}")
 
     def _await_subscriber(self) -> None:
         """Wait, because what is played once and has no subscriber reaches nobody."""
@@ -133,22 +151,28 @@ class CameraNode(FailableNode):
     def _publish(self, capture: Capture) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         image = capture()
-        if image is None:
+        if image.problem:
+            self._pass_over(image)
             return
-        height, width = image.shape[:2]
+        height, width = image.pixels.shape[:2]
         if self._calibration and (self._calibration.width, self._calibration.height) != (width, height):
             self.get_logger().warning(
                 f"camera_info is empty: images are {width}x{height}, the calibration is for "
                 f"{self._calibration.width}x{self._calibration.height}",
                 once=True,
             )
-        self._image_publisher.publish(image_to_msg(image, "bgr", header))
+        self._image_publisher.publish(image_to_msg(image.pixels, image.channel_order, header))
         self._info_publisher.publish(camera_info_to_msg(self._calibration, width, height, header))
         self._published += 1
         self._recent.append(monotonic())
 
+    def _pass_over(self, image: SourceImage) -> None:
+        if image.name not in self._passed_over:
+            self._passed_over.add(image.name)
+            self.get_logger().warning(f"passed over: {image.problem}")
+
     def _say_how_it_ended(self) -> None:
-        passed_over = self._source.passed_over
+        passed_over = len(self._passed_over)
         rest = f", {passed_over} files passed over" if passed_over else ""
         self.get_logger().info(f"the source ended after {self._published} images{rest}")
 
@@ -156,13 +180,14 @@ class CameraNode(FailableNode):
         source = self._source
         if source.trouble:
             status.summary(DiagnosticStatus.ERROR, f"no images, opening it again: {source.trouble}")
-        elif source.passed_over:
-            status.summary(DiagnosticStatus.WARN, f"{source.passed_over} files cannot be read, see the log")
+        elif self._passed_over:
+            text = f"{len(self._passed_over)} images cannot be read, see the log"
+            status.summary(DiagnosticStatus.WARN, text)
         else:
             status.summary(DiagnosticStatus.OK, f"{self._published} images")
         status.add("published", str(self._published))
         status.add("output Hz", f"{self._recent_rate():.2f}")
-        status.add("passed over", str(source.passed_over))
+        status.add("passed over", str(len(self._passed_over)))
         status.add("interruptions", str(source.interruptions))
         return status
 
@@ -172,16 +197,21 @@ class CameraNode(FailableNode):
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
 
-def open_named(name: str, start: int, width: int, height: int, rate: float) -> ImageSource:
-    """Open a source by name; demo is the tour of the photos that come with the package, see also `open_source`."""
-    if name != "demo":
-        return open_source(name, start, width, height, rate)
-    if start or width or height:
+def open_checked(name: str, start: int, width: int, height: int, rate: float) -> ImageSource:
+    """Open a source; see `open_source`.
+
+    Raises:
+        SourceError: The source cannot be opened, or takes no size or no start.
+    """
+    parsed = SourceName.parse(name)
+    if parsed.kind == "demo" and (start or width or height):
         raise SourceError(
             f"source: demo has its own size and order: found start {start}, width {width} and height {height}, "
             "expected none of them with source:=demo"
         )
-    return PhotoTour(sorted((share_folder() / "photos").glob("*.jpg")))
+    if start and parsed.live:
+        raise SourceError(f"start: found {start}, expected 0 for {name}, which has no beginning")
+    return open_source(name, width, height, rate)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
-"""ImageFiles: image files of any size and kind, in the order of their names."""
+"""ImageFiles: image files of any size and kind."""
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,64 +11,65 @@ import cv2
 import numpy as np
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, begin_at
+from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
 
-LOGGER = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
 class ImageFiles(ImageSource):
-    """Image files in the order of their names.
+    """Image files, named relative to the folder that holds all of them.
 
     Args:
-        paths: Of the files.
-        start: Which of them comes first, counted from 0.
-
-    Attributes:
-        unreadable: Files that could not be read, so far; they are passed over with one warning each.
-
-    Raises:
-        SourceError: There are not so many files.
+        paths: Paths of the files.
     """
 
-    def __init__(self, paths: Sequence[Path], start: int = 0) -> None:
-        begin_at(start, len(paths))
-        self.unreadable: set[Path] = set()
-        self._paths = paths[start:]
+    is_video = False
 
-    @property
-    def passed_over(self) -> int:
-        """Files that could not be read, so far."""
-        return len(self.unreadable)
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        absolute = [Path(os.path.normpath(path.absolute())) for path in paths]  # annotated images keep no ..
+        base = os.path.commonpath([path.parent for path in absolute])
+        self.names = [path.relative_to(base).as_posix() for path in absolute]
+        self.count = len(paths)
 
     def captures(self) -> Iterator[Capture]:
-        """Go through the files."""
-        for path in self._paths:
-            yield partial(self._read, path)
-        if len(self.unreadable) == len(self._paths):
-            raise SourceError(f"found {len(self._paths)} files none of which is an image, e.g. {self._paths[0]}")
-
-    def _read(self, path: Path) -> Image | None:
-        try:
-            return read_image_file(path)
-        except SourceError as error:
-            if path not in self.unreadable:
-                LOGGER.warning("passed over: %s", error)
-            self.unreadable.add(path)
-            return None
+        """Go through the files; see `ImageSource.captures`."""
+        for index, (path, name) in enumerate(zip(self._paths, self.names, strict=True)):
+            yield partial(_read, index, name, path)
 
 
-def open_folder(folder: Path, start: int = 0) -> ImageFiles:
-    """Open the images of a folder.
+def _read(index: int, name: str, path: Path) -> SourceImage:
+    try:
+        return SourceImage(index, name, read_image_file(path))
+    except SourceError as error:
+        return SourceImage.unreadable(index, name, error)
+
+
+def images_of_folder(folder: Path, leave_out: Path | None = None) -> list[Path]:
+    """Return the paths of all images in a folder and the folders below it, in order.
+
+    Args:
+        folder: The folder.
+        leave_out: Folder whose images are left out, because they were made of the others.
 
     Raises:
-        SourceError: It has none, or not so many.
+        SourceError: The folder holds no image.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    images = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir())
+    if leave_out:
+        ours = os.path.realpath(leave_out)
+        images = (file for file in images if not Path(os.path.realpath(file)).is_relative_to(ours))
+    paths = sorted(images)
     if not paths:
         raise SourceError(f"source: found no image in {folder}, expected files ending in {sorted(IMAGE_SUFFIXES)}")
-    return ImageFiles(paths, start)
+    return paths
+
+
+def stem(name: str) -> str:
+    """Return an image's name without the suffix of a file; the dot in a frame's time begins none."""
+    suffix = Path(name).suffix
+    return name[: len(name) - len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def read_image_file(path: Path) -> Image:

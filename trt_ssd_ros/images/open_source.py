@@ -1,31 +1,123 @@
-"""Where images come from without a camera driver: photos, folders, videos, webcams, streams, the demo's tour."""
+"""Open image sources by name: a new source gets its own file, a kind in `SourceName` and a line in `OPENERS`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from trt_ssd_ros.images.files import IMAGE_SUFFIXES, ImageFiles, open_folder, read_image_file
-from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError
+from trt_ssd_ros.files import share_folder
+from trt_ssd_ros.images.files import IMAGE_SUFFIXES, ImageFiles, images_of_folder, read_image_file
+from trt_ssd_ros.images.recording import Recording, is_recording
+from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source_name import SourceName
 from trt_ssd_ros.images.stream import open_address, open_pipeline, open_webcam
-from trt_ssd_ros.images.video import VideoFile
+from trt_ssd_ros.images.video import FALLBACK_RATE, VideoFile
 
 TOUR_HEIGHT = 800
 TOUR_FRAMES = 240
+EXPECTED = "an image, a folder of images, a video or a recording"
+
+
+def open_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -> ImageSource:
+    """Open a source by name.
+
+    Args:
+        name: demo; webcam:N; the address of a stream, as rtsp://...; gstreamer:PIPELINE; or the path of an image,
+            a folder of images, a video or a recording, with or without `file:` before it.
+        width: Width in pixels asked of a webcam; 0: the webcam's default.
+        height: Height in pixels asked of a webcam; 0: the webcam's default.
+        rate: Frames a second asked of a webcam; 0: the webcam's default.
+
+    Raises:
+        SourceError: The name stands for nothing readable, or for a source that takes no size.
+        RuntimeError: A library that is needed is not installed.
+    """
+    parsed = SourceName.parse(name)
+    if (width or height) and parsed.kind != "webcam":
+        raise SourceError(
+            f"width and height: found {width}x{height}, expected them for webcam:N only, not for {name}"
+        )
+    if parsed.kind == "webcam":
+        return open_webcam(_number(name, parsed.target), width, height, rate)
+    return OPENERS[parsed.kind](parsed.target)
+
+
+def open_sources(names: Sequence[str], topic: str = "", leave_out: Path | None = None) -> ImageSource:
+    """Open what a command line names: any number of images and folders, or one source of another kind.
+
+    Args:
+        names: Names as `open_source` takes them.
+        topic: Topic of a recording; empty: the only one that has images.
+        leave_out: Folder whose images are left out, because they were made of the others.
+
+    Raises:
+        SourceError: A name stands for nothing readable, or several names do not go together.
+        RuntimeError: A library that is needed is not installed.
+    """
+    groups = [_image_paths(name, leave_out) for name in names]
+    paths = [path for group in groups for path in group or ()]
+    if None not in groups:
+        return ImageFiles(list(dict.fromkeys(paths)))
+    if len(names) > 1:
+        other = names[groups.index(None)]
+        raise SourceError(f"found {other} among {len(names)} inputs, expected images and folders, or one video")
+    parsed = SourceName.parse(names[0])
+    path = Path(parsed.target).expanduser()
+    if parsed.kind == "file" and is_recording(path):
+        return Recording(path, topic)
+    return open_source(names[0])
+
+
+def _image_paths(name: str, leave_out: Path | None) -> list[Path] | None:
+    """Return the images that a name stands for, None if it stands for something else."""
+    parsed = SourceName.parse(name)
+    path = Path(parsed.target).expanduser()
+    if parsed.kind != "file" or not parsed.target or is_recording(path):
+        return None
+    if path.is_dir():
+        return images_of_folder(path, leave_out)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return None
+    if not path.exists():
+        raise SourceError(f"source: {path} does not exist, expected an image")
+    return [path]
+
+
+def _open_path(text: str) -> ImageSource:
+    path = Path(text).expanduser()
+    if not text:
+        raise SourceError(f"source: found an empty name, expected {EXPECTED}")
+    if not path.exists():
+        raise SourceError(f"source: {path} does not exist, expected {EXPECTED}")
+    if is_recording(path):
+        return Recording(path)
+    if path.is_dir():
+        return ImageFiles(images_of_folder(path))
+    if not path.is_file():
+        raise SourceError(f"source: {path} is no file, expected {EXPECTED}")
+    return ImageFiles([path]) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
+
+
+def _number(name: str, target: str) -> int:
+    if not (target.isascii() and target.isdecimal()):
+        raise SourceError(f"source: found {name!r}, expected webcam:N with the webcam's number, e.g. webcam:0")
+    return int(target)
 
 
 class PhotoTour(ImageSource):
-    """A window that wanders over photos laid side by side, so that the things in them move.
+    """The demo: a window that wanders over photos laid side by side, so that the things in them move.
 
     Args:
         photos: Paths of the photos.
-        width: Of the window, in pixels.
-        height: Of the window, in pixels; at most TOUR_HEIGHT.
+        width: Width of the window in pixels.
+        height: Height of the window in pixels; at most TOUR_HEIGHT.
     """
+
+    count = TOUR_FRAMES
 
     def __init__(self, photos: Sequence[Path], width: int = 1280, height: int = 720) -> None:
         self._size = width, height
@@ -35,11 +127,11 @@ class PhotoTour(ImageSource):
         """Go once to the last photo and back."""
         width, height = self._size
         free_y, free_x = np.subtract(self._panorama.shape[:2], (height, width))
-        for phase in np.linspace(0, 2 * np.pi, TOUR_FRAMES, endpoint=False):
+        for index, phase in enumerate(np.linspace(0, 2 * np.pi, TOUR_FRAMES, endpoint=False)):
             x = int(free_x * (1 - np.cos(phase)) / 2)
             y = int(free_y * (1 - np.cos(3 * phase)) / 2)
-            window = self._panorama[y : y + height, x : x + width]
-            yield partial(np.asarray, window)
+            window = np.asarray(self._panorama[y : y + height, x : x + width])
+            yield partial(SourceImage, index, f"{index:06d}", window, seconds=index / FALLBACK_RATE)
 
 
 def _scaled_to_height(image: Image, height: int) -> Image:
@@ -47,60 +139,14 @@ def _scaled_to_height(image: Image, height: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Image",
-    "ImageFiles",
-    "ImageSource",
-    "PhotoTour",
-    "SourceError",
-    "VideoFile",
-    "open_source",
-    "read_image_file",
-]
+def _open_demo(_: str) -> PhotoTour:
+    return PhotoTour(sorted((share_folder() / "photos").glob("*.jpg")))
 
 
-def open_source(name: str, start: int = 0, width: int = 0, height: int = 0, rate: float = 0.0) -> ImageSource:
-    """Open a source by name.
-
-    Args:
-        name: The path of an image, a folder of images or a video, with or without `file:` before it; `webcam:N`
-            for webcam number N; the address of a stream, as rtsp://...; or `gstreamer:` and a pipeline.
-        start: Which image of a folder or video comes first, counted from 0.
-        width: Asked of a webcam, in pixels; 0: as it likes.
-        height: The same.
-        rate: Frames a second asked of a webcam; 0: as it likes.
-
-    Raises:
-        SourceError: There is nothing readable under this name, or it does not take a size or a start.
-    """
-    kind, _, target = name.partition(":")
-    if (width or height) and kind != "webcam":
-        raise SourceError(
-            f"width and height: found {width}x{height}, expected them for webcam:N only, not for {name}"
-        )
-    live = kind in ("webcam", "gstreamer") or "://" in name
-    if start and live:
-        raise SourceError(f"start: found {start}, expected 0 for {name}, which has no beginning")
-    if kind == "webcam":
-        return open_webcam(_number(name, target), width, height, rate)
-    if kind == "gstreamer":
-        return open_pipeline(target)
-    return open_address(name) if live else _open_path(target if kind == "file" else name, start)
-
-
-def _number(name: str, target: str) -> int:
-    if not (target.isascii() and target.isdecimal()):
-        raise SourceError(f"source: found {name!r}, expected webcam:N with the webcam's number, e.g. webcam:0")
-    return int(target)
-
-
-def _open_path(text: str, start: int) -> ImageSource:
-    path = Path(text).expanduser()
-    if not text:
-        raise SourceError("source: found no path, expected that of an image, a folder of images or a video")
-    if not path.exists():
-        raise SourceError(f"source: {path} does not exist, expected an image, a folder of images or a video")
-    if path.is_dir():
-        return open_folder(path, start)
-    return ImageFiles([path], start) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path, start)
+OPENERS: Mapping[str, Callable[[str], ImageSource]] = {
+    "demo": _open_demo,
+    "gstreamer": open_pipeline,
+    "stream": open_address,
+    "file": _open_path,
+}
+"""Openers by kind; a webcam takes a size as well."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import Frame, FrameError, frame_from_message
-from trt_ssd_ros.images.inputs import InputImage
-from trt_ssd_ros.images.open_source import SourceError
+from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
-class RecordingInput:
+class Recording(ImageSource):
     """The images of one topic of a recording, named by the stamps of their headers; equal ones are numbered.
 
     Args:
@@ -28,9 +28,6 @@ class RecordingInput:
         SourceError: It cannot be read, or the topic is not clear.
         RuntimeError: rosbags is not installed.
     """
-
-    is_video, live = True, False
-    names: Sequence[str] = ()
 
     def __init__(self, path: Path, topic: str = "") -> None:
         rosbags = load_library("rosbags.highlevel", "rosbags", f"reading {path}")
@@ -47,7 +44,7 @@ class RecordingInput:
         except SourceError:
             self.close()
             raise
-        self.count: int | None = self._connection.msgcount
+        self.count = self._connection.msgcount
 
     def _choose(self, topic: str) -> Any:
         there = {item.topic: item for item in self._reader.connections if item.msgtype in IMAGE_TYPES}
@@ -59,23 +56,28 @@ class RecordingInput:
         expected = f"topic {topic}" if topic else "one: choose it with --topic" if there else "one"
         raise SourceError(f"{self._path}: found {found}, expected {expected}")
 
-    def images(self, start: int = 0) -> Iterator[InputImage]:
-        """Read message by message, in the order in which they were recorded; see `Input.images`."""
+    @property
+    def rate(self) -> float | None:
+        """Images a second on average."""
+        seconds = self._reader.duration / 1e9
+        return self.count / seconds if self.count and seconds > 0 else None
+
+    def captures(self) -> Iterator[Capture]:
+        """Read message by message, in the order of recording; see `ImageSource.captures`."""
         seen = Counter[int]()
         for index, (_, recorded, data) in enumerate(self._messages()):
             stamp = _stamp(data) or recorded
             seen[stamp] += 1
-            if index >= start:
-                yield self._image(index, _name(stamp, seen[stamp]), stamp / 1e9, data)
+            yield partial(self._image, index, _name(stamp, seen[stamp]), stamp / 1e9, data)
 
-    def _image(self, index: int, name: str, seconds: float, data: bytes) -> InputImage:
+    def _image(self, index: int, name: str, seconds: float, data: bytes) -> SourceImage:
         try:
             frame = _frame(self._reader.deserialize(data, self._connection.msgtype))
         except FrameError as error:
-            return InputImage.unreadable(index, name, error)
+            return SourceImage.unreadable(index, name, error)
         except Exception as error:  # rosbags has no error of its own for this
-            return InputImage.unreadable(index, name, f"damaged message: {one_line(error)}")
-        return InputImage(index, name, frame.pixels, frame.channel_order, seconds)
+            return SourceImage.unreadable(index, name, f"damaged message: {one_line(error)}")
+        return SourceImage(index, name, frame.pixels, frame.channel_order, seconds)
 
     def _messages(self) -> Iterator[Any]:
         try:
@@ -86,6 +88,11 @@ class RecordingInput:
     def close(self) -> None:
         """Close the files."""
         self._reader.close()
+
+
+def is_recording(path: Path) -> bool:
+    """Tell whether this is a rosbag2 folder or a file of one."""
+    return (path / "metadata.yaml").is_file() or (path.is_file() and path.suffix in {".mcap", ".db3"})
 
 
 def _readable(path: Path) -> Path:

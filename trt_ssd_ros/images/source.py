@@ -1,87 +1,103 @@
-"""ImageSource: where images come from, and what all such places have in common."""
+"""ImageSource: the contract of all places that images come from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.images.frame import ChannelOrder
+
 Image = NDArray[np.uint8]
-Capture = Callable[[], Image | None]
-"""Decodes one image that is already here; None: it cannot be read and is passed over."""
 
 
 class SourceError(ValueError):
     """A source cannot be opened or gives no image: says what was found and what was expected."""
 
 
-class ImageSource(ABC):
-    """A sequence of BGR images (H, W, 3) uint8 that may be run through more than once.
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """One image of a source.
 
     Attributes:
-        live: Whether it delivers at its own pace, and what is not taken at once is lost.
+        index: Its number from 0; images that cannot be read are counted, too.
+        name: Path of a file relative to the folder of all files, or the number or time of a frame.
+        pixels: (H, W, 3) uint8; (0, 0, 3) if the image cannot be read.
+        channel_order: Order of the last axis of `pixels`.
+        seconds: Time of a frame in its video or recording, else None.
+        problem: Reason why the image cannot be read, else empty.
+    """
+
+    index: int
+    name: str
+    pixels: Image
+    channel_order: ChannelOrder = "bgr"
+    seconds: float | None = None
+    problem: str = ""
+
+    @classmethod
+    def unreadable(cls, index: int, name: str, problem: object) -> SourceImage:
+        """Return an image that cannot be read."""
+        return cls(index, name, np.empty((0, 0, 3), np.uint8), problem=str(problem))
+
+
+Capture = Callable[[], SourceImage]
+"""Decodes one image that has arrived already; an image that is not wanted need not be decoded."""
+
+
+class ImageSource(ABC):
+    """A sequence of images.
+
+    Attributes:
+        live: Whether images come at their own pace: an image that is not taken at once is lost.
+        is_video: Whether images follow each other in time.
+        count: Number of images, as far as the source knows it beforehand.
+        names: Names of all images, if the source knows them beforehand, else empty.
     """
 
     live = False
+    is_video = True
+    count: int | None = None
+    names: Sequence[str] = ()
 
     @property
     def rate(self) -> float | None:
-        """Frames a second that the source itself names, if it does."""
+        """Frames a second that the source itself states, else None."""
         return None
-
-    @property
-    def position(self) -> float | None:
-        """Seconds from the start of the video to the image that came last, if the source knows."""
-        return None
-
-    @property
-    def passed_over(self) -> int:
-        """Images that could not be read, so far."""
-        return 0
 
     @property
     def interruptions(self) -> int:
-        """How often it went away, so far."""
+        """Number of times that a live source went away so far."""
         return 0
 
     @property
     def trouble(self) -> str:
-        """Why no images come at present; empty if nothing is wrong."""
+        """Reason why no images come at present; empty if nothing is wrong."""
         return ""
 
     @abstractmethod
     def captures(self) -> Iterator[Capture]:
-        """Go through the images from the start, each not yet decoded; a live source just goes on.
+        """Go through the images from the start, each not yet decoded; a live source goes on.
 
         Raises:
-            SourceError: There is not a single image.
+            SourceError: The source holds no image, or is damaged.
         """
 
-    def images(self) -> Iterator[Image]:
-        """Go through the images from the start; a live source just goes on.
+    def images(self, start: int = 0) -> Iterator[SourceImage]:
+        """Decode the images from number `start` on.
 
         Raises:
-            SourceError: There is not a single image.
+            SourceError: The source holds no image, or is damaged.
         """
-        for capture in self.captures():
-            image = capture()
-            if image is not None:
-                yield image
+        for capture in islice(self.captures(), start, None):
+            yield capture()
 
-    def stop(self) -> None:  # noqa: B027 - most never wait
-        """Have `captures` end soon, even where it waits; any thread may call it."""
+    def stop(self) -> None:  # noqa: B027 - most sources never wait
+        """Have `captures` end soon, even while it waits; any thread may call it."""
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to give back
-        """Give the device or file back, once nobody reads."""
-
-
-def begin_at(start: int, there: int) -> None:
-    """Check where to begin.
-
-    Raises:
-        SourceError: There are not so many images.
-    """
-    if start >= there > 0:
-        raise SourceError(f"start: found {start}, expected less than the source's {there} images")
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing
+        """Give the device or file back; the reading thread calls it last."""

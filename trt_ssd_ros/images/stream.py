@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError
+from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.video import stated_rate
 
 LOGGER = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class LiveStream(ImageSource):
         self._name = name
         self._open_capture = open_capture
         self._capture = open_capture()
+        self._begun = monotonic()
         self._stopped = Event()
         self._interruptions = 0
         self._trouble = ""
@@ -58,25 +60,29 @@ class LiveStream(ImageSource):
 
     @property
     def interruptions(self) -> int:
-        """How often it went away, so far."""
+        """Number of times that it went away so far."""
         return self._interruptions
 
     @property
     def trouble(self) -> str:
-        """Why no images come at present; empty if nothing is wrong."""
+        """Reason why no images come at present; empty if nothing is wrong."""
         return self._trouble
 
     def captures(self) -> Iterator[Capture]:
         """Read until it is stopped."""
+        index = -1
         while not self._stopped.is_set():
             if self._capture.grab():
-                yield self._retrieve
+                index += 1
+                yield partial(self._retrieve, index, monotonic() - self._begun)
             elif not self._stopped.is_set():
                 self._reopen()
 
-    def _retrieve(self) -> Image | None:
+    def _retrieve(self, index: int, seconds: float) -> SourceImage:
         decoded, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if decoded else None
+        if not decoded:
+            return SourceImage.unreadable(index, f"{index:06d}", "the frame cannot be decoded")
+        return SourceImage(index, f"{index:06d}", np.asarray(image, np.uint8), seconds=seconds)
 
     def _reopen(self) -> None:
         lost, pause = monotonic(), FIRST_WAIT

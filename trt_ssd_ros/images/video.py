@@ -4,58 +4,59 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, begin_at
+from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
+
+FALLBACK_RATE = 30.0
+"""Frames a second of a video that states none."""
 
 
 class VideoFile(ImageSource):
-    """A video file, read by OpenCV.
+    """A video file.
 
     Args:
-        path: Of the file.
-        start: Which image comes first, counted from 0.
+        path: Path of the file.
 
     Raises:
         SourceError: OpenCV cannot open it.
     """
 
-    def __init__(self, path: Path, start: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         if os.fsencode(path).decode(errors="replace") != str(path):  # such a name ends the process in OpenCV
             raise SourceError(f"cannot open {path!r}: its name is no UTF-8, rename it")
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        self._start = start
         if not self._capture.isOpened():
             raise SourceError(f"cannot open {path} as an image or a video")
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count = count if count > 0 else None
 
     @property
     def rate(self) -> float | None:
         """Frames a second as the file states them."""
         return stated_rate(self._capture)
 
-    @property
-    def position(self) -> float | None:
-        """Seconds of the image that came last; phones and screen recorders do not keep a steady rate."""
-        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 or None
-
     def captures(self) -> Iterator[Capture]:
-        """Read to the end of the file."""
+        """Read to the end of the file, always from its beginning, because not every format seeks exactly."""
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        count = 0
+        index = -1
         while self._capture.grab():
-            count += 1
-            if count > self._start:
-                yield self._retrieve
-        if count == 0:
+            index += 1
+            yield partial(self._retrieve, index)
+        if index < 0:
             raise SourceError("the video holds no image")
-        begin_at(self._start, count)
 
-    def _retrieve(self) -> Image | None:
+    def _retrieve(self, index: int) -> SourceImage:
         decoded, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if decoded else None
+        if not decoded:
+            return SourceImage.unreadable(index, f"{index:06d}", "the frame cannot be decoded")
+        # Phones and screen recorders keep no steady rate, so the file's own time counts.
+        seconds = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 or index / (self.rate or FALLBACK_RATE)
+        return SourceImage(index, f"{index:06d}", np.asarray(image, np.uint8), seconds=seconds)
 
     def close(self) -> None:
         """Give the file back."""

@@ -28,7 +28,7 @@ from trt_ssd_ros.tools.detect.__main__ import main
         (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
         (["{photos}", "--measure"], "--measure: found images or a camera, expected a video file or a recording"),
         (["{empty}"], "found no image in"),
-        ([""], "found an empty name, expected images"),
+        ([""], "source: found an empty name, expected an image"),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
 )
@@ -83,7 +83,7 @@ def test_pipes_under_the_names_of_images_and_videos_hang_nothing(tmp_path, repos
     for path, code, told in (
         (tmp_path / "in", 0, "pipe.jpg as an image: it is no file"),
         (tmp_path / "in" / "pipe.jpg", 1, "pipe.jpg as an image: it is no file"),
-        (tmp_path / "in" / "pipe.mp4", 1, "pipe.mp4 is no file, expected an image, a folder, a video"),
+        (tmp_path / "in" / "pipe.mp4", 1, "pipe.mp4 is no file, expected an image, a folder of images, a video"),
     ):
         process = start(path, "--output", tmp_path / "out", "--overwrite")
         _, error = process.communicate(timeout=60)

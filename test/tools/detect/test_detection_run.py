@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.tools.detect.annotated import NotAnnotated
 from trt_ssd_ros.tools.detect.run import DEPTH, DetectionRun
 
@@ -40,7 +40,7 @@ class BlindDetector:
 
 
 def image(index, size=(4, 4), order="bgr"):
-    return InputImage(index, str(index), np.zeros((*size, 3), np.uint8), order)
+    return SourceImage(index, str(index), np.zeros((*size, 3), np.uint8), order)
 
 
 def go(images, batch=1, stop=None, **options):

@@ -1,32 +1,31 @@
 from __future__ import annotations
 
+from functools import partial
 from threading import Event
 
 import numpy as np
 import pytest
 
-from trt_ssd_ros.images.inputs import InputImage
-from trt_ssd_ros.images.source import SourceError
+from trt_ssd_ros.images.source import ImageSource, SourceError, SourceImage
 from trt_ssd_ros.tools.quantize_model import calibration as calibration_images
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages
 
 
-class Numbered:
+class Numbered(ImageSource):
     """100 images of which image 50 cannot be read."""
 
-    names, live = (), False
-
     def __init__(self, is_video: bool, count: int | None = 100) -> None:
-        self.is_video, self.count, self.read = is_video, count, []
+        self.is_video, self.count, self.grabbed, self.read = is_video, count, 0, []
 
-    def images(self, start: int = 0):
-        for number in range(start, 100):
-            self.read.append(number)
-            problem = "broken" if number == 50 else ""
-            yield InputImage(number, str(number), np.zeros((4, 4, 3), np.uint8), problem=problem)
+    def captures(self):
+        for number in range(100):
+            self.grabbed += 1
+            yield partial(self._read, number)
 
-    def close(self) -> None:
-        """Nothing to give back."""
+    def _read(self, number: int) -> SourceImage:
+        self.read.append(number)
+        problem = "broken" if number == 50 else ""
+        return SourceImage(number, str(number), np.zeros((4, 4, 3), np.uint8), problem=problem)
 
 
 def seen(images: Numbered, most: int) -> list[int]:
@@ -44,11 +43,11 @@ def test_as_many_images_as_asked_for_are_looked_at_from_everywhere(is_video, mos
     assert numbers == expected
 
 
-def test_files_are_read_only_if_they_are_looked_at_and_videos_no_longer_than_they_are():
+def test_images_are_decoded_only_if_they_are_looked_at_and_read_no_further_than_the_last():
     files, video = Numbered(is_video=False), Numbered(is_video=True)
     assert seen(files, 4) == seen(video, 4) == [0, 25, 75]
-    assert files.read == [0, 25, 50, 75]
-    assert video.read == list(range(76))
+    assert files.read == video.read == [0, 25, 50, 75]
+    assert files.grabbed == video.grabbed == 76
 
 
 def test_of_a_video_that_does_not_say_how_long_it_is_the_first_images_are_looked_at():
@@ -78,4 +77,4 @@ def test_it_stops_between_two_images_also_where_none_is_looked_at():
     stop.set()
     with pytest.raises(KeyboardInterrupt):
         next(images)
-    assert video.read == [0, 1]
+    assert (video.read, video.grabbed) == ([0], 2)

@@ -12,7 +12,7 @@ from table_network import table_card, table_network
 
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
-from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_reader import ModelCardError
 from trt_ssd_ros.models.graph import compose
@@ -24,14 +24,14 @@ from trt_ssd_ros.tools.quantize_model.int8_network import in_int8
 ROUNDED = {"onnxruntime": {TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32}, "tensorrt": {TensorProto.INT8}}
 
 
-def quantized(card: ModelCard, backend: str, images: list[InputImage]) -> onnx.ModelProto:
+def quantized(card: ModelCard, backend: str, images: list[SourceImage]) -> onnx.ModelProto:
     network = load_network(card)
     return in_int8(network, CalibrationReader(network, card, images), backend)
 
 
 @pytest.fixture(scope="module")
-def images(photo) -> list[InputImage]:
-    return [InputImage(number, "", photo(name)) for number, name in enumerate(("astronaut", "chelsea", "coffee"))]
+def images(photo) -> list[SourceImage]:
+    return [SourceImage(number, "", photo(name)) for number, name in enumerate(("astronaut", "chelsea", "coffee"))]
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "tensorrt"])
@@ -126,7 +126,7 @@ def activation_scales(model: onnx.ModelProto) -> dict[str, float]:
 
 def test_every_image_counts(card, images):
     """With `CalibMaxIntermediateOutputs` ONNX Runtime 1.31 forgets all but the last few."""
-    black = InputImage(1, "", np.zeros((9, 9, 3), np.uint8))
+    black = SourceImage(1, "", np.zeros((9, 9, 3), np.uint8))
     first, every = (
         activation_scales(quantized(card, "tensorrt", some)) for some in (images[:1], [images[0], *[black] * 19])
     )
@@ -136,7 +136,7 @@ def test_every_image_counts(card, images):
 
 def test_both_channel_orders_give_the_network_the_same(card, network, photo):
     bgr = photo("coffee")
-    images = [InputImage(0, "", bgr), InputImage(1, "", bgr[..., ::-1], "rgb")]
+    images = [SourceImage(0, "", bgr), SourceImage(1, "", bgr[..., ::-1], "rgb")]
     first, second = iter(CalibrationReader(network, card, images).get_next, None)
     np.testing.assert_array_equal(first[card.input.tensor], second[card.input.tensor])
 

@@ -25,7 +25,7 @@ from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.files import share_folder, whole_file
-from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 

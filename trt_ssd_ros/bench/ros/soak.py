@@ -23,7 +23,7 @@ from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.bench.ros.node import end, spinning
 from trt_ssd_ros.bench.ros.soak_neighbour import NAMESPACE, Churn
 from trt_ssd_ros.files import share_folder, whole_file
-from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.ros.process import ros_context
 
 MODULES = {

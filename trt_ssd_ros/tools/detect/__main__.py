@@ -36,8 +36,8 @@ from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
-from trt_ssd_ros.images.inputs import Input, open_input
-from trt_ssd_ros.images.recording import RecordingInput
+from trt_ssd_ros.images.open_source import open_sources
+from trt_ssd_ros.images.source import ImageSource
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.network import batch_size, load_network
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
@@ -95,7 +95,7 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
     )
 
 
-def open_output(options: argparse.Namespace, images: Input) -> AnnotatedOutput:
+def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOutput:
     """Open where annotated images go."""
     if options.draw == "none":
         return NotAnnotated()
@@ -128,12 +128,12 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     return int(nothing_read)
 
 
-def opened_input(options: argparse.Namespace) -> Input:
+def opened_input(options: argparse.Namespace) -> ImageSource:
     """Open what a command line names."""
-    return open_input(options.inputs, partial(RecordingInput, topic=options.topic), options.output)
+    return open_sources(options.inputs, options.topic, options.output)
 
 
-def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Input, stop: Event) -> RunTimes:
+def run(options: argparse.Namespace, detectors: Sequence[Detector], images: ImageSource, stop: Event) -> RunTimes:
     """Go through the images; those that are done already only if they have yet to be drawn."""
     log, stated = options.output / LOG_NAME, header(options, detectors[0])
     if "kitti" in options.format:

@@ -37,7 +37,7 @@ class AnnotatedOutput(Protocol):
         """Write one image.
 
         Args:
-            name: Of the image, as in `InputImage`.
+            name: Of the image, as in `SourceImage`.
             picture: (H, W, 3) uint8 bgr.
             seconds: Its time in a video.
         """

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.files import whole_file
-from trt_ssd_ros.images.inputs import stem
+from trt_ssd_ros.images.files import stem
 from trt_ssd_ros.tools.results import (
     BOX_DIGITS,
     SCORE_DIGITS,

@@ -22,7 +22,7 @@ import numpy as np
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.images.inputs import InputImage
+from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
 from trt_ssd_ros.tools.overlap import Behind, ahead
 from trt_ssd_ros.tools.results import ImageResult, as_written, read_header, read_results
@@ -95,7 +95,7 @@ class Stopwatch:
 
     seconds: float = 0.0
 
-    def timed(self, items: Iterable[list[InputImage]]) -> Iterator[list[InputImage]]:
+    def timed(self, items: Iterable[list[SourceImage]]) -> Iterator[list[SourceImage]]:
         """Go through items, and add up how long each took to come."""
         iterator = iter(items)
         while True:
@@ -158,7 +158,7 @@ class DetectionRun:
         self._told = told
 
     def run(
-        self, images: Iterable[InputImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
+        self, images: Iterable[SourceImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
     ) -> None:
         """Go through the images until they end, or `stop` is set and what is in hand is done.
 
@@ -179,7 +179,7 @@ class DetectionRun:
         self.times.seconds = time.perf_counter() - start
         self.times.detecting.seconds /= len(self._detectors)
 
-    def _write(self, item: tuple[list[InputImage], list[ImageResult], Callable[[], Detected] | None]) -> None:
+    def _write(self, item: tuple[list[SourceImage], list[ImageResult], Callable[[], Detected] | None]) -> None:
         group, results, detected = item
         if detected is not None:
             results, seconds = detected()
@@ -193,7 +193,7 @@ class DetectionRun:
                 self._note(result)
         self.times.writing.seconds += time.perf_counter() - start
 
-    def _draw(self, image: InputImage, result: ImageResult) -> None:
+    def _draw(self, image: SourceImage, result: ImageResult) -> None:
         pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
         picture = draw_detections(pixels, result.detections, self._labels)
         self._output.add(image.name, picture, image.seconds)
@@ -207,20 +207,20 @@ class DetectionRun:
         self._told(line)
 
 
-def _groups(images: Iterable[InputImage], size: int) -> Iterator[list[InputImage]]:
+def _groups(images: Iterable[SourceImage], size: int) -> Iterator[list[SourceImage]]:
     """Put images together whose numbers lie between two multiples of `size`."""
     for _, group in groupby(images, lambda image: image.index // size):
         yield list(group)
 
 
-def _result(image: InputImage, detections: Detections) -> ImageResult:
+def _result(image: SourceImage, detections: Detections) -> ImageResult:
     height, width = image.pixels.shape[:2]
     return ImageResult(
         image.index, image.name, width, height, image.seconds, as_written(detections), image.problem
     )
 
 
-def _detected(group: list[InputImage], detector: Detector) -> Detected:
+def _detected(group: list[SourceImage], detector: Detector) -> Detected:
     """Detect in images, those of one size and order at once; return what was found, and the seconds it took."""
     start = time.perf_counter()
     results = []
@@ -231,7 +231,7 @@ def _detected(group: list[InputImage], detector: Detector) -> Detected:
     return results, time.perf_counter() - start
 
 
-def _found(images: list[InputImage], detector: Detector) -> list[Detections]:
+def _found(images: list[SourceImage], detector: Detector) -> list[Detections]:
     pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
     return detector.detect_batch(pixels, images[0].channel_order)
 

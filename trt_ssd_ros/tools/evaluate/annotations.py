@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.images.inputs import stem
-from trt_ssd_ros.images.open_source import IMAGE_SUFFIXES
+from trt_ssd_ros.images.files import IMAGE_SUFFIXES, stem
 from trt_ssd_ros.models.card_reader import read_file
 
 LARGEST_FILE = 1 << 22

@@ -10,7 +10,8 @@ from threading import Event
 from tqdm import tqdm
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.images.open_source import Image, SourceError, read_image_file
+from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.images.source import Image, SourceError
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage, AnnotatedSet, check_labels
 from trt_ssd_ros.tools.evaluate.average_precision import Precision, Truth, average_precision
 from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange, change, mistakes

@@ -19,7 +19,8 @@ from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.errors import load_library
 from trt_ssd_ros.files import whole_file
-from trt_ssd_ros.images.open_source import Image, read_image_file
+from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.images.source import Image
 from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, Precision, Truth
 from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange
 from trt_ssd_ros.tools.evaluate.report import Comparison, EvaluationReport, difference, figure

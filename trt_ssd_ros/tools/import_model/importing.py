@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.models.graph import compose

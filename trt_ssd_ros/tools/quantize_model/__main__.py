@@ -27,8 +27,8 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.files import whole_file
-from trt_ssd_ros.images.inputs import InputImage, open_input
-from trt_ssd_ros.images.recording import RecordingInput
+from trt_ssd_ros.images.open_source import open_sources
+from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.models.card_reader import read_yaml
@@ -55,9 +55,7 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     expect_free(files, options.force)
     network = load_network(card)
     expect_float32(network, card)
-    images = CalibrationImages(
-        partial(open_input, options.inputs, partial(RecordingInput, topic=options.topic)), options.max_images, stop
-    )
+    images = CalibrationImages(partial(open_sources, options.inputs, options.topic), options.max_images, stop)
     reader = CalibrationReader(network, card, images.go_through("calibrating"))
     quantized = in_int8(network, reader, options.backend)
     if reader.count < FEW:
@@ -107,7 +105,7 @@ def write(document: dict[str, Any], network: bytes, network_file: Path, card_fil
         unfinished.write_text(card_text(document | {"onnx": onnx_file}), encoding="utf-8")
 
 
-def comparison(before: Detector, after: Detector, images: Iterable[InputImage], backend: str) -> Iterator[str]:
+def comparison(before: Detector, after: Detector, images: Iterable[SourceImage], backend: str) -> Iterator[str]:
     """Say what became of a detector."""
     found = FoundAgain()
     for image in images:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from threading import Event
 
 import numpy as np
@@ -15,8 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.images.inputs import Input, InputImage
-from trt_ssd_ros.images.open_source import SourceError
+from trt_ssd_ros.images.source import ImageSource, SourceError, SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose_input
 
@@ -33,13 +33,13 @@ class CalibrationImages:
         stop: Ends it.
     """
 
-    def __init__(self, open_images: Callable[[], Input], most: int, stop: Event) -> None:
+    def __init__(self, open_images: Callable[[], ImageSource], most: int, stop: Event) -> None:
         self._open_images = open_images
         self._most = most
         self._stop = stop
         self._passed_over: set[str] = set()
 
-    def go_through(self, task: str) -> Iterator[InputImage]:
+    def go_through(self, task: str) -> Iterator[SourceImage]:
         """Go through those that can be read, with a progress bar; the others get a warning, once.
 
         Raises:
@@ -65,19 +65,16 @@ class CalibrationImages:
         if not readable:
             raise SourceError("found no image that can be read, expected some of what the detector is to see")
 
-    def _numbered(self, images: Input, numbers: Sequence[int]) -> Iterator[InputImage]:
-        """Go through images by number: files are read where they are wanted, a video up to the last of them."""
-        files = (next(images.images(number)) for number in numbers)
+    def _numbered(self, images: ImageSource, numbers: Sequence[int]) -> Iterator[SourceImage]:
+        """Decode the images of these numbers, and go no further than the last of them."""
         wanted = set(numbers)
-        for image in images.images() if images.is_video else files:
+        for index, capture in enumerate(islice(images.captures(), numbers[-1] + 1)):
             if self._stop.is_set():
                 raise KeyboardInterrupt
-            if image.index in wanted:
-                yield image
-            if image.index >= numbers[-1]:
-                return
+            if index in wanted:
+                yield capture()
 
-    def _pass_over(self, image: InputImage) -> None:
+    def _pass_over(self, image: SourceImage) -> None:
         if image.name not in self._passed_over:
             self._passed_over.add(image.name)
             LOGGER.warning("passed over %s: %s", image.name, image.problem)
@@ -95,7 +92,7 @@ class CalibrationReader:
         count: How many it has seen.
     """
 
-    def __init__(self, network: onnx.ModelProto, card: ModelCard, images: Iterable[InputImage]) -> None:
+    def __init__(self, network: onnx.ModelProto, card: ModelCard, images: Iterable[SourceImage]) -> None:
         self.count = 0
         self._tensor = card.input.tensor
         self._preprocessing = OnnxRuntimeEngine(compose_input(network, card))
