@@ -16,7 +16,22 @@ from trt_ssd_ros.bench.__main__ import main
 from trt_ssd_ros.bench.report import SpeedReport, comparison
 from trt_ssd_ros.bench.speed import Speed
 
-SPEED = Speed("ONNX Runtime 1.0 on the CPU", "fp32", 640, 480, 1, 100, 10.0, 11.0, 12.0, 99.0, 0.05, 9.0, 300.0)
+SPEED = Speed(
+    "ONNX Runtime 1.0 on the CPU",
+    "onnxruntime",
+    "fp32",
+    640,
+    480,
+    1,
+    100,
+    10.0,
+    11.0,
+    12.0,
+    99.0,
+    0.05,
+    9.0,
+    300.0,
+)
 
 
 def report(*speeds: Speed, processor: str = "a CPU") -> SpeedReport:

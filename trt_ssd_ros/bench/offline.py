@@ -138,7 +138,7 @@ class DetectMeasurement:
     def _bare_network(self) -> Callable[[SourceImage], object]:
         """Return the bare session where ONNX Runtime runs the graph, else the detector."""
         detector, card = self._detectors[0], self._detectors[0].card
-        if not detector.engine_name.startswith("ONNX Runtime"):
+        if detector.engine_kind != "onnxruntime":
             return lambda image: detector.detect(image.pixels, image.channel_order)
         session = open_session(compose(load_network(card), card))
         settings = detector.thresholds.tensors

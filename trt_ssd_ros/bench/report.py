@@ -44,8 +44,8 @@ class SpeedReport:
         try:
             content = json.loads(path.read_text())
             report = cls(content["command"], dict(content["machine"]), [Speed(**s) for s in content["speeds"]])
-            if not all(speed.subject and speed.p50 > 0 and speed.spread >= 0 for speed in report.speeds):
-                raise ValueError("p50 or spread")
+            if not all(isinstance(s.engine, str) and s.p50 > 0 and s.spread >= 0 for s in report.speeds):
+                raise ValueError("engine, p50 or spread")
             return report
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = f"{path}: found no report ({type(error).__name__}: {one_line(error)})"

@@ -33,8 +33,9 @@ class Speed:
     """How fast a detector is, and what it takes.
 
     Attributes:
-        engine: What ran the network.
-        precision: What it computed in.
+        engine: Runtime, version and device.
+        kind: Backend of the engine.
+        precision: Precision of the network's arithmetic.
         width: Of the images, in pixels.
         height: Of the images, in pixels.
         batch: Images at once.
@@ -51,6 +52,7 @@ class Speed:
     """
 
     engine: str
+    kind: str
     precision: str
     width: int
     height: int
@@ -68,8 +70,8 @@ class Speed:
 
     @property
     def subject(self) -> tuple[str, str, int, int, int]:
-        """What was measured; speeds of the same subject can be compared."""
-        return self.engine.split(" on ")[0].rpartition(" ")[0], self.precision, self.width, self.height, self.batch
+        """Backend, precision, size and batch; speeds of one subject can be compared."""
+        return self.kind, self.precision, self.width, self.height, self.batch
 
     def __str__(self) -> str:
         size = f"{self.width}x{self.height}"
@@ -104,6 +106,7 @@ def measure_speed(
     count, gpu = times.size * batch, detector.memory_used()
     speed = Speed(
         engine=detector.engine_name,
+        kind=detector.engine_kind,
         precision=detector.precision,
         width=photo.shape[1],
         height=photo.shape[0],

@@ -103,18 +103,18 @@ class Detector:
         return self._engine.name
 
     @property
+    def engine_kind(self) -> str:
+        """Backend of the engine; see `InferenceEngine.kind`."""
+        return self._engine.kind
+
+    @property
     def precision(self) -> str:
-        """What the network is computed in."""
-        return str(getattr(self._engine, "precision", "fp32"))
+        """Precision of the network's arithmetic: `fp32`, `fp16` or `int8`."""
+        return self._engine.precision
 
     def memory_used(self) -> int | None:
-        """Return the bytes in use on the engine's GPU, by everybody; None where the engine cannot tell.
-
-        Raises:
-            RuntimeError: The GPU failed.
-        """
-        measure = getattr(self._engine, "memory_used", None)
-        return None if measure is None else int(measure())
+        """Return the bytes in use on the engine's GPU; see `InferenceEngine.memory_used`."""
+        return self._engine.memory_used()
 
     def detect(
         self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr", region: Region = WHOLE_IMAGE

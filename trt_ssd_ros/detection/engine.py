@@ -1,4 +1,4 @@
-"""InferenceEngine: what the detector asks of whatever runs its graph."""
+"""InferenceEngine: the protocol of everything that runs a detector's graph."""
 
 from __future__ import annotations
 
@@ -36,8 +36,16 @@ class InferenceEngine(Protocol):
         """Runtime, version and device, for people."""
 
     @property
+    def kind(self) -> str:
+        """Backend that the engine belongs to: a key of `engines.backend.REGISTRY`."""
+
+    @property
+    def precision(self) -> str:
+        """Precision of the network's arithmetic: `fp32`, `fp16` or `int8`."""
+
+    @property
     def inputs(self) -> Mapping[str, TensorSpec]:
-        """What `run` takes."""
+        """Type and shape of each tensor that `run` takes."""
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph once.
@@ -50,6 +58,13 @@ class InferenceEngine(Protocol):
 
         Raises:
             ValueError: An input is missing, unknown, or of the wrong type or shape.
+        """
+
+    def memory_used(self) -> int | None:
+        """Return the bytes in use on the engine's GPU by all processes; None if the engine runs on the CPU.
+
+        Raises:
+            RuntimeError: The GPU failed.
         """
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
-"""Open a detector on one of the backends."""
+"""Open a detector on one of the backends. A new engine gets a line in `REGISTRY`."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -24,19 +24,24 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 
 LOGGER = logging.getLogger(__name__)
-BACKENDS = ("auto", "tensorrt", "onnxruntime")
 MOST_AT_ONCE = 8
-"""Detectors on the CPU; each takes memory, and more would outrun whoever reads and writes the images."""
+"""Detectors on the CPU; each takes memory, and more of them outrun the threads that read and write images."""
+
+Samples = Sequence[NDArray[np.uint8]]
+
+
+class BackendMissingError(RuntimeError):
+    """The library or the device of a backend is missing on this machine: says which, and how to get it."""
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """What runs the network, and how.
+    """Backend, precision and build options of a detector.
 
     Attributes:
-        backend: One of BACKENDS. `auto` is TensorRT where it is installed and a GPU answers, else ONNX Runtime.
+        backend: One of BACKENDS. `auto` is the first of REGISTRY whose library and device are there.
         precision: One of PRECISIONS, for TensorRT; ONNX Runtime takes the network as it is.
-        build: What TensorRT's plans are built for.
+        build: Options that TensorRT's plans are built with.
 
     Raises:
         ValueError: There is no such backend or precision.
@@ -53,31 +58,46 @@ class EngineChoice:
                 raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(choices)}")
 
 
+@dataclass(frozen=True)
+class Request:
+    """Detectors to open; the fields are the arguments of `open_detector`.
+
+    Attributes:
+        most: Number of detectors to open at most; they may work at the same time.
+    """
+
+    card: ModelCard
+    choice: EngineChoice
+    samples: Samples
+    progress: BuildProgress
+    most: int = 1
+
+
 def open_detector(
     card: ModelCard,
-    choice: EngineChoice = EngineChoice(),
-    samples: Sequence[NDArray[np.uint8]] = (),
+    choice: EngineChoice | None = None,
+    samples: Samples = (),
     progress: BuildProgress | None = None,
 ) -> Detector:
     """Open a card's detector, building its plan if need be.
 
     Args:
         card: The detector's card.
-        choice: What runs it, and how.
+        choice: Backend, precision and build options; None: the best that this machine has.
         samples: Images (H, W, 3) bgr in which `precision: auto` compares fp16 with fp32; without any it is fp32.
-        progress: Told how far a build is, and asked whether to go on.
+        progress: Receives how far a build is, and may cancel it.
 
     Raises:
         ModelCardError: The card does not fit its ONNX file.
         RuntimeError: The backend's library or its GPU is missing, or it cannot run the network.
     """
-    with nullcontext(progress) if progress else LoggedProgress() as told:
-        detector = _open_on_gpu(card, choice, samples, told)
-    return detector or Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    with nullcontext(progress) if progress else LoggedProgress() as reporting:
+        [detector] = _open(Request(card, choice or EngineChoice(), samples, reporting))
+    return detector
 
 
 def open_detectors(
-    card: ModelCard, choice: EngineChoice, samples: Sequence[NDArray[np.uint8]], progress: BuildProgress
+    card: ModelCard, choice: EngineChoice, samples: Samples, progress: BuildProgress
 ) -> list[Detector]:
     """Open detectors that may work at the same time, each in a thread of its own: one on a GPU, on the CPU many.
 
@@ -87,30 +107,49 @@ def open_detectors(
 
     Args and Raises: see `open_detector`.
     """
-    detector = _open_on_gpu(card, choice, samples, progress)
-    if detector:
-        return [detector]
-    cores = len(os.sched_getaffinity(0))
-    count = min(cores, MOST_AT_ONCE)
-    shared = OnnxRuntimeEngine(compose(load_network(card), card), cores // count)
+    return _open(Request(card, choice, samples, progress, MOST_AT_ONCE))
+
+
+def _open(request: Request) -> list[Detector]:
+    """Open the chosen backend, or the first one whose library and device this machine has."""
+    if request.choice.backend != "auto":
+        return REGISTRY[request.choice.backend](request)
+    *better, last = REGISTRY
+    reasons = []
+    for name in better:
+        try:
+            return REGISTRY[name](request)
+        except BackendMissingError as reason:
+            reasons.append(str(reason))
+    LOGGER.warning("running on the CPU with ONNX Runtime: %s", "; ".join(reasons))
+    return REGISTRY[last](request)
+
+
+def _open_tensorrt(request: Request) -> list[Detector]:
+    """Open one detector: an engine on a GPU belongs to one thread."""
+    try:
+        library, gpu = load_tensorrt(), Gpu.find()
+    except RuntimeError as error:
+        raise BackendMissingError(str(error)) from error
+    choice = request.choice
+    plans = CardPlans(request.card, library, gpu, choice.build, PlanCache(cache_folder()), request.progress)
+    precision = choice.precision
+    if precision == "auto":
+        precision = plans.choose(request.samples) if request.samples else "fp32"
+    return [plans.open_detector(precision)]
+
+
+def _open_onnxruntime(request: Request) -> list[Detector]:
+    """Open a detector for each core on one session; where one is enough it has all cores."""
+    cores, card = len(os.sched_getaffinity(0)), request.card
+    count = min(cores, request.most)
+    shared = OnnxRuntimeEngine(compose(load_network(card), card), 0 if request.most == 1 else cores // count)
     return [Detector(shared, card) for _ in range(count)]
 
 
-def _open_on_gpu(
-    card: ModelCard, choice: EngineChoice, samples: Sequence[NDArray[np.uint8]], progress: BuildProgress
-) -> Detector | None:
-    """Open TensorRT if it was chosen, or is there to be chosen."""
-    if choice.backend == "onnxruntime":
-        return None
-    try:
-        library, gpu = load_tensorrt(), Gpu.find()
-    except RuntimeError as reason:
-        if choice.backend == "tensorrt":
-            raise
-        LOGGER.warning("running on the CPU with ONNX Runtime: %s", reason)
-        return None
-    plans = CardPlans(card, library, gpu, choice.build, PlanCache(cache_folder()), progress)
-    precision = choice.precision
-    if precision == "auto":
-        precision = plans.choose(samples) if samples else "fp32"
-    return plans.open_detector(precision)
+REGISTRY: Mapping[str, Callable[[Request], list[Detector]]] = {
+    "tensorrt": _open_tensorrt,
+    "onnxruntime": _open_onnxruntime,
+}
+"""Openers by the name of their backend, in the order in which `auto` tries them; the last one runs anywhere."""
+BACKENDS = ("auto", *REGISTRY)

@@ -63,6 +63,8 @@ class OnnxRuntimeEngine:
         RuntimeError: ONNX Runtime is not installed, or cannot run the model.
     """
 
+    kind = "onnxruntime"
+
     def __init__(self, model: onnx.ModelProto, threads: int = 0) -> None:
         self._session = open_session(model, threads)
         self.precision = "int8" if is_quantized(model) else "fp32"
@@ -78,6 +80,9 @@ class OnnxRuntimeEngine:
         check_inputs(self.inputs, inputs)
         contiguous = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         return dict(zip(self._outputs, self._session.run(self._outputs, contiguous), strict=True))
+
+    def memory_used(self) -> None:
+        """Return None: the engine runs on the CPU."""
 
     def close(self) -> None:
         """Nothing to give back before the object itself goes."""

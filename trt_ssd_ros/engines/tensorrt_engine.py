@@ -39,12 +39,14 @@ class TensorRtEngine:
         device: The GPU; closed with the engine.
         capture: Whether to use a CUDA graph.
         kernels: Where compiled kernels are kept; used by TensorRT for RTX only.
-        precision: What the plan computes in, for people.
+        precision: Precision of the network's arithmetic in the plan.
 
     Raises:
         PlanRefusedError: TensorRT refuses the plan; has TensorRT's words.
         RuntimeError: The GPU is out of memory, or failed.
     """
+
+    kind = "tensorrt"
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class TensorRtEngine:
         return int(self._engine.num_layers)
 
     def memory_used(self) -> int:
-        """Return the bytes of GPU memory in use, by everybody.
+        """Return the bytes of GPU memory in use by all processes.
 
         Raises:
             RuntimeError: The GPU failed.

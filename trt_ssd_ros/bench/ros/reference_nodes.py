@@ -51,12 +51,16 @@ class EchoNode(FailableNode):
 class BlankEngine:
     """Finds nothing, in no time."""
 
-    name = "blank engine"
+    name = kind = "blank engine"
+    precision = "fp32"
     inputs: Mapping[str, TensorSpec] = {}
 
     def run(self, inputs: Tensors) -> Tensors:  # noqa: ARG002 - an engine's
         """Return empty slots for one image."""
         return EMPTY_SLOTS
+
+    def memory_used(self) -> None:
+        """Return None: nothing runs."""
 
     def close(self) -> None:
         """Nothing to close."""

@@ -93,9 +93,7 @@ class DetectorRun:
         card = replace(self._card, defaults=replace(self._card.defaults, candidates=candidates))
         with LoggedProgress(self._stop.is_set) as progress:
             detector = open_detector(card, self._choice, sample_photos(), progress)
-        on_cpu = detector.engine_name.startswith("ONNX Runtime")
-        backend = "onnxruntime" if on_cpu else "tensorrt"  # the next is the same, and need not say why
-        self._choice = replace(self._choice, backend=backend)
+        self._choice = replace(self._choice, backend=detector.engine_kind)  # the next one need not say why
         return detector
 
     def check(self, images: Sequence[AnnotatedImage]) -> None:
