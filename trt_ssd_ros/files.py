@@ -1,4 +1,4 @@
-"""Files: written as a whole or not at all, locked among processes, and where those of the package are."""
+"""Files: written as a whole or not at all, locked among processes, and the folder of the package's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every parameter of the camera node: docs/parameters.md is made of this, and so are the descriptors."""
+"""Table of the camera node's parameters; docs/parameters.md and the descriptors are made of it."""
 
 from __future__ import annotations
 

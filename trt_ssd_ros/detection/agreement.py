@@ -1,4 +1,4 @@
-"""Whether two ways to run a detector find the same."""
+"""Agreement of detectors: tolerances between precisions, boxes of the same object, NMS as greedy NMS."""
 
 from __future__ import annotations
 

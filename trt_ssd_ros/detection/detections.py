@@ -1,4 +1,4 @@
-"""The one value that carries boxes through the project."""
+"""Detections: the one value that carries boxes; box arithmetic and greedy non-maximum suppression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detections drawn on a copy of an image, for people to look at."""
+"""Draw detections on a copy of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Region: the part of every image that is looked at."""
+"""Region: the part of every image that the detector sees."""
 
 from __future__ import annotations
 

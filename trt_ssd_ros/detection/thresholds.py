@@ -1,4 +1,4 @@
-"""Which classes are reported, and from which score on: names and scores to one threshold a class."""
+"""Thresholds of classes: names and scores become one threshold a class."""
 
 from __future__ import annotations
 

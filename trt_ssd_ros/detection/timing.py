@@ -1,4 +1,4 @@
-"""Timing: how long calls take, compared fairly."""
+"""Timing: compare the durations of calls fairly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BuildProgress: who wants to know how far a build is, and may stop it."""
+"""BuildProgress: receives how far a build is, and may cancel it."""
 
 from __future__ import annotations
 

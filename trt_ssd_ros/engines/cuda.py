@@ -1,4 +1,4 @@
-"""The CUDA layer (pycuda): one context, one stream, and memory on both sides.
+"""The CUDA layer: one context, one stream, memory on both sides, graphs, and copies into pinned memory.
 
 A CUDA context is bound to a thread, and one that is still bound when the process ends aborts it. So it is bound
 only while it is used, one thread opens, uses and closes everything, and nothing relies on the garbage collector.

@@ -1,8 +1,8 @@
-"""PlanCache: where plans are kept, and when one is built again.
+"""PlanCache: keeps plans in a folder, and PlanKey: everything that a plan is valid for.
 
-A plan is a file NAME-PRECISION-DIGEST.plan. The sidecar of the same name (.json) says what it is for and its
-SHA-256; a plan is used only if both agree with what is asked for. Whoever builds holds the lock of that name, so
-that two processes build once. Files are written under another name first: what has its name is whole.
+A plan is a file NAME-PRECISION-DIGEST.plan. The sidecar of the same name (.json) holds its key and its SHA-256; a
+plan is used only if both agree with the key asked for. The process that builds holds the lock of that name, so
+that two processes build once. Files are written under another name first: a file that has its name is whole.
 """
 
 from __future__ import annotations

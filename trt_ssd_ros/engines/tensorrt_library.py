@@ -1,4 +1,4 @@
-"""TensorRT as it is installed here: TensorRT, else TensorRT for RTX, and its log."""
+"""TensorRt: the installed TensorRT, else TensorRT for RTX, and its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageFiles: image files of any size and kind."""
+"""ImageFiles: image files of any size and kind, and the images of a folder."""
 
 from __future__ import annotations
 

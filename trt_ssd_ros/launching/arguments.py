@@ -1,4 +1,4 @@
-"""Launch arguments that the launch files share, declared once, and read with one clear error."""
+"""Launch arguments that the launch files share, declared once; unknown and wrong ones get one clear error."""
 
 from __future__ import annotations
 

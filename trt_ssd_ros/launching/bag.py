@@ -1,4 +1,9 @@
-"""Which of a bag's topics are to be looked at, by the bag's own metadata."""
+"""Bags: find a bag's topic of images, and start a player once a node subscribes.
+
+python -m trt_ssd_ros.launching.bag TOPIC NODE COMMAND [ARGUMENT ...]
+
+NODE is the full name of the node that has to subscribe; `any`: any.
+"""
 
 from __future__ import annotations
 

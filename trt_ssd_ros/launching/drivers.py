@@ -1,4 +1,4 @@
-"""What the launch files of the cameras have in common.
+"""Drivers: the actions that the launch files of all cameras share.
 
 Every camera's node is called `camera`, its images come on image_topic and its camera_info beside them, and a
 driver that is not installed ends the launch with one line.

@@ -1,4 +1,4 @@
-"""Write a model card as people would."""
+"""Write a model card as people write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read YAML into dataclasses, and say of what is wrong which field it is, what was found and what was expected."""
+"""Read a model card's YAML, which is not trusted, into dataclasses; errors name the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thin writer of ONNX graphs: operators are calls, tensors are names."""
+"""Writers of ONNX graphs: operators are calls, tensors are names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network behind a model card: read it, check that the card fits it, bring it to the graph's opset."""
+"""The network behind a model card: read it, check that the card fits, bring it to the graph's opset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who makes and who reads each tensor of a network, and parts of it cut out as networks of their own."""
+"""OnnxGraph: makers and readers of each tensor of a network; parts cut out as networks of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health: whether what the node measures is as it should be."""
+"""Diagnostics: counts, rates and times of images, and Health, which judges them by limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageInput: the subscription to the images, raw or compressed, while there is one."""
+"""ImageInput: the subscription to the images, raw or compressed, and how their pixels are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""InferenceExecutor: a thread of its own, the only one that touches the engine."""
+"""InferenceExecutor: a thread of its own, the only one that touches the engine; NewestSlot hands it images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""InputDoctor: what is wrong when no image comes, and what mends it. No ROS in here."""
+"""Input doctor: examines evidence without ROS when no image comes; InputWatch gathers it and tells the log."""
 
 from __future__ import annotations
 

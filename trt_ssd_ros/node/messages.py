@@ -1,4 +1,4 @@
-"""Turn the project's values into ROS messages."""
+"""Convert the project's values to ROS messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every parameter of the detector node: docs/parameters.md is made of this, and so are the descriptors."""
+"""Table of the detector node's parameters; docs/parameters.md and the descriptors are made of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DetectionSettings: what one frame is detected and published with."""
+"""DetectionSettings: all live parameters at one moment, and the parameters they are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recording: what was received from a detector in a while, as a table and as pictures."""
+"""Recording: the messages of a detector over a while, as a table, as pictures and as a video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ParameterSpec: all there is to know of one parameter, said once."""
+"""ParameterSpec: one parameter, specified once; ExplainedNode: a node that declares them and explains refusals."""
 
 from __future__ import annotations
 
