@@ -20,7 +20,10 @@ class Hidden:
 
 sys.meta_path.insert(0, Hidden())
 """
-TOOLS = ("benchmark", "build_engine", "detect", "evaluate", "import_model", "quantize_model")
+TOOLS = (
+    "bench",
+    *(f"tools.{name}" for name in ("build_engine", "detect", "evaluate", "import_model", "quantize_model")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +47,12 @@ def without(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("tool", "module"), [*((tool, "cv2") for tool in TOOLS), *(("detect", name) for name in REQUIRED)]
+    ("tool", "module"), [*((tool, "cv2") for tool in TOOLS), *(("tools.detect", name) for name in REQUIRED)]
 )
 def test_one_line_names_the_missing_package_and_the_command_that_installs_it(without, tool, module):
-    done = without(module, "-m", f"trt_ssd_ros.tools.{tool}", "--help")
+    done = without(module, "-m", f"trt_ssd_ros.{tool}", "--help")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"{tool}: {module} cannot be imported (No module named ")
+    assert done.stderr.startswith(f"{tool.rpartition('.')[2]}: {module} cannot be imported (No module named ")
     assert f"pip install {REQUIRED[module]};" in done.stderr
     assert done.stderr.count("\n") == 1
 

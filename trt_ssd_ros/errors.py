@@ -36,11 +36,22 @@ def missing_package(error: BaseException) -> str:
     return f"{module} cannot be imported ({error}): pip install {REQUIRED[module]}; doctor looks at all packages"
 
 
-def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Take the place of `sys.excepthook` while the modules of a tool are imported."""
+def explain_imports() -> None:
+    """Give a missing package one line in place of a traceback; call it in the package of a tool.
+
+    `python -m` imports that package before the tool, and the tool imports everything that it needs. A program that
+    imports the tool keeps its own hook.
+    """
+    if sys.argv[:1] == ["-m"]:
+        sys.excepthook = _explain
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     text = "interrupted" if kind is KeyboardInterrupt else missing_package(error)
     if text:
-        sys.stderr.write(f"{Path(sys.argv[0]).stem}: {text}\n")
+        path = Path(sys.argv[0])
+        name = path.parent.name if path.stem == "__main__" else path.stem
+        sys.stderr.write(f"{name}: {text}\n")
     else:
         sys.__excepthook__(kind, error, trace)
 

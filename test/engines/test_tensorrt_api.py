@@ -20,7 +20,7 @@ from tensorrt_usage import MODULE, Source, conventional, name_of
 
 ROOT = Path(__file__).parents[2]
 ENGINES = ROOT / "trt_ssd_ros" / "engines"
-WITHOUT_TENSORRT = {"cuda_memory.py", "cuda_graph.py"}  # their contexts and graphs are CUDA's
+WITHOUT_TENSORRT = {"cuda.py"}  # their contexts and graphs are CUDA's
 OURS = {path.name: path.read_text() for path in sorted(ENGINES.glob("*.py")) if path.name not in WITHOUT_TENSORRT}
 SURELY_USED = {
     "Builder": "build_serialized_network",

@@ -1,1 +1,5 @@
-"""What `benchmark` measures, and how it shows it."""
+"""Benchmarks of the detector and the node, and the report of their figures."""
+
+from trt_ssd_ros.errors import explain_imports
+
+explain_imports()
