@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from trt_ssd_ros.models.graph_builder import Tail
+from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.heads import BoxForm, NotFoundError
 from trt_ssd_ros.tools.import_model.image_tensor import Size
@@ -49,12 +49,10 @@ def in_corners(rows: NDArray[Any], form: BoxForm) -> NDArray[np.float64]:
     return np.concatenate([first, first + rows[:, 2:]], axis=1)
 
 
-def append_corners(tail: Tail, boxes: str, form: BoxForm) -> str:
+def append_corners(tail: GraphBuilder, boxes: str, form: BoxForm) -> str:
     """Append what makes corners of boxes [N, A, 4]."""
-    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
-    axis = tail.constant([2], np.int64)
     boxes = tail("Cast", boxes, to=TensorProto.FLOAT)
-    point, size = (tail("Slice", boxes, ends[part], ends[part + 1], axis) for part in range(2))
+    point, size = (tail.sliced(boxes, start, start + 2, 2) for start in (0, 2))
     first = tail("Sub", point, tail("Mul", size, tail.constant(BEFORE_POINT[form])))
     return tail("Concat", first, tail("Add", first, size), name="boxes", axis=2)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from trt_ssd_ros.models.graph_builder import Tail
+from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.network_file import dimensions
 
@@ -68,7 +68,7 @@ class FinalDetections:
         table = np.concatenate(parts, axis=1)
         return table[: int(values[self.count].ravel()[0])] if self.count else table
 
-    def append_to(self, tail: Tail) -> tuple[str, int]:
+    def append_to(self, tail: GraphBuilder) -> tuple[str, int]:
         """Add the nodes that make rows of image, label, score and corners; return their tensor and number."""
         parts = [
             self._part(tail, column, width)
@@ -82,14 +82,13 @@ class FinalDetections:
             rows = _best(tail, self._counted(tail, rows))
         return tail.reshaped(rows, [0, 1, -1, 7]), self.most or MOST
 
-    def _part(self, tail: Tail, column: Column, width: int) -> str:
+    def _part(self, tail: GraphBuilder, column: Column, width: int) -> str:
         numbers = tail("Cast", column.tensor, to=TensorProto.FLOAT)
         if column.index is not None:
-            ends = [tail.constant([n], np.int64) for n in (column.index, column.index + width, -1)]
-            numbers = tail("Slice", numbers, *ends)
+            numbers = tail.sliced(numbers, column.index, column.index + width, -1)
         return tail.reshaped(numbers, [-1 if self.most else 1, self.most or -1, width])
 
-    def _counted(self, tail: Tail, rows: str) -> str:
+    def _counted(self, tail: GraphBuilder, rows: str) -> str:
         """Return the rows up to the count, if there is one."""
         if not self.count:
             return rows
@@ -97,21 +96,18 @@ class FinalDetections:
         first, axis = (tail.constant([number], np.int64) for number in (0, 1))
         return tail("Slice", rows, first, count, axis)
 
-    def _padding(self, tail: Tail, most: int) -> str:
+    def _padding(self, tail: GraphBuilder, most: int) -> str:
         """Return [N, K, 1], 1 for each row beyond the count."""
         count = tail.reshaped(tail("Cast", self.count, to=TensorProto.FLOAT), [-1, 1, 1])
         index = tail.constant(np.arange(most).reshape(1, most, 1))
         return tail("Cast", tail("GreaterOrEqual", index, count), to=TensorProto.FLOAT)
 
 
-def _best(tail: Tail, rows: str) -> str:
+def _best(tail: GraphBuilder, rows: str) -> str:
     """Return the best of a varying number of rows (1, D, 7), filled up with padding: image -1, score -1."""
     filled = tail("Concat", rows, tail.constant(np.full((1, MOST, 7), -1.0)), axis=1)
-    ends = [tail.constant([n], np.int64) for n in (2, 3, 2)]
-    scores = tail.reshaped(tail("Slice", filled, *ends), [-1])
-    best = f"{scores}/best"
-    indices = f"{scores}/indices"
-    tail.multiple([best, indices], "TopK", scores, tail.constant([MOST], np.int64), axis=0)
+    scores = tail.reshaped(tail.sliced(filled, 2, 3, 2), [-1])
+    _, indices = tail.multiple(2, "TopK", scores, tail.constant([MOST], np.int64), axis=0)
     return tail("Gather", filled, indices, axis=1)
 
 

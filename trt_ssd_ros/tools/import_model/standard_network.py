@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
-from trt_ssd_ros.models.graph_builder import Tail
+from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.box_form import append_corners
 from trt_ssd_ros.tools.import_model.cells import HeadCells
@@ -65,7 +65,7 @@ def standard_network(
         NotFoundError: Their shapes do not fit each other.
         RuntimeError: ONNX Runtime cannot run what is left.
     """
-    tail = Tail()
+    tail = GraphBuilder("ssd/")
     results = _results(tail, heads, values, evidence)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
     model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
@@ -95,7 +95,7 @@ class _Results:
 
 
 def _results(
-    tail: Tail, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
+    tail: GraphBuilder, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
 ) -> _Results:
     """Append to the heads what brings them into form."""
     if not heads.scores:
@@ -126,7 +126,7 @@ def _type(value: NDArray[Any]) -> int:
     return int(helper.np_dtype_to_tensor_dtype(value.dtype))
 
 
-def _boxes(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
+def _boxes(tail: GraphBuilder, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     count = value.size // 4
     sizes = [size for size in value.shape if size != 1]
     if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
@@ -139,7 +139,7 @@ def _boxes(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     return tensor, count
 
 
-def _scores(tail: Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
+def _scores(tail: GraphBuilder, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
     columns, rest = divmod(value.size, count)
     if rest:
         shape = list(value.shape)
@@ -153,7 +153,7 @@ def _scores(tail: Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[s
     return tensor, columns
 
 
-def _in_order(tail: Tail, tensor: str, cells: HeadCells | None) -> str:
+def _in_order(tail: GraphBuilder, tensor: str, cells: HeadCells | None) -> str:
     """Bring the rows of a head into the order of prior boxes, if they are in another."""
     if cells is None or np.array_equal(cells.order, np.arange(len(cells.order))):
         return tensor
@@ -165,7 +165,7 @@ def _batch(shape: tuple[int, ...]) -> int:
     return 0 if len(shape) > 1 and shape[0] == 1 else 1
 
 
-def _rows(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
+def _rows(tail: GraphBuilder, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     count = value.size // 7
     table = value.reshape(-1, 7)
     if not np.array_equal(table[:, :2], np.floor(table[:, :2])) or not 0 <= table[:, 2].min(initial=0) <= 1:
@@ -181,7 +181,7 @@ def _best_batch(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
-    tail: Tail,
+    tail: GraphBuilder,
     frozen: Sequence[TensorProto],
 ) -> tuple[onnx.ModelProto, int | str]:
     """Return the network with a dynamic batch if each image then has its own results; one made for 1 stays so."""
@@ -196,7 +196,7 @@ def _cut(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
-    tail: Tail,
+    tail: GraphBuilder,
     frozen: Sequence[TensorProto],
     batch: int | str,
 ) -> onnx.ModelProto:
@@ -260,7 +260,7 @@ def prior_boxes(
     return np.stack([x, y], 1), np.stack([w, h], 1), variances
 
 
-def append_decoding(tail: Tail, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
+def append_decoding(tail: GraphBuilder, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
     """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
     encoded = tail("Cast", encoded, to=TensorProto.FLOAT)
     centres, sizes, variances = prior_boxes(priors, value, count)
