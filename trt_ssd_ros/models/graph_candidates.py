@@ -31,7 +31,7 @@ def best_candidates(graph: GraphBuilder, card: ModelCard, boxes: int, count: int
     best, anchors, class_ids = _best_of(graph, scores, boxes * len(card.labels), len(card.labels), count)
     if isinstance(outputs, RawHeads):
         priors = card.prior_boxes()
-        corners = _decode(graph, outputs, priors, anchors)
+        corners = _decoded(graph, outputs, priors, anchors)
     else:
         corners = _corners(graph, outputs, anchors)
     return Candidates(_clip(graph, corners) if outputs.clip_before_nms else corners, best, class_ids)
@@ -78,18 +78,35 @@ def _row_count(total: int, count: int) -> int:
     return min(divisors, key=lambda rows: total // rows + rows * min(count, total // rows))
 
 
-def _decode(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32], anchors: str) -> str:
-    """Decode the candidates' boxes to x1 y1 x2 y2 (SSD, Liu et al. 2016, section 2.2)."""
+def _decoded(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32], anchors: str) -> str:
+    """Decode the candidates' boxes to x1 y1 x2 y2."""
     order = [outputs.box_order.index(letter) for letter in "xywh"]
     scales = np.array(outputs.box_scales)[order]
     encoded = _reordered(graph, _rows_at(graph, f"network/{outputs.boxes}", anchors), order)
     halves = graph.constant([2, 2], np.int64)
     offset, log_size = graph.multiple(2, "Split", graph("Div", encoded, graph.constant(scales)), halves, axis=2)
-    prior_centre = graph("Gather", graph.constant(priors[:, :2]), anchors, axis=0)
-    prior_size = graph("Gather", graph.constant(priors[:, 2:]), anchors, axis=0)
-    centre = graph("Add", graph("Mul", offset, prior_size), prior_centre)
-    half = graph("Mul", graph("Mul", graph("Exp", log_size), prior_size), graph.constant(0.5))
-    return graph("Concat", graph("Sub", centre, half), graph("Add", centre, half), axis=2)
+    centre = graph("Gather", graph.constant(priors[:, :2]), anchors, axis=0)
+    size = graph("Gather", graph.constant(priors[:, 2:]), anchors, axis=0)
+    return add_decoding(graph, offset, log_size, centre, size)
+
+
+def add_decoding(graph: GraphBuilder, offset: str, log_size: str, centre: str, size: str, name: str = "") -> str:
+    """Add the decoding of boxes to corners, as `models/priors.decode_boxes` does it.
+
+    Args:
+        graph: Graph in the making.
+        offset: Tensor [N, M, 2] of encoded centres x y, divided by the box coder's scales.
+        log_size: Tensor [N, M, 2] of encoded widths and heights, divided by the box coder's scales.
+        centre: Tensor of the prior boxes' centres x y, that broadcasts to `offset`.
+        size: Tensor of the prior boxes' widths and heights, that broadcasts to `offset`.
+        name: Name of the corners.
+
+    Returns:
+        Name of the tensor [N, M, 4] of x1 y1 x2 y2.
+    """
+    middle = graph("Add", graph("Mul", offset, size), centre)
+    half = graph("Mul", graph("Mul", graph("Exp", log_size), size), graph.constant(0.5))
+    return graph("Concat", graph("Sub", middle, half), graph("Add", middle, half), name=name, axis=2)
 
 
 def _corners(graph: GraphBuilder, outputs: DecodedBoxes, anchors: str) -> str:

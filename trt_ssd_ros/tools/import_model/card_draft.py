@@ -13,7 +13,7 @@ from trt_ssd_ros.models.card_file import generator_document
 from trt_ssd_ros.tools.import_model.box_form import in_corners
 from trt_ssd_ros.tools.import_model.entry import side_tensors
 from trt_ssd_ros.tools.import_model.evidence import as_rows
-from trt_ssd_ros.tools.import_model.families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
 from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, Interview, normalises_as
@@ -52,7 +52,7 @@ class OutputDraft:
         document: Document = {"boxes": network.boxes, "scores": network.scores}
         if self.found.evidence is not None:
             order = self.interview.stated.get("box_order") or self.family.box_order
-            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": [10.0, 10.0, 5.0, 5.0]}
+            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": list(BOX_SCALES)}
         elif heads.priors:
             value = self.found.values[heads.priors.tensor]
             centres = np.tile(prior_boxes(heads.priors, value, network.count)[0], 2)

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.graph_builder import GraphBuilder
+from trt_ssd_ros.models.graph_candidates import add_decoding
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.box_form import append_corners
 from trt_ssd_ros.tools.import_model.cells import HeadCells
@@ -261,20 +262,16 @@ def prior_boxes(
 
 
 def append_decoding(tail: GraphBuilder, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
-    """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
+    """Append the decoding of boxes with priors that are in the graph."""
     encoded = tail("Cast", encoded, to=TensorProto.FLOAT)
     centres, sizes, variances = prior_boxes(priors, value, count)
     if priors.box_order == "yxhw":
         encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
-    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
-    axis = tail.constant([2], np.int64)
     scaled = tail("Mul", encoded, tail.constant(variances[None]))
-    offset, log_size = (tail("Slice", scaled, ends[part], ends[part + 1], axis) for part in range(2))
-    prior_size = tail.constant(sizes[None])
-    centre = tail("Add", tail("Mul", offset, prior_size), tail.constant(centres[None]))
-    size = tail("Mul", tail("Exp", log_size), prior_size)
-    half = tail("Mul", size, tail.constant(0.5))
-    return tail("Concat", tail("Sub", centre, half), tail("Add", centre, half), name="boxes", axis=2)
+    # Split takes its sizes as an input from opset 13 on only, and networks come in opset 9 and newer.
+    offset, log_size = (tail.sliced(scaled, start, start + 2, 2) for start in (0, 2))
+    centre, size = tail.constant(centres[None]), tail.constant(sizes[None])
+    return add_decoding(tail, offset, log_size, centre, size, name="boxes")
 
 
 def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any]]:
