@@ -18,7 +18,7 @@ from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, Interview, normalises_as
 from trt_ssd_ros.tools.import_model.labels import class_labels
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_pixels, corner_order
+from trt_ssd_ros.tools.import_model.measurements import along_cells, are_pixels
 from trt_ssd_ros.tools.import_model.standard_network import prior_boxes
 from trt_ssd_ros.tools.import_model.understanding import Understood
 
@@ -110,19 +110,23 @@ class OutputDraft:
         if stated or self.found.heads.final is None:
             return str(stated or "xyxy")
         if self.family.final_order is None:
-            question = "the network ends in corners of boxes; which number comes first"
-            return self.interview.ask("box_order", question, ("xyxy", "yxyx"))
+            return self.ask_order()
         self.interview.note(f"final boxes are {self.family.final_order}, as in its family")
         return self.family.final_order
 
     def order_of(self, corners: NDArray[Any]) -> str:
-        """Return which number of a corner comes first, and note it."""
+        """Return which number of a corner comes first: as the cells tell that boxes come from, else asked for."""
         cells = self.found.cells
         order = along_cells(corners, cells.centres()) if cells else None
-        why = "as the cells tell from which scores come" if order else "as neighbouring boxes tell"
-        order = order or corner_order(corners)
-        self.interview.note(f"boxes are {order}: {order[0]} comes first, {why}")
+        if order is None:
+            return self.ask_order()
+        self.interview.note(f"boxes are {order}: {order[0]} comes first, as the cells tell from which scores come")
         return order
+
+    def ask_order(self) -> str:
+        """Return which number of a corner comes first, as the user answers."""
+        question = "nothing in the network tells which number of a box's corners comes first"
+        return self.interview.ask("box_order", question, ("xyxy", "yxyx"))
 
     def size_of(self, corners: NDArray[Any], order: str) -> Size:
         """Return the size of the image whose pixels corners are in: at the first convolution, or as it was fed."""

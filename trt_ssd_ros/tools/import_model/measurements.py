@@ -13,19 +13,6 @@ LEAST_ALONG = 0.2
 """Least correlation of boxes' centres with those of their cells."""
 
 
-def corner_order(corners: NDArray[Any]) -> str:
-    """Tell which number is x: boxes go along the rows of the feature maps, so x changes the fastest.
-
-    Raises:
-        ValueError: They are no corners.
-    """
-    if np.mean((corners[:, 2] >= corners[:, 0]) & (corners[:, 3] >= corners[:, 1])) < 0.9:
-        raise ValueError("the boxes are neither encoded nor corners: the second corner is not behind the first")
-    first = corners[: len(corners) // 2]
-    changes = np.abs(np.diff(first[:, :2] + first[:, 2:], axis=0)).sum(axis=0)
-    return "xyxy" if changes[0] >= changes[1] else "yxyx"
-
-
 def along_cells(corners: NDArray[Any], centres: NDArray[np.float64]) -> str | None:
     """Tell which number is x by the cells that boxes come from; None if boxes are not where their cells are.
 
