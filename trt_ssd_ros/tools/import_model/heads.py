@@ -100,11 +100,10 @@ def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None
     taken = (final.score.tensor, final.label.tensor) if final else ()
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
         if scores not in taken and usable(graph, (boxes, scores)):
-            if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
-                graph, scores, boxes
-            ):
+            if are_alike(graph, shapes, boxes, scores):
                 raise NotFoundError(
-                    f"{boxes!r} and {scores!r} both have four numbers a box: name them with --boxes and --scores"
+                    f"{boxes!r} and {scores!r} both have four numbers a box, and no sigmoid or softmax tells "
+                    "which are scores: name them with --boxes and --scores"
                 )
             return Heads(boxes, scores, "outputs of the network")
     for name in names:
@@ -124,7 +123,7 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
         and (is_raw(graph, name) or roots(graph, name) in ({"Sigmoid"}, {"Softmax"}))
     }
     for boxes, scores in pairs(graph, inner):
-        if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
+        if is_raw(graph, boxes) and usable(graph, (boxes, scores)) and not are_alike(graph, inner, boxes, scores):
             return Heads(boxes, scores, "tensors in front of the network's own NMS")
     return None
 
@@ -163,18 +162,13 @@ def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
 
 
 def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
-    """Return how much in the graph and in their names speaks for one tensor to be boxes and the other scores."""
-    named = says(boxes, BOX_WORDS) - says(boxes, SCORE_WORDS) - says(scores, BOX_WORDS)
-    return named + 2 * (become_scores(graph, scores) - become_scores(graph, boxes))
+    """Return 1 where only the second of two tensors becomes scores, -1 where only the first does, else 0."""
+    return become_scores(graph, scores) - become_scores(graph, boxes)
 
 
-BOX_WORDS = ("box", "loc", "reg", "delta")
-SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
-
-
-def says(tensor: str, words: tuple[str, ...]) -> bool:
-    """Tell whether one of these words is in a tensor's name."""
-    return any(word in tensor.lower() for word in words)
+def are_alike(graph: OnnxGraph, shapes: Shapes, boxes: str, scores: str) -> bool:
+    """Tell whether each of two tensors may be the boxes, and the other one the scores of four classes."""
+    return box_count(shapes[boxes]) == box_count(shapes[scores]) and likeness(graph, boxes, scores) == 0
 
 
 def box_count(shape: tuple[int, ...]) -> int:
@@ -286,5 +280,8 @@ def origin(graph: OnnxGraph, tensor: str) -> str:
 
 
 def become_scores(graph: OnnxGraph, tensor: str) -> bool:
-    """Tell whether a sigmoid or a softmax made a tensor, or makes something of it."""
-    return bool(roots(graph, tensor) & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None
+    """Tell whether a sigmoid or a softmax stands between the last convolutions and a tensor, or behind it."""
+    starts = (*CONVOLUTIONS, "Shape", "Size")
+    stop = {name for node in graph.nodes if node.op_type in starts for name in node.output}
+    made_by = {graph.nodes[index].op_type for index in graph.before([tensor], stop)}
+    return bool(made_by & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None
