@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,7 @@ from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.network_file import dimensions
 
 MOST = 400
-"""Detections that are taken of a network that finds a varying number of them."""
-LABEL_WORDS = ("label", "class", "category", "cls")
-SCORE_WORDS = ("score", "conf", "prob")
-COUNT_WORDS = ("num", "count")
+"""Rows that a table of a varying number of them becomes."""
 
 Values = Mapping[str, NDArray[Any]]
 
@@ -37,6 +35,9 @@ class Column:
             value = value[..., self.index : self.index + width]
         return value.reshape(-1, width)
 
+    def __str__(self) -> str:
+        return self.tensor if self.index is None else f"column {self.index} of {self.tensor}"
+
 
 @dataclass(frozen=True)
 class FinalDetections:
@@ -47,7 +48,7 @@ class FinalDetections:
         score: Between 0 and 1.
         label: A whole number.
         count: Tensor that says how many of the rows are detections; "" if all of them are.
-        most: Rows, where their number is fixed.
+        most: Number of rows; None if it varies.
     """
 
     boxes: Column
@@ -55,6 +56,10 @@ class FinalDetections:
     label: Column
     count: str = ""
     most: int | None = None
+
+    def __str__(self) -> str:
+        counted = f", count {self.count}" if self.count else ""
+        return f"boxes {self.boxes}, score {self.score}, label {self.label}{counted}"
 
     @property
     def tensors(self) -> list[str]:
@@ -79,7 +84,7 @@ class FinalDetections:
             image = tail("Sub", image, self._padding(tail, self.most))
         rows = tail("Concat", image, *parts, axis=2)
         if self.most is None:
-            rows = _best(tail, self._counted(tail, rows))
+            rows = _best(tail, rows)
         return tail.reshaped(rows, [0, 1, -1, 7]), self.most or MOST
 
     def _part(self, tail: GraphBuilder, column: Column, width: int) -> str:
@@ -88,18 +93,10 @@ class FinalDetections:
             numbers = tail.sliced(numbers, column.index, column.index + width, -1)
         return tail.reshaped(numbers, [-1 if self.most else 1, self.most or -1, width])
 
-    def _counted(self, tail: GraphBuilder, rows: str) -> str:
-        """Return the rows up to the count, if there is one."""
-        if not self.count:
-            return rows
-        count = tail.reshaped(tail("Cast", self.count, to=TensorProto.INT64), [1])
-        first, axis = (tail.constant([number], np.int64) for number in (0, 1))
-        return tail("Slice", rows, first, count, axis)
-
     def _padding(self, tail: GraphBuilder, most: int) -> str:
         """Return [N, K, 1], 1 for each row beyond the count."""
         count = tail.reshaped(tail("Cast", self.count, to=TensorProto.FLOAT), [-1, 1, 1])
-        index = tail.constant(np.arange(most).reshape(1, most, 1))
+        index = tail.constant(np.arange(most).reshape(1, -1, 1))
         return tail("Cast", tail("GreaterOrEqual", index, count), to=TensorProto.FLOAT)
 
 
@@ -111,8 +108,8 @@ def _best(tail: GraphBuilder, rows: str) -> str:
     return tail("Gather", filled, indices, axis=1)
 
 
-def find_final(graph: OnnxGraph, values: Values) -> FinalDetections | None:
-    """Find final detections among a network's outputs.
+def find_final(graph: OnnxGraph, values: Values) -> list[FinalDetections]:
+    """Return the ways to read final detections from outputs: those of the tensor of boxes that has the fewest.
 
     Args:
         graph: The network.
@@ -120,16 +117,22 @@ def find_final(graph: OnnxGraph, values: Values) -> FinalDetections | None:
     """
     outputs = {item.name: item for item in graph.model.graph.output if item.name in values}
     arrays = {name: values[name] for name in outputs}
-    for name in arrays:
-        layouts = [item for item in _layouts(arrays, name) if _are_detections(arrays, *item)]
-        if not layouts or (len(layouts) > 1 and layouts[0][1].of(arrays).any()):
-            continue
-        boxes, score, label = layouts[0]
-        rows = len(boxes.of(arrays, 4))
-        stated = [size for size in dimensions(outputs[boxes.tensor])[:-1] if size is not None and size > 1]
-        most = rows if stated[-1:] == [rows] else None
-        return FinalDetections(boxes, score, label, _count(arrays, rows), most)
-    return None
+    ways = [_readings(arrays, name, dimensions(item)) for name, item in outputs.items()]
+    return min(filter(None, ways), key=len, default=[])
+
+
+def _readings(arrays: Values, name: str, stated: Sequence[int | None]) -> list[FinalDetections]:
+    """Return the ways to read detections whose boxes one tensor of some stated shape holds."""
+    layouts = [item for item in _layouts(arrays, name) if _are_detections(arrays, *item)]
+    if len(layouts) > 1:  # a photo in which nothing is found does not tell
+        layouts = [item for item in layouts if not item[1].of(arrays).any()][:1] or layouts
+    rows = arrays[name].shape[-2] if layouts else 0
+    most = rows if stated[-2:-1] == [rows] else None
+    return [
+        FinalDetections(*layout, count, most)
+        for layout in layouts
+        for count in _counts(arrays, {column.tensor for column in layout}, rows, most) or [""]
+    ]
 
 
 def _layouts(arrays: Values, name: str) -> Iterator[tuple[Column, Column, Column]]:
@@ -138,11 +141,13 @@ def _layouts(arrays: Values, name: str) -> Iterator[tuple[Column, Column, Column
     if value.dtype.kind != "f" or value.ndim not in (2, 3) or (value.ndim == 3 and value.shape[0] != 1):
         return
     width, others = value.shape[-1], _per_row(arrays, name)
-    labels, scores = _labels(others), _scores(others)
-    if width == 4 and len(labels) == 1 and len(scores) == 1:
-        yield Column(name, 0), Column(scores[0]), Column(labels[0])
-    elif width == 5 and len(labels) == 1:
-        yield Column(name, 0), Column(name, 4), Column(labels[0])
+    floats = [other for other, numbers in others.items() if numbers.dtype.kind == "f"]
+    labels = [other for other, numbers in others.items() if numbers.dtype.kind in "iu"] or floats
+    if width == 4:
+        positive = [other for other in floats if others[other].min(initial=0) >= 0]
+        yield from ((Column(name, 0), Column(s), Column(n)) for s, n in product(positive, labels) if s != n)
+    elif width == 5:
+        yield from ((Column(name, 0), Column(name, 4), Column(label)) for label in labels)
     elif width == 6 and value.size:
         yield Column(name, 2), Column(name, 1), Column(name, 0)  # PaddleDetection
         yield Column(name, 0), Column(name, 4), Column(name, 5)
@@ -150,10 +155,10 @@ def _layouts(arrays: Values, name: str) -> Iterator[tuple[Column, Column, Column
 
 def _are_detections(arrays: Values, boxes: Column, score: Column, label: Column) -> bool:
     """Tell whether labels are whole, no score exceeds 1, and where there is one a box is two corners."""
-    scores = score.of(arrays)[:, 0]
+    labels, scores = label.of(arrays), score.of(arrays)[:, 0]
     corners = boxes.of(arrays, 4)[scores > 0]
     is_ordered = (corners[:, 2:] >= corners[:, :2]).all()
-    return bool(whole(label.of(arrays)) and scores.max(initial=0) <= 1 and is_ordered)
+    return bool(np.array_equal(labels, np.floor(labels)) and scores.max(initial=0) <= 1 and is_ordered)
 
 
 def _per_row(arrays: Values, table: str) -> Values:
@@ -166,36 +171,7 @@ def _per_row(arrays: Values, table: str) -> Values:
     }
 
 
-def _labels(others: Values) -> Sequence[str]:
-    """Return the tensors that may be labels: those of a whole type, or whole numbers that are called so."""
-    return [n for n, v in others.items() if v.dtype.kind in "iu"] or [
-        n for n, v in others.items() if v.dtype.kind == "f" and whole(v) and _is_called(n, LABEL_WORDS)
-    ]
-
-
-def _scores(others: Values) -> Sequence[str]:
-    floats = [
-        n for n, v in others.items() if v.dtype.kind == "f" and v.min(initial=0) >= 0 and v.max(initial=1) <= 1
-    ]
-    return [n for n in floats if _is_called(n, SCORE_WORDS)] or [n for n in floats if n not in _labels(others)]
-
-
-def _count(arrays: Values, rows: int) -> str:
-    """Return the tensor that says how many detections there are, "" if there is none."""
-    return next(
-        (
-            name
-            for name, value in arrays.items()
-            if value.size == 1 and _is_called(name, COUNT_WORDS) and whole(value) and 0 <= value.ravel()[0] <= rows
-        ),
-        "",
-    )
-
-
-def whole(numbers: NDArray[Any]) -> bool:
-    """Tell whether all of some numbers are whole."""
-    return bool(np.array_equal(numbers, np.floor(numbers)))
-
-
-def _is_called(name: str, words: Sequence[str]) -> bool:
-    return any(word in name.lower() for word in words)
+def _counts(arrays: Values, read: Collection[str], rows: int, most: int | None) -> list[str]:
+    """Return the tensors of one whole number that may count the detections; all rows that vary need no count."""
+    numbers = {name: value.item() for name, value in arrays.items() if value.size == 1 and name not in read}
+    return [n for n, number in numbers.items() if number in range(rows + 1) and (most or number != rows)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -88,16 +88,15 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
     return Heads(boxes, scores, "you named them")
 
 
-def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None = None) -> Heads | None:
+def from_outputs(graph: OnnxGraph, shapes: Shapes, taken: Collection[str] = ()) -> Heads | None:
     """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows.
 
     Args:
         graph: The network.
         shapes: Of its outputs.
-        final: Those of them that are no heads.
+        taken: Outputs that are no scores of all classes.
     """
     names = [tensor.name for tensor in graph.model.graph.output]
-    taken = (final.score.tensor, final.label.tensor) if final else ()
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
         if scores not in taken and usable(graph, (boxes, scores)):
             if are_alike(graph, shapes, boxes, scores):
@@ -111,6 +110,28 @@ def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None
         if len(shape) >= 2 and shape[-1] == 7 and usable(graph, (name,)):
             return Heads(name, "", "an output of the network in the 7-float layout of NMS")
     return None
+
+
+def from_final(ways: Sequence[FinalDetections]) -> Heads:
+    """Return the final detections that can be read in one way.
+
+    Raises:
+        NotFoundError: There are more ways, or several tensors with a number of rows that varies.
+    """
+    first, *others = ways
+    instead = "name the boxes and scores in front of its NMS with --boxes and --scores"
+    if others:
+        raise NotFoundError(
+            f"the network ends in detections that can be read in {len(ways)} ways, expected one: {instead}; found "
+            + "; ".join(map(str, ways))
+        )
+    if first.most is None and len(first.tensors) > 1:
+        raise NotFoundError(
+            f"the network ends in detections in {', '.join(first.tensors)}: found a number of rows that varies, "
+            f"expected a fixed one: export the network with a fixed number of detections, or {instead}"
+        )
+    why = f"its final detections, as many as {first.count!r} says" if first.count else "its final detections"
+    return Heads(first.boxes.tensor, "", why, final=first)
 
 
 def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:

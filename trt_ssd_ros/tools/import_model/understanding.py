@@ -22,6 +22,7 @@ from trt_ssd_ros.tools.import_model.heads import (
     NotFoundError,
     as_arrays,
     check_boxes,
+    from_final,
     from_inside,
     from_names,
     from_outputs,
@@ -144,12 +145,13 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
     values = probe.values(probe.of_image(tail_tensors(graph)))
     shapes = as_arrays(values)
     final = find_final(graph, values)
+    taken = {column.tensor for way in final for column in (way.score, way.label)}
     inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
-    found = [from_outputs(graph, shapes, final), *(heads for heads in inside if heads and is_all(graph, heads))]
+    found = [from_outputs(graph, shapes, taken), *(heads for heads in inside if heads and is_all(graph, heads))]
     facts = nms_facts(graph)
     yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
-    if final is not None:
-        yield Heads(final.boxes.tensor, "", "its final detections", final=final)
+    if final:
+        yield from_final(final)
 
 
 def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
