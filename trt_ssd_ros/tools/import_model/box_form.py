@@ -12,10 +12,13 @@ from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.heads import BoxForm, NotFoundError
 from trt_ssd_ros.tools.import_model.image_tensor import Size
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_corners, are_pixels
 
 BEFORE_POINT = {"centre and size": 0.5, "corner and size": 0.0}
 """How much of the size lies before the point."""
+PIXELS_BEYOND = 3
+"""Corners beyond this many image sides are in pixels."""
+LEAST_ALONG = 0.2
+"""Least correlation of boxes' centres with those of their cells."""
 
 
 def box_form(tensor: str, rows: NDArray[np.float64], cells: HeadCells | None, size: Size) -> BoxForm:
@@ -64,3 +67,33 @@ def _distance(corners: NDArray[np.float64], cells: HeadCells, size: Size) -> flo
     middles = (corners[:, :2] + corners[:, 2:]) / 2 / sides
     centres = cells.centres() if order == "xyxy" else cells.centres()[:, ::-1]
     return float(np.median(np.abs(middles - centres)))
+
+
+def along_cells(corners: NDArray[Any], centres: NDArray[np.float64]) -> str | None:
+    """Tell which number is x by the cells that boxes come from; None if boxes are not where their cells are.
+
+    Args:
+        corners: (A, 4), of any unit.
+        centres: x and y (A, 2) of the cells' centres.
+    """
+    middles = np.nan_to_num(corners[:, :2].astype(np.float64) + corners[:, 2:])
+    middles = np.clip(middles, *np.quantile(middles, [0.02, 0.98]))
+    varied = np.ptp(middles, axis=0).all() and np.ptp(centres, axis=0).all()
+    if not varied:
+        return None
+    table = np.corrcoef(middles.T, centres.T)[:2, 2:]
+    straight, crossed = (table[0, 0] + table[1, 1]) / 2, (table[0, 1] + table[1, 0]) / 2
+    if max(straight, crossed) < max(LEAST_ALONG, 2 * min(straight, crossed)):
+        return None
+    return "xyxy" if straight > crossed else "yxyx"
+
+
+def are_pixels(corners: NDArray[Any]) -> bool:
+    """Tell whether corners are in pixels, not normalised."""
+    return len(corners) > 0 and bool(np.quantile(np.abs(corners), 0.9) > PIXELS_BEYOND)
+
+
+def are_corners(numbers: NDArray[Any]) -> bool:
+    """Tell whether rows are corners, the second behind the first, and not encodings, of which a few would be."""
+    rows = numbers.reshape(-1, 4)
+    return bool(np.mean((rows[:, 2] >= rows[:, 0]) & (rows[:, 3] >= rows[:, 1])) > 0.99)

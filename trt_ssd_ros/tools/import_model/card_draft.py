@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.models.card_file import generator_document
-from trt_ssd_ros.tools.import_model.box_form import in_corners
+from trt_ssd_ros.tools.import_model.box_form import along_cells, are_pixels, in_corners
 from trt_ssd_ros.tools.import_model.entry import side_tensors
 from trt_ssd_ros.tools.import_model.evidence import as_rows
 from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
@@ -18,7 +18,6 @@ from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, Interview, normalises_as
 from trt_ssd_ros.tools.import_model.labels import class_labels
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_pixels
 from trt_ssd_ros.tools.import_model.standard_network import prior_boxes
 from trt_ssd_ros.tools.import_model.understanding import Understood
 

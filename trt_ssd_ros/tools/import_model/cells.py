@@ -17,7 +17,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.models.priors import Priors
-from trt_ssd_ros.tools.import_model.probe import Arrays, run
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays
+from trt_ssd_ros.tools.import_model.probe import run
 
 MOVING = {
     *("Reshape", "Concat", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Gather"),

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.models.priors import Priors, decode_boxes
+from trt_ssd_ros.tools.import_model.box_form import along_cells, are_corners, are_pixels
 from trt_ssd_ros.tools.import_model.cells import HeadCells, head_cells, needed_for_cells
 from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
 from trt_ssd_ros.tools.import_model.heads import Heads, usable
 from trt_ssd_ros.tools.import_model.image_tensor import Size
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_corners, are_pixels
-from trt_ssd_ros.tools.import_model.photo_probe import PhotoProbe
+from trt_ssd_ros.tools.import_model.probe import PhotoProbe
 
 AGREE = 2e-3
 """Largest difference, in image sides, of corners that are decoded with the same prior boxes."""

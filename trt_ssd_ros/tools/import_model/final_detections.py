@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,11 @@ from onnx import TensorProto
 
 from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays
 from trt_ssd_ros.tools.import_model.network_file import dimensions
 
 MOST = 400
 """Rows that a table of a varying number of them becomes."""
-
-Values = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Column:
     tensor: str
     index: int | None = None
 
-    def of(self, values: Values, width: int = 1) -> NDArray[np.float64]:
+    def of(self, values: Arrays, width: int = 1) -> NDArray[np.float64]:
         """Return the numbers as rows (D, width)."""
         value = values[self.tensor].astype(np.float64)
         if self.index is not None:
@@ -67,7 +65,7 @@ class FinalDetections:
         names = [self.boxes.tensor, self.score.tensor, self.label.tensor, self.count]
         return list(dict.fromkeys(filter(None, names)))
 
-    def rows(self, values: Values) -> NDArray[np.float64]:
+    def rows(self, values: Arrays) -> NDArray[np.float64]:
         """Return label, score and the four numbers of a box (D, 6) of the detections in some values."""
         parts = [self.label.of(values), self.score.of(values), self.boxes.of(values, 4)]
         table = np.concatenate(parts, axis=1)
@@ -108,7 +106,7 @@ def _best(tail: GraphBuilder, rows: str) -> str:
     return tail("Gather", filled, indices, axis=1)
 
 
-def find_final(graph: OnnxGraph, values: Values) -> list[FinalDetections]:
+def find_final(graph: OnnxGraph, values: Arrays) -> list[FinalDetections]:
     """Return the ways to read final detections from outputs: those of the tensor of boxes that has the fewest.
 
     Args:
@@ -121,7 +119,7 @@ def find_final(graph: OnnxGraph, values: Values) -> list[FinalDetections]:
     return min(filter(None, ways), key=len, default=[])
 
 
-def _readings(arrays: Values, name: str, stated: Sequence[int | None]) -> list[FinalDetections]:
+def _readings(arrays: Arrays, name: str, stated: Sequence[int | None]) -> list[FinalDetections]:
     """Return the ways to read detections whose boxes one tensor of some stated shape holds."""
     layouts = [item for item in _layouts(arrays, name) if _are_detections(arrays, *item)]
     if len(layouts) > 1:  # a photo in which nothing is found does not tell
@@ -135,7 +133,7 @@ def _readings(arrays: Values, name: str, stated: Sequence[int | None]) -> list[F
     ]
 
 
-def _layouts(arrays: Values, name: str) -> Iterator[tuple[Column, Column, Column]]:
+def _layouts(arrays: Arrays, name: str) -> Iterator[tuple[Column, Column, Column]]:
     """Yield where boxes, scores and labels may be, if a tensor holds the boxes."""
     value = arrays[name]
     if value.dtype.kind != "f" or value.ndim not in (2, 3) or (value.ndim == 3 and value.shape[0] != 1):
@@ -153,7 +151,7 @@ def _layouts(arrays: Values, name: str) -> Iterator[tuple[Column, Column, Column
         yield Column(name, 0), Column(name, 4), Column(name, 5)
 
 
-def _are_detections(arrays: Values, boxes: Column, score: Column, label: Column) -> bool:
+def _are_detections(arrays: Arrays, boxes: Column, score: Column, label: Column) -> bool:
     """Tell whether labels are whole, no score exceeds 1, and where there is one a box is two corners."""
     labels, scores = label.of(arrays), score.of(arrays)[:, 0]
     corners = boxes.of(arrays, 4)[scores > 0]
@@ -161,7 +159,7 @@ def _are_detections(arrays: Values, boxes: Column, score: Column, label: Column)
     return bool(np.array_equal(labels, np.floor(labels)) and scores.max(initial=0) <= 1 and is_ordered)
 
 
-def _per_row(arrays: Values, table: str) -> Values:
+def _per_row(arrays: Arrays, table: str) -> Arrays:
     """Return the tensors that have one number for each row of another."""
     rows = arrays[table].shape[-2]
     return {
@@ -171,7 +169,7 @@ def _per_row(arrays: Values, table: str) -> Values:
     }
 
 
-def _counts(arrays: Values, read: Collection[str], rows: int, most: int | None) -> list[str]:
+def _counts(arrays: Arrays, read: Collection[str], rows: int, most: int | None) -> list[str]:
     """Return the tensors of one whole number that may count the detections; all rows that vary need no count."""
     numbers = {name: value.item() for name, value in arrays.items() if value.size == 1 and name not in read}
     return [n for n, number in numbers.items() if number in range(rows + 1) and (most or number != rows)]

@@ -20,6 +20,7 @@ from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.entry import Entry
 from trt_ssd_ros.tools.import_model.evidence import HeadEvidence
 from trt_ssd_ros.tools.import_model.heads import Heads, NotFoundError, Priors
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays
 from trt_ssd_ros.tools.import_model.probe import run
 
 
@@ -48,8 +49,8 @@ def standard_network(
     graph: OnnxGraph,
     entry: Entry,
     heads: Heads,
-    values: Mapping[str, NDArray[Any]],
-    sides: Mapping[str, NDArray[Any]],
+    values: Arrays,
+    sides: Arrays,
     evidence: HeadEvidence | None = None,
 ) -> StandardNetwork:
     """Cut a network to what is between pixels and heads, and bring these into form.
@@ -95,9 +96,7 @@ class _Results:
     changes: Sequence[str] = ()
 
 
-def _results(
-    tail: GraphBuilder, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
-) -> _Results:
+def _results(tail: GraphBuilder, heads: Heads, values: Arrays, evidence: HeadEvidence | None) -> _Results:
     """Append to the heads what brings them into form."""
     if not heads.scores:
         rows, count = heads.final.append_to(tail) if heads.final else _rows(tail, heads.boxes, values[heads.boxes])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
-from trt_ssd_ros.tools.import_model.box_form import box_form
+from trt_ssd_ros.tools.import_model.box_form import are_corners, box_form
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.entry import Entry, find_entry, side_tensors
 from trt_ssd_ros.tools.import_model.evidence import HeadEvidence, as_rows, cells_of, judge_heads
@@ -29,12 +29,10 @@ from trt_ssd_ros.tools.import_model.heads import (
     is_all,
     is_raw,
 )
-from trt_ssd_ros.tools.import_model.image_tensor import EntryError
-from trt_ssd_ros.tools.import_model.measurements import are_corners
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays, EntryError
 from trt_ssd_ros.tools.import_model.network_file import inventory
 from trt_ssd_ros.tools.import_model.nms import from_onnx_nms, from_plugin, nms_facts
-from trt_ssd_ros.tools.import_model.photo_probe import PhotoProbe
-from trt_ssd_ros.tools.import_model.probe import Arrays
+from trt_ssd_ros.tools.import_model.probe import PhotoProbe
 from trt_ssd_ros.tools.import_model.standard_network import StandardNetwork, standard_network
 
 
@@ -55,7 +53,7 @@ class Understood:
     graph: OnnxGraph
     entry: Entry
     heads: Heads
-    values: Mapping[str, NDArray[Any]]
+    values: Arrays
     network: StandardNetwork
     evidence: HeadEvidence | None = None
     cells: HeadCells | None = None
