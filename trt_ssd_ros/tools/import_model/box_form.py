@@ -1,4 +1,4 @@
-"""Which four numbers a network gives of a decoded box: two corners, or one point and the size."""
+"""Four numbers of a decoded box: two corners, or one point and the size; their order and unit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trt_ssd_ros.tools.import_model.heads import BoxForm, NotFoundError
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 
 BEFORE_POINT = {"centre and size": 0.5, "corner and size": 0.0}
-"""How much of the size lies before the point."""
+"""Share of the size that lies before the point."""
 PIXELS_BEYOND = 3
 """Corners beyond this many image sides are in pixels."""
 LEAST_ALONG = 0.2

@@ -1,4 +1,4 @@
-"""What the model card of a network must say: from the graph, from its family, and from whoever imports it."""
+"""Draft of a model card: its family, its outputs, and then the whole, from the graph, the family and the user."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_ON_TOP = 0.05
 
 @dataclass
 class OutputDraft:
-    """The section in the making.
+    """Section on the outputs in the making.
 
     Attributes:
         found: What was understood.
@@ -223,7 +223,7 @@ def is_normalised(found: Understood, interview: Interview) -> bool:
 
 
 def of_no_family(found: Understood) -> str:
-    """Return what there is to say of raw heads with prior boxes that nobody knows."""
+    """Return the error for raw heads with the prior boxes of no known family."""
     cells = found.evidence and found.evidence.cells
     maps = f", on feature maps of {', '.join(cells.maps())} boxes," if cells else ""
     return (

@@ -1,4 +1,4 @@
-"""Which cell of which feature map each row of a head comes from.
+"""Feature map and cell that each row of a head comes from.
 
 Numbers that tell where they are go through the operators between the last convolutions and the head.
 """
@@ -35,7 +35,7 @@ IN_PLACE = {
 
 @dataclass(frozen=True)
 class HeadCells:
-    """Where the rows of a head come from.
+    """Feature maps and cells that the rows of a head come from.
 
     Attributes:
         sizes: (A, 2) rows and columns of the feature map that each row comes from.

@@ -1,4 +1,4 @@
-"""Judge a pair of raw heads: which families' prior boxes they may have, and what the network makes of them."""
+"""Judge a pair of raw heads: compare families' prior boxes with its cells and with the network's own corners."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAKE_CORNERS = {
 
 @dataclass(frozen=True)
 class HeadEvidence:
-    """What the graph tells of a pair of raw heads.
+    """Evidence of a graph on a pair of raw heads.
 
     Attributes:
         families: Those whose prior boxes are as many, lie in the same cells, and decode to the network's own

@@ -1,4 +1,4 @@
-"""Outputs of a network that ends in its own non-maximum suppression, in one table or in several tensors."""
+"""Final detections of a network with its own NMS: the ways to read them, and the nodes that make 7-float rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class FinalDetections:
-    """Where a network's final detections are.
+    """Final detections of a network, by tensors and columns.
 
     Attributes:
         boxes: The first of the four numbers of a box.

@@ -1,4 +1,4 @@
-"""Find where in a network the boxes and the class scores are, before any non-maximum suppression."""
+"""Find the boxes and class scores in a network, before any non-maximum suppression, by shapes and operators."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class Heads:
-    """Where a network's results are.
+    """Results of a network, by the names of their tensors.
 
     Attributes:
         boxes: Tensor with four numbers a box; of 7-float rows if `scores` is empty.
@@ -244,19 +244,14 @@ CONVOLUTION_LIKE = {
 
 def roots(graph: OnnxGraph, tensor: str) -> set[str]:
     """Return the operators that computed a tensor's numbers, looking through those that only move them."""
-    found, waiting, seen = set(), [tensor], set()
-    while waiting:
-        name = waiting.pop()
-        node = graph.maker(name)
-        if node is None:
-            found.add("" if name in graph.constants else "input")
-        elif node.op_type not in LAYOUT:
-            found.add(node.op_type)
-        elif name not in seen:
-            seen.add(name)
-            moved = node.input if node.op_type == "Concat" else node.input[:1]
-            waiting.extend(moved)
-    return found - {""}
+    found = set()
+    for name in moved(graph, tensor):
+        maker = graph.maker(name)
+        if maker is None:
+            found |= set() if name in graph.constants else {"input"}
+        elif maker.op_type not in LAYOUT:
+            found.add(maker.op_type)
+    return found
 
 
 def is_raw(graph: OnnxGraph, tensor: str) -> bool:
@@ -286,8 +281,8 @@ def moved(graph: OnnxGraph, tensor: str) -> set[str]:
     found, waiting = set(), [tensor]
     while waiting:
         name = waiting.pop()
+        maker = None if name in found else graph.maker(name)
         found.add(name)
-        maker = graph.maker(name)
         if maker is not None and maker.op_type in LAYOUT:
             waiting.extend(maker.input if maker.op_type == "Concat" else maker.input[:1])
     return found

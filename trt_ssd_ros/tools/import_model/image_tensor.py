@@ -1,4 +1,4 @@
-"""The input of a network that images enter through, and what it is fed with."""
+"""Image input of a network: which one it is, its size and layout, and the values to feed it with."""
 
 from __future__ import annotations
 

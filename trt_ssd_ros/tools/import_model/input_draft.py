@@ -1,4 +1,4 @@
-"""What the model card of a network must say of its input."""
+"""Draft of a model card's section on the input, and the interview of the user that all drafts share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ask = Callable[[str, str, Sequence[str]], str]
 
 @dataclass
 class Interview:
-    """What the user stated comes first, then what the graph says, then the family; else the user is asked.
+    """Statements of the user, questions where neither the graph nor the family tells, and notes of assumptions.
 
     Attributes:
         stated: What the user stated, by flag.
@@ -43,7 +43,7 @@ NEAR_MEAN = 8
 
 @dataclass
 class InputDraft:
-    """The section in the making. What the user states comes first, then what the graph says, then the family.
+    """Section on the input in the making: from the user's statements first, then the graph, then the family.
 
     Attributes:
         entry: Where pixels enter the network.

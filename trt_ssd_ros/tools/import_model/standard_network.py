@@ -1,4 +1,4 @@
-"""Bring a network into the one form that model cards describe: [N, A, 4] boxes and [N, A, C] scores, no NMS."""
+"""Bring a network into the form that cards describe; decode its boxes where their priors are in the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Understand a network: where pixels enter it, where its boxes and scores are, and what is to be cut off."""
+"""Understand a network: try the candidates for boxes and scores, and find where their pixels enter."""
 
 from __future__ import annotations
 
