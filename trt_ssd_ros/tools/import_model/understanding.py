@@ -37,26 +37,35 @@ from trt_ssd_ros.tools.import_model.standard_network import StandardNetwork, sta
 
 
 @dataclass(frozen=True)
-class Understood:
-    """A network and what was found in it.
+class Finding:
+    """Boxes and scores in a network, and where pixels enter it.
+
+    Attributes:
+        heads: Tensors of its results.
+        entry: Tensor where its pixels enter.
+        values: Values of the heads for a photo.
+        evidence: Evidence of the graph on raw heads; None of others.
+        cells: Cells that the rows of scores come from; None where nothing tells.
+    """
+
+    heads: Heads
+    entry: Entry
+    values: Arrays
+    evidence: HeadEvidence | None = None
+    cells: HeadCells | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Understood(Finding):
+    """Finding in a network, with the network before and after.
 
     Attributes:
         graph: The network as it was read.
-        entry: Where its pixels enter.
-        heads: Where its results are.
-        values: What these are for a photo.
         network: The network as it goes to the card.
-        evidence: What the graph tells of raw heads; None of others.
-        cells: Where the rows of scores come from; None where that cannot be told.
     """
 
     graph: OnnxGraph
-    entry: Entry
-    heads: Heads
-    values: Arrays
     network: StandardNetwork
-    evidence: HeadEvidence | None = None
-    cells: HeadCells | None = None
 
     def detections(self) -> NDArray[Any]:
         """Return label, score and corners (D, 6) of the final detections in the photo."""
@@ -66,17 +75,6 @@ class Understood:
             table = self.values[self.heads.boxes].reshape(-1, 7)
             rows = table[(table[:, 0] >= 0) & (table[:, 1] >= 0), 1:]
         return rows[rows[:, 1] > 0]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Boxes and scores, where pixels enter, and what was seen of raw heads and of the scores' cells."""
-
-    heads: Heads
-    entry: Entry
-    values: Arrays
-    evidence: HeadEvidence | None = None
-    cells: HeadCells | None = None
 
 
 def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any]) -> Understood:
@@ -93,7 +91,7 @@ def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, 
         network = standard_network(graph, found.entry, found.heads, found.values, sides, found.evidence)
     except (NotFoundError, EntryError) as error:
         raise ValueError(f"{error}\n{inventory(graph)}") from error
-    return Understood(graph, found.entry, found.heads, found.values, network, found.evidence, found.cells)
+    return Understood(**vars(found), graph=graph, network=network)
 
 
 def find_heads(probe: PhotoProbe, stated: Mapping[str, Any]) -> Finding:
