@@ -8,12 +8,17 @@ ssd300_vgg16 and ssdlite320_mobilenet_v3_large.
 
 from __future__ import annotations
 
-from math import sqrt
+from math import log, sqrt
 
 import numpy as np
 import pytest
 
-from trt_ssd_ros.models.priors import DefaultBoxGenerator, MultiscaleAnchorGenerator, SsdAnchorGenerator
+from trt_ssd_ros.models.priors import (
+    DefaultBoxGenerator,
+    MultiscaleAnchorGenerator,
+    SsdAnchorGenerator,
+    decode_boxes,
+)
 
 SSD_300 = SsdAnchorGenerator(feature_maps=(19, 10, 5, 3, 2, 1))
 FPN = MultiscaleAnchorGenerator()
@@ -271,3 +276,13 @@ def test_default_boxes_may_be_square_in_pixels_of_an_oblong_input():
     np.testing.assert_allclose(priors[0], [8, 8, small, small], rtol=1e-6)
     np.testing.assert_allclose(priors[2], [8, 8, small * sqrt(2), small / sqrt(2)], rtol=1e-6)
     np.testing.assert_allclose(priors[-1], [1240, 376, small / sqrt(2), small * sqrt(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("order", "scales", "encoded"),
+    [("yxhw", (10, 20, 5, 1), (5, -20, 0, log(2))), ("xywh", (20, 10, 1, 5), (-20, 5, log(2), 0))],
+)
+def test_boxes_are_decoded_around_their_priors(order, scales, encoded):
+    """Centre .5 - .2 and .4 + .5 * .1, twice as wide, as high."""
+    corners = decode_boxes(np.array([encoded]), np.array([[0.5, 0.4, 0.2, 0.1]]), scales, order)
+    np.testing.assert_allclose(corners, [[0.1, 0.4, 0.5, 0.5]], rtol=1e-12)

@@ -21,6 +21,7 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 from trt_ssd_ros.models.card import ModelCard, RawHeads
 from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.priors import decode_boxes
 
 Floats = NDArray[np.float32]
 
@@ -73,14 +74,9 @@ class TutorialPipeline:
             self._device.stream.synchronize()
             for host, memory in (boxes, scores):
                 self._cuda.memcpy_dtoh(host, memory)
-        return self._suppress(self._decode(boxes[0][0]), scores[0][0, :, 1:])
-
-    def _decode(self, encoded: NDArray[Any]) -> Floats:
-        """Return corners (A, 4), normalised (SSD, Liu et al. 2016, section 2.2)."""
-        deltas = encoded.astype(np.float32) / np.array(self._card.outputs.box_scales, np.float32)
-        centre = deltas[:, [1, 0]] * self._priors[:, 2:] + self._priors[:, :2]
-        half = np.exp(deltas[:, [3, 2]]) * self._priors[:, 2:] / 2
-        return np.concatenate([centre - half, centre + half], axis=1)
+        outputs = self._card.outputs
+        corners = decode_boxes(boxes[0][0].astype(np.float32), self._priors, outputs.box_scales, outputs.box_order)
+        return self._suppress(corners, scores[0][0, :, 1:])
 
     def _suppress(self, boxes: Floats, logits: NDArray[Any]) -> int:
         """Return how many boxes greedy NMS leaves."""

@@ -31,7 +31,7 @@ def best_candidates(graph: GraphBuilder, card: ModelCard, boxes: int, count: int
     best, anchors, class_ids = _best_of(graph, scores, boxes * len(card.labels), len(card.labels), count)
     if isinstance(outputs, RawHeads):
         priors = card.prior_boxes()
-        corners = _decode(graph, outputs, priors, anchors)
+        corners = _decoded(graph, outputs, priors, anchors)
     else:
         corners = _corners(graph, outputs, anchors)
     return Candidates(_clip(graph, corners) if outputs.clip_before_nms else corners, best, class_ids)
@@ -44,7 +44,7 @@ def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> str:
         scores = graph("Softmax", scores, axis=2)
     if outputs.background != "none":
         first = 1 if outputs.background == "first" else 0
-        scores = _slice(graph, scores, first, first + classes)
+        scores = graph.sliced(scores, first, first + classes, 2)
     if outputs.score_conversion == "sigmoid":
         scores = graph("Sigmoid", scores)
     passes = graph("GreaterOrEqual", scores, "class_threshold")
@@ -59,11 +59,11 @@ def _best_of(graph: GraphBuilder, scores: str, total: int, classes: int, count: 
     """
     rows = _row_count(total, count)
     most = min(count, total // rows)
-    table = graph("Reshape", scores, graph.constant([0, rows, -1], np.int64))
+    table = graph.reshaped(scores, [0, rows, -1])
     row_best, columns = graph.multiple(2, "TopK", table, graph.constant([most], np.int64), axis=2)
     row_starts = np.arange(0, total, total // rows)[None, :, None]
     indices = graph("Add", columns, graph.constant(row_starts, np.int64))
-    flat, flat_indices = (graph("Reshape", x, graph.constant([0, -1], np.int64)) for x in (row_best, indices))
+    flat, flat_indices = (graph.reshaped(x, [0, -1]) for x in (row_best, indices))
     best, positions = graph.multiple(2, "TopK", flat, graph.constant([count], np.int64), axis=1)
     chosen = graph("GatherElements", flat_indices, positions, axis=1)
     divisor = graph.constant(classes, np.int64)
@@ -78,18 +78,35 @@ def _row_count(total: int, count: int) -> int:
     return min(divisors, key=lambda rows: total // rows + rows * min(count, total // rows))
 
 
-def _decode(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32], anchors: str) -> str:
-    """Decode the candidates' boxes to x1 y1 x2 y2 (SSD, Liu et al. 2016, section 2.2)."""
+def _decoded(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32], anchors: str) -> str:
+    """Decode the candidates' boxes to x1 y1 x2 y2."""
     order = [outputs.box_order.index(letter) for letter in "xywh"]
     scales = np.array(outputs.box_scales)[order]
     encoded = _reordered(graph, _rows_at(graph, f"network/{outputs.boxes}", anchors), order)
     halves = graph.constant([2, 2], np.int64)
     offset, log_size = graph.multiple(2, "Split", graph("Div", encoded, graph.constant(scales)), halves, axis=2)
-    prior_centre = graph("Gather", graph.constant(priors[:, :2]), anchors, axis=0)
-    prior_size = graph("Gather", graph.constant(priors[:, 2:]), anchors, axis=0)
-    centre = graph("Add", graph("Mul", offset, prior_size), prior_centre)
-    half = graph("Mul", graph("Mul", graph("Exp", log_size), prior_size), graph.constant(0.5))
-    return graph("Concat", graph("Sub", centre, half), graph("Add", centre, half), axis=2)
+    centre = graph("Gather", graph.constant(priors[:, :2]), anchors, axis=0)
+    size = graph("Gather", graph.constant(priors[:, 2:]), anchors, axis=0)
+    return add_decoding(graph, offset, log_size, centre, size)
+
+
+def add_decoding(graph: GraphBuilder, offset: str, log_size: str, centre: str, size: str, name: str = "") -> str:
+    """Add the decoding of boxes to corners, as `models/priors.decode_boxes` does it.
+
+    Args:
+        graph: Graph in the making.
+        offset: Tensor [N, M, 2] of encoded centres x y, divided by the box coder's scales.
+        log_size: Tensor [N, M, 2] of encoded widths and heights, divided by the box coder's scales.
+        centre: Tensor of the prior boxes' centres x y, that broadcasts to `offset`.
+        size: Tensor of the prior boxes' widths and heights, that broadcasts to `offset`.
+        name: Name of the corners.
+
+    Returns:
+        Name of the tensor [N, M, 4] of x1 y1 x2 y2.
+    """
+    middle = graph("Add", graph("Mul", offset, size), centre)
+    half = graph("Mul", graph("Mul", graph("Exp", log_size), size), graph.constant(0.5))
+    return graph("Concat", graph("Sub", middle, half), graph("Add", middle, half), name=name, axis=2)
 
 
 def _corners(graph: GraphBuilder, outputs: DecodedBoxes, anchors: str) -> str:
@@ -108,8 +125,8 @@ def _of_detections(
 ) -> Candidates:
     """Sort the rows of a network that ends in its own NMS; those that are padding, or of no class, score 0."""
     table = graph("Cast", f"network/{outputs.rows}", to=TensorProto.FLOAT)
-    table = graph("Reshape", table, graph.constant([0, rows, 7], np.int64))
-    image, label, score = (_slice(graph, table, column, column + 1) for column in range(3))
+    table = graph.reshaped(table, [0, rows, 7])
+    image, label, score = (graph.sliced(table, column, column + 1, 2) for column in range(3))
     first = 1.0 if outputs.background == "first" else 0.0
     after_first = graph("GreaterOrEqual", label, graph.constant(first))
     known = graph("And", after_first, graph("Less", label, graph.constant(first + classes)))
@@ -121,8 +138,8 @@ def _of_detections(
     passes = graph("GreaterOrEqual", score, graph("Gather", "class_threshold", class_ids, axis=0))
     scores = graph("Where", graph("And", real, passes), score, zero)
     best, indices, _ = _best_of(graph, scores, rows, 1, count)
-    flat_ids = graph("Reshape", class_ids, graph.constant([0, -1], np.int64))
-    corners = _rows_at(graph, _slice(graph, table, 3, 7), indices)
+    flat_ids = graph.reshaped(class_ids, [0, -1])
+    corners = _rows_at(graph, graph.sliced(table, 3, 7, 2), indices)
     boxes = _normalised(graph, outputs, corners)
     return Candidates(boxes, best, graph("GatherElements", flat_ids, indices, axis=1))
 
@@ -138,11 +155,6 @@ def _reordered(graph: GraphBuilder, boxes: str, order: Sequence[int]) -> str:
     return (
         boxes if list(order) == [0, 1, 2, 3] else graph("Gather", boxes, graph.constant(order, np.int64), axis=2)
     )
-
-
-def _slice(graph: GraphBuilder, tensor: str, start: int, end: int) -> str:
-    """Cut columns out of the last of three axes."""
-    return graph("Slice", tensor, *(graph.constant([bound], np.int64) for bound in (start, end, 2)))
 
 
 def _clip(graph: GraphBuilder, boxes: str) -> str:

@@ -17,7 +17,7 @@ def drop_unusable(graph: GraphBuilder, boxes: str, scores: str) -> tuple[str, st
     inside = graph("LessOrEqual", graph("Abs", boxes), graph.constant(COORDINATE_LIMIT))
     corners = graph("Cast", inside, to=TensorProto.FLOAT)
     usable = graph("Greater", graph("ReduceMin", corners, axes=[2]), graph.constant(0.5))
-    usable_slots = graph("Reshape", usable, graph.constant([0, -1], np.int64))
+    usable_slots = graph.reshaped(usable, [0, -1])
     zero = graph.constant(0.0)
     return graph("Where", usable, boxes, zero), graph("Where", usable_slots, scores, zero)
 
@@ -42,7 +42,7 @@ def suppress(
         keep = graph("Where", unopposed, valid, zero)
     change = graph("ReduceMax", graph("Abs", graph("Sub", keep, before)), axes=[1, 2], keepdims=0)
     settled = graph("Cast", graph("Less", change, half), to=TensorProto.INT32)
-    flat = graph("Reshape", keep, graph.constant([0, -1], np.int64))
+    flat = graph.reshaped(keep, [0, -1])
     return graph("Cast", flat, to=TensorProto.INT32), settled
 
 

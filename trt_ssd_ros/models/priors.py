@@ -1,4 +1,4 @@
-"""Prior boxes of the SSD families: (A, 4) float32 rows of centre x, centre y, width, height.
+"""Prior boxes of the SSD families, (A, 4) float32 rows of centre x, centre y, width, height; and their decoding.
 
 All are normalised to the network's input and stand in the order in which the networks emit their boxes:
 feature map by feature map, row by row, cell by cell, shape by shape.
@@ -176,6 +176,27 @@ PRIOR_GENERATORS: Mapping[str, type[PriorGenerator]] = {
     "multiscale_anchor_generator": MultiscaleAnchorGenerator,
     "default_box_generator": DefaultBoxGenerator,
 }
+
+
+def decode_boxes(
+    encoded: NDArray[Any], priors: NDArray[Any], box_scales: Sequence[float], box_order: str
+) -> NDArray[Any]:
+    """Decode raw heads to corners (Liu et al. 2016, SSD: Single Shot MultiBox Detector, section 2.2).
+
+    Args:
+        encoded: Boxes (A, 4): centre offsets in sizes of the prior box, and logarithms of the ratio of sizes.
+        priors: Prior boxes (A, 4) of centre x, centre y, width, height.
+        box_scales: The box coder's four divisors, in `box_order`.
+        box_order: Meaning of the four encoded numbers: xywh, or yxhw.
+
+    Returns:
+        Corners (A, 4) x1 y1 x2 y2, in the unit of the prior boxes.
+    """
+    scaled = encoded / np.asarray(box_scales, encoded.dtype)
+    x, y, w, h = (box_order.index(letter) for letter in "xywh")
+    centre = scaled[:, [x, y]] * priors[:, 2:] + priors[:, :2]
+    half = np.exp(scaled[:, [w, h]]) * priors[:, 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def _require_numbers(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import pytest
-from import_runs import picture
+from import_runs import Imported, picture
 from onnx import TensorProto
 from ssd_networks import PRIORS, TINY, Net, decoded, head_levels, head_rows, nchw
 
@@ -27,7 +27,6 @@ class Layout:
         order: Of the corners' numbers.
         unit: Of the corners.
         first: The label of the first class.
-        rows: How many there are, filled up; 0: as many as were found.
         image: Height and width of the images that the network resizes, in whose pixels it shows boxes; none if 0.
     """
 
@@ -35,13 +34,12 @@ class Layout:
     order: str = "xyxy"
     unit: float = 1.0
     first: int = 1
-    rows: int = 0
     image: tuple[int, int] = (0, 0)
 
 
 TORCHVISION = Layout(("--family", "torchvision_ssd300"), unit=64.0)
 RESIZED = Layout(("--family", "torchvision_ssd300"), image=(96, 128))
-TENSORFLOW = Layout(("--family", "tf_object_detection_api"), order="yxyx", rows=64)
+TENSORFLOW = Layout(("--family", "tf_object_detection_api"), order="yxyx")
 MODEL_ZOO = Layout(("--box-order", "xyxy", "--background", "first"))
 PADDLE = Layout(("--box-order", "xyxy"), unit=64.0, first=0)
 MMDETECTION = Layout(("--box-order", "xyxy"), unit=64.0, first=0)
@@ -92,64 +90,76 @@ def detections(layout: Layout) -> tuple[Net, str, str, str]:
     return net, kept, net("Gather", scores, chosen, axis=0), label
 
 
-def torchvision(net: Net, boxes: str, scores: str, labels: str) -> None:
-    """Export of a whole detector: boxes, scores, labels int64, of D detections."""
+ROWS = 64
+
+
+def filled(net: Net, tensor: str, padding: float | list[float] = 0) -> str:
+    """Fill a tensor up to a fixed number of rows."""
+    kind, shape = (np.float32, (ROWS, 4)) if isinstance(padding, list) else (type(padding), (ROWS,))
+    more = net.constant(np.broadcast_to(padding, shape), np.int64 if kind is int else np.float32)
+    ends = [net.constant([n], np.int64) for n in (0, ROWS, 0)]
+    return net("Slice", net("Concat", tensor, more, axis=0), *ends)
+
+
+def torchvision(net: Net, boxes: str, scores: str, labels: str, rows: str | int) -> None:
+    """Export of a whole detector: boxes, scores, labels int64."""
     for name, tensor in (("boxes", boxes), ("scores", scores), ("labels", labels)):
         net("Identity", tensor, name=name)
-    net.output("boxes", ["D", 4])
-    net.output("scores", ["D"])
-    net.output("labels", ["D"], TensorProto.INT64)
+    net.output("boxes", [rows, 4])
+    net.output("scores", [rows])
+    net.output("labels", [rows], TensorProto.INT64)
 
 
-def model_zoo(net: Net, boxes: str, scores: str, labels: str) -> None:
+def model_zoo(net: Net, boxes: str, scores: str, labels: str, rows: str | int) -> None:
     """ssd-10 of ONNX's model zoo: the same with a batch, and other names."""
     first = net.constant([0], np.int64)
     for name, tensor in (("bboxes", boxes), ("labels", labels), ("scores", scores)):
         net("Unsqueeze", tensor, first, name=name)
-    net.output("bboxes", [1, "D", 4])
-    net.output("labels", [1, "D"], TensorProto.INT64)
-    net.output("scores", [1, "D"])
+    net.output("bboxes", [1, rows, 4])
+    net.output("labels", [1, rows], TensorProto.INT64)
+    net.output("scores", [1, rows])
 
 
-def tensorflow(net: Net, boxes: str, scores: str, labels: str) -> None:
+def tensorflow(
+    net: Net,
+    boxes: str,
+    scores: str,
+    labels: str,
+    rows: str | int,
+    names: tuple[str, ...] = ("detection_boxes", "detection_classes", "detection_scores", "num_detections"),
+) -> None:
     """tf2onnx: four float tensors, filled up with anything, and how many of their rows are detections."""
     floats = net("Cast", labels, to=TensorProto.FLOAT)
-    for name, tensor, shape, padding in (
-        ("detection_boxes", boxes, [1, 64, 4], [0.1, 0.2, 0.8, 0.9]),
-        ("detection_classes", floats, [1, 64], 1.0),
-        ("detection_scores", scores, [1, 64], 0.9),
-    ):
-        more = net.constant(np.broadcast_to(padding, shape[1:]))
-        filled = net("Concat", tensor, more, axis=0)
-        ends = [net.constant([n], np.int64) for n in (0, 64, 0)]
-        net.reshaped(net("Slice", filled, *ends), *shape, name=name)
-        net.output(name, shape)
+    padded = ((boxes, [0.1, 0.2, 0.8, 0.9], [4]), (floats, 1.0, []), (scores, 0.9, []))
+    for name, (tensor, padding, last) in zip(names, padded, strict=False):
+        net.reshaped(filled(net, tensor, padding), 1, ROWS, *last, name=name)
+        net.output(name, [1, rows, *last])
     size = net("Gather", net("Shape", scores), net.constant([0], np.int64))
-    net("Cast", size, name="num_detections", to=TensorProto.FLOAT)
-    net.output("num_detections", [1])
+    net("Cast", size, name=names[3], to=TensorProto.FLOAT)
+    net.output(names[3], [1])
 
 
-def mmdetection(net: Net, boxes: str, scores: str, labels: str) -> None:
+def mmdetection(net: Net, boxes: str, scores: str, labels: str, rows: str | int) -> None:
     """MMDeploy: a table of corners and score, and labels."""
     table = net("Concat", boxes, net.reshaped(scores, -1, 1), axis=1)
     net("Unsqueeze", table, net.constant([0], np.int64), name="dets")
     net("Unsqueeze", labels, net.constant([0], np.int64), name="labels")
-    net.output("dets", [1, "D", 5])
-    net.output("labels", [1, "D"], TensorProto.INT64)
+    net.output("dets", [1, rows, 5])
+    net.output("labels", [1, rows], TensorProto.INT64)
 
 
-def paddle(net: Net, boxes: str, scores: str, labels: str) -> None:
-    """PaddleDetection: rows of label, score, corners."""
+def paddle(net: Net, boxes: str, scores: str, labels: str, rows: str | int) -> None:
+    """PaddleDetection: rows of label, score, corners, and their number."""
     floats = net("Cast", labels, to=TensorProto.FLOAT)
     net("Concat", net.reshaped(floats, -1, 1), net.reshaped(scores, -1, 1), boxes, name="rows", axis=1)
-    net.output("rows", ["D", 6])
+    net("Gather", net("Shape", scores), net.constant([0], np.int64), name="bbox_num")
+    net.output("rows", [rows, 6])
+    net.output("bbox_num", [1], TensorProto.INT64)
 
 
-def unstated(net: Net, *parts: str) -> None:
-    """The same with outputs whose shapes the file does not state."""
-    tensorflow(net, *parts)
-    for item in net.outputs:
-        item.type.tensor_type.ClearField("shape")
+def unnamed(net: Net, *parts: str, rows: str | int) -> None:
+    """tf2onnx's tensors with names that tell nothing."""
+    tensorflow(net, *parts, rows=rows, names=("a", "b", "c", "d"))
 
 
 SHOWN = (
@@ -157,21 +167,24 @@ SHOWN = (
     (RESIZED, torchvision),
     (MODEL_ZOO, model_zoo),
     (TENSORFLOW, tensorflow),
-    (TENSORFLOW, unstated),
+    (TENSORFLOW, unnamed),
     (MMDETECTION, mmdetection),
     (PADDLE, paddle),
 )
 
 
-def network(layout: Layout, show) -> onnx.ModelProto:
-    net, *parts = detections(layout)
-    show(net, *parts)
+def network(layout: Layout, show, rows: str | int = ROWS) -> onnx.ModelProto:
+    """A network that shows a fixed number of rows, or as many as it finds if the number of rows has a name."""
+    net, boxes, scores, labels = detections(layout)
+    if rows == ROWS and show not in (tensorflow, unnamed):
+        boxes, scores, labels = filled(net, boxes, [0.0] * 4), filled(net, scores, 0.0), filled(net, labels, 0)
+    show(net, boxes, scores, labels, rows=rows)
     return net.model()
 
 
 def reference(image: np.ndarray) -> list[tuple[int, float, np.ndarray]]:
     """Class, score and corners of what the network finds, best first."""
-    model = network(Layout(()), torchvision)
+    model = network(Layout(()), torchvision, "D")
     boxes, scores, labels = open_session(model).run(["boxes", "scores", "labels"], {"image": image[None]})
     found = zip((labels - 1).tolist(), scores.tolist(), boxes, strict=True)
     return sorted((row for row in found if row[1] >= SAME_THRESHOLD), key=lambda row: -row[1])
@@ -181,7 +194,16 @@ def reference(image: np.ndarray) -> list[tuple[int, float, np.ndarray]]:
     ("layout", "show"), SHOWN, ids=[f"{show.__name__} {layout.image[0] or ''}" for layout, show in SHOWN]
 )
 def test_finds_what_the_network_finds(run_import, labels, layout, show):
-    imported = run_import(network(layout, show), *labels("a", "b", "c"), *layout.flags)
+    assert_finds_what_it_finds(run_import(network(layout, show), *labels("a", "b", "c"), *layout.flags), layout)
+
+
+def test_a_table_of_a_varying_number_of_rows(run_import, labels):
+    """One tensor with everything; its best rows are taken."""
+    imported = run_import(network(PADDLE, paddle, "D"), *labels("a", "b", "c"), *PADDLE.flags)
+    assert_finds_what_it_finds(imported, PADDLE)
+
+
+def assert_finds_what_it_finds(imported: Imported, layout: Layout) -> None:
     card = imported.card
     assert (card.outputs.kind, card.outputs.box_order) == ("detections", layout.order)
     assert batch_size(load_network(card), card) == 1
@@ -193,6 +215,47 @@ def test_finds_what_the_network_finds(run_import, labels, layout, show):
     np.testing.assert_array_equal(found.class_ids, [row[0] for row in expected])
     np.testing.assert_allclose(found.scores, [row[1] for row in expected], atol=1e-5)
     np.testing.assert_allclose(found.boxes / 64, np.clip([row[2] for row in expected], 0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layout", "show", "tensors"),
+    [
+        (TORCHVISION, torchvision, "boxes, scores, labels"),
+        (MODEL_ZOO, model_zoo, "bboxes, scores, labels"),
+        (TENSORFLOW, tensorflow, "detection_boxes, detection_scores, detection_classes, num_detections"),
+        (MMDETECTION, mmdetection, "dets, labels"),
+    ],
+)
+def test_tensors_of_a_varying_number_of_rows_are_refused(refused, labels, layout, show, tensors):
+    error = refused(network(layout, show, "D"), *labels("a", "b", "c"), *layout.flags)
+    assert f"ends in detections in {tensors}: found a number of rows that varies, expected a fixed one" in error
+    assert (
+        "with a fixed number of detections, or name the boxes and scores in front of its NMS with --boxes" in error
+    )
+
+
+def test_tensors_that_may_both_be_labels_are_named(refused, labels):
+    """As TensorFlow 2 shows the number of each box's anchor, too."""
+    net, *parts = detections(TENSORFLOW)
+    tensorflow(net, *parts, rows=ROWS)
+    indices = net.constant(np.arange(ROWS)[None])
+    net("Add", net("Mul", "detection_scores", net.constant(0.0)), indices, name="detection_anchor_indices")
+    net.output("detection_anchor_indices", [1, ROWS])
+    error = refused(net.model(), *labels("a", "b", "c"), *TENSORFLOW.flags)
+    assert "can be read in 2 ways" in error
+    for name in ("detection_classes", "detection_anchor_indices"):
+        assert f"score detection_scores, label {name}" in error
+    assert "with --boxes and --scores" in error
+
+
+def test_numbers_that_may_both_be_the_count_are_named(refused, labels):
+    net, *parts = detections(TENSORFLOW)
+    tensorflow(net, *parts, rows=ROWS)
+    net("Mul", "num_detections", net.constant(0.0), name="image_id")
+    net.output("image_id", [1])
+    error = refused(net.model(), *labels("a", "b", "c"), *TENSORFLOW.flags)
+    assert "count num_detections; boxes" in error
+    assert "count image_id" in error
 
 
 @pytest.mark.parametrize(
@@ -239,10 +302,17 @@ def test_whole_numbers_of_a_corner_are_no_labels(run_import, labels, rows):
 
 
 @pytest.mark.parametrize(
-    "rows", [[(0.0, 0.2, 0.5, 0.8, 0.9, 1)], [(0.5, 0.6, 0.2, 0.3, 0.9, 1), (0.4, 0.6, 0.3, 0.3, 0.9, 2)]]
+    ("rows", "expected"),
+    [
+        (
+            [(0.0, 0.2, 0.5, 0.8, 0.9, 1)],
+            "score column 1 of table, label column 0 of table; boxes column 0 of table",
+        ),
+        ([(0.5, 0.6, 0.2, 0.3, 0.9, 1), (0.4, 0.6, 0.3, 0.3, 0.9, 2)], "no pair of tensors"),
+    ],
 )
-def test_rows_that_may_mean_two_things_or_nothing_are_refused(refused, labels, rows):
-    assert "no pair of tensors" in refused(table(*rows), *labels("a", "b", "c"), *FLAGS)
+def test_rows_that_may_mean_two_things_or_nothing_are_refused(refused, labels, rows, expected):
+    assert expected in refused(table(*rows), *labels("a", "b", "c"), *FLAGS)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.INT64])

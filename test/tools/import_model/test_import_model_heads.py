@@ -130,7 +130,7 @@ def test_as_many_labels_as_columns_are_no_background(run_import, labels):
 
 
 def test_a_network_of_no_known_family_is_listed(refused):
-    error = refused(raw_network(TINY), "--labels", "coco_80")
+    error = refused(raw_network(Anatomy(64, TINY.maps, TINY.boxes, 81)), "--labels", "coco_80")
     assert "240 boxes for an input of 64x64, on feature maps of 8x8x3, 4x4x3 boxes, are the priors of no" in error
     assert "torchvision_ssd300" in error
 
@@ -148,9 +148,29 @@ def test_three_classes_and_the_background_are_not_taken_for_boxes(run_import, la
     assert run_import(model, *labels("a", "b", "c"), "--family", "other").card.outputs.boxes == "530"
 
 
-def test_boxes_and_scores_that_nothing_tells_apart_are_asked_for(refused):
-    error = refused(raw_network(TINY, names=("image", "412", "530")), "--labels", "coco_80")
-    assert "'412' and '530' both have four numbers a box: name them with --boxes and --scores" in error
+@pytest.mark.parametrize("names", [("412", "530"), ("boxes", "scores")])
+def test_boxes_and_scores_that_nothing_tells_apart_are_asked_for(refused, names):
+    """Their names do not count."""
+    error = refused(raw_network(TINY, names=("image", *names)), "--labels", "coco_80")
+    assert f"{names[0]!r} and {names[1]!r} both have four numbers a box" in error
+    assert "no sigmoid or softmax tells which are scores: name them with --boxes and --scores" in error
+
+
+@pytest.mark.parametrize("names", [("412", "530"), ("scores", "boxes")])
+def test_heads_inside_that_nothing_tells_apart_are_left(run_import, labels, names):
+    """Logits of three classes and the background, a softmax in single steps: what NMS reads is taken."""
+    net = Net()
+    boxes, logits = heads(net, nchw(net, TINY, batch=1), TINY, names=names)
+    powers = net("Exp", logits)
+    scores = net("Div", powers, net("ReduceSum", powers, net.constant([2], np.int64)), name="probabilities")
+    corners = decoded(net, boxes, grid_priors(TINY), name="corners")
+    by_class = net("Transpose", scores, perm=[0, 2, 1])
+    net("NonMaxSuppression", corners, by_class, net.constant([50], np.int64), name="selected")
+    net.output("selected", ["K", 3], TensorProto.INT64)
+    flags = ("--family", "other", "--mean", "127.5", "--scale", str(1 / 127.5), "--box-order", "xyxy")
+    imported = run_import(net.model(), *labels("a", "b", "c"), *flags)
+    assert "the inputs of NonMaxSuppression" in imported.said
+    assert_finds_boxes_of(TINY, imported, softmax)
 
 
 def test_scores_that_were_multiplied_are_scores(run_import, labels):

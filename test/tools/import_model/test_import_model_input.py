@@ -224,11 +224,17 @@ def test_a_family_s_mean_follows_the_order_of_channels(run_import, labels):
     assert run_import(model, *labels("a", "b", "c"), *flags).card.input.mean == (123, 117, 104)
 
 
-def test_bytes_that_are_not_normalised_are_0_to_255(run_import, labels):
-    """The convolution's weights do it: nothing is left for the family's mean."""
+def test_bytes_that_are_not_normalised_are_0_to_255(refused, run_import, labels):
+    """The convolution's weights do it: nothing is left for the family's mean.
+
+    These weights do not, so that boxes lie anywhere, and their cells do not tell the order of their corners.
+    """
     net = Net()
     image = net("Cast", net.input("image", ["N", 3, 64, 64], TensorProto.UINT8), to=TensorProto.FLOAT)
-    card = run_import(decoded_network(net, image), *labels("a", "b", "c"), "--family", "pytorch_ssd").card
+    model, flags = decoded_network(net, image), (*labels("a", "b", "c"), "--family", "pytorch_ssd")
+    assert "which number of a box's corners comes first: give --box-order xyxy or yxyx" in refused(model, *flags)
+    card = run_import(model, *flags, "--box-order", "xyxy").card
+    assert card.outputs.box_order == "xyxy"
     assert (card.input.mean, card.input.scale) == ((0,) * 3, (1,) * 3)
 
 
@@ -262,7 +268,8 @@ def test_a_resize_that_is_cut_off_goes_to_the_card(run_import, labels, mode, ops
         resized = net("Resize", pixels, "", half, mode="linear", coordinate_transformation_mode=mode)
     else:
         resized = net("Resize", pixels, half, mode="linear")
-    card = run_import(decoded_network(net, resized), *labels("a", "b", "c"), "--family", "other").card
+    flags = ("--family", "other", "--box-order", "xyxy")
+    card = run_import(decoded_network(net, resized), *labels("a", "b", "c"), *flags).card
     assert (card.input.resize, card.input.height) == (mode, 64)
 
 

@@ -1,1 +1,1 @@
-"""What import_model is made of."""
+"""Import of an SSD: from an ONNX file to a model card that is known to work."""

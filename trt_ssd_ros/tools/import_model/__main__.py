@@ -4,7 +4,7 @@ ros2 run trt_ssd_ros import_model model.onnx
 ros2 run trt_ssd_ros import_model model.onnx --labels labels.txt --output my_models
 ros2 launch trt_ssd_ros detect.launch.py model:=$PWD/model.yaml
 
-It finds the image input, the boxes and the class scores, cuts off non-maximum suppression and whatever else the
+It finds the image input, the boxes and the class scores, cuts off non-maximum suppression and all else that the
 composed graph does itself, recognises the family by tensor names and the number of prior boxes, and measures what
 the graph does to its pixels. What it cannot tell it asks, or takes from the options below. Nothing is written
 unless the card loads, the graph composes, and the photo goes through it.
@@ -97,7 +97,7 @@ def ask(flag: str, question: str, choices: Sequence[str]) -> str:
     """Ask the person at the terminal.
 
     Raises:
-        ValueError: Nobody is there; says which flag answers the question.
+        ValueError: There is no terminal; says which flag answers the question.
     """
     option, listed = f"--{flag.replace('_', '-')}", " or ".join(choices)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -110,7 +110,7 @@ def ask(flag: str, question: str, choices: Sequence[str]) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line; whoever reads may have had enough, but not the import."""
+    """Print a line; a reader that closed the pipe does not end the import."""
     try:
         print(line, flush=True)
     except BrokenPipeError:

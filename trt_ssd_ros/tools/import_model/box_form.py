@@ -1,4 +1,4 @@
-"""Which four numbers a network gives of a decoded box: two corners, or one point and the size."""
+"""Four numbers of a decoded box: two corners, or one point and the size; their order and unit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from trt_ssd_ros.models.graph_builder import Tail
+from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.heads import BoxForm, NotFoundError
 from trt_ssd_ros.tools.import_model.image_tensor import Size
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_corners, are_pixels
 
 BEFORE_POINT = {"centre and size": 0.5, "corner and size": 0.0}
-"""How much of the size lies before the point."""
+"""Share of the size that lies before the point."""
+PIXELS_BEYOND = 3
+"""Corners beyond this many image sides are in pixels."""
+LEAST_ALONG = 0.2
+"""Least correlation of boxes' centres with those of their cells."""
 
 
 def box_form(tensor: str, rows: NDArray[np.float64], cells: HeadCells | None, size: Size) -> BoxForm:
@@ -49,12 +52,10 @@ def in_corners(rows: NDArray[Any], form: BoxForm) -> NDArray[np.float64]:
     return np.concatenate([first, first + rows[:, 2:]], axis=1)
 
 
-def append_corners(tail: Tail, boxes: str, form: BoxForm) -> str:
+def append_corners(tail: GraphBuilder, boxes: str, form: BoxForm) -> str:
     """Append what makes corners of boxes [N, A, 4]."""
-    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
-    axis = tail.constant([2], np.int64)
     boxes = tail("Cast", boxes, to=TensorProto.FLOAT)
-    point, size = (tail("Slice", boxes, ends[part], ends[part + 1], axis) for part in range(2))
+    point, size = (tail.sliced(boxes, start, start + 2, 2) for start in (0, 2))
     first = tail("Sub", point, tail("Mul", size, tail.constant(BEFORE_POINT[form])))
     return tail("Concat", first, tail("Add", first, size), name="boxes", axis=2)
 
@@ -66,3 +67,33 @@ def _distance(corners: NDArray[np.float64], cells: HeadCells, size: Size) -> flo
     middles = (corners[:, :2] + corners[:, 2:]) / 2 / sides
     centres = cells.centres() if order == "xyxy" else cells.centres()[:, ::-1]
     return float(np.median(np.abs(middles - centres)))
+
+
+def along_cells(corners: NDArray[Any], centres: NDArray[np.float64]) -> str | None:
+    """Tell which number is x by the cells that boxes come from; None if boxes are not where their cells are.
+
+    Args:
+        corners: (A, 4), of any unit.
+        centres: x and y (A, 2) of the cells' centres.
+    """
+    middles = np.nan_to_num(corners[:, :2].astype(np.float64) + corners[:, 2:])
+    middles = np.clip(middles, *np.quantile(middles, [0.02, 0.98]))
+    varied = np.ptp(middles, axis=0).all() and np.ptp(centres, axis=0).all()
+    if not varied:
+        return None
+    table = np.corrcoef(middles.T, centres.T)[:2, 2:]
+    straight, crossed = (table[0, 0] + table[1, 1]) / 2, (table[0, 1] + table[1, 0]) / 2
+    if max(straight, crossed) < max(LEAST_ALONG, 2 * min(straight, crossed)):
+        return None
+    return "xyxy" if straight > crossed else "yxyx"
+
+
+def are_pixels(corners: NDArray[Any]) -> bool:
+    """Tell whether corners are in pixels, not normalised."""
+    return len(corners) > 0 and bool(np.quantile(np.abs(corners), 0.9) > PIXELS_BEYOND)
+
+
+def are_corners(numbers: NDArray[Any]) -> bool:
+    """Tell whether rows are corners, the second behind the first, and not encodings, of which a few would be."""
+    rows = numbers.reshape(-1, 4)
+    return bool(np.mean((rows[:, 2] >= rows[:, 0]) & (rows[:, 3] >= rows[:, 1])) > 0.99)

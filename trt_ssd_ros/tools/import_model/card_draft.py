@@ -1,4 +1,4 @@
-"""What the model card of a network must say: from the graph, from its family, and from whoever imports it."""
+"""Draft of a model card: its family, its outputs, and then the whole, from the graph, the family and the user."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.models.card_file import generator_document
-from trt_ssd_ros.tools.import_model.box_form import in_corners
+from trt_ssd_ros.tools.import_model.box_form import along_cells, are_pixels, in_corners
 from trt_ssd_ros.tools.import_model.entry import side_tensors
 from trt_ssd_ros.tools.import_model.evidence import as_rows
-from trt_ssd_ros.tools.import_model.families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
 from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, Interview, normalises_as
 from trt_ssd_ros.tools.import_model.labels import class_labels
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_pixels, corner_order
 from trt_ssd_ros.tools.import_model.standard_network import prior_boxes
 from trt_ssd_ros.tools.import_model.understanding import Understood
 
@@ -30,7 +29,7 @@ MOST_ON_TOP = 0.05
 
 @dataclass
 class OutputDraft:
-    """The section in the making.
+    """Section on the outputs in the making.
 
     Attributes:
         found: What was understood.
@@ -52,7 +51,7 @@ class OutputDraft:
         document: Document = {"boxes": network.boxes, "scores": network.scores}
         if self.found.evidence is not None:
             order = self.interview.stated.get("box_order") or self.family.box_order
-            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": [10.0, 10.0, 5.0, 5.0]}
+            document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": list(BOX_SCALES)}
         elif heads.priors:
             value = self.found.values[heads.priors.tensor]
             centres = np.tile(prior_boxes(heads.priors, value, network.count)[0], 2)
@@ -110,19 +109,23 @@ class OutputDraft:
         if stated or self.found.heads.final is None:
             return str(stated or "xyxy")
         if self.family.final_order is None:
-            question = "the network ends in corners of boxes; which number comes first"
-            return self.interview.ask("box_order", question, ("xyxy", "yxyx"))
+            return self.ask_order()
         self.interview.note(f"final boxes are {self.family.final_order}, as in its family")
         return self.family.final_order
 
     def order_of(self, corners: NDArray[Any]) -> str:
-        """Return which number of a corner comes first, and note it."""
+        """Return which number of a corner comes first: as the cells tell that boxes come from, else asked for."""
         cells = self.found.cells
         order = along_cells(corners, cells.centres()) if cells else None
-        why = "as the cells tell from which scores come" if order else "as neighbouring boxes tell"
-        order = order or corner_order(corners)
-        self.interview.note(f"boxes are {order}: {order[0]} comes first, {why}")
+        if order is None:
+            return self.ask_order()
+        self.interview.note(f"boxes are {order}: {order[0]} comes first, as the cells tell from which scores come")
         return order
+
+    def ask_order(self) -> str:
+        """Return which number of a corner comes first, as the user answers."""
+        question = "nothing in the network tells which number of a box's corners comes first"
+        return self.interview.ask("box_order", question, ("xyxy", "yxyx"))
 
     def size_of(self, corners: NDArray[Any], order: str) -> Size:
         """Return the size of the image whose pixels corners are in: at the first convolution, or as it was fed."""
@@ -220,7 +223,7 @@ def is_normalised(found: Understood, interview: Interview) -> bool:
 
 
 def of_no_family(found: Understood) -> str:
-    """Return what there is to say of raw heads with prior boxes that nobody knows."""
+    """Return the error for raw heads with the prior boxes of no known family."""
     cells = found.evidence and found.evidence.cells
     maps = f", on feature maps of {', '.join(cells.maps())} boxes," if cells else ""
     return (

@@ -1,4 +1,4 @@
-"""Which cell of which feature map each row of a head comes from.
+"""Feature map and cell that each row of a head comes from.
 
 Numbers that tell where they are go through the operators between the last convolutions and the head.
 """
@@ -17,7 +17,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.models.priors import Priors
-from trt_ssd_ros.tools.import_model.probe import Arrays, run
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays
+from trt_ssd_ros.tools.import_model.probe import run
 
 MOVING = {
     *("Reshape", "Concat", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Gather"),
@@ -34,7 +35,7 @@ IN_PLACE = {
 
 @dataclass(frozen=True)
 class HeadCells:
-    """Where the rows of a head come from.
+    """Feature maps and cells that the rows of a head come from.
 
     Attributes:
         sizes: (A, 2) rows and columns of the feature map that each row comes from.

@@ -1,4 +1,4 @@
-"""Find where pixels enter a network, and what it does to them before its first convolution."""
+"""Find where pixels enter a network, and how it resizes and normalises them before its first convolution."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SIMPLE = {
 WIDEST_BORDER = 3
 """Rows of zeros that the first convolution's window, of 7 x 7 at most, needs at each side of an image."""
 SATURATED = 10
-"""How much more a step of 1 changes than one of 255 does by level, where a network for 0 to 1 cuts that off."""
+"""Ratio of the changes a level that steps of 1 and of 255 cause, above which a network cuts off all beyond 1."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a network does to a pixel before its first convolution: pixel * scale + offset, by channel.
+    """Normalisation of a pixel before the first convolution: pixel * scale + offset, by channel.
 
     swaps tells whether the first channel of its input comes last there.
     """
@@ -57,7 +57,7 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where pixels enter a network.
+    """Entry of pixels into a network.
 
     Attributes:
         image: The network's own input.
@@ -222,7 +222,7 @@ def _middle(image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 PART_OF_NETWORK = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear", "BatchNormalization")
-"""What a network does to pixels that are normalised already. A batch normalisation was trained behind that."""
+"""Operators on pixels that are normalised already. A batch normalisation was trained behind that."""
 
 
 def before_padding(graph: OnnxGraph, tensor: str) -> str:

@@ -1,4 +1,4 @@
-"""Judge a pair of raw heads: which families' prior boxes they may have, and what the network makes of them."""
+"""Judge a pair of raw heads: compare families' prior boxes with its cells and with the network's own corners."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.models.priors import Priors
+from trt_ssd_ros.models.priors import Priors, decode_boxes
+from trt_ssd_ros.tools.import_model.box_form import along_cells, are_corners, are_pixels
 from trt_ssd_ros.tools.import_model.cells import HeadCells, head_cells, needed_for_cells
-from trt_ssd_ros.tools.import_model.families import FAMILIES, SsdFamily
+from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
 from trt_ssd_ros.tools.import_model.heads import Heads, usable
 from trt_ssd_ros.tools.import_model.image_tensor import Size
-from trt_ssd_ros.tools.import_model.measurements import along_cells, are_corners, are_pixels
-from trt_ssd_ros.tools.import_model.photo_probe import PhotoProbe
+from trt_ssd_ros.tools.import_model.probe import PhotoProbe
 
 AGREE = 2e-3
 """Largest difference, in image sides, of corners that are decoded with the same prior boxes."""
@@ -30,7 +30,7 @@ MAKE_CORNERS = {
 
 @dataclass(frozen=True)
 class HeadEvidence:
-    """What the graph tells of a pair of raw heads.
+    """Evidence of a graph on a pair of raw heads.
 
     Attributes:
         families: Those whose prior boxes are as many, lie in the same cells, and decode to the network's own
@@ -124,10 +124,8 @@ def decodes_to(
     family: SsdFamily, priors: Priors, encoded: NDArray[np.float64], shown: Sequence[NDArray[np.float64]]
 ) -> bool:
     """Tell whether a family's decoding of boxes gives corners that the network shows, in either order."""
-    x, y, w, h = (encoded[:, family.box_order.index(letter)] for letter in "xywh")
-    centre = np.stack([x, y], 1) * 0.1 * priors[:, 2:] + priors[:, :2]
-    half = np.exp(np.minimum(np.stack([w, h], 1) * 0.2, 10)) * priors[:, 2:] / 2
-    decoded = np.concatenate([centre - half, centre + half], axis=1)
+    with np.errstate(over="ignore"):  # of a photo that is only roughly normalised
+        decoded = decode_boxes(encoded, priors, BOX_SCALES, family.box_order)
     return any(_agree(corners[:, order], decoded) for corners in shown for order in ([0, 1, 2, 3], [1, 0, 3, 2]))
 
 

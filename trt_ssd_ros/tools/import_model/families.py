@@ -1,4 +1,4 @@
-"""The families of SSDs: how each takes its pixels, lays its priors, and codes its boxes and scores.
+"""Families of SSDs: normalisation, prior boxes, box coder and scores of each.
 
 Sources are named at each family; the prior boxes are tested against the families' own code.
 """
@@ -19,10 +19,13 @@ from trt_ssd_ros.models.priors import (
 
 Triple = tuple[float, float, float]
 
+BOX_SCALES = (10.0, 10.0, 5.0, 5.0)
+"""Divisors of every family's box coder: its variances are .1 of centres, .2 of sizes."""
+
 
 @dataclass(frozen=True)
 class SsdFamily:
-    """What the networks of one family have in common.
+    """Conventions of one family of networks.
 
     Attributes:
         about: What it is, for people.

@@ -1,8 +1,8 @@
-"""Find where in a network the boxes and the class scores are, before any non-maximum suppression."""
+"""Find the boxes and class scores in a network, before any non-maximum suppression, by shapes and operators."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class Heads:
-    """Where a network's results are.
+    """Results of a network, by the names of their tensors.
 
     Attributes:
         boxes: Tensor with four numbers a box; of 7-float rows if `scores` is empty.
@@ -88,23 +88,21 @@ def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
     return Heads(boxes, scores, "you named them")
 
 
-def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None = None) -> Heads | None:
+def from_outputs(graph: OnnxGraph, shapes: Shapes, taken: Collection[str] = ()) -> Heads | None:
     """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows.
 
     Args:
         graph: The network.
         shapes: Of its outputs.
-        final: Those of them that are no heads.
+        taken: Outputs that are no scores of all classes.
     """
     names = [tensor.name for tensor in graph.model.graph.output]
-    taken = (final.score.tensor, final.label.tensor) if final else ()
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
         if scores not in taken and usable(graph, (boxes, scores)):
-            if shapes[boxes] == shapes[scores] and likeness(graph, boxes, scores) == likeness(
-                graph, scores, boxes
-            ):
+            if are_alike(graph, shapes, boxes, scores):
                 raise NotFoundError(
-                    f"{boxes!r} and {scores!r} both have four numbers a box: name them with --boxes and --scores"
+                    f"{boxes!r} and {scores!r} both have four numbers a box, and no sigmoid or softmax tells "
+                    "which are scores: name them with --boxes and --scores"
                 )
             return Heads(boxes, scores, "outputs of the network")
     for name in names:
@@ -112,6 +110,28 @@ def from_outputs(graph: OnnxGraph, shapes: Shapes, final: FinalDetections | None
         if len(shape) >= 2 and shape[-1] == 7 and usable(graph, (name,)):
             return Heads(name, "", "an output of the network in the 7-float layout of NMS")
     return None
+
+
+def from_final(ways: Sequence[FinalDetections]) -> Heads:
+    """Return the final detections that can be read in one way.
+
+    Raises:
+        NotFoundError: There are more ways, or several tensors with a number of rows that varies.
+    """
+    first, *others = ways
+    instead = "name the boxes and scores in front of its NMS with --boxes and --scores"
+    if others:
+        raise NotFoundError(
+            f"the network ends in detections that can be read in {len(ways)} ways, expected one: {instead}; found "
+            + "; ".join(map(str, ways))
+        )
+    if first.most is None and len(first.tensors) > 1:
+        raise NotFoundError(
+            f"the network ends in detections in {', '.join(first.tensors)}: found a number of rows that varies, "
+            f"expected a fixed one: export the network with a fixed number of detections, or {instead}"
+        )
+    why = f"its final detections, as many as {first.count!r} says" if first.count else "its final detections"
+    return Heads(first.boxes.tensor, "", why, final=first)
 
 
 def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
@@ -124,7 +144,7 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
         and (is_raw(graph, name) or roots(graph, name) in ({"Sigmoid"}, {"Softmax"}))
     }
     for boxes, scores in pairs(graph, inner):
-        if is_raw(graph, boxes) and usable(graph, (boxes, scores)):
+        if is_raw(graph, boxes) and usable(graph, (boxes, scores)) and not are_alike(graph, inner, boxes, scores):
             return Heads(boxes, scores, "tensors in front of the network's own NMS")
     return None
 
@@ -163,18 +183,13 @@ def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
 
 
 def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
-    """Return how much in the graph and in their names speaks for one tensor to be boxes and the other scores."""
-    named = says(boxes, BOX_WORDS) - says(boxes, SCORE_WORDS) - says(scores, BOX_WORDS)
-    return named + 2 * (become_scores(graph, scores) - become_scores(graph, boxes))
+    """Return 1 where only the second of two tensors becomes scores, -1 where only the first does, else 0."""
+    return become_scores(graph, scores) - become_scores(graph, boxes)
 
 
-BOX_WORDS = ("box", "loc", "reg", "delta")
-SCORE_WORDS = ("score", "conf", "cls", "class", "prob", "logit")
-
-
-def says(tensor: str, words: tuple[str, ...]) -> bool:
-    """Tell whether one of these words is in a tensor's name."""
-    return any(word in tensor.lower() for word in words)
+def are_alike(graph: OnnxGraph, shapes: Shapes, boxes: str, scores: str) -> bool:
+    """Tell whether each of two tensors may be the boxes, and the other one the scores of four classes."""
+    return box_count(shapes[boxes]) == box_count(shapes[scores]) and likeness(graph, boxes, scores) == 0
 
 
 def box_count(shape: tuple[int, ...]) -> int:
@@ -229,19 +244,14 @@ CONVOLUTION_LIKE = {
 
 def roots(graph: OnnxGraph, tensor: str) -> set[str]:
     """Return the operators that computed a tensor's numbers, looking through those that only move them."""
-    found, waiting, seen = set(), [tensor], set()
-    while waiting:
-        name = waiting.pop()
-        node = graph.maker(name)
-        if node is None:
-            found.add("" if name in graph.constants else "input")
-        elif node.op_type not in LAYOUT:
-            found.add(node.op_type)
-        elif name not in seen:
-            seen.add(name)
-            moved = node.input if node.op_type == "Concat" else node.input[:1]
-            waiting.extend(moved)
-    return found - {""}
+    found = set()
+    for name in moved(graph, tensor):
+        maker = graph.maker(name)
+        if maker is None:
+            found |= set() if name in graph.constants else {"input"}
+        elif maker.op_type not in LAYOUT:
+            found.add(maker.op_type)
+    return found
 
 
 def is_raw(graph: OnnxGraph, tensor: str) -> bool:
@@ -271,8 +281,8 @@ def moved(graph: OnnxGraph, tensor: str) -> set[str]:
     found, waiting = set(), [tensor]
     while waiting:
         name = waiting.pop()
+        maker = None if name in found else graph.maker(name)
         found.add(name)
-        maker = graph.maker(name)
         if maker is not None and maker.op_type in LAYOUT:
             waiting.extend(maker.input if maker.op_type == "Concat" else maker.input[:1])
     return found
@@ -286,5 +296,8 @@ def origin(graph: OnnxGraph, tensor: str) -> str:
 
 
 def become_scores(graph: OnnxGraph, tensor: str) -> bool:
-    """Tell whether a sigmoid or a softmax made a tensor, or makes something of it."""
-    return bool(roots(graph, tensor) & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None
+    """Tell whether a sigmoid or a softmax stands between the last convolutions and a tensor, or behind it."""
+    starts = (*CONVOLUTIONS, "Shape", "Size")
+    stop = {name for node in graph.nodes if node.op_type in starts for name in node.output}
+    made_by = {graph.nodes[index].op_type for index in graph.before([tensor], stop)}
+    return bool(made_by & {"Sigmoid", "Softmax"}) or conversion_after(graph, tensor) is not None

@@ -1,4 +1,4 @@
-"""The input of a network that images enter through, and what it is fed with."""
+"""Image input of a network: which one it is, its size and layout, and the values to feed it with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from onnx import TensorProto, ValueInfoProto
 
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph, reads
 from trt_ssd_ros.tools.import_model.network_file import described, dimensions
-from trt_ssd_ros.tools.import_model.probe import Arrays
 
 DTYPES: Mapping[int, type[np.generic]] = {
     TensorProto.FLOAT: np.float32,
@@ -22,11 +21,11 @@ DTYPES: Mapping[int, type[np.generic]] = {
 
 ANY_SIDE = 300
 
-
 Layout = Literal["NHWC", "NCHW"]
-
-
 Size = tuple[int, int]
+
+Arrays = Mapping[str, NDArray[Any]]
+"""Values of tensors by name."""
 
 
 class EntryError(ValueError):

@@ -1,4 +1,4 @@
-"""From an ONNX file to a model card that is known to work: read, understand, write, try, and only then keep."""
+"""Import an ONNX file: read and understand it, write a card, try the card on a photo, and only then keep it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from trt_ssd_ros.tools.import_model.understanding import Understood, understand
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import.
+    """Order to import a file.
 
     Attributes:
         model: The ONNX file.
@@ -55,7 +55,7 @@ class ImportRequest:
 
     @property
     def folder(self) -> Path:
-        """Where things are written."""
+        """Folder of the files that the import writes."""
         return (self.output or self.model.parent).expanduser().resolve()
 
     @property

@@ -1,4 +1,4 @@
-"""What the model card of a network must say of its input."""
+"""Draft of a model card's section on the input, and the interview of the user that all drafts share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trt_ssd_ros.tools.import_model.entry import Entry
 from trt_ssd_ros.tools.import_model.families import IMAGENET_MEAN, SsdFamily
-from trt_ssd_ros.tools.import_model.measurements import short, takes_unit
 
 Ask = Callable[[str, str, Sequence[str]], str]
 """Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""
@@ -18,7 +18,7 @@ Ask = Callable[[str, str, Sequence[str]], str]
 
 @dataclass
 class Interview:
-    """What the user stated comes first, then what the graph says, then the family; else the user is asked.
+    """Statements of the user, questions where neither the graph nor the family tells, and notes of assumptions.
 
     Attributes:
         stated: What the user stated, by flag.
@@ -43,7 +43,7 @@ NEAR_MEAN = 8
 
 @dataclass
 class InputDraft:
-    """The section in the making. What the user states comes first, then what the graph says, then the family.
+    """Section on the input in the making: from the user's statements first, then the graph, then the family.
 
     Attributes:
         entry: Where pixels enter the network.
@@ -134,3 +134,14 @@ def normalises_as(entry: Entry, family: SsdFamily) -> bool:
     return bool(
         np.allclose(scale, family.scale, rtol=0.02) and np.abs(-inside.offset / scale - family.mean).max() < 2
     )
+
+
+def takes_unit(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
+    """Tell whether pixel * scale + offset normalises pixels of 0 to 1, not of 0 to 255."""
+    highest, shift = np.abs(scale).max(), np.abs(offset).max()
+    return bool(highest > 1.5 or (highest > 0.5 and 0 < shift <= 1))
+
+
+def short(numbers: NDArray[np.float64]) -> list[float]:
+    """Return numbers that were measured in float32, without the digits that say nothing."""
+    return [float(f"{number:.6g}") for number in numbers]

@@ -1,4 +1,4 @@
-"""Class names from files: one a line, or a label map of the TF Object Detection API."""
+"""Class names: read from label files, and matched with the columns of scores and their background."""
 
 from __future__ import annotations
 

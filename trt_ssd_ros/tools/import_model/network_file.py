@@ -1,4 +1,4 @@
-"""Read an ONNX file, and list what is in it."""
+"""Read an ONNX file, list what is in it, and name files of other kinds with the way to convert them."""
 
 from __future__ import annotations
 

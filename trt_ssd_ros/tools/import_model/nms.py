@@ -1,4 +1,4 @@
-"""Nodes that do the whole of non-maximum suppression: what they read are the boxes and the scores."""
+"""Non-maximum suppression in a network: plugins of TensorRT, Caffe and TFLite, and ONNX's own operator."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ PLUGINS: Mapping[str, Callable[[NodeProto], Heads]] = {
 
 
 IOU_THRESHOLD = 3
-"""Which input of NonMaxSuppression it is."""
+"""Index among the inputs of NonMaxSuppression."""
 
 
 def from_onnx_nms(graph: OnnxGraph, shapes: Shapes) -> Heads | None:

@@ -1,4 +1,4 @@
-"""Bring a network into the one form that model cards describe: [N, A, 4] boxes and [N, A, C] scores, no NMS."""
+"""Bring a network into the form that cards describe; decode its boxes where their priors are in the graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
-from trt_ssd_ros.models.graph_builder import Tail
+from trt_ssd_ros.models.graph_builder import GraphBuilder
+from trt_ssd_ros.models.graph_candidates import add_decoding
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.box_form import append_corners
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.entry import Entry
 from trt_ssd_ros.tools.import_model.evidence import HeadEvidence
 from trt_ssd_ros.tools.import_model.heads import Heads, NotFoundError, Priors
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays
 from trt_ssd_ros.tools.import_model.probe import run
 
 
@@ -47,8 +49,8 @@ def standard_network(
     graph: OnnxGraph,
     entry: Entry,
     heads: Heads,
-    values: Mapping[str, NDArray[Any]],
-    sides: Mapping[str, NDArray[Any]],
+    values: Arrays,
+    sides: Arrays,
     evidence: HeadEvidence | None = None,
 ) -> StandardNetwork:
     """Cut a network to what is between pixels and heads, and bring these into form.
@@ -65,7 +67,7 @@ def standard_network(
         NotFoundError: Their shapes do not fit each other.
         RuntimeError: ONNX Runtime cannot run what is left.
     """
-    tail = Tail()
+    tail = GraphBuilder("ssd/")
     results = _results(tail, heads, values, evidence)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
     model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
@@ -94,9 +96,7 @@ class _Results:
     changes: Sequence[str] = ()
 
 
-def _results(
-    tail: Tail, heads: Heads, values: Mapping[str, NDArray[Any]], evidence: HeadEvidence | None
-) -> _Results:
+def _results(tail: GraphBuilder, heads: Heads, values: Arrays, evidence: HeadEvidence | None) -> _Results:
     """Append to the heads what brings them into form."""
     if not heads.scores:
         rows, count = heads.final.append_to(tail) if heads.final else _rows(tail, heads.boxes, values[heads.boxes])
@@ -126,7 +126,7 @@ def _type(value: NDArray[Any]) -> int:
     return int(helper.np_dtype_to_tensor_dtype(value.dtype))
 
 
-def _boxes(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
+def _boxes(tail: GraphBuilder, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     count = value.size // 4
     sizes = [size for size in value.shape if size != 1]
     if len(sizes) == 2 and sizes[0] == 4 and sizes[1] != 4:
@@ -139,7 +139,7 @@ def _boxes(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     return tensor, count
 
 
-def _scores(tail: Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
+def _scores(tail: GraphBuilder, tensor: str, value: NDArray[Any], count: int) -> tuple[str, int]:
     columns, rest = divmod(value.size, count)
     if rest:
         shape = list(value.shape)
@@ -153,7 +153,7 @@ def _scores(tail: Tail, tensor: str, value: NDArray[Any], count: int) -> tuple[s
     return tensor, columns
 
 
-def _in_order(tail: Tail, tensor: str, cells: HeadCells | None) -> str:
+def _in_order(tail: GraphBuilder, tensor: str, cells: HeadCells | None) -> str:
     """Bring the rows of a head into the order of prior boxes, if they are in another."""
     if cells is None or np.array_equal(cells.order, np.arange(len(cells.order))):
         return tensor
@@ -165,7 +165,7 @@ def _batch(shape: tuple[int, ...]) -> int:
     return 0 if len(shape) > 1 and shape[0] == 1 else 1
 
 
-def _rows(tail: Tail, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
+def _rows(tail: GraphBuilder, tensor: str, value: NDArray[Any]) -> tuple[str, int]:
     count = value.size // 7
     table = value.reshape(-1, 7)
     if not np.array_equal(table[:, :2], np.floor(table[:, :2])) or not 0 <= table[:, 2].min(initial=0) <= 1:
@@ -181,7 +181,7 @@ def _best_batch(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
-    tail: Tail,
+    tail: GraphBuilder,
     frozen: Sequence[TensorProto],
 ) -> tuple[onnx.ModelProto, int | str]:
     """Return the network with a dynamic batch if each image then has its own results; one made for 1 stays so."""
@@ -196,7 +196,7 @@ def _cut(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
-    tail: Tail,
+    tail: GraphBuilder,
     frozen: Sequence[TensorProto],
     batch: int | str,
 ) -> onnx.ModelProto:
@@ -260,21 +260,17 @@ def prior_boxes(
     return np.stack([x, y], 1), np.stack([w, h], 1), variances
 
 
-def append_decoding(tail: Tail, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
-    """Append the decoding of boxes (SSD, Liu et al. 2016, section 2.2) with priors that are in the graph."""
+def append_decoding(tail: GraphBuilder, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
+    """Append the decoding of boxes with priors that are in the graph."""
     encoded = tail("Cast", encoded, to=TensorProto.FLOAT)
     centres, sizes, variances = prior_boxes(priors, value, count)
     if priors.box_order == "yxhw":
         encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
-    ends = [tail.constant([end], np.int64) for end in (0, 2, 4)]
-    axis = tail.constant([2], np.int64)
     scaled = tail("Mul", encoded, tail.constant(variances[None]))
-    offset, log_size = (tail("Slice", scaled, ends[part], ends[part + 1], axis) for part in range(2))
-    prior_size = tail.constant(sizes[None])
-    centre = tail("Add", tail("Mul", offset, prior_size), tail.constant(centres[None]))
-    size = tail("Mul", tail("Exp", log_size), prior_size)
-    half = tail("Mul", size, tail.constant(0.5))
-    return tail("Concat", tail("Sub", centre, half), tail("Add", centre, half), name="boxes", axis=2)
+    # Split takes its sizes as an input from opset 13 on only, and networks come in opset 9 and newer.
+    offset, log_size = (tail.sliced(scaled, start, start + 2, 2) for start in (0, 2))
+    centre, size = tail.constant(centres[None]), tail.constant(sizes[None])
+    return add_decoding(tail, offset, log_size, centre, size, name="boxes")
 
 
 def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any]]:

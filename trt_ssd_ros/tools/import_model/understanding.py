@@ -1,4 +1,4 @@
-"""Understand a network: where pixels enter it, where its boxes and scores are, and what is to be cut off."""
+"""Understand a network: try the candidates for boxes and scores, and find where their pixels enter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
-from trt_ssd_ros.tools.import_model.box_form import box_form
+from trt_ssd_ros.tools.import_model.box_form import are_corners, box_form
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.entry import Entry, find_entry, side_tensors
 from trt_ssd_ros.tools.import_model.evidence import HeadEvidence, as_rows, cells_of, judge_heads
@@ -22,42 +22,50 @@ from trt_ssd_ros.tools.import_model.heads import (
     NotFoundError,
     as_arrays,
     check_boxes,
+    from_final,
     from_inside,
     from_names,
     from_outputs,
     is_all,
     is_raw,
 )
-from trt_ssd_ros.tools.import_model.image_tensor import EntryError
-from trt_ssd_ros.tools.import_model.measurements import are_corners
+from trt_ssd_ros.tools.import_model.image_tensor import Arrays, EntryError
 from trt_ssd_ros.tools.import_model.network_file import inventory
 from trt_ssd_ros.tools.import_model.nms import from_onnx_nms, from_plugin, nms_facts
-from trt_ssd_ros.tools.import_model.photo_probe import PhotoProbe
-from trt_ssd_ros.tools.import_model.probe import Arrays
+from trt_ssd_ros.tools.import_model.probe import PhotoProbe
 from trt_ssd_ros.tools.import_model.standard_network import StandardNetwork, standard_network
 
 
 @dataclass(frozen=True)
-class Understood:
-    """A network and what was found in it.
+class Finding:
+    """Boxes and scores in a network, and where pixels enter it.
+
+    Attributes:
+        heads: Tensors of its results.
+        entry: Tensor where its pixels enter.
+        values: Values of the heads for a photo.
+        evidence: Evidence of the graph on raw heads; None of others.
+        cells: Cells that the rows of scores come from; None where nothing tells.
+    """
+
+    heads: Heads
+    entry: Entry
+    values: Arrays
+    evidence: HeadEvidence | None = None
+    cells: HeadCells | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Understood(Finding):
+    """Finding in a network, with the network before and after.
 
     Attributes:
         graph: The network as it was read.
-        entry: Where its pixels enter.
-        heads: Where its results are.
-        values: What these are for a photo.
         network: The network as it goes to the card.
-        evidence: What the graph tells of raw heads; None of others.
-        cells: Where the rows of scores come from; None where that cannot be told.
     """
 
     graph: OnnxGraph
-    entry: Entry
-    heads: Heads
-    values: Mapping[str, NDArray[Any]]
     network: StandardNetwork
-    evidence: HeadEvidence | None = None
-    cells: HeadCells | None = None
 
     def detections(self) -> NDArray[Any]:
         """Return label, score and corners (D, 6) of the final detections in the photo."""
@@ -67,17 +75,6 @@ class Understood:
             table = self.values[self.heads.boxes].reshape(-1, 7)
             rows = table[(table[:, 0] >= 0) & (table[:, 1] >= 0), 1:]
         return rows[rows[:, 1] > 0]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Boxes and scores, where pixels enter, and what was seen of raw heads and of the scores' cells."""
-
-    heads: Heads
-    entry: Entry
-    values: Arrays
-    evidence: HeadEvidence | None = None
-    cells: HeadCells | None = None
 
 
 def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any]) -> Understood:
@@ -94,7 +91,7 @@ def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, 
         network = standard_network(graph, found.entry, found.heads, found.values, sides, found.evidence)
     except (NotFoundError, EntryError) as error:
         raise ValueError(f"{error}\n{inventory(graph)}") from error
-    return Understood(graph, found.entry, found.heads, found.values, network, found.evidence, found.cells)
+    return Understood(**vars(found), graph=graph, network=network)
 
 
 def find_heads(probe: PhotoProbe, stated: Mapping[str, Any]) -> Finding:
@@ -144,12 +141,13 @@ def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
     values = probe.values(probe.of_image(tail_tensors(graph)))
     shapes = as_arrays(values)
     final = find_final(graph, values)
+    taken = {column.tensor for way in final for column in (way.score, way.label)}
     inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
-    found = [from_outputs(graph, shapes, final), *(heads for heads in inside if heads and is_all(graph, heads))]
+    found = [from_outputs(graph, shapes, taken), *(heads for heads in inside if heads and is_all(graph, heads))]
     facts = nms_facts(graph)
     yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
-    if final is not None:
-        yield Heads(final.boxes.tensor, "", "its final detections", final=final)
+    if final:
+        yield from_final(final)
 
 
 def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
