@@ -14,7 +14,7 @@ from typing import Any
 
 from trt_ssd_ros.bench.speed import Speed
 from trt_ssd_ros.errors import load_library, one_line
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.files import whole_file, write_whole
 
 HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
 
@@ -55,8 +55,7 @@ class SpeedReport:
         """Write the report as JSON."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["speeds"] = [asdict(speed) for speed in self.speeds]
-        with whole_file(path) as unfinished:
-            unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
     def table(self) -> str:
         """Return the report for people."""

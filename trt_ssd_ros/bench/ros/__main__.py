@@ -24,7 +24,7 @@ from trt_ssd_ros.bench.speed import time_inference
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.files import share_folder, whole_file
+from trt_ssd_ros.files import share_folder, write_whole
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
@@ -79,8 +79,7 @@ def write_figures(
         untold = {key: None for key in ("arrival", "engine") if isnan(getattr(node, key))}
         figures[name] = asdict(node) | untold
     figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    write_whole(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
 
 
 def main(args: Sequence[str] | None = None) -> int:

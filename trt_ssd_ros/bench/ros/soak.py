@@ -22,7 +22,7 @@ from tqdm import tqdm
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.bench.ros.node import end, spinning
 from trt_ssd_ros.bench.ros.soak_neighbour import NAMESPACE, Churn
-from trt_ssd_ros.files import share_folder, whole_file
+from trt_ssd_ros.files import share_folder, write_whole
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.ros.process import ros_context
 
@@ -207,8 +207,7 @@ def main(args: Sequence[str] | None = None) -> int:
         report = soak(options.minutes, options.rate, (options.width, options.height), options.seed)
         print(report)
         if options.json:
-            with whole_file(options.json) as unfinished:
-                unfinished.write_text(json.dumps(report.figures(), indent=1) + "\n")
+            write_whole(options.json, (json.dumps(report.figures(), indent=1) + "\n").encode())
     except (OSError, RuntimeError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1

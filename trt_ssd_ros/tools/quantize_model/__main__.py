@@ -26,7 +26,7 @@ from trt_ssd_ros.detection.agreement import FoundAgain
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.images.inputs import InputImage, open_input
 from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard
@@ -101,10 +101,8 @@ def read_document(path: Path) -> dict[str, Any]:
 def write(document: dict[str, Any], network: bytes, network_file: Path, card_file: Path) -> None:
     """Write the network, then the card that is to describe it."""
     onnx_file = {"path": network_file.name, "sha256": hashlib.sha256(network).hexdigest()}
-    with whole_file(network_file) as unfinished:
-        unfinished.write_bytes(network)
-    with whole_file(card_file) as unfinished:
-        unfinished.write_text(card_text(document | {"onnx": onnx_file}), encoding="utf-8")
+    write_whole(network_file, network)
+    write_whole(card_file, card_text(document | {"onnx": onnx_file}).encode())
 
 
 def comparison(before: Detector, after: Detector, images: Iterable[InputImage], backend: str) -> Iterator[str]:
