@@ -37,7 +37,7 @@ setup(
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
     extras_require={
-        "tools": ["opencv-python-headless", "av", "defusedxml", "matplotlib", "pycocotools", "rosbags"]
+        "tools": ["opencv-python-headless", "av", "defusedxml", "matplotlib", "psutil", "pycocotools", "rosbags"]
     },
     zip_safe=False,
     maintainer="trt_ssd_ros developers",

@@ -68,6 +68,7 @@ def run(options: argparse.Namespace, stop: Event) -> int:
         before, now = map(SpeedReport.read, options.compare)
         print(comparison(before, now))
         return 0
+    load_library("psutil", "psutil", "benchmark")
     if options.plot:
         load_library("matplotlib", "matplotlib", "--plot")
     command = shlex.join(["ros2", "run", "trt_ssd_ros", "benchmark", *sys.argv[1:]])
