@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from threading import Event
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.bench.power_meter import PowerMeter
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.detection.timing import Timing, time_in_turns
+from trt_ssd_ros.detection.timing import Timing, time_in_turns, time_rounds
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.models.card import ModelCard
@@ -77,30 +76,25 @@ class Speed:
 
 
 def measure_speed(
-    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, stop: Event, told: Callable[[], object]
-) -> Speed | None:
+    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, done: Callable[[], object]
+) -> Speed:
     """Time a detector on copies of a photo.
 
     Args:
-        detector: Is timed.
+        detector: Detector to time.
         photo: (H, W, 3) uint8, bgr.
-        batch: Images at once.
-        repeats: Calls that are timed, in ROUNDS rounds.
-        stop: Ends it.
-        told: Called after each round.
-
-    Returns:
-        None where it was stopped.
+        batch: Images in a call.
+        repeats: Timed calls, in ROUNDS rounds.
+        done: Called after each round; an exception that it raises ends the measurement.
     """
     images = np.stack([photo] * batch)
     for _ in range(WARM_UP):
         detector.detect_batch(images)
     before = ProcessUsage.of(os.getpid())
     with PowerMeter() as meter:
-        times = _times(detector, images, repeats, stop, told)
+        calls = {"": partial(detector.detect_batch, images)}
+        times = time_rounds(calls, ROUNDS, max(1, repeats // ROUNDS), done)[""]
     after = ProcessUsage.of(os.getpid())
-    if times is None:
-        return None
     count, gpu = times.size * batch, detector.memory_used()
     speed = Speed(
         engine=detector.engine_name,
@@ -119,19 +113,6 @@ def measure_speed(
     return speed
 
 
-def _times(
-    detector: Detector, images: NDArray[np.uint8], repeats: int, stop: Event, told: Callable[[], object]
-) -> NDArray[np.float64] | None:
-    """Return the milliseconds (rounds, calls) of each call; None where it was stopped."""
-    rounds: list[list[float]] = []
-    for _ in range(ROUNDS):
-        if stop.is_set():
-            return None
-        rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
-        told()
-    return np.array(rounds)
-
-
 def _summary(times: NDArray[np.float64], batch: int) -> dict[str, float]:
     """Return the percentiles, the rate and the spread of times (rounds, calls) of so many images each."""
     p50, p90, p99 = (float(p) for p in np.percentile(times, (50, 90, 99)))
@@ -148,12 +129,6 @@ def _summary(times: NDArray[np.float64], batch: int) -> dict[str, float]:
 def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a photo in a size (width, height)."""
     return np.asarray(cv2.resize(photo, size), np.uint8)
-
-
-def _milliseconds(detector: Detector, images: NDArray[np.uint8]) -> float:
-    start = time.perf_counter()
-    detector.detect_batch(images)
-    return (time.perf_counter() - start) * 1e3
 
 
 def time_inference(

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.errors import INTERRUPTED, one_line
 from trt_ssd_ros.files import PACKAGE
@@ -79,6 +82,19 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def progress(total: int, unit: str, stop: Event) -> Iterator[Callable[[], None]]:
+    """Give a callback that advances a progress bar, and raises KeyboardInterrupt once `stop` is set."""
+
+    def advance() -> None:
+        bar.update()
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    with logging_redirect_tqdm(), tqdm(total=total, unit=unit, disable=None) as bar:
+        yield advance
 
 
 def expect_writable(folder: Path) -> None:
