@@ -30,17 +30,16 @@ import cv2
 from trt_ssd_ros.bench.offline import DEMO, DetectMeasurement, report, write_tour
 from trt_ssd_ros.bench.report import SpeedReport, comparison, this_machine
 from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import load_library
 from trt_ssd_ros.images.inputs import open_input
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import count, fraction, progress, run_command
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos
+from trt_ssd_ros.tools.command_line import add_options, count, progress, run_command
 from trt_ssd_ros.tools.detect.run import opened_detectors
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
@@ -133,15 +132,16 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    add_options(parser, "model", "topic")
+    add_options(parser, "threshold", help="lowest reported, with --video; default: the card's")
+    add_options(parser, "backend", "precision", nargs="+", default=["auto"])
+    add_options(parser, "batch", nargs="+", default=[1])
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--image", type=Path, metavar="FILE", help="a photo to detect in (default: one of ours)")
     kind.add_argument("--video", metavar="VIDEO", help=f"measure detect on a video, a recording, or {DEMO}")
     kind.add_argument(
         "--compare", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="two files that --json wrote"
     )
-    parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=["auto"], help="default: auto")
-    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["auto"], help="for TensorRT")
     parser.add_argument(
         "--size",
         nargs="+",
@@ -149,9 +149,6 @@ def new_parser() -> argparse.ArgumentParser:
         default=[size(text) for text in SIZES],
         metavar="WxH",
         help=f"default: {' '.join(SIZES)}",
-    )
-    parser.add_argument(
-        "--batch", nargs="+", type=count, default=[1], metavar="N", help="images at once (default: 1)"
     )
     parser.add_argument(
         "--repeats",
@@ -162,10 +159,6 @@ def new_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them into this PNG")
-    parser.add_argument(
-        "--threshold", type=fraction, metavar="SCORE", help="lowest reported, with --video; default: the card's"
-    )
-    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS instead; needs ROS 2")
     return parser
 

@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.bench.process_usage import ProcessUsage
-from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
+from trt_ssd_ros.bench.speed import bare_network
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.detection.timing import time_rounds
-from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.images.inputs import Input, InputImage
+from trt_ssd_ros.images.inputs import Input
 from trt_ssd_ros.images.open_source import PhotoTour, SourceError
-from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.command_line import progress
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.detect.run import DetectionRun
@@ -79,7 +77,8 @@ class DetectMeasurement:
             draw_detections(image.pixels, detections, detector.card.labels)
             for image, detections in zip(self._kept, found, strict=True)
         ]
-        self._network = self._bare_network()
+        is_bare = detector.engine_name.startswith("ONNX Runtime")
+        self._network = bare_network(detector) if is_bare else detector.detect
         self.count = max(KEPT, min(images_a_round, images.count or images_a_round))
         self.memory_mib: list[float] = []
 
@@ -112,7 +111,7 @@ class DetectMeasurement:
     def run_network(self) -> None:
         """Run the graph alone."""
         for image in self._until_stopped(cycle(self._kept)):
-            self._network(image)
+            self._network(image.pixels, image.channel_order)
 
     def encode(self) -> None:
         """Encode alone what was drawn before."""
@@ -137,18 +136,6 @@ class DetectMeasurement:
 
     def _until_stopped(self, items: Iterable[Item]) -> Iterator[Item]:
         return takewhile(lambda _: not self._stop.is_set(), islice(items, self.count))
-
-    def _bare_network(self) -> Callable[[InputImage], object]:
-        """Return the bare session where ONNX Runtime runs the graph, else the detector."""
-        detector, card = self._detectors[0], self._detectors[0].card
-        if not detector.engine_name.startswith("ONNX Runtime"):
-            return lambda image: detector.detect(image.pixels, image.channel_order)
-        session = open_session(compose(load_network(card), card))
-        settings = detector.thresholds.tensors
-        return lambda image: session.run(
-            None,
-            {"image": image.pixels[None], "channel_order": CHANNEL_ORDERS[image.channel_order], **settings},
-        )
 
 
 def write_tour(path: Path, images: int) -> Path:

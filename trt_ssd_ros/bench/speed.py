@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,7 +18,7 @@ from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.detection.timing import Timing, time_in_turns, time_rounds
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
@@ -131,25 +132,21 @@ def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(photo, size), np.uint8)
 
 
+def bare_network(detector: Detector) -> Callable[..., object]:
+    """Return a call (pixels, channel order) of a bare ONNX Runtime session on a detector's graph."""
+    session = open_session(compose(load_network(detector.card), detector.card))
+    rest = detector.thresholds.tensors
+    return lambda pixels, order="bgr": session.run(
+        None, {"image": pixels[None], "channel_order": CHANNEL_ORDERS[order], **rest}
+    )
+
+
 def time_inference(
     card: ModelCard, choice: EngineChoice, image: NDArray[np.uint8], repeats: int
 ) -> dict[str, Timing]:
     """Time the detector, and with ONNX Runtime, before it, the composed graph alone."""
-    if choice.backend == "onnxruntime":
-        return _time_onnxruntime(card, image, repeats)
-    detector = open_detector(card, choice, [image])
-    try:
-        return time_in_turns({"Detector.detect": lambda: detector.detect(image)}, repeats)
-    finally:
-        detector.close()
-
-
-def _time_onnxruntime(card: ModelCard, image: NDArray[np.uint8], repeats: int) -> dict[str, Timing]:
-    model = compose(load_network(card), card)
-    session = open_session(model)
-    detector = Detector(OnnxRuntimeEngine(model), card)
-    feeds = {"image": image[None], "channel_order": CHANNEL_ORDERS["bgr"], **detector.thresholds.tensors}
-    return time_in_turns(
-        {"bare session": lambda: session.run(None, feeds), "Detector.detect": lambda: detector.detect(image)},
-        repeats,
-    )
+    with closing(open_detector(card, choice, [image])) as detector:
+        calls: dict[str, Callable[[], object]] = {"Detector.detect": partial(detector.detect, image)}
+        if choice.backend == "onnxruntime":
+            calls = {"bare session": partial(bare_network(detector), image), **calls}
+        return time_in_turns(calls, repeats)

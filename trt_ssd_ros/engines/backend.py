@@ -15,7 +15,7 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda import Gpu
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_onnxruntime
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
@@ -73,7 +73,7 @@ def open_detector(
     """
     with nullcontext(progress) if progress else LoggedProgress() as told:
         detector = _open_on_gpu(card, choice, samples, told)
-    return detector or Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    return detector or open_onnxruntime(card)
 
 
 def open_detectors(

@@ -22,12 +22,12 @@ from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import time_inference
 from trt_ssd_ros.detection.timing import Timing
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
-from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.files import share_folder, write_whole
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
+from trt_ssd_ros.models.shipped import model_card_path
+from trt_ssd_ros.tools.command_line import add_options
 
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
@@ -86,9 +86,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     parser.add_argument("--ros", action="store_true", help="this benchmark, not the one without ROS")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: onnxruntime")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT (default: auto)")
+    add_options(parser, "model", "precision")
+    add_options(parser, "backend", default="onnxruntime", help="default: onnxruntime")
     parser.add_argument("--width", type=int, default=1280, help="of the images, in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="of the images, in pixels (default: 720)")
     parser.add_argument("--rate", type=float, default=30.0, help="images a second for the node (default: 30)")

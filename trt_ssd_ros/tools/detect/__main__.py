@@ -26,15 +26,14 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
-from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.images.inputs import Input, open_input
 from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
-from trt_ssd_ros.tools.command_line import count, fraction, run_command
+from trt_ssd_ros.models.shipped import model_card_path
+from trt_ssd_ros.tools.command_line import add_options, count, run_command
 from trt_ssd_ros.tools.detect.annotated import (
     AnnotatedFiles,
     AnnotatedOutput,
@@ -140,12 +139,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, default=Path("detect_output"), metavar="DIR", help="default: %(default)s"
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: auto")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT; default: auto")
-    parser.add_argument("--threshold", type=fraction, metavar="SCORE", help="lowest reported; default: the card's")
-    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images in a call; default: 1")
-    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
+    add_options(parser, "model", "backend", "precision", "threshold", "batch", "topic")
     parser.add_argument("--max-images", type=count, metavar="N", help="end after the first N images")
     parser.add_argument(
         "--format", nargs="+", choices=FORMATS, default=["coco"], help="besides results.jsonl; default: coco"

@@ -25,17 +25,16 @@ from typing import Any
 from trt_ssd_ros.detection.agreement import FoundAgain
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.images.inputs import InputImage, open_input
 from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.models.card_reader import read_yaml
-from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
-from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
+from trt_ssd_ros.models.shipped import model_card_path
+from trt_ssd_ros.tools.command_line import add_options, count, expect_free, expect_writable, run_command
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages, CalibrationReader
 from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
 
@@ -62,7 +61,7 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     quantized = in_int8(network, reader, options.backend)
     if reader.count < FEW:
         LOGGER.warning("few images to calibrate with: %d; some hundreds see more of what will come", reader.count)
-    before, after = (Detector(OnnxRuntimeEngine(compose(model, card)), card) for model in (network, quantized))
+    before, after = (open_onnxruntime(card, model) for model in (network, quantized))
     origin = f"quantized to int8 for {options.backend}, calibrated with images: {reader.count}"
     document = read_document(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
     if stop.is_set():
@@ -127,7 +126,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="quantize_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images and folders; a video or a recording")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    add_options(parser, "model", "topic")
     parser.add_argument(
         "--backend",
         choices=("onnxruntime", "tensorrt"),
@@ -137,7 +136,6 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-images", type=count, default=300, metavar="N", help="most images looked at; default: 300"
     )
-    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="default: the current folder")
     parser.add_argument("--name", help="of the card; default: that of --model and _int8")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
