@@ -1,10 +1,11 @@
-"""Files: written as a whole or not at all, locked among processes, and where those of the package are."""
+"""Files: atomic writes, bounded reads, locks among processes, and the folder of the package's files."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +51,26 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is a device or a pipe, or larger.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is no regular file")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path} has more than {most} bytes")
+    return content
 
 
 def try_lock(descriptor: int) -> bool:

@@ -20,8 +20,7 @@ from table_network import (
 
 from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.graph import compose
 
 

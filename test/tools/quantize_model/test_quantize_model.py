@@ -16,8 +16,8 @@ from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
-from trt_ssd_ros.models.card_reader import read_yaml
 from trt_ssd_ros.tools.quantize_model.__main__ import main
+from trt_ssd_ros.yaml_reader import read_yaml
 
 NAME = "ssd_mobilenet_v2_oidv4_int8"
 

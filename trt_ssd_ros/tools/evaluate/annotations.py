@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.files import read_file
 from trt_ssd_ros.images.inputs import stem
 from trt_ssd_ros.images.open_source import IMAGE_SUFFIXES
-from trt_ssd_ros.models.card_reader import read_file
 
 LARGEST_FILE = 1 << 22
 """Bytes of the largest annotation file of a single image."""

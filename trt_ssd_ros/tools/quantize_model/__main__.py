@@ -31,12 +31,12 @@ from trt_ssd_ros.images.inputs import InputImage, open_input
 from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
-from trt_ssd_ros.models.card_reader import read_yaml
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import model_card_path
 from trt_ssd_ros.tools.command_line import add_options, count, expect_free, expect_writable, run_command
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages, CalibrationReader
 from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
+from trt_ssd_ros.yaml_reader import read_yaml
 
 LOGGER = logging.getLogger(__name__)
 TIMED_RUNS = 50
