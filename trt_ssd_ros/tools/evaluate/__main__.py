@@ -30,7 +30,7 @@ from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, 
 from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
-from trt_ssd_ros.tools.evaluate.page import load_pyplot, write_page
+from trt_ssd_ros.tools.evaluate.page import load_pyplot, load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
 from trt_ssd_ros.tools.evaluate.runs import open_runs
 
@@ -39,6 +39,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     """Do all of it, and return the exit code."""
     load_pycocotools()
     load_pyplot()
+    load_template()
     expect_writable(options.output)
     annotated = read_annotations(options.annotations, options.images, options.format, options.names)
     annotated = annotated.renamed(dict(options.map)).first(options.max_images)
