@@ -60,3 +60,13 @@ def load_library(module: str, distribution: str, purpose: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise RuntimeError(f"{purpose} needs {distribution} ({error}): pip install {distribution}") from error
+
+
+def load_pyplot() -> Any:
+    """Return matplotlib's pyplot, drawing into memory.
+
+    Raises:
+        RuntimeError: matplotlib is not installed.
+    """
+    load_library("matplotlib", "matplotlib", "plotting").use("Agg")
+    return load_library("matplotlib.pyplot", "matplotlib", "plotting")

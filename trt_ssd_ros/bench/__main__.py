@@ -33,7 +33,7 @@ from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.errors import load_library
+from trt_ssd_ros.errors import load_library, load_pyplot
 from trt_ssd_ros.images.inputs import open_input
 from trt_ssd_ros.images.open_source import read_image_file
 from trt_ssd_ros.images.recording import RecordingInput
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, stop: Event) -> int:
         return 0
     load_library("psutil", "psutil", "benchmark")
     if options.plot:
-        load_library("matplotlib", "matplotlib", "--plot")
+        load_pyplot()
     command = shlex.join(["ros2", "run", "trt_ssd_ros", "benchmark", *sys.argv[1:]])
     card, measured = ModelCard.load(model_card_path(options.model)), list[Speed]()
     rows = len(options.backend) * len(options.precision) * len(options.batch) * len(options.size)

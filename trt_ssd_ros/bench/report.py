@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.bench.speed import Speed
-from trt_ssd_ros.errors import load_library, one_line
+from trt_ssd_ros.errors import load_pyplot, one_line
 from trt_ssd_ros.files import whole_file, write_whole
 
 HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
@@ -73,8 +73,7 @@ class SpeedReport:
         Raises:
             RuntimeError: matplotlib is not installed.
         """
-        load_library("matplotlib", "matplotlib", "--plot").use("Agg")
-        pyplot = load_library("matplotlib.pyplot", "matplotlib", "--plot")
+        pyplot = load_pyplot()
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), layout="constrained")
         figure.suptitle(", ".join(self.machine.values()))
         for name, speeds in _series(self.speeds, lambda s: f"{s.engine}, {s.precision}, batch {s.batch}"):

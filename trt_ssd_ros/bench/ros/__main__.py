@@ -14,19 +14,17 @@ from statistics import median
 from typing import Any
 
 import cv2
-import numpy as np
 from rclpy.utilities import remove_ros_args
 
 from trt_ssd_ros.bench.ros.answer_times import measure_answers
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
-from trt_ssd_ros.bench.speed import time_inference
+from trt_ssd_ros.bench.speed import resized, time_inference
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import EngineChoice
-from trt_ssd_ros.files import share_folder, write_whole
-from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import model_card_path
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
 
 OVERHEAD = {
@@ -97,8 +95,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         card = ModelCard.load(model_card_path(options.model))
-        photo = read_image_file(share_folder() / "photos" / "chelsea.jpg")
-        image = np.asarray(cv2.resize(photo, (options.width, options.height)), np.uint8)
+        image = resized(sample_photos()[1], (options.width, options.height))
         choice = EngineChoice(options.backend, options.precision)
         inference = time_inference(card, choice, image, options.repeats)
         parameters = {name: getattr(options, name) for name in ("model", "backend", "precision")}

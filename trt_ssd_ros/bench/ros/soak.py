@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
@@ -22,8 +21,9 @@ from tqdm import tqdm
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.bench.ros.node import end, spinning
 from trt_ssd_ros.bench.ros.soak_neighbour import NAMESPACE, Churn
-from trt_ssd_ros.files import share_folder, write_whole
-from trt_ssd_ros.images.open_source import read_image_file
+from trt_ssd_ros.bench.speed import resized
+from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.ros.process import ros_context
 
 MODULES = {
@@ -115,7 +115,7 @@ def soak(minutes: float, rate: float, size: tuple[int, int], seed: int) -> SoakR
     Raises:
         RuntimeError: A node ended, or does not answer.
     """
-    image = np.asarray(cv2.resize(read_image_file(share_folder() / "photos" / "chelsea.jpg"), size), np.uint8)
+    image = resized(sample_photos()[1], size)
     report = SoakReport(minutes, image_mib=round(image.nbytes / 2**20, 2))
     with ros_context([]) as ros, soaked_processes() as processes:
         churn = ros.add(Churn(image, rate, seed))

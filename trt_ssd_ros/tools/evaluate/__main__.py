@@ -25,12 +25,12 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.errors import INTERRUPTED
+from trt_ssd_ros.errors import INTERRUPTED, load_pyplot
 from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, fraction, run_command
 from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
-from trt_ssd_ros.tools.evaluate.page import load_pyplot, load_template, write_page
+from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
 from trt_ssd_ros.tools.evaluate.runs import open_runs
 

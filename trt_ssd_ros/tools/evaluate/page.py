@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.errors import load_library
+from trt_ssd_ros.errors import load_library, load_pyplot
 from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.images.open_source import Image, read_image_file
 from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, Precision, Truth
@@ -128,16 +128,6 @@ MOST_CLASSES = 15
 COLUMNS = 4
 MOST_LABELS = 25
 """Rows and columns of a confusion matrix."""
-
-
-def load_pyplot() -> Any:
-    """Return matplotlib's pyplot, drawing into memory.
-
-    Raises:
-        RuntimeError: It is not installed.
-    """
-    load_library("matplotlib", "matplotlib", "plotting").use("Agg")
-    return load_library("matplotlib.pyplot", "matplotlib", "plotting")
 
 
 def plot_precision_recall(precisions: Mapping[str, Precision]) -> bytes:
