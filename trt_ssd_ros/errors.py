@@ -1,4 +1,4 @@
-"""one_line: what an error says, for a log."""
+"""Errors in one line, exit codes, and optional imports."""
 
 from __future__ import annotations
 

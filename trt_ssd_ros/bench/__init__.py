@@ -1,1 +1,1 @@
-"""What `benchmark` measures, and how it shows it."""
+"""Benchmarks of the detector, of `detect` and of TensorRT; those of the node are in ros/."""

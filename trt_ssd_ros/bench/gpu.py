@@ -101,10 +101,10 @@ Image = NDArray[np.uint8]
 
 
 class GpuBenchmark:
-    """Everything that is measured in one run.
+    """All measurements of one run.
 
     Args:
-        folder: Where plans are kept.
+        folder: Folder of the plans.
         repeats: Images for each figure.
     """
 
@@ -115,7 +115,7 @@ class GpuBenchmark:
         self._photo = sample_photos()[1]
 
     def run(self) -> Figures:
-        """Measure, and say what is measured."""
+        """Measure everything and print each result."""
         figures: Figures = {}
         steps: dict[str, Callable[[], Any]] = {
             "starts": self.starts,
@@ -251,7 +251,7 @@ def first_detection(precision: str, folder: str) -> float:
 
 
 def machine() -> Figures:
-    """Say what was measured on."""
+    """Return the GPU and the versions of driver and libraries."""
     import pycuda  # noqa: PLC0415 - the GPU layer needs it anyway
     import pycuda.driver as cuda  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""SpeedReport: what a benchmark measured, as a table, a JSON file and a picture."""
+"""SpeedReport: results of a benchmark as a table, a JSON file and a plot; comparison of two of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """What a benchmark measured.
+    """Results of a benchmark.
 
     Attributes:
-        command: What measured it.
-        machine: What it was measured on, and with which model.
-        speeds: What was measured.
+        command: Command line of the benchmark.
+        machine: Date, processor and Python version, and the name of the model.
+        speeds: Rows of the table.
     """
 
     command: str
@@ -58,7 +58,7 @@ class SpeedReport:
         write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
     def table(self) -> str:
-        """Return the report for people."""
+        """Return the report as text."""
         rows = [HEADINGS, *map(_row, self.speeds)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -90,7 +90,7 @@ class SpeedReport:
 
 
 def this_machine() -> dict[str, str]:
-    """Say what is measured on."""
+    """Return date, processor and Python version."""
     processors = {
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Speed: how fast a detector is with images of one size, and what it takes."""
+"""Speed of a detector on images of one size: latency percentiles, throughput, processor time, memory, power."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a detector is, and what it takes.
+    """Latency of a detector, and the resources that it takes.
 
     Attributes:
-        engine: What ran the network.
-        precision: What it computed in.
-        width: Of the images, in pixels.
-        height: Of the images, in pixels.
-        batch: Images at once.
-        images: How many were timed.
-        p50: Milliseconds for a batch, the median.
-        p90: The same, exceeded by one in ten.
-        p99: The same, exceeded by one in a hundred.
+        engine: Name and version of the engine.
+        precision: Precision of the network.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        batch: Images in a call.
+        images: Number of timed images.
+        p50: Median of the milliseconds for a call.
+        p90: 90th percentile of the milliseconds for a call.
+        p99: 99th percentile of the milliseconds for a call.
         frames_per_s: Images a second.
-        spread: How far the medians of the rounds lie apart, relative to their median.
+        spread: Difference of the largest and the smallest median of a round, relative to the middle one.
         cpu_ms: Processor time of the process for an image.
         memory_mib: Resident memory of the process.
-        gpu_mib: GPU memory in use, by everybody; None without a GPU.
-        watts: The mean of each power rail that the machine tells of.
+        gpu_mib: GPU memory in use by all processes; None without a GPU.
+        watts: Mean power by rail.
     """
 
     engine: str
@@ -68,7 +68,7 @@ class Speed:
 
     @property
     def subject(self) -> tuple[str, str, int, int, int]:
-        """What was measured; speeds of the same subject can be compared."""
+        """Engine, precision, size and batch; speeds of the same subject can be compared."""
         return self.engine.split(" on ")[0].rpartition(" ")[0], self.precision, self.width, self.height, self.batch
 
     def __str__(self) -> str:

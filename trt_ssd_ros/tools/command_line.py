@@ -1,4 +1,4 @@
-"""What the offline tools' command lines share: signals, errors, exit codes, and the options of a detector."""
+"""Parts of the offline tools' command lines: signals, errors, exit codes, progress, and options of a detector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure in one run what each layer costs: the bare session, the detector, and the node over real DDS."""
+"""Measure what each layer costs: the bare session, the detector, and the node over real DDS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder that a run writes into: nobody else's meanwhile, and without what an earlier run left."""
+"""Output folder of a run: locked against other runs, and cleared of an earlier run's products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results in the formats of others, made of the JSON lines image by image: COCO JSON, CSV and KITTI."""
+"""Exports of the JSON lines, image by image: COCO JSON, CSV and KITTI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DetectionRun: read, detect, draw and write at the same time."""
+"""DetectionRun: reads, detects, draws and writes at the same time, with one detector or several."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ LOGGER = logging.getLogger(__name__)
 DEPTH = 3
 """Groups of images that wait between two stages."""
 Detected = tuple[list[ImageResult], float]
-"""What was found in a group, and the seconds that it took."""
+"""Results of a group, and the seconds that they took."""
 
 
 @dataclass
@@ -144,7 +144,7 @@ class Stopwatch:
 
 @dataclass
 class RunTimes:
-    """How many images were detected in, and how long that took.
+    """Number of images, and the time that each stage took.
 
     Attributes:
         images: Images detected in.

@@ -1,4 +1,4 @@
-"""Open annotations of any of the formats, told by what they look like."""
+"""Readers of annotations: COCO JSON, Pascal VOC, YOLO and KITTI, recognised by their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AnnotatedSet: images and what is truly in them, of whatever format; opens the readers of all of them."""
+"""AnnotatedSet: images and their ground truth in any format, and the checks that its readers share."""
 
 from __future__ import annotations
 

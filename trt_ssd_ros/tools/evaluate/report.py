@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as JSON and in words."""
+"""Figures of an evaluation, as JSON and as text."""
 
 from __future__ import annotations
 

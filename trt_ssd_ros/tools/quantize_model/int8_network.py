@@ -1,4 +1,4 @@
-"""A network in int8: its convolutions, all but the last, with QuantizeLinear and DequantizeLinear around them."""
+"""Network in int8: QuantizeLinear and DequantizeLinear around all convolutions but the last."""
 
 from __future__ import annotations
 
