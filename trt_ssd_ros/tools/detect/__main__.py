@@ -34,12 +34,7 @@ from trt_ssd_ros.images.recording import RecordingInput
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path
 from trt_ssd_ros.tools.command_line import add_options, count, run_command
-from trt_ssd_ros.tools.detect.annotated import (
-    AnnotatedFiles,
-    AnnotatedOutput,
-    AnnotatedVideo,
-    NotAnnotated,
-)
+from trt_ssd_ros.tools.detect.annotated import AnnotatedFiles, AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.detect.folder import LOG_NAME, begin, claimed, expect_distinct, go_on
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary

@@ -10,13 +10,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from trt_ssd_ros.files import try_lock
-from trt_ssd_ros.tools.results import (
-    ResultError,
-    ResultHeader,
-    read_header,
-    read_results,
-    whole_lines,
-)
+from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_header, read_results, whole_lines
 
 LOG_NAME = "results.jsonl"
 PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv")

@@ -63,7 +63,7 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
         LOGGER.warning("few images to calibrate with: %d; some hundreds see more of what will come", reader.count)
     before, after = (open_onnxruntime(card, model) for model in (network, quantized))
     origin = f"quantized to int8 for {options.backend}, calibrated with images: {reader.count}"
-    document = read_document(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
+    document = read_yaml(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
     if stop.is_set():
         raise KeyboardInterrupt
     write(document, quantized.SerializeToString(), *files)
@@ -88,13 +88,6 @@ def expect_targets(name: str, files: Sequence[Path], sources: Sequence[Path]) ->
     for path in filter(Path.exists, files):
         if path.is_dir() or any(path.samefile(source) for source in sources):
             raise ValueError(f"found {path}, which is needed: give another --name or --output")
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """Return a model card, which was read as one before, as it is written."""
-    document = read_yaml(path)
-    assert isinstance(document, dict)
-    return document
 
 
 def write(document: dict[str, Any], network: bytes, network_file: Path, card_file: Path) -> None:
