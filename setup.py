@@ -21,7 +21,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed", "tools/evaluate/page.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -37,7 +37,10 @@ setup(
     python_requires=">=3.10",
     install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
     extras_require={
-        "tools": ["opencv-python-headless", "av", "defusedxml", "matplotlib", "pycocotools", "rosbags"]
+        "tools": [
+            *("opencv-python-headless", "av", "defusedxml", "jinja2"),
+            *("matplotlib", "psutil", "pycocotools", "rosbags"),
+        ]
     },
     zip_safe=False,
     maintainer="trt_ssd_ros developers",

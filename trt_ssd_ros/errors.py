@@ -1,4 +1,4 @@
-"""Errors in one line: exit codes, missing packages, optional libraries."""
+"""Errors in one line, exit codes, and optional imports."""
 
 from __future__ import annotations
 
@@ -71,3 +71,13 @@ def load_library(module: str, distribution: str, purpose: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise RuntimeError(f"{purpose} needs {distribution} ({error}): pip install {distribution}") from error
+
+
+def load_pyplot() -> Any:
+    """Return matplotlib's pyplot, drawing into memory.
+
+    Raises:
+        RuntimeError: matplotlib is not installed.
+    """
+    load_library("matplotlib", "matplotlib", "plotting").use("Agg")
+    return load_library("matplotlib.pyplot", "matplotlib", "plotting")

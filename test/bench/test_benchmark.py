@@ -87,11 +87,12 @@ def test_onnxruntime_has_one_precision_and_is_measured_once(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_without_matplotlib_nothing_is_measured(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+@pytest.mark.parametrize("module", ["psutil", "matplotlib"])
+def test_without_its_libraries_nothing_is_measured(tmp_path, capsys, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
     assert main(["--backend", "onnxruntime", "--plot", str(tmp_path / "a.png")]) == 1
     said = capsys.readouterr()
-    assert (said.out, said.err.splitlines()[-1].endswith(": pip install matplotlib")) == ("", True)
+    assert (said.out, said.err.splitlines()[-1].endswith(f": pip install {module}")) == ("", True)
 
 
 def test_a_table_names_watts_and_gpu_memory_where_they_are_known():

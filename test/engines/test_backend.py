@@ -7,7 +7,7 @@ import pytest
 
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import ModelCardError
 
 
 def test_onnxruntime_detects(card, photo):

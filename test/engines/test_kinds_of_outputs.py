@@ -13,9 +13,8 @@ import pytest
 from onnx import TensorProto
 from rtx_worker import InRtx, rtx_worker
 
-from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.half_precision import in_half_precision
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.models.card import (
@@ -110,10 +109,7 @@ def test_in_half_precision_boxes_are_decoded_in_single(kind):
         card_of(described), input=replace(card_of(described).input, mean=(0, 0, 0), scale=(1 / 128,) * 3)
     )
     image = np.full((CELLS * 8, CELLS * 8, 3), 128, np.uint8)
-    half, single = (
-        Detector(OnnxRuntimeEngine(compose(model, card)), card).detect(image)
-        for model in (in_half_precision(network), network)
-    )
+    half, single = (open_onnxruntime(card, model).detect(image) for model in (in_half_precision(network), network))
     assert len(single) > 5
     np.testing.assert_allclose(half.boxes, single.boxes, atol=1e-4)
     np.testing.assert_allclose(half.scores, single.scores, atol=1e-6)

@@ -53,6 +53,7 @@ def test_a_file_of_camera_calibration(path: Path) -> None:
         ("image_height", -480, "image_height: found -480"),
         ("image_height", True, "image_height: found True"),
         ("distortion_model", "fisheye", "distortion_model: found 'fisheye', expected one of plumb_bob, rational"),
+        ("distortion_model", ["plumb_bob"], r"distortion_model: found \['plumb_bob'\], expected one of"),
         ("camera_matrix", [1, 2, 3], "camera_matrix: found .*, expected data with 9 numbers"),
         ("camera_matrix", {"data": [1.0] * 8}, "camera_matrix: found 8 numbers, expected data with 9"),
         ("projection_matrix", {"data": ["a"] * 12}, "projection_matrix: found 'a' in its data"),
@@ -70,6 +71,14 @@ def test_a_wrong_field_is_named(path: Path, field: str, value: object, said: str
 def test_what_is_no_calibration(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(CalibrationError, match=r"^calibration: "):
+        Calibration.load(path)
+
+
+def test_a_device_and_aliases_are_not_read(path: Path) -> None:
+    with pytest.raises(CalibrationError, match="/dev/zero is no regular file"):
+        Calibration.load(Path("/dev/zero"))
+    path.write_text(f"{GOOD}\nother: &other [1]\nagain: *other\n")
+    with pytest.raises(CalibrationError, match="aliases are not read here"):
         Calibration.load(path)
 
 

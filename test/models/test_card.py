@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from trt_ssd_ros.models.card import DecodedBoxes, Family, FinalDetections, ModelCard, RawHeads
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import DecodedBoxes, Family, FinalDetections, ModelCard, ModelCardError, RawHeads
 from trt_ssd_ros.models.network import check_fit
 from trt_ssd_ros.models.priors import (
     PRIOR_GENERATORS,

@@ -18,15 +18,14 @@ from table_network import (
     textbook_detections,
 )
 
-from trt_ssd_ros.detection.detector import Detector, Thresholds
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.detection.detector import Thresholds
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.graph import compose
 
 
 def found_by(card: ModelCard, network: onnx.ModelProto, image: np.ndarray, thresholds: Thresholds):
-    detector = Detector(OnnxRuntimeEngine(compose(network, card)), card)
+    detector = open_onnxruntime(card, network)
     detector.thresholds = thresholds
     return detector.detect(image, "rgb")
 
@@ -107,7 +106,7 @@ def test_each_image_of_a_batch_has_its_own_rows():
     second[:, 2] = ZERO
     second[4] = [ZERO, ZERO + 3, ZERO + 77, *first[4, 3:]]
     card = rows_card()
-    detector = Detector(OnnxRuntimeEngine(compose(rows_network(), card)), card)
+    detector = open_onnxruntime(card, rows_network())
     images = picture(np.stack([first, second]).astype(np.uint8))
     several, one = detector.detect_batch(images, "rgb")
     assert several.class_ids.tolist() == [2, 0, 0]

@@ -21,10 +21,9 @@ from table_network import (
     textbook_detections,
 )
 
-from trt_ssd_ros.detection.detector import Detector, Thresholds
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.detection.detector import Thresholds
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_onnxruntime
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
@@ -51,7 +50,7 @@ def test_outputs_are_read_as_the_card_says(outputs):
     columns = CLASSES + (outputs.get("background") != "none")
     card = table_card(columns, **outputs)
     rows = ANY_ROWS[:, : 4 + columns]
-    detector = Detector(OnnxRuntimeEngine(compose(table_network(columns), card)), card)
+    detector = open_onnxruntime(card, table_network(columns))
     detector.thresholds = Thresholds((0.301,) * CLASSES, 0.45, ANCHORS * CLASSES)
     expected = textbook_detections(rows, card, detector.thresholds)
     assert len(expected) > 5
@@ -67,7 +66,7 @@ def test_each_colour_reaches_the_network_s_channel_for_it(layout, network_order,
     card = table_card()
     card = replace(card, input=replace(card.input, layout=layout, channel_order=network_order))
     network = table_network(layout=layout, channel=network_order.index(colour))
-    detector = Detector(OnnxRuntimeEngine(compose(network, card)), card)
+    detector = open_onnxruntime(card, network)
     image = picture(ANY_ROWS, channel=camera_order.index(colour))
     assert_same(detector.detect(image, camera_order), textbook_detections(ANY_ROWS, card, detector.thresholds))
 

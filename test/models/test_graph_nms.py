@@ -36,7 +36,7 @@ from table_network import (
 
 from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_onnxruntime
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.graph_nms import NMS_ROUNDS
 
@@ -270,7 +270,7 @@ def test_iou_threshold_between_neighbours_of_a_chain(engine, iou, kept):
 def saturating_detector(boxes: int) -> Detector:
     """A detector with eight candidate slots that has seen one image with this many boxes apart."""
     card = table_card(candidates=8)
-    detector = Detector(OnnxRuntimeEngine(compose(table_network(), card)), card)
+    detector = open_onnxruntime(card, table_network())
     found = detector.detect(picture(scattered([ZERO + 1] * boxes)), "rgb")
     assert len(found) == min(boxes, 8)
     return detector
@@ -284,7 +284,7 @@ def test_more_candidates_than_slots_count_as_saturated(boxes, saturated):
 
 def test_of_too_many_candidates_the_best_enter():
     card = table_card(candidates=8)
-    detector = Detector(OnnxRuntimeEngine(compose(table_network(), card)), card)
+    detector = open_onnxruntime(card, table_network())
     rows = scattered([130 + (7 * index) % ANCHORS for index in range(ANCHORS)])
     assert_same(
         detector.detect(picture(rows), "rgb"),

@@ -11,8 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import batch_size, check_fit, load_network
 from trt_ssd_ros.models.priors import SsdAnchorGenerator

@@ -4,6 +4,8 @@ ros2 run trt_ssd_ros benchmark                                 the default model
 ros2 run trt_ssd_ros benchmark --backend onnxruntime tensorrt --precision fp32 fp16 --batch 1 8
 ros2 run trt_ssd_ros benchmark --json now.json --plot now.png
 ros2 run trt_ssd_ros benchmark --compare before.json now.json  measures nothing
+ros2 run trt_ssd_ros benchmark --video drive.mp4               detect as a whole beside its stages
+ros2 run trt_ssd_ros benchmark --video demo                    detect on a video of our photos
 ros2 run trt_ssd_ros benchmark --ros                           image published to detections received; --ros --help
 
 Without ROS: python3 -m trt_ssd_ros.bench. Each row is timed in rounds, after a warm-up; `spread` is how
@@ -20,46 +22,51 @@ from contextlib import closing
 from functools import partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+import cv2
 
+from trt_ssd_ros.bench.offline import DEMO, DetectMeasurement, report, write_tour
 from trt_ssd_ros.bench.report import SpeedReport, comparison, this_machine
 from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
-from trt_ssd_ros.errors import INTERRUPTED, load_library
+from trt_ssd_ros.errors import load_library, load_pyplot
 from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import count, run_command
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos
+from trt_ssd_ros.tools.command_line import add_options, count, progress, run_command
+from trt_ssd_ros.tools.detect.run import opened_detectors
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
 
 
+def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
+    """Yield every engine that a command line asks for."""
+    for backend, precision, batch in product(options.backend, options.precision, options.batch):
+        yield EngineChoice(backend, precision, BuildOptions(batch=batch))
+
+
 def speeds(
-    options: argparse.Namespace, card: ModelCard, stop: Event, told: Callable[[], object]
+    options: argparse.Namespace, card: ModelCard, stop: Event, done: Callable[[], object]
 ) -> Iterator[Speed]:
-    """Measure all that a command line asks for, each once, until it is stopped; `told` is called each round."""
+    """Measure all that a command line asks for, each once; `done` is called after each round."""
     seen = set[tuple[str, str, int]]()
     photo = read_image_file(options.image) if options.image else sample_photos()[1]
-    for backend, precision, batch in product(options.backend, options.precision, options.batch):
-        choice = EngineChoice(backend, precision, BuildOptions(batch=batch))
-        with LoggedProgress(stop.is_set) as progress:
-            detector = open_detector(card, choice, sample_photos(), progress)
+    for choice in choices(options):
+        with LoggedProgress(stop.is_set) as told:
+            detector = open_detector(card, choice, sample_photos(), told)
         with closing(detector):
+            batch = choice.build.batch
             subject = (detector.engine_name, detector.precision, batch)
             if subject in seen:  # ONNX Runtime has one precision, whichever was asked for
                 continue
             seen.add(subject)
             for size in options.size:
-                speed = measure_speed(detector, resized(photo, size), batch, options.repeats, stop, told)
-                if speed is None:
-                    return
-                yield speed
+                yield measure_speed(detector, resized(photo, size), batch, options.repeats, done)
 
 
 def run(options: argparse.Namespace, stop: Event) -> int:
@@ -68,17 +75,37 @@ def run(options: argparse.Namespace, stop: Event) -> int:
         before, now = map(SpeedReport.read, options.compare)
         print(comparison(before, now))
         return 0
+    load_library("psutil", "psutil", "benchmark")
     if options.plot:
-        load_library("matplotlib", "matplotlib", "--plot")
+        load_pyplot()
     command = shlex.join(["ros2", "run", "trt_ssd_ros", "benchmark", *sys.argv[1:]])
     card, measured = ModelCard.load(model_card_path(options.model)), list[Speed]()
     rows = len(options.backend) * len(options.precision) * len(options.batch) * len(options.size)
     try:
-        with logging_redirect_tqdm(), tqdm(total=rows * ROUNDS, unit=" rounds", disable=None) as bar:
-            measured.extend(speeds(options, card, stop, bar.update))
+        with progress(rows * ROUNDS, " rounds", stop) as done:
+            measured.extend(speeds(options, card, stop, done))
     finally:
         write(options, SpeedReport(command, {"model": card.name, **this_machine()}, measured))
-    return INTERRUPTED if stop.is_set() else 0
+    return 0
+
+
+def measure_video(options: argparse.Namespace, stop: Event) -> int:
+    """Measure `detect` on a video and print a table for each engine; return the exit code."""
+    load_library("psutil", "psutil", "benchmark")
+    cv2.setNumThreads(1)  # as detect does
+    card = ModelCard.load(model_card_path(options.model))
+    with TemporaryDirectory() as place:
+        folder, video = Path(place), options.video
+        if video == DEMO:
+            video = str(write_tour(folder / "demo.mp4", options.repeats))
+        for choice in choices(options):
+            with (
+                closing(open_sources([video], options.topic)) as images,
+                opened_detectors(card, choice, options.threshold, stop) as detectors,
+            ):
+                batch = choice.build.batch
+                print(report(DetectMeasurement(detectors, images, batch, options.repeats, folder, stop)))
+    return 0
 
 
 def write(options: argparse.Namespace, report: SpeedReport) -> None:
@@ -104,10 +131,16 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument("--image", type=Path, metavar="FILE", help="a photo to detect in (default: one of ours)")
-    parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=["auto"], help="default: auto")
-    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["auto"], help="for TensorRT")
+    add_options(parser, "model", "topic")
+    add_options(parser, "threshold", help="lowest reported, with --video; default: the card's")
+    add_options(parser, "backend", "precision", nargs="+", default=["auto"])
+    add_options(parser, "batch", nargs="+", default=[1])
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--image", type=Path, metavar="FILE", help="a photo to detect in (default: one of ours)")
+    kind.add_argument("--video", metavar="VIDEO", help=f"measure detect on a video, a recording, or {DEMO}")
+    kind.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="two files that --json wrote"
+    )
     parser.add_argument(
         "--size",
         nargs="+",
@@ -117,14 +150,14 @@ def new_parser() -> argparse.ArgumentParser:
         help=f"default: {' '.join(SIZES)}",
     )
     parser.add_argument(
-        "--batch", nargs="+", type=count, default=[1], metavar="N", help="images at once (default: 1)"
+        "--repeats",
+        type=count,
+        default=100,
+        metavar="N",
+        help="timed calls a row; with --video, images a round (default: 100)",
     )
-    parser.add_argument("--repeats", type=count, default=100, metavar="N", help="timed calls a row (default: 100)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them into this PNG")
-    parser.add_argument(
-        "--compare", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="two files that --json wrote"
-    )
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS instead; needs ROS 2")
     return parser
 
@@ -135,7 +168,12 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     if options.ros:
         parser.error("--ros: found no ROS 2, expected: ros2 run trt_ssd_ros benchmark --ros")
-    return run_command("benchmark", partial(run, options))
+    is_video = options.video is not None
+    unused = ("size", "json", "plot") if is_video else ("threshold", "topic")
+    given = [f"--{name}" for name in unused if getattr(options, name) != parser.get_default(name)]
+    if given:
+        parser.error(f"{given[0]} {'does not go with' if is_video else 'needs'} --video")
+    return run_command("benchmark", partial(measure_video if is_video else run, options))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.bench.gpu_peers import TutorialPipeline, torch_calls
+from trt_ssd_ros.bench.speed import resized
 from trt_ssd_ros.detection.timing import time_in_turns
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -34,6 +35,7 @@ from trt_ssd_ros.engines.cuda import CudaDevice, Gpu, SharedMemory
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.errors import load_pyplot
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
 
@@ -51,14 +53,9 @@ def plot(figures: Mapping[str, Any], path: Path) -> None:
     """Draw latency beside its bound and peers, over image size, and over the batch, as PNG.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        RuntimeError: matplotlib is not installed.
     """
-    import matplotlib as mpl  # noqa: PLC0415 - only this picture needs it
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the backend was chosen
-
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(17, 5), layout="constrained")
+    figure, (left, middle, right) = load_pyplot().subplots(1, 3, figsize=(17, 5), layout="constrained")
     machine = figures["machine"]
     told = [name for name in machine if name.startswith(("gpu", "tensorrt", "date"))]
     figure.suptitle(", ".join(f"{name} {machine[name]}" for name in told))
@@ -104,10 +101,10 @@ Image = NDArray[np.uint8]
 
 
 class GpuBenchmark:
-    """Everything that is measured in one run.
+    """All measurements of one run.
 
     Args:
-        folder: Where plans are kept.
+        folder: Folder of the plans.
         repeats: Images for each figure.
     """
 
@@ -118,7 +115,7 @@ class GpuBenchmark:
         self._photo = sample_photos()[1]
 
     def run(self) -> Figures:
-        """Measure, and say what is measured."""
+        """Measure everything and print each result."""
         figures: Figures = {}
         steps: dict[str, Callable[[], Any]] = {
             "starts": self.starts,
@@ -138,7 +135,7 @@ class GpuBenchmark:
         return CardPlans(self._card, load_tensorrt(), Gpu.find(), options, self._cache, LoggedProgress())
 
     def _image(self, size: tuple[int, int]) -> Image:
-        return np.asarray(cv2.resize(self._photo, size), np.uint8)
+        return resized(self._photo, size)
 
     def starts(self) -> Figures:
         """Seconds from the start of a process to its first detection: nothing kept, then everything."""
@@ -254,7 +251,7 @@ def first_detection(precision: str, folder: str) -> float:
 
 
 def machine() -> Figures:
-    """Say what was measured on."""
+    """Return the GPU and the versions of driver and libraries."""
     import pycuda  # noqa: PLC0415 - the GPU layer needs it anyway
     import pycuda.driver as cuda  # noqa: PLC0415
 

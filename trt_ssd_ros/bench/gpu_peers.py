@@ -1,7 +1,7 @@
-"""TutorialPipeline: the way of the 2020-era TensorRT SSD tutorials, to measure ours against.
+"""Peers of our TensorRT path: the pipeline of the 2020-era SSD tutorials, and torchvision's SSDlite.
 
-OpenCV resizes and the CPU normalises, the plan ends in the network's raw heads, copies are synchronous and from
-pageable memory, and the host decodes and suppresses.
+In the tutorials OpenCV resizes and the CPU normalises, the plan ends in the network's raw heads, copies are
+synchronous and from pageable memory, and the host decodes and suppresses.
 """
 
 from __future__ import annotations

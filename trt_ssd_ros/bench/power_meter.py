@@ -1,4 +1,4 @@
-"""PowerMeter: the watts that a machine says it takes."""
+"""PowerMeter: mean power in watts of each rail that the machine reports."""
 
 from __future__ import annotations
 

@@ -1,25 +1,25 @@
-"""ProcessUsage: what a process takes of the machine, as its clock and /proc have it (proc(5))."""
+"""Processor time, memory, threads and open files of a process."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
+
+from trt_ssd_ros.errors import load_library
 
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """What a process takes of the machine at one moment.
+    """Resources that a process holds at one moment.
 
     Attributes:
-        cpu_seconds: Processor time since its start.
+        cpu_seconds: Processor time since the start of the process.
         memory_mib: Resident memory.
-        private_mib: Of it what is its own; the shared memory of a middleware, which fills bit by bit, is not.
-        threads: Its threads.
-        descriptors: Its open files and sockets.
+        private_mib: Anonymous resident memory, without the shared memory of a middleware, which fills bit by bit.
+        threads: Number of threads.
+        descriptors: Number of open files and sockets.
     """
 
     cpu_seconds: float
@@ -30,24 +30,30 @@ class ProcessUsage:
 
     @classmethod
     def of(cls, pid: int) -> ProcessUsage:
-        """Return what a running process takes.
+        """Return the resources of a running process.
 
         Raises:
-            OSError: There is no such process, or it is somebody else's.
+            OSError: There is no such process, or it belongs to another user.
+            RuntimeError: psutil is not installed.
         """
-        folder = Path(f"/proc/{pid}")
-        status = dict(re.findall(r"^(\w+):\s+(\d+)", (folder / "status").read_text(), re.MULTILINE))
-        return cls(
-            cpu_seconds=_cpu_seconds(pid),
-            memory_mib=int(status["VmRSS"]) / 1024,
-            private_mib=int(status["RssAnon"]) / 1024,
-            threads=int(status["Threads"]),
-            descriptors=len(list((folder / "fd").iterdir())),
-        )
+        psutil = load_library("psutil", "psutil", "benchmark")
+        try:
+            process = psutil.Process(pid)
+            memory = process.memory_info()
+            return cls(
+                cpu_seconds=_cpu_seconds(pid),
+                memory_mib=memory.rss / 2**20,
+                private_mib=(memory.rss - memory.shared) / 2**20,  # `shared` is RssFile + RssShmem of proc(5)
+                threads=process.num_threads(),
+                descriptors=process.num_fds(),
+            )
+        except psutil.Error as error:
+            raise OSError(str(error)) from error
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return a process's processor time, which /proc only has in steps of 10 ms; see clock_getcpuclockid(3)."""
+    """Return a process's processor time, in steps of a nanosecond; see clock_getcpuclockid(3)."""
+    # psutil reads /proc/PID/stat, which counts in steps of 10 ms (proc(5), sysconf(3)): an image may take less.
     clock = ctypes.c_int()
     error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
     if error:

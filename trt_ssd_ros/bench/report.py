@@ -1,4 +1,4 @@
-"""SpeedReport: what a benchmark measured, as a table, a JSON file and a picture."""
+"""SpeedReport: results of a benchmark as a table, a JSON file and a plot; comparison of two of them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.bench.speed import Speed
-from trt_ssd_ros.errors import load_library, one_line
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.errors import load_pyplot, one_line
+from trt_ssd_ros.files import whole_file, write_whole
 
 HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
 
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """What a benchmark measured.
+    """Results of a benchmark.
 
     Attributes:
-        command: What measured it.
-        machine: What it was measured on, and with which model.
-        speeds: What was measured.
+        command: Command line of the benchmark.
+        machine: Date, processor and Python version, and the name of the model.
+        speeds: Rows of the table.
     """
 
     command: str
@@ -55,11 +55,10 @@ class SpeedReport:
         """Write the report as JSON."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["speeds"] = [asdict(speed) for speed in self.speeds]
-        with whole_file(path) as unfinished:
-            unfinished.write_text(json.dumps(content, indent=2) + "\n")
+        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
     def table(self) -> str:
-        """Return the report for people."""
+        """Return the report as text."""
         rows = [HEADINGS, *map(_row, self.speeds)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -74,8 +73,7 @@ class SpeedReport:
         Raises:
             RuntimeError: matplotlib is not installed.
         """
-        load_library("matplotlib", "matplotlib", "--plot").use("Agg")
-        pyplot = load_library("matplotlib.pyplot", "matplotlib", "--plot")
+        pyplot = load_pyplot()
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), layout="constrained")
         figure.suptitle(", ".join(self.machine.values()))
         for name, speeds in _series(self.speeds, lambda s: f"{s.engine}, {s.precision}, batch {s.batch}"):
@@ -92,7 +90,7 @@ class SpeedReport:
 
 
 def this_machine() -> dict[str, str]:
-    """Say what is measured on."""
+    """Return date, processor and Python version."""
     processors = {
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,13 +1,13 @@
-"""Speed: how fast a detector is with images of one size, and what it takes."""
+"""Speed of a detector on images of one size: latency percentiles, throughput, processor time, memory, power."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from threading import Event
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from trt_ssd_ros.bench.power_meter import PowerMeter
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.detection.timing import Timing, time_in_turns
+from trt_ssd_ros.detection.timing import Timing, time_in_turns, time_rounds
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
@@ -30,25 +30,25 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a detector is, and what it takes.
+    """Latency of a detector, and the resources that it takes.
 
     Attributes:
-        engine: Runtime, version and device.
+        engine: Name and version of the engine.
         kind: Backend of the engine.
-        precision: Precision of the network's arithmetic.
-        width: Of the images, in pixels.
-        height: Of the images, in pixels.
-        batch: Images at once.
-        images: How many were timed.
-        p50: Milliseconds for a batch, the median.
-        p90: The same, exceeded by one in ten.
-        p99: The same, exceeded by one in a hundred.
+        precision: Precision of the network.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        batch: Images in a call.
+        images: Number of timed images.
+        p50: Median of the milliseconds for a call.
+        p90: 90th percentile of the milliseconds for a call.
+        p99: 99th percentile of the milliseconds for a call.
         frames_per_s: Images a second.
-        spread: How far the medians of the rounds lie apart, relative to their median.
+        spread: Difference of the largest and the smallest median of a round, relative to the middle one.
         cpu_ms: Processor time of the process for an image.
         memory_mib: Resident memory of the process.
-        gpu_mib: GPU memory in use, by everybody; None without a GPU.
-        watts: The mean of each power rail that the machine tells of.
+        gpu_mib: GPU memory in use by all processes; None without a GPU.
+        watts: Mean power by rail.
     """
 
     engine: str
@@ -79,30 +79,25 @@ class Speed:
 
 
 def measure_speed(
-    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, stop: Event, told: Callable[[], object]
-) -> Speed | None:
+    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, done: Callable[[], object]
+) -> Speed:
     """Time a detector on copies of a photo.
 
     Args:
-        detector: Is timed.
+        detector: Detector to time.
         photo: (H, W, 3) uint8, bgr.
-        batch: Images at once.
-        repeats: Calls that are timed, in ROUNDS rounds.
-        stop: Ends it.
-        told: Called after each round.
-
-    Returns:
-        None where it was stopped.
+        batch: Images in a call.
+        repeats: Timed calls, in ROUNDS rounds.
+        done: Called after each round; an exception that it raises ends the measurement.
     """
     images = np.stack([photo] * batch)
     for _ in range(WARM_UP):
         detector.detect_batch(images)
     before = ProcessUsage.of(os.getpid())
     with PowerMeter() as meter:
-        times = _times(detector, images, repeats, stop, told)
+        calls = {"": partial(detector.detect_batch, images)}
+        times = time_rounds(calls, ROUNDS, max(1, repeats // ROUNDS), done)[""]
     after = ProcessUsage.of(os.getpid())
-    if times is None:
-        return None
     count, gpu = times.size * batch, detector.memory_used()
     speed = Speed(
         engine=detector.engine_name,
@@ -120,19 +115,6 @@ def measure_speed(
     )
     LOGGER.info("%s", speed)
     return speed
-
-
-def _times(
-    detector: Detector, images: NDArray[np.uint8], repeats: int, stop: Event, told: Callable[[], object]
-) -> NDArray[np.float64] | None:
-    """Return the milliseconds (rounds, calls) of each call; None where it was stopped."""
-    rounds: list[list[float]] = []
-    for _ in range(ROUNDS):
-        if stop.is_set():
-            return None
-        rounds.append([_milliseconds(detector, images) for _ in range(max(1, repeats // ROUNDS))])
-        told()
-    return np.array(rounds)
 
 
 def _summary(times: NDArray[np.float64], batch: int) -> dict[str, float]:
@@ -153,31 +135,21 @@ def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(photo, size), np.uint8)
 
 
-def _milliseconds(detector: Detector, images: NDArray[np.uint8]) -> float:
-    start = time.perf_counter()
-    detector.detect_batch(images)
-    return (time.perf_counter() - start) * 1e3
+def bare_network(detector: Detector) -> Callable[..., object]:
+    """Return a call (pixels, channel order) of a bare ONNX Runtime session on a detector's graph."""
+    session = open_session(compose(load_network(detector.card), detector.card))
+    rest = detector.thresholds.tensors
+    return lambda pixels, order="bgr": session.run(
+        None, {"image": pixels[None], "channel_order": CHANNEL_ORDERS[order], **rest}
+    )
 
 
 def time_inference(
     card: ModelCard, choice: EngineChoice, image: NDArray[np.uint8], repeats: int
 ) -> dict[str, Timing]:
     """Time the detector, and with ONNX Runtime, before it, the composed graph alone."""
-    if choice.backend == "onnxruntime":
-        return _time_onnxruntime(card, image, repeats)
-    detector = open_detector(card, choice, [image])
-    try:
-        return time_in_turns({"Detector.detect": lambda: detector.detect(image)}, repeats)
-    finally:
-        detector.close()
-
-
-def _time_onnxruntime(card: ModelCard, image: NDArray[np.uint8], repeats: int) -> dict[str, Timing]:
-    model = compose(load_network(card), card)
-    session = open_session(model)
-    detector = Detector(OnnxRuntimeEngine(model), card)
-    feeds = {"image": image[None], "channel_order": CHANNEL_ORDERS["bgr"], **detector.thresholds.tensors}
-    return time_in_turns(
-        {"bare session": lambda: session.run(None, feeds), "Detector.detect": lambda: detector.detect(image)},
-        repeats,
-    )
+    with closing(open_detector(card, choice, [image])) as detector:
+        calls: dict[str, Callable[[], object]] = {"Detector.detect": partial(detector.detect, image)}
+        if choice.backend == "onnxruntime":
+            calls = {"bare session": partial(bare_network(detector), image), **calls}
+        return time_in_turns(calls, repeats)

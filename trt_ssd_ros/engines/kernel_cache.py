@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from trt_ssd_ros.engines.plan_cache import write_whole
+from trt_ssd_ros.files import write_whole
 
 LOGGER = logging.getLogger(__name__)
 DIGEST_BYTES = 32

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.models.network import is_quantized
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.models.network import is_quantized, load_network
 
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
@@ -86,3 +89,17 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         """Nothing to give back before the object itself goes."""
+
+
+def open_onnxruntime(card: ModelCard, network: onnx.ModelProto | None = None) -> Detector:
+    """Open a detector on ONNX Runtime.
+
+    Args:
+        card: Model card.
+        network: Network that the card describes; None: the one that the card names.
+
+    Raises:
+        ModelCardError: The card does not fit its ONNX file.
+        RuntimeError: ONNX Runtime is not installed, or cannot run the network.
+    """
+    return Detector(OnnxRuntimeEngine(compose(load_network(card) if network is None else network, card)), card)

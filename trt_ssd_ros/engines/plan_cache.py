@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress
-from trt_ssd_ros.files import try_lock
+from trt_ssd_ros.files import try_lock, write_whole
 
 
 @dataclass(frozen=True)
@@ -231,26 +230,6 @@ class PlanCache:
             if progress.cancelled():
                 raise BuildCancelledError
             time.sleep(LOCK_POLL_SECONDS)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, all of it or nothing, and its folder.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
 
 
 def _read_sidecar(path: Path) -> Mapping[str, Any] | None:

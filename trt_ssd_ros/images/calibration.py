@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.yaml_reader import FieldError, read, read_yaml, require
 
 DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """Number of coefficients of each model (sensor_msgs/distortion_models.hpp; REP 104)."""
@@ -22,13 +20,13 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What sensor_msgs/CameraInfo says of a camera.
+    """Intrinsics of a camera, as in sensor_msgs/CameraInfo.
 
     Attributes:
-        width: Of the images that it was calibrated with, in pixels.
-        height: The same.
-        model: Of the distortion.
-        distortion: Its coefficients.
+        width: Width in pixels of the images that the camera was calibrated with.
+        height: Height of these images in pixels.
+        model: Distortion model, a key of DISTORTIONS.
+        distortion: Coefficients of the distortion model.
         camera_matrix: 3x3, row by row, in pixels.
         rectification: 3x3, row by row.
         projection: 3x4, row by row, in pixels.
@@ -47,24 +45,20 @@ class Calibration:
         """Read a YAML file.
 
         Raises:
-            CalibrationError: It cannot be read, or a field is wrong.
+            CalibrationError: The file cannot be read, or a field is wrong.
         """
         try:
-            content = yaml.safe_load(path.expanduser().read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            return cls._of(read_yaml(path.expanduser()))
+        except FieldError as error:
+            raise CalibrationError(f"calibration: {path}: {error}") from error
+        except OSError as error:
             raise CalibrationError(f"calibration: cannot read {path}: {one_line(error)}") from error
-        try:
-            return cls._of(content)
-        except CalibrationError as error:
-            raise CalibrationError(f"calibration: {path}: {error}") from None
 
     @classmethod
     def _of(cls, content: Any) -> Calibration:
-        if not isinstance(content, dict):
-            raise CalibrationError(f"found {type(content).__name__}, expected the YAML file of camera_calibration")
+        require(isinstance(content, dict), "", type(content).__name__, "the YAML file of camera_calibration")
         model = content.get("distortion_model")
-        if model not in DISTORTIONS:
-            raise CalibrationError(f"distortion_model: found {model!r}, expected one of {', '.join(DISTORTIONS)}")
+        require(model in [*DISTORTIONS], "distortion_model", repr(model), f"one of {', '.join(DISTORTIONS)}")
         return cls(
             width=_side(content, "image_width"),
             height=_side(content, "image_height"),
@@ -78,19 +72,17 @@ class Calibration:
 
 def _side(content: Mapping[str, Any], field: str) -> int:
     value = content.get(field)
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise CalibrationError(f"{field}: found {value!r}, expected pixels")
-    return value
+    require(type(value) is int and value > 0, field, repr(value), "pixels")
+    return int(content[field])
 
 
 def _numbers(content: Mapping[str, Any], field: str, counts: Sequence[int]) -> tuple[float, ...]:
     matrix = content.get(field)
     data = matrix.get("data") if isinstance(matrix, dict) else None
+    found = f"{len(data)} numbers" if isinstance(data, list) else repr(matrix)
     expected = " or ".join(map(str, counts))
-    if not isinstance(data, list) or len(data) not in counts:
-        found = f"{len(data)} numbers" if isinstance(data, list) else repr(matrix)
-        raise CalibrationError(f"{field}: found {found}, expected data with {expected} numbers")
-    wrong = next((x for x in data if isinstance(x, bool) or not isinstance(x, (int, float))), None)
-    if wrong is not None or not all(map(math.isfinite, data)):
-        raise CalibrationError(f"{field}: found {wrong!r} in its data, expected {expected} finite numbers")
-    return tuple(float(x) for x in data)
+    require(isinstance(data, list) and len(data) in counts, field, found, f"data with {expected} numbers")
+    try:
+        return tuple(read(tuple[float, ...], data, ()))
+    except FieldError as error:
+        raise FieldError(field, f"{error.found} in its data", f"{expected} finite numbers") from error

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trt_ssd_ros.models.card_reader import ModelCardError, Union, read, read_yaml, require
 from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator, Priors
+from trt_ssd_ros.yaml_reader import FieldError, Union, read, read_yaml, require
 
 MAX_INPUT_SIDE = 8192
 """Pixels that a network's input may be wide or high."""
@@ -26,6 +26,10 @@ Family = Literal[
     "tao_ssd",
     "other",
 ]
+
+
+class ModelCardError(FieldError):
+    """A model card is wrong or does not fit its ONNX."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,10 @@ class ModelCard:
         """
         try:
             card = read(cls, read_yaml(path), UNIONS)
-        except ModelCardError as error:
-            error.args = (f"model card {path}: {error}",)
-            raise
+        except FieldError as error:
+            wrong = ModelCardError(error.field or "the card", error.found, error.expected)
+            wrong.args = (f"model card {path}: {wrong}",)
+            raise wrong from error
         assert isinstance(card, cls)
         object.__setattr__(card.onnx, "path", (path.parent / card.onnx.path).resolve())
         return card

@@ -24,8 +24,7 @@ import onnx
 from onnx import TensorProto
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.models.card import FinalDetections, ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import FinalDetections, ModelCard, ModelCardError
 from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.graph_candidates import best_candidates
 from trt_ssd_ros.models.graph_nms import drop_unusable, suppress

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from onnx import TensorProto, defs, helper, numpy_helper
 from onnx.version_converter import convert_version
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.models.card import FinalDetections, ModelCard, RawHeads
-from trt_ssd_ros.models.card_reader import ModelCardError, check_contained, read_file
+from trt_ssd_ros.files import read_file
+from trt_ssd_ros.models.card import FinalDetections, ModelCard, ModelCardError, RawHeads
 from trt_ssd_ros.models.graph_builder import OPSET
 
 MAX_NETWORK_SIZE = 2**31 - 1
@@ -46,6 +47,36 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
     except ValueError as error:
         raise ModelCardError("onnx", str(error), "one file with all its data in it") from error
     return network
+
+
+ELEMENTS_A_BYTE = 4
+"""Most elements of a tensor that ONNX packs into a byte (2-bit integers)."""
+
+
+def tensors_of(message: Message) -> Iterator[TensorProto]:
+    """Yield every tensor in a network, those of nodes, subgraphs and functions included."""
+    for field, value in message.ListFields():
+        if field.type != field.TYPE_MESSAGE:
+            continue
+        for item in value if isinstance(value, (list, tuple)) or hasattr(value, "add") else [value]:
+            if isinstance(item, TensorProto):
+                yield item
+            else:
+                yield from tensors_of(item)
+
+
+def check_contained(network: onnx.ModelProto) -> None:
+    """Check that a network reads no other file, and that its tensors hold what they announce.
+
+    Raises:
+        ValueError: Names the tensor.
+    """
+    for tensor in tensors_of(network):
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            place = next((item.value for item in tensor.external_data if item.key == "location"), "another file")
+            raise ValueError(f"tensor {tensor.name!r} with its data in {place!r}")
+        if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > ELEMENTS_A_BYTE * tensor.ByteSize():
+            raise ValueError(f"tensor {tensor.name!r} of {list(tensor.dims)} in {tensor.ByteSize()} bytes")
 
 
 def check_fit(network: onnx.ModelProto, card: ModelCard) -> None:

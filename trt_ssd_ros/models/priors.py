@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.models.card_reader import require
+from trt_ssd_ros.yaml_reader import require
 
 Priors = NDArray[np.float32]
 MAX_PRIORS = 1_000_000

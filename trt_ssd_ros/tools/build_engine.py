@@ -17,18 +17,17 @@ from tqdm import tqdm
 from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
-from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
+from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda import Gpu
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos
+from trt_ssd_ros.tools.command_line import add_options
 
 
 class ProgressBar:
@@ -108,7 +107,7 @@ def summary(plans: CardPlans, precision: str, engine: TensorRtEngine) -> str:
 
 def verify(detector: Detector, card: ModelCard) -> int:
     """Hold the plan against ONNX Runtime on the photos of this package, and return the exit code."""
-    reference = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
+    reference = open_onnxruntime(card)
     tolerance, failures = TOLERANCES[detector.precision], 0
     for number, photo in enumerate(sample_photos(), 1):
         found, expected = detector.detect(photo), reference.detect(photo)
@@ -145,8 +144,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="build_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: auto")
+    add_options(parser, "model", "precision")
     defaults = BuildOptions()
     for name, text in (
         ("batch", "most images at once"),

@@ -1,4 +1,4 @@
-"""What the offline tools' command lines share: signals, errors, exit codes, and the options of a detector."""
+"""Parts of the offline tools' command lines: signals, errors, exit codes, progress, and options of a detector."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from trt_ssd_ros.engines.backend import BACKENDS
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
+from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.errors import INTERRUPTED, one_line
 from trt_ssd_ros.files import PACKAGE
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 
 BROKEN_PIPE = 141
 """The exit code that shells give to a process which SIGPIPE ended."""
@@ -81,6 +88,19 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
         return 1
 
 
+@contextmanager
+def progress(total: int, unit: str, stop: Event) -> Iterator[Callable[[], None]]:
+    """Give a callback that advances a progress bar, and raises KeyboardInterrupt once `stop` is set."""
+
+    def advance() -> None:
+        bar.update()
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    with logging_redirect_tqdm(), tqdm(total=total, unit=unit, disable=None) as bar:
+        yield advance
+
+
 def expect_writable(folder: Path) -> None:
     """Require that a folder can be written into, or made, before there is something to lose.
 
@@ -119,3 +139,26 @@ def fraction(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 0 to 1")
     return number
+
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "model": {"default": DEFAULT_MODEL, "help": "a shipped model card or the path of one"},
+    "backend": {"choices": BACKENDS, "default": "auto", "help": "default: auto"},
+    "precision": {"choices": PRECISIONS, "default": "auto", "help": "for TensorRT; default: auto"},
+    "threshold": {"type": fraction, "metavar": "SCORE", "help": "lowest reported; default: the card's"},
+    "batch": {"type": count, "default": 1, "metavar": "N", "help": "images in a call; default: 1"},
+    "topic": {"default": "", "help": "of a recording; default: the only one with images"},
+}
+"""Options of a detector and its input, as `add_argument` takes them."""
+
+
+def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+    """Add options to a command line.
+
+    Args:
+        parser: Command line.
+        names: Keys of OPTIONS.
+        changes: Arguments of `add_argument` that differ from OPTIONS.
+    """
+    for name in names:
+        parser.add_argument(f"--{name}", **{**OPTIONS[name], **changes})

@@ -26,7 +26,7 @@ class ResultError(ValueError):
 
 @dataclass(frozen=True)
 class ResultHeader:
-    """What made the results.
+    """Settings that made the results.
 
     Attributes:
         detector: Settings that change what is found, by name.
@@ -43,7 +43,7 @@ class ResultHeader:
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """What was found in one image.
+    """Detections in one image.
 
     Attributes:
         index: Its number in the input.

@@ -33,6 +33,8 @@ def test_a_process_is_measured() -> None:
         assert ProcessUsage.of(os.getpid()).descriptors == here.descriptors + 1
     assert 10 < here.private_mib < here.memory_mib < 10_000
     assert here.threads >= 1
+    with pytest.raises(OSError, match="not found"):
+        ProcessUsage.of(2**22 + 1)
 
 
 def test_a_short_soak_disturbs_and_measures(start_process: Any, tmp_path: Path) -> None:

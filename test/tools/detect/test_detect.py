@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -161,20 +160,6 @@ def test_a_terminal_gets_a_progress_bar(tmp_path, video):
     assert process.wait(60) == 0
     assert "60/60" in said
     assert "images/s" in said
-
-
-def test_measure_says_what_each_stage_takes(tmp_path, capsys, monkeypatch):
-    for name, number in (("ROUNDS", 1), ("KEPT", 6)):
-        monkeypatch.setattr(f"trt_ssd_ros.bench.offline.{name}", number)
-    assert run("demo", "--measure", "--output", tmp_path / "out", "--max-images", 12) == 0
-    first, _, *lines, memory = capsys.readouterr().out.splitlines()
-    assert first.startswith("12 images, 1 rounds in turns, ONNX Runtime")
-    assert re.fullmatch(r"memory: \d+ MiB after 6 images of the last round, \d+ MiB at its end", memory)
-    rows = {line[:26].strip(): line[26:].split() for line in lines}
-    alone = [f"{name} alone" for name in ("reading", "network", "encoding")]
-    assert list(rows) == [*alone, "together, nothing drawn", "together"]
-    assert max(float(rows[name][2]) for name in alone) == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_stdout_that_is_closed_is_no_error(tmp_path, repository, monkeypatch):

@@ -26,7 +26,6 @@ from trt_ssd_ros.tools.detect.__main__ import main
         (["webcam:99"], "needs /dev/video99, which does not exist"),
         (["{video}", "{photos}"], "expected images and folders, or one video"),
         (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
-        (["{photos}", "--measure"], "--measure: found images or a camera, expected a video file or a recording"),
         (["{empty}"], "found no image in"),
         ([""], "source: found an empty name, expected an image"),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
@@ -66,6 +65,13 @@ def test_wrong_arguments_are_refused(wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["photo.jpg", *wrong] if wrong else [])
     assert "usage: detect" in capsys.readouterr().err
+
+
+def test_measuring_is_a_command_of_its_own(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--measure"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "detect: error: --measure is now a command: benchmark --video VIDEO, or benchmark --video demo"
 
 
 def test_without_pyav_nothing_is_begun(tmp_path, video, monkeypatch, capsys):

@@ -201,7 +201,7 @@ def test_mistakes_are_told_on_one_line_and_nothing_is_written(place, capsys, arg
     assert not (place / "out").exists()
 
 
-@pytest.mark.parametrize("module", ["pycocotools.coco", "matplotlib", "defusedxml.ElementTree"])
+@pytest.mark.parametrize("module", ["pycocotools.coco", "matplotlib", "jinja2", "defusedxml.ElementTree"])
 def test_a_missing_library_is_named(place, capsys, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     assert evaluate(place, write_voc(place / "truth")) == 1

@@ -13,8 +13,7 @@ from table_network import table_card, table_network
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.images.source import SourceImage
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import is_quantized, load_network
 from trt_ssd_ros.models.onnx_graph import OnnxGraph

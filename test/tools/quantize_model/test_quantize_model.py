@@ -12,15 +12,12 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.half_precision import in_half_precision
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
-from trt_ssd_ros.models.card_reader import read_yaml
-from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.quantize_model.__main__ import main
+from trt_ssd_ros.yaml_reader import read_yaml
 
 NAME = "ssd_mobilenet_v2_oidv4_int8"
 
@@ -52,7 +49,7 @@ def quantize(*arguments: object) -> int:
 
 
 def test_finds_what_the_float_detector_finds(int8_card, detector, photo):
-    int8 = Detector(OnnxRuntimeEngine(compose(load_network(int8_card), int8_card)), int8_card)
+    int8 = open_onnxruntime(int8_card)
     for name in ("astronaut", "chelsea", "coffee"):
         before, after = detector.detect(photo(name)), int8.detect(photo(name))
         assert after.class_ids[0] == before.class_ids[0]

@@ -1,4 +1,4 @@
-"""Measure in one run what each layer costs: the bare session, the detector, and the node over real DDS."""
+"""Measure what each layer costs: the bare session, the detector, and the node over real DDS."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ from statistics import median
 from typing import Any
 
 import cv2
-import numpy as np
 from rclpy.utilities import remove_ros_args
 
 from trt_ssd_ros.bench.ros.answer_times import measure_answers
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
-from trt_ssd_ros.bench.speed import time_inference
+from trt_ssd_ros.bench.speed import resized, time_inference
 from trt_ssd_ros.detection.timing import Timing
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice
-from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.files import share_folder, whole_file
-from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
+from trt_ssd_ros.models.shipped import model_card_path, sample_photos
+from trt_ssd_ros.tools.command_line import add_options
 
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
@@ -79,17 +77,15 @@ def write_figures(
         untold = {key: None for key in ("arrival", "engine") if isnan(getattr(node, key))}
         figures[name] = asdict(node) | untold
     figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    write_whole(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     parser.add_argument("--ros", action="store_true", help="this benchmark, not the one without ROS")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument("--backend", choices=BACKENDS, default="onnxruntime", help="default: onnxruntime")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT (default: auto)")
+    add_options(parser, "model", "precision")
+    add_options(parser, "backend", default="onnxruntime", help="default: onnxruntime")
     parser.add_argument("--width", type=int, default=1280, help="of the images, in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="of the images, in pixels (default: 720)")
     parser.add_argument("--rate", type=float, default=30.0, help="images a second for the node (default: 30)")
@@ -99,8 +95,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         card = ModelCard.load(model_card_path(options.model))
-        photo = read_image_file(share_folder() / "photos" / "chelsea.jpg")
-        image = np.asarray(cv2.resize(photo, (options.width, options.height)), np.uint8)
+        image = resized(sample_photos()[1], (options.width, options.height))
         choice = EngineChoice(options.backend, options.precision)
         inference = time_inference(card, choice, image, options.repeats)
         parameters = {name: getattr(options, name) for name in ("model", "backend", "precision")}

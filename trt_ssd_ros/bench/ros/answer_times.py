@@ -1,4 +1,4 @@
-"""How long the detector node takes to answer while an inference runs."""
+"""Response times of the detector node's services while an inference runs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PATIENCE = 10.0
 
 
 def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timing]:
-    """Ask a detector node, whose inference takes half a second, for all it answers.
+    """Call every service of a detector node whose inference takes half a second.
 
     Args:
         image: (H, W, 3) uint8, bgr.
-        seconds: How long.
+        seconds: Duration of the measurement.
 
     Raises:
         RuntimeError: The node does not answer.

@@ -1,4 +1,4 @@
-"""ImageStream: publishes images to nodes of other processes and notes when they answer."""
+"""ImageStream: a node that publishes images and records when other processes answer."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
 
 NAMESPACE = "/benchmark"
-"""Of all that is measured, so that no other detector node is asked, answers, or is told what to do."""
+"""Namespace of the measured nodes, so that no other detector node takes part."""
 STARTUP_SECONDS = 120.0
 ENGINE_P50 = "engine p50 ms"
-"""What the node's diagnostics call the time from pixels to detections."""
+"""Name in the node's diagnostics of the time from pixels to detections."""
 AGE_P50 = "age p50 ms"
-"""What they call the time from an image's stamp to its arrival."""
+"""Name in the node's diagnostics of the time from an image's stamp to its arrival."""
 
 
 @dataclass
 class Answers:
-    """When the detections of one node came.
+    """Times at which the detections of one node came.
 
     Attributes:
         first: Set once there are any.
-        latencies: From an image's stamp to each, ms.
-        arrivals: From an image's stamp to the node's callback, ms, as an echo tells.
-        stages: What the diagnostics of a detector node tell, ms.
+        latencies: Milliseconds from an image's stamp to its detections.
+        arrivals: Milliseconds from an image's stamp to the callback of an echo node.
+        stages: Milliseconds by their name in the diagnostics of a detector node.
     """
 
     first: Event = field(default_factory=Event)
@@ -51,11 +51,11 @@ class ImageStream(Node):
 
     Args:
         image: (H, W, 3) uint8, bgr.
-        names: Of the nodes, see `node_process`.
+        names: Names of the nodes, see `node_process`.
 
     Attributes:
         sent: Images published.
-        answers: Of each node.
+        answers: Answers by the name of the node.
     """
 
     def __init__(self, image: NDArray[np.uint8], names: Iterable[str]) -> None:

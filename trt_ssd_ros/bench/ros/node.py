@@ -1,4 +1,4 @@
-"""Measure a node in a process of its own: stream images to it over real DDS and note when its answers come."""
+"""Latency, throughput and processor time of a node in its own process, fed with images over real DDS."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ DETECTOR = ("trt_ssd_ros.node.detector_node",)
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What a node did with a stream of images.
+    """Results of streaming images to a node.
 
     Attributes:
-        latency: From publishing an image to receiving its detections.
-        arrival: Of it until the node's callback has the image, p50 in milliseconds; NaN if the node does not tell.
-        engine: Of it from pixels to detections, p50 in milliseconds, as the node's diagnostics tell; else NaN.
+        latency: Time from publishing an image to receiving its detections.
+        arrival: Median milliseconds until the node's callback has the image; NaN if the node does not tell.
+        engine: Median milliseconds from pixels to detections in the node's diagnostics; NaN without diagnostics.
         rate: Detections received a second.
         sent: Images published.
         received: Detections received.
         cpu_ms: Processor time of the node for each image it answered, median of the rounds.
-        cpu_rounds: The same of each round.
+        cpu_rounds: Processor time for each image, round by round.
         memory_mib: Resident memory of the node at the end.
     """
 
@@ -63,11 +63,11 @@ def measure_nodes(
     """Run nodes in processes of their own and stream the same images to all of them at once.
 
     Args:
-        modules: What to run by a name for it, as after `python -m`.
-        parameters: Of the nodes.
+        modules: Module and arguments by node name, as after `python -m`.
+        parameters: Parameters of the nodes.
         image: (H, W, 3) uint8, bgr.
         rate: Images a second.
-        seconds: How long.
+        seconds: Duration of the stream.
 
     Raises:
         RuntimeError: A node does not answer.
@@ -119,7 +119,7 @@ def measure_round(
 
 
 def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: float, memory: float) -> NodeReport:
-    """Sum up what one node did."""
+    """Sum up the results of one node."""
     answers = stream.answers[name]
     age = answers.stages.get(AGE_P50, float("nan"))
     return NodeReport(

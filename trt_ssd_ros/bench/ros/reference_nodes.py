@@ -1,4 +1,4 @@
-"""Nodes to measure the detector node by: one that only echoes, and detector nodes whose inference is known.
+"""Reference nodes beside the detector node: an echo node, and detector nodes whose inference time is known.
 
 python -m trt_ssd_ros.bench.ros.reference_nodes echo | blank | slow [--ros-args ...]
 """
@@ -32,7 +32,7 @@ EMPTY_SLOTS: Tensors = {
     "settled": np.ones(1, np.uint8),
 }
 SLOW_SECONDS = 0.5
-"""How long the inference of the slow detector takes at least."""
+"""Shortest inference of the slow detector."""
 
 
 class EchoNode(FailableNode):

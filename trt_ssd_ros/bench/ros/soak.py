@@ -1,4 +1,4 @@
-"""Let the detector node run for long among restless neighbours, and measure what grows, beside an echo node."""
+"""Soak test: growth of the detector node's memory, threads and descriptors, beside an echo node's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import rclpy
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args
@@ -21,9 +20,10 @@ from tqdm import tqdm
 
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.bench.ros.node import end, spinning
-from trt_ssd_ros.bench.ros.soak_neighbour import NAMESPACE, Churn
-from trt_ssd_ros.files import share_folder, whole_file
-from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.bench.ros.soak_neighbour import NAMESPACE, Disturber
+from trt_ssd_ros.bench.speed import resized
+from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.ros.process import ros_context
 
 MODULES = {
@@ -37,7 +37,7 @@ MEASURES = {
     "descriptors": "descriptors",
 }
 SAMPLES = 60
-"""How many, evenly spread."""
+"""Number of samples, evenly spread."""
 WARM_UP = 1 / 3
 """Share of the time that does not count: allocators and caches fill."""
 LOOK_PERIOD = 0.5
@@ -50,14 +50,14 @@ PATIENCE = 60.0
 
 @dataclass
 class SoakReport:
-    """What happened, and what grew.
+    """Disturbances, samples and growth.
 
     Attributes:
-        minutes: How long it went on.
-        done: How often each thing was done to the detector.
+        minutes: Duration of the soak.
+        done: Number of disturbances by kind.
         answers: Detections received.
-        times: When the samples were taken, in seconds.
-        samples: What each process took at these times.
+        times: Seconds from the start to each sample.
+        samples: Resources of each process at these times.
         image_mib: Size of an image; memory grows by one when more of them are alive at once than ever before.
     """
 
@@ -107,25 +107,25 @@ def soak(minutes: float, rate: float, size: tuple[int, int], seed: int) -> SoakR
     """Disturb a detector node for some minutes.
 
     Args:
-        minutes: How long.
+        minutes: Duration.
         rate: Images a second.
-        size: Width and height of the images.
-        seed: Of what is done to it.
+        size: Width and height of the images in pixels.
+        seed: Seed of the disturbances.
 
     Raises:
         RuntimeError: A node ended, or does not answer.
     """
-    image = np.asarray(cv2.resize(read_image_file(share_folder() / "photos" / "chelsea.jpg"), size), np.uint8)
+    image = resized(sample_photos()[1], size)
     report = SoakReport(minutes, image_mib=round(image.nbytes / 2**20, 2))
     with ros_context([]) as ros, soaked_processes() as processes:
-        churn = ros.add(Churn(image, rate, seed))
+        disturber = ros.add(Disturber(image, rate, seed))
         with spinning(ros.executor):
-            await_answer(churn, processes, "at the start")
-            churn.disturb()
+            await_answer(disturber, processes, "at the start")
+            disturber.disturb()
             watch(processes, report)
-            churn.calm()
-            await_answer(churn, processes, "once it was left alone")
-            report.done, report.answers = dict(churn.done), churn.answers
+            disturber.calm()
+            await_answer(disturber, processes, "once it was left alone")
+            report.done, report.answers = dict(disturber.done), disturber.answers
             return report
     raise RuntimeError("interrupted")
 
@@ -158,10 +158,10 @@ def watch(processes: Mapping[str, subprocess.Popen[bytes]], report: SoakReport) 
             report.samples[name].append(ProcessUsage.of(process.pid))
 
 
-def await_answer(churn: Churn, processes: Mapping[str, subprocess.Popen[bytes]], when: str) -> None:
+def await_answer(disturber: Disturber, processes: Mapping[str, subprocess.Popen[bytes]], when: str) -> None:
     """Wait for detections."""
-    answers, deadline = churn.answers, time.monotonic() + PATIENCE
-    while churn.answers < answers + ANSWERS:
+    answers, deadline = disturber.answers, time.monotonic() + PATIENCE
+    while disturber.answers < answers + ANSWERS:
         check_running(processes)
         if time.monotonic() > deadline:
             raise RuntimeError(f"the detector node did not answer within {PATIENCE:g} s {when}")
@@ -207,8 +207,7 @@ def main(args: Sequence[str] | None = None) -> int:
         report = soak(options.minutes, options.rate, (options.width, options.height), options.seed)
         print(report)
         if options.json:
-            with whole_file(options.json) as unfinished:
-                unfinished.write_text(json.dumps(report.figures(), indent=1) + "\n")
+            write_whole(options.json, (json.dumps(report.figures(), indent=1) + "\n").encode())
     except (OSError, RuntimeError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Churn: a restless neighbour of the detector node, whose cameras, viewers, settings and clock come and go."""
+"""Disturber: the neighbours of the detector node in a soak, whose cameras, viewers, settings and clock change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.node.messages import image_to_msg
 
 NAMESPACE = "/soak"
-"""Of all that is disturbed, the clock among it, so that no other node is."""
+"""Namespace of the disturbed nodes and their clock, so that no other node is disturbed."""
 CLOCK_PERIOD = 0.05
 """Seconds between two messages on its clock."""
 DISTURBANCE_PERIOD = 0.5
@@ -52,21 +52,21 @@ SETTINGS: Sequence[Mapping[str, Any]] = (
 """Sets of parameters, of which the last are refused."""
 
 
-class Churn(Node):
-    """Publishes images and a simulated clock, and every now and then does one of the things that robots do.
+class Disturber(Node):
+    """Publishes images and a simulated clock, and disturbs the detector node at random.
 
     Args:
-        image: What it publishes.
+        image: Image to publish.
         rate: Images a second.
-        seed: Of what it does.
+        seed: Seed of the disturbances.
 
     Attributes:
-        done: How often each thing was done; `images` were published.
+        done: Number of disturbances by kind; `images` were published.
         answers: Detections received.
     """
 
     def __init__(self, image: NDArray[np.uint8], rate: float, seed: int) -> None:
-        super().__init__("churn", namespace=NAMESPACE)
+        super().__init__("disturber", namespace=NAMESPACE)
         self.done: Counter[str] = Counter()
         self.answers = 0
         self._random = random.Random(seed)  # noqa: S311 - not for secrets
@@ -86,7 +86,7 @@ class Churn(Node):
         self._disturbances.cancel()
 
     def disturb(self) -> None:
-        """Begin to."""
+        """Begin to disturb."""
         self._disturbances.reset()
 
     def calm(self) -> None:

@@ -1,4 +1,4 @@
-"""Measure how images get from one process to another on this machine, under different settings of the middleware.
+"""Measure how images get from one process to another, under different settings of the middleware.
 
 One process publishes, another receives, both best effort; nothing is detected.
 """
@@ -48,11 +48,11 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Received:
-    """What arrived.
+    """Images that arrived.
 
     Attributes:
-        images: How many.
-        latency: Median, from stamp to arrival, ms.
+        images: Number of images.
+        latency: Median milliseconds from stamp to arrival.
         cpu: Processor time of the receiving process for each image, ms.
     """
 

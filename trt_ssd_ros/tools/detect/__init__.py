@@ -1,1 +1,1 @@
-"""What `detect` is made of: inputs, the run, and its results."""
+"""Detection in files, cameras and recordings: the run, annotated images, and results."""

@@ -7,21 +7,17 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect drive.mp4 --resume                        go on where an earlier run ended or was killed
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
-  detect drive.mp4 --measure                       how fast it is, beside reading, the network and encoding alone
-  detect demo --measure                            the same on a video of our photos
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from typing import NoReturn
 
@@ -29,50 +25,20 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.bench.offline import IMAGES, DetectMeasurement, report, write_tour
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detectors
-from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.images.source import ImageSource
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.network import batch_size, load_network
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import count, fraction, run_command
-from trt_ssd_ros.tools.detect.annotated import (
-    AnnotatedFiles,
-    AnnotatedOutput,
-    AnnotatedVideo,
-    NotAnnotated,
-)
+from trt_ssd_ros.models.shipped import model_card_path
+from trt_ssd_ros.tools.command_line import add_options, count, run_command
+from trt_ssd_ros.tools.detect.annotated import AnnotatedFiles, AnnotatedOutput, AnnotatedVideo, NotAnnotated
 from trt_ssd_ros.tools.detect.folder import LOG_NAME, begin, claimed, expect_distinct, go_on
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
-from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, summary
+from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
-
-DEMO = "demo"
-"""Stands for the demo's tour through our photos, where there is something to be measured."""
-
-
-@contextmanager
-def opened_detectors(options: argparse.Namespace, card: ModelCard, stop: Event) -> Iterator[list[Detector]]:
-    """Give the detectors that a command line asks for; `stop` cancels the build of a plan."""
-    if options.batch > 1 and batch_size(load_network(card), card) == 1:
-        raise ValueError(f"--batch: found {options.batch}, expected 1: {card.name} takes one image at a time")
-    choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
-    with LoggedProgress(stop.is_set) as progress:
-        detectors = open_detectors(card, choice, sample_photos(), progress)
-    try:
-        for detector in detectors if options.threshold is not None else ():
-            classes = (options.threshold,) * len(card.labels)
-            detector.thresholds = replace(detector.thresholds, classes=classes)
-        yield detectors
-    finally:
-        for detector in detectors:
-            detector.close()
 
 
 def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
@@ -112,10 +78,11 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     if log.exists() and not (options.resume or options.overwrite):
         raise ResultError(f"{log} exists: --resume goes on with it, --overwrite begins anew")
     card = ModelCard.load(model_card_path(options.model))
-    with closing(opened_input(options)) as images:
+    choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
+    with closing(open_sources(options.inputs, options.topic, options.output)) as images:
         if options.resume and images.live:
             raise ResultError("--resume: a camera's images do not come again")
-        with opened_detectors(options, card, stop) as detectors, claimed(options.output):
+        with opened_detectors(card, choice, options.threshold, stop) as detectors, claimed(options.output):
             times = run(options, detectors, images, stop)
             written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
             written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
@@ -126,11 +93,6 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
         print("detect: interrupted; --resume goes on", file=sys.stderr)
         return INTERRUPTED
     return int(nothing_read)
-
-
-def opened_input(options: argparse.Namespace) -> ImageSource:
-    """Open what a command line names."""
-    return open_sources(options.inputs, options.topic, options.output)
 
 
 def run(options: argparse.Namespace, detectors: Sequence[Detector], images: ImageSource, stop: Event) -> RunTimes:
@@ -155,19 +117,6 @@ def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Imag
     return task.times
 
 
-def measure(options: argparse.Namespace, stop: Event) -> int:
-    """Measure, and return the exit code."""
-    card, count = ModelCard.load(model_card_path(options.model)), options.max_images or IMAGES
-    with TemporaryDirectory() as place:
-        folder = Path(place)
-        if options.inputs == [DEMO]:
-            options.inputs = [str(write_tour(folder / "demo.mp4", count))]
-        with closing(opened_input(options)) as images, opened_detectors(options, card, stop) as detectors:
-            measurement = DetectMeasurement(detectors, images, options.batch, count, folder, stop)
-            print(report(measurement, detectors[0].engine_name))
-    return 0
-
-
 def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
     """Show that an image is done."""
     if as_json:
@@ -184,12 +133,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, default=Path("detect_output"), metavar="DIR", help="default: %(default)s"
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="default: auto")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="for TensorRT; default: auto")
-    parser.add_argument("--threshold", type=fraction, metavar="SCORE", help="lowest reported; default: the card's")
-    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images in a call; default: 1")
-    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
+    add_options(parser, "model", "backend", "precision", "threshold", "batch", "topic")
     parser.add_argument("--max-images", type=count, metavar="N", help="end after the first N images")
     parser.add_argument(
         "--format", nargs="+", choices=FORMATS, default=["coco"], help="besides results.jsonl; default: coco"
@@ -205,19 +149,18 @@ def new_parser() -> argparse.ArgumentParser:
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the results in DIR")
     again.add_argument("--overwrite", action="store_true", help="begin anew although there are results in DIR")
-    again.add_argument(
-        "--measure",
-        action="store_true",
-        help="only measure, on the first images of a video: 100, or --max-images, in 5 rounds",
-    )
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = new_parser().parse_args(args)
+    parser = new_parser()
+    options = parser.parse_args(args)
+    if options.measure:
+        parser.error("--measure is now a command: benchmark --video VIDEO, or benchmark --video demo")
     cv2.setNumThreads(1)  # its threads spin while they wait, which takes the cores from the network
-    return run_command("detect", partial(measure if options.measure else detect, options))
+    return run_command("detect", partial(detect, options))
 
 
 if __name__ == "__main__":

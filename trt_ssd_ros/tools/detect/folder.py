@@ -1,4 +1,4 @@
-"""The folder that a run writes into: nobody else's meanwhile, and without what an earlier run left."""
+"""Output folder of a run: locked against other runs, and cleared of an earlier run's products."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from trt_ssd_ros.files import try_lock
-from trt_ssd_ros.tools.results import (
-    ResultError,
-    ResultHeader,
-    read_header,
-    read_results,
-    whole_lines,
-)
+from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_header, read_results, whole_lines
 
 LOG_NAME = "results.jsonl"
 PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv")

@@ -1,4 +1,4 @@
-"""Results in the formats of others, made of the JSON lines image by image: COCO JSON, CSV and KITTI."""
+"""Exports of the JSON lines, image by image: COCO JSON, CSV and KITTI."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ from typing import Any, TextIO
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.files import whole_file
 from trt_ssd_ros.images.files import stem
-from trt_ssd_ros.tools.results import (
-    BOX_DIGITS,
-    SCORE_DIGITS,
-    ImageResult,
-    read_header,
-    read_results,
-)
+from trt_ssd_ros.tools.results import BOX_DIGITS, SCORE_DIGITS, ImageResult, read_header, read_results
 
 KITTI_LINE = "-1 -1 -10 {box} -1 -1 -1 -1000 -1000 -1000 -10"
 """Truncation, occlusion, angle, box, size, place and heading; the numbers that mean "not known" are those of the

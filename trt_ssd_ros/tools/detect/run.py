@@ -1,4 +1,4 @@
-"""DetectionRun: read, detect, draw and write at the same time."""
+"""DetectionRun: reads, detects, draws and writes at the same time, with one detector or several."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -22,7 +22,12 @@ import numpy as np
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
+from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.images.source import SourceImage
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.network import batch_size, load_network
+from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
 from trt_ssd_ros.tools.overlap import Behind, ahead
 from trt_ssd_ros.tools.results import ImageResult, as_written, read_header, read_results
@@ -82,11 +87,41 @@ class DetectorPool:
             self._free.put(detector)
 
 
+@contextmanager
+def opened_detectors(
+    card: ModelCard, choice: EngineChoice, threshold: float | None, stop: Event
+) -> Iterator[list[Detector]]:
+    """Give the detectors of a card that share the images of a run.
+
+    Args:
+        card: Model card.
+        choice: Engine to run, with the batch to build it for.
+        threshold: Lowest score that is reported; None: the card's.
+        stop: Cancels the build of a plan when it is set.
+
+    Raises:
+        ValueError: The network takes one image at a time, and the batch is larger.
+    """
+    if choice.build.batch > 1 and batch_size(load_network(card), card) == 1:
+        raise ValueError(f"--batch: found {choice.build.batch}, expected 1: {card.name} takes one image at a time")
+    with LoggedProgress(stop.is_set) as progress:
+        detectors = open_detectors(card, choice, sample_photos(), progress)
+    try:
+        if threshold is not None:
+            classes = (threshold,) * len(card.labels)
+            for detector in detectors:
+                detector.thresholds = replace(detector.thresholds, classes=classes)
+        yield detectors
+    finally:
+        for detector in detectors:
+            detector.close()
+
+
 LOGGER = logging.getLogger(__name__)
 DEPTH = 3
 """Groups of images that wait between two stages."""
 Detected = tuple[list[ImageResult], float]
-"""What was found in a group, and the seconds that it took."""
+"""Results of a group, and the seconds that they took."""
 
 
 @dataclass
@@ -109,7 +144,7 @@ class Stopwatch:
 
 @dataclass
 class RunTimes:
-    """How many images were detected in, and how long that took.
+    """Number of images, and the time that each stage took.
 
     Attributes:
         images: Images detected in.

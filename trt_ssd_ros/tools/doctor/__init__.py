@@ -1,1 +1,1 @@
-"""What `doctor` looks at, a subject a file: each yields findings of a machine."""
+"""Checks of a machine: each yields findings, OK, WARN or FAIL."""

@@ -1,4 +1,4 @@
-"""What runs the network: ONNX Runtime, or TensorRT on a GPU; and the plans that are kept for it."""
+"""Checks of engines and plans, ROS 2, Python packages, and the transport of images."""
 
 from __future__ import annotations
 

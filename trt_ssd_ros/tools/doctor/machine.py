@@ -1,4 +1,4 @@
-"""Machine: what the findings are made of; only read and asked, never changed."""
+"""Machine: files, environment and programs, only read, and the findings that checks make of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        topic: What it is.
+        topic: Name of the checked thing.
         level: OK; WARN: detection runs, but not as well as it could; FAIL: it does not run.
-        found: What there is.
-        cost: What a level other than OK costs.
+        found: State of the checked thing.
+        cost: Consequence of a level other than OK.
         remedy: The command that mends it, or what to do.
     """
 
@@ -52,7 +52,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said: its output, or the last line of its errors where it failed."""
+    """Answer of a command: its output, or the last line of its errors if it failed."""
 
     worked: bool
     text: str

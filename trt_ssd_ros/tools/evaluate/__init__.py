@@ -1,1 +1,1 @@
-"""What `evaluate` is made of: annotations, runs, figures, and their report."""
+"""Average precision, confusion matrix and differences of detectors on annotated images."""

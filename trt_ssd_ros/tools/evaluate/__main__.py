@@ -25,13 +25,12 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.errors import INTERRUPTED
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL
-from trt_ssd_ros.tools.command_line import count, expect_writable, fraction, run_command
+from trt_ssd_ros.errors import INTERRUPTED, load_pyplot
+from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, fraction, run_command
 from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
-from trt_ssd_ros.tools.evaluate.page import load_pyplot, write_page
+from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
 from trt_ssd_ros.tools.evaluate.runs import open_runs
 
@@ -40,6 +39,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     """Do all of it, and return the exit code."""
     load_pycocotools()
     load_pyplot()
+    load_template()
     expect_writable(options.output)
     annotated = read_annotations(options.annotations, options.images, options.format, options.names)
     annotated = annotated.renamed(dict(options.map)).first(options.max_images)
@@ -95,10 +95,8 @@ def new_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--known-only", action="store_true", help="leave out labels that a detector does not know")
     parser.add_argument("--output", type=Path, default=Path("evaluate_output"), metavar="DIR")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
-    parser.add_argument(
-        "--threshold", type=fraction, default=0.01, metavar="SCORE", help="lowest that is evaluated; default: 0.01"
-    )
+    add_options(parser, "model")
+    add_options(parser, "threshold", default=0.01, help="lowest that is evaluated; default: 0.01")
     parser.add_argument(
         "--show-threshold",
         type=fraction,

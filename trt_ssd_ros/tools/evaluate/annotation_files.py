@@ -1,4 +1,4 @@
-"""Open annotations of any of the formats, told by what they look like."""
+"""Readers of annotations: COCO JSON, Pascal VOC, YOLO and KITTI, recognised by their files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from trt_ssd_ros.errors import load_library, one_line
-from trt_ssd_ros.models.card_reader import PlainLoader
 from trt_ssd_ros.tools.evaluate.annotations import (
     AnnotatedImage,
     AnnotatedSet,
@@ -23,6 +22,7 @@ from trt_ssd_ros.tools.evaluate.annotations import (
     read_small_text,
     stated_size,
 )
+from trt_ssd_ros.yaml_reader import PlainLoader
 
 NAME_FILES = ("data.yaml", "dataset.yaml", "classes.txt", "obj.names")
 DONT_CARE = "DontCare"

@@ -1,4 +1,4 @@
-"""AnnotatedSet: images and what is truly in them, of whatever format; opens the readers of all of them."""
+"""AnnotatedSet: images and their ground truth in any format, and the checks that its readers share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.files import read_file
 from trt_ssd_ros.images.files import IMAGE_SUFFIXES, stem
-from trt_ssd_ros.models.card_reader import read_file
 
 LARGEST_FILE = 1 << 22
 """Bytes of the largest annotation file of a single image."""

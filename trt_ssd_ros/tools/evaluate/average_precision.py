@@ -1,4 +1,4 @@
-"""Average precision, by pycocotools: class by class, so that memory holds one class at a time."""
+"""Average precision by pycocotools, class by class, so that memory holds one class at a time."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RECALLS = np.linspace(0, 1, 101)
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is in one image.
+    """Ground truth of one image.
 
     Attributes:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
-        annotations: What each of them is.
+        annotations: Annotation of each box.
     """
 
     boxes: NDArray[np.float32]
@@ -35,10 +35,10 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class ClassPrecision:
-    """How well one class is found.
+    """Precision and recall of one class.
 
     Attributes:
-        objects: How many there are.
+        objects: Number of annotated objects.
         ap: Average precision over IoU .5 to .95.
         ap50: Average precision at IoU .5.
         recall50: Share of the objects that is found at IoU .5, at the lowest score there is.
@@ -54,7 +54,7 @@ class ClassPrecision:
 
 @dataclass(frozen=True)
 class Precision:
-    """How well a detector finds what there is.
+    """Precision and recall of a detector.
 
     Attributes:
         classes: By label; only those of which there is at least one.

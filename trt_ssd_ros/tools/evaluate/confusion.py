@@ -1,4 +1,4 @@
-"""What is taken for what: truth beside what a detector says."""
+"""Confusion matrix, and the differences of two detectors, or of detector and ground truth, in one image."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ NOTEWORTHY = 0.05
 
 @dataclass(frozen=True, eq=False)
 class ImageChange:
-    """What changed in one image.
+    """Differences in one image.
 
     Attributes:
         image: Its number.

@@ -1,4 +1,4 @@
-"""Evaluation: every run on every image, scored against what is truly there."""
+"""Evaluation: every run on every image, scored against the ground truth."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DEPTH = 3
 
 @dataclass
 class Evaluation:
-    """What every run found, image by image; images themselves are not kept.
+    """Detections of every run, image by image; images themselves are not kept.
 
     Attributes:
         annotated: The set.
         runs: What is evaluated.
         images: Images that all runs have seen.
-        truths: What is in them.
-        found: What each run found in them.
+        truths: Ground truth of each image.
+        found: Detections of each run in each image.
         unreadable: Images that could not be read, and why.
         misfits: Names of images that are not of the size for which they were annotated.
         left_out: Labels that are not looked at, as a run does not know them.

@@ -1,14 +1,12 @@
-"""An evaluation as a page of HTML that needs no other file: tables, plots, and the images that changed most."""
+"""An evaluation as a page of HTML that needs no other file: plots and pictures for the template page.html."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from math import ceil
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import cv2
@@ -17,122 +15,85 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.errors import load_library
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.errors import load_library, load_pyplot
+from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.images.source import Image
 from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, Precision, Truth
 from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange
-from trt_ssd_ros.tools.evaluate.report import Comparison, EvaluationReport, difference, figure
+from trt_ssd_ros.tools.evaluate.report import EvaluationReport, difference, figure
 
-PICTURES = 12
+MOST_PICTURES = 12
 PICTURE_WIDTH = 480
 MOST_LINES = 8
-PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Evaluation</title><style>
-body{font:15px/1.45 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0}
-td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}
-.warning{background:#fff3cd;border-left:4px solid #e0a800;padding:.5em 1em}
-.worse{color:#b00020}.better{color:#1b7f37}img{max-width:100%;display:block}
-.row{display:flex;flex-wrap:wrap;gap:1em}
-figure{margin:1em 0;border-top:1px solid #ddd;padding-top:.5em}
-figure div{display:flex;gap:.5em}figure div p{flex:1;margin:0;font-size:13px;color:#555}
-</style></head><body>
-$body
-</body></html>
-""")
+
+
+def load_template() -> Any:
+    """Return the template of the page, which escapes what it is given.
+
+    Raises:
+        RuntimeError: Jinja is not installed.
+    """
+    jinja2 = load_library("jinja2", "jinja2", "evaluate")
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    strict = jinja2.StrictUndefined
+    environment = jinja2.Environment(autoescape=True, loader=loader, undefined=strict, trim_blocks=True)
+    return environment.get_template("page.html")
 
 
 def write_page(report: EvaluationReport, path: Path) -> None:
     """Write the page.
 
     Raises:
-        RuntimeError: matplotlib is not installed.
-        OSError: It cannot be written.
+        RuntimeError: Jinja or matplotlib is not installed.
+        OSError: The page cannot be written.
     """
-    with whole_file(path) as unfinished:
-        unfinished.write_text(
-            PAGE.substitute(body="\n".join(_Page(report).parts())), encoding="utf-8", errors="replace"
-        )
+    page, evaluation = _Page(report), report.evaluation
+    text = load_template().render(
+        page=page,
+        report=report,
+        kind=evaluation.annotated.kind,
+        images=evaluation.images,
+        runs=evaluation.runs,
+        names=page.names,
+        first=report.precisions[0],
+        figure=figure,
+        difference=difference,
+        most_lines=MOST_LINES,
+        most_pictures=MOST_PICTURES,
+    )
+    write_whole(path, text.encode(errors="replace"))
 
 
 class _Page:
+    """Images of the page in base64."""
+
     def __init__(self, report: EvaluationReport) -> None:
         self._report, self._evaluation = report, report.evaluation
-        self._names = [run.name for run in report.evaluation.runs]
-        numbers = range(len(self._names))
+        self.names = [run.name for run in report.evaluation.runs]
+        numbers = range(len(self.names))
         labels = (label for run in numbers for label in report.evaluation.labels(run))
         self._palette = list(dict.fromkeys((*report.evaluation.annotated.labels, *labels)))
 
-    def parts(self) -> Iterator[str]:
-        report = self._report
-        objects = sum(item.objects for item in report.precisions[0].classes.values())
-        yield f"<h1>Evaluation: {escape(', '.join(self._names))}</h1>"
-        kind = escape(self._evaluation.annotated.kind)
-        yield f"<p>{len(self._evaluation.images)} images, {objects} objects, annotations in {kind}.</p>"
-        yield from (f'<p class="warning">{escape(text)}</p>' for text in report.warnings())
-        yield self._summary()
-        if not report.labels:
-            return
-        yield "<h2>Classes</h2>"
-        yield self._classes()
-        yield "<h2>Precision and recall</h2>"
-        yield _png(plot_precision_recall(dict(zip(self._names, report.precisions, strict=True))))
-        yield f"<h2>What is taken for what</h2><p>From a score of {report.show} on, at IoU .5.</p>"
-        yield '<div class="row">'
-        for name, confusion in zip(self._names, report.confusions, strict=True):
-            yield f"<div><h3>{escape(name)}</h3>{_png(plot_confusion(confusion))}</div>"
-        yield "</div>"
-        for comparison in report.comparisons:
-            yield from self._comparison(comparison)
-        yield from self._against_truth()
+    def curves(self) -> str:
+        """Return the precision/recall curves as PNG."""
+        return _base64(plot_precision_recall(dict(zip(self.names, self._report.precisions, strict=True))))
 
-    def _summary(self) -> str:
-        rows = [["", "detector", "mAP@[.5:.95]", "mAP@.5", "difference to the first"]]
-        first = self._report.precisions[0].map
-        for run, precision in zip(self._evaluation.runs, self._report.precisions, strict=True):
-            apart = _signed(difference(first, precision.map))
-            figures = [figure(precision.map), figure(precision.map50), apart]
-            rows.append([escape(run.name), escape(run.described()), *figures])
-        return _table(rows)
+    def confusion(self, run: int) -> str:
+        """Return a run's confusion matrix as PNG."""
+        return _base64(plot_confusion(self._report.confusions[run]))
 
-    def _classes(self) -> str:
-        heads = [f"AP@[.5:.95] {escape(n)}</th><th>AP@.5</th><th>recall@.5" for n in self._names]
-        rows = [["class", "objects", *heads]]
-        for label in self._report.labels:
-            items = [precision.classes[label] for precision in self._report.precisions]
-            cells = [str(items[0].objects)]
-            for number, item in enumerate(items):
-                apart = f" {_signed(item.ap - items[0].ap)}" if number else ""
-                cells.append(f"{item.ap:.4f}{apart}</td><td>{item.ap50:.4f}</td><td>{item.recall50:.3f}")
-            rows.append([escape(label), *cells])
-        return _table(rows)
+    def name(self, change: ImageChange) -> str:
+        """Return an image's name."""
+        return self._evaluation.images[change.image].name
 
-    def _comparison(self, item: Comparison) -> Iterator[str]:
-        before, after = self._names[item.before], self._names[item.after]
-        yield f"<h2>What changed most from {escape(before)} to {escape(after)}</h2>"
-        yield f"<p>{len(item.changes)} of {len(self._evaluation.images)} images changed.</p>"
-        for changed in item.changes[:PICTURES]:
-            yield self._figure(changed, (item.before, item.after))
-
-    def _against_truth(self) -> Iterator[str]:
-        yield f"<h2>Where {escape(self._names[0])} is furthest from the truth</h2>"
-        for item in self._report.mistakes[:PICTURES]:
-            yield self._figure(item, (0,))
-
-    def _figure(self, item: ImageChange, runs: Sequence[int]) -> str:
-        """Show an image with what is true and what runs found, a class in the same colour in all of them."""
-        image, truth = self._evaluation.images[item.image], self._evaluation.truths[item.image]
+    def pictures(self, change: ImageChange, runs: Sequence[int]) -> Iterator[tuple[str, str]]:
+        """Yield the ground truth and the detections of runs as JPEG, a class in the same colour in all of them."""
+        image, truth = self._evaluation.images[change.image], self._evaluation.truths[change.image]
         pixels = read_image_file(image.path)
-        pictures = [("truth", self._true(truth))]
-        pictures += [(self._names[run], self._seen(run, item.image)) for run in runs]
-        drawn = "".join(f"<p>{escape(name)}{_jpeg(pixels, found, self._palette)}</p>" for name, found in pictures)
-        more = "" if len(item.lines) <= MOST_LINES else f"; and {len(item.lines) - MOST_LINES} more"
-        lines = escape("; ".join(item.lines[:MOST_LINES])) + more
-        return f"<figure><figcaption><b>{escape(image.name)}</b>: {lines}</figcaption><div>{drawn}</div></figure>"
+        yield "truth", _jpeg(pixels, self._true(truth), self._palette)
+        for run in runs:
+            yield self.names[run], _jpeg(pixels, self._seen(run, change.image), self._palette)
 
     def _true(self, truth: Truth) -> Detections:
         objects = [number for number, item in enumerate(truth.annotations) if not item.ignored]
@@ -156,24 +117,11 @@ def _jpeg(pixels: Image, found: Detections, labels: list[str]) -> str:
     boxes = Detections(found.boxes * np.float32(scale), found.scores, found.class_ids)
     picture = draw_detections(np.asarray(small, np.uint8), boxes, labels)
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
+    return _base64(data.tobytes())
 
 
-def _png(data: bytes) -> str:
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
-
-
-def _signed(number: float | None) -> str:
-    if number is None or abs(number) < 5e-5:
-        return "±0"
-    return f'<span class="{"better" if number > 0 else "worse"}">{number:+.4f}</span>'
-
-
-def _table(rows: list[list[str]]) -> str:
-    head, *body = rows
-    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body]
-    return f"<table>{''.join(lines)}</table>"
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 MOST_CLASSES = 15
@@ -181,16 +129,6 @@ MOST_CLASSES = 15
 COLUMNS = 4
 MOST_LABELS = 25
 """Rows and columns of a confusion matrix."""
-
-
-def load_pyplot() -> Any:
-    """Return matplotlib's pyplot, drawing into memory.
-
-    Raises:
-        RuntimeError: It is not installed.
-    """
-    load_library("matplotlib", "matplotlib", "plotting").use("Agg")
-    return load_library("matplotlib.pyplot", "matplotlib", "plotting")
 
 
 def plot_precision_recall(precisions: Mapping[str, Precision]) -> bytes:

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as JSON and in words."""
+"""Figures of an evaluation, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.tools.evaluate.average_precision import ClassPrecision, Precision
 from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
@@ -129,8 +129,7 @@ class EvaluationReport:
 
     def write_json(self, path: Path) -> None:
         """Write all figures."""
-        with whole_file(path) as unfinished:
-            unfinished.write_text(json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_whole(path, (json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n").encode())
 
 
 def difference(before: float | None, after: float | None) -> float | None:

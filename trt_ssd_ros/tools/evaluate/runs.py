@@ -1,4 +1,4 @@
-"""What is evaluated: a detector that runs now, or the results of one that ran before."""
+"""Runs to evaluate: a detector that runs now, or the results of an earlier `detect`."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def truncation_warning(threshold: float) -> list[str]:
 
 
 class ResultsRun:
-    """What `detect` found before: its results.jsonl or coco.json.
+    """Results of an earlier `detect`: its results.jsonl or coco.json.
 
     Args:
         name: For people.

@@ -10,9 +10,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, ValueInfoProto
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.models.card_reader import tensors_of
 from trt_ssd_ros.models.graph_builder import OPSET
-from trt_ssd_ros.models.network import in_older_opset, opset
+from trt_ssd_ros.models.network import in_older_opset, opset, tensors_of
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 
 NEWEST_IR = 10

@@ -1,1 +1,1 @@
-"""What `quantize_model` is made of."""
+"""Quantization of a detector to int8: calibration images and the network."""

@@ -25,19 +25,18 @@ from typing import Any
 from trt_ssd_ros.detection.agreement import FoundAgain
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_in_turns
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
+from trt_ssd_ros.files import write_whole
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
-from trt_ssd_ros.models.card_reader import read_yaml
-from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
-from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
-from trt_ssd_ros.tools.command_line import count, expect_free, expect_writable, run_command
+from trt_ssd_ros.models.shipped import model_card_path
+from trt_ssd_ros.tools.command_line import add_options, count, expect_free, expect_writable, run_command
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages, CalibrationReader
 from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
+from trt_ssd_ros.yaml_reader import read_yaml
 
 LOGGER = logging.getLogger(__name__)
 TIMED_RUNS = 50
@@ -60,9 +59,9 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     quantized = in_int8(network, reader, options.backend)
     if reader.count < FEW:
         LOGGER.warning("few images to calibrate with: %d; some hundreds see more of what will come", reader.count)
-    before, after = (Detector(OnnxRuntimeEngine(compose(model, card)), card) for model in (network, quantized))
+    before, after = (open_onnxruntime(card, model) for model in (network, quantized))
     origin = f"quantized to int8 for {options.backend}, calibrated with images: {reader.count}"
-    document = read_document(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
+    document = read_yaml(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
     if stop.is_set():
         raise KeyboardInterrupt
     write(document, quantized.SerializeToString(), *files)
@@ -89,20 +88,11 @@ def expect_targets(name: str, files: Sequence[Path], sources: Sequence[Path]) ->
             raise ValueError(f"found {path}, which is needed: give another --name or --output")
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Return a model card, which was read as one before, as it is written."""
-    document = read_yaml(path)
-    assert isinstance(document, dict)
-    return document
-
-
 def write(document: dict[str, Any], network: bytes, network_file: Path, card_file: Path) -> None:
     """Write the network, then the card that is to describe it."""
     onnx_file = {"path": network_file.name, "sha256": hashlib.sha256(network).hexdigest()}
-    with whole_file(network_file) as unfinished:
-        unfinished.write_bytes(network)
-    with whole_file(card_file) as unfinished:
-        unfinished.write_text(card_text(document | {"onnx": onnx_file}), encoding="utf-8")
+    write_whole(network_file, network)
+    write_whole(card_file, card_text(document | {"onnx": onnx_file}).encode())
 
 
 def comparison(before: Detector, after: Detector, images: Iterable[SourceImage], backend: str) -> Iterator[str]:
@@ -127,7 +117,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="quantize_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images and folders; a video or a recording")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model card or the path of one")
+    add_options(parser, "model", "topic")
     parser.add_argument(
         "--backend",
         choices=("onnxruntime", "tensorrt"),
@@ -137,7 +127,6 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-images", type=count, default=300, metavar="N", help="most images looked at; default: 300"
     )
-    parser.add_argument("--topic", default="", help="of a recording; default: the only one with images")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="default: the current folder")
     parser.add_argument("--name", help="of the card; default: that of --model and _int8")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")

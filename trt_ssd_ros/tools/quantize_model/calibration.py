@@ -1,4 +1,4 @@
-"""CalibrationImages: images from everywhere in an input, to measure a network with and to compare two in."""
+"""Calibration images, spread over an input, and the reader that feeds them to ONNX Runtime's quantizer."""
 
 from __future__ import annotations
 

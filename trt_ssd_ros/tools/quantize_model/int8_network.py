@@ -1,4 +1,4 @@
-"""A network in int8: its convolutions, all but the last, with QuantizeLinear and DequantizeLinear around them."""
+"""Network in int8: QuantizeLinear and DequantizeLinear around all convolutions but the last."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from onnx import TensorProto
 
 from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.images.source import SourceError
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.card_reader import ModelCardError
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.network import as_graph_opset, input_type, is_quantized
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationReader

@@ -1,31 +1,28 @@
-"""Read a model card's YAML, which is not trusted, into dataclasses; errors name the field."""
+"""Reader of YAML files into dataclasses; its errors name the field, what was found and what was expected."""
 
 from __future__ import annotations
 
 import math
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import onnx
 import yaml
-from google.protobuf.message import Message  # type: ignore[import-untyped]
-from onnx import TensorProto
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.files import read_file
 
-MAX_CARD_SIZE = 1 << 20
-"""Bytes that a card may have."""
+MAX_SIZE = 1 << 20
+"""Bytes that a YAML file may have."""
 
 
-class ModelCardError(ValueError):
-    """A model card is wrong or does not fit its ONNX: names the field, what was found and what was expected."""
+class FieldError(ValueError):
+    """A field, or with an empty `field` the whole file, is wrong: says what was found and what was expected."""
 
     def __init__(self, field: str, found: object, expected: str) -> None:
         self.field, self.found, self.expected = field, found, expected
-        super().__init__(f"{field}: found {found}, expected {expected}")
+        super().__init__(f"{field}{': ' if field else ''}found {found}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -46,24 +43,39 @@ class Union:
 
 
 def require(condition: bool, field: str, found: object, expected: str) -> None:
-    """Raise a ModelCardError unless a condition holds."""
+    """Raise FieldError unless a condition holds."""
     if not condition:
-        raise ModelCardError(field, found, expected)
+        raise FieldError(field, found, expected)
 
 
-def read_yaml(path: Path) -> object:
-    """Parse a YAML file. PyYAML lets errors of int(), date() and deep nesting through besides its own."""
+class PlainLoader(yaml.SafeLoader):
+    """Reads YAML without aliases: a few lines of them can stand for billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose the next node; see `yaml.composer.Composer`."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read here")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file.
+
+    Raises:
+        FieldError: It is no YAML, has aliases, is too large, or is no regular file.
+        OSError: It cannot be read.
+    """
     try:
-        return yaml.load(read_file(path, MAX_CARD_SIZE).decode("utf-8"), PlainLoader)  # noqa: S506 - is safe
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ModelCardError("the card", f"no YAML ({one_line(error)})", "a YAML mapping") from error
+        return yaml.load(read_file(path, MAX_SIZE).decode("utf-8"), PlainLoader)  # noqa: S506 - is safe
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets errors of int() and date() through
+        raise FieldError("", f"no YAML ({one_line(error)})", "a YAML mapping") from error
 
 
 def read(kind: Any, value: object, unions: Sequence[Union], field: str = "") -> Any:
     """Turn a YAML value into the type that a dataclass field is annotated with.
 
     Raises:
-        ModelCardError: A field is missing, unknown, of the wrong type, or not one of its choices.
+        FieldError: A field is missing, unknown, of the wrong type, or not one of its choices.
     """
     for union in unions:
         if kind in (union.kind, union.kind | None):
@@ -92,7 +104,7 @@ def _read_member(union: Union, value: object, unions: Sequence[Union], field: st
 
 
 def _read_dataclass(kind: Any, value: object, unions: Sequence[Union], field: str) -> Any:
-    require(isinstance(value, dict), field or "the card", type(value).__name__, "a mapping")
+    require(isinstance(value, dict), field, type(value).__name__, "a mapping")
     assert isinstance(value, dict)
     types_by_name = get_type_hints(kind)
     prefix = f"{field}." if field else ""
@@ -104,8 +116,8 @@ def _read_dataclass(kind: Any, value: object, unions: Sequence[Union], field: st
     values = {name: read(types_by_name[name], item, unions, prefix + name) for name, item in value.items()}
     try:
         return kind(**values)
-    except ModelCardError as error:  # a dataclass names its fields as it knows them
-        raise ModelCardError(prefix + error.field, error.found, error.expected) from error
+    except FieldError as error:  # a dataclass names its fields as it knows them
+        raise FieldError(prefix + error.field, error.found, error.expected) from error
 
 
 def _read_sequence(kinds: tuple[Any, ...], value: object, unions: Sequence[Union], field: str) -> tuple[Any, ...]:
@@ -125,63 +137,3 @@ def _read_scalar(kind: type, value: object, field: str) -> object:
     require(type(value) is kind, field, repr(value), {str: "text", int: "a whole number"}.get(kind, kind.__name__))
     require(not isinstance(value, float) or math.isfinite(value), field, value, "a finite number")
     return value
-
-
-ELEMENTS_A_BYTE = 4
-"""Most elements of a tensor that ONNX packs into a byte (2-bit integers)."""
-
-
-class PlainLoader(yaml.SafeLoader):
-    """Reads YAML without aliases: a few lines of them can stand for billions of values."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose the next node; see `yaml.composer.Composer`."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read here")
-        return super().compose_node(parent, index)
-
-
-def read_file(path: Path, most: int) -> bytes:
-    """Return the content of a regular file.
-
-    Args:
-        path: The file.
-        most: Bytes that it may have.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is a device or a pipe, or larger.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError(f"{path} is no regular file")
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path} has more than {most} bytes")
-    return content
-
-
-def tensors_of(message: Message) -> Iterator[TensorProto]:
-    """Yield every tensor in a network, those of nodes, subgraphs and functions included."""
-    for field, value in message.ListFields():
-        if field.type != field.TYPE_MESSAGE:
-            continue
-        for item in value if isinstance(value, (list, tuple)) or hasattr(value, "add") else [value]:
-            if isinstance(item, TensorProto):
-                yield item
-            else:
-                yield from tensors_of(item)
-
-
-def check_contained(network: onnx.ModelProto) -> None:
-    """Check that a network reads no other file, and that its tensors hold what they announce.
-
-    Raises:
-        ValueError: Names the tensor.
-    """
-    for tensor in tensors_of(network):
-        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            place = next((item.value for item in tensor.external_data if item.key == "location"), "another file")
-            raise ValueError(f"tensor {tensor.name!r} with its data in {place!r}")
-        if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > ELEMENTS_A_BYTE * tensor.ByteSize():
-            raise ValueError(f"tensor {tensor.name!r} of {list(tensor.dims)} in {tensor.ByteSize()} bytes")
