@@ -50,7 +50,8 @@ refused.
 """
 
 FROM_ROS = """
-ROS adds `use_sim_time`, `qos_overrides.*` (reliability, history and depth of the image topics and `detections`),
+ROS adds `use_sim_time`, `qos_overrides.*` (reliability, history and depth of `detections` and of published
+pictures; reliability and durability of the images that are taken, of which the newest is kept),
 `diagnostic_updater.period` (seconds) and `diagnostic_updater.use_fqn`.
 """
 

@@ -17,7 +17,6 @@ from sensor_msgs.msg import CameraInfo, Image
 from trt_ssd_ros.camera.camera_node import open_checked
 from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.images.source import SourceError
-from trt_ssd_ros.node.image_input import with_info
 
 pytestmark = pytest.mark.ros
 
@@ -132,15 +131,11 @@ def test_plays_a_video_of_2000_frames_once(probe: Probe, start_node: Any, tmp_pa
     for number in range(2000):
         writer.write(np.full((48, 64, 3), number % 250, np.uint8))
     writer.release()
-    numbers: list[int] = []
-    count = with_info(lambda _, info: numbers.append(info.get("publication_sequence_number") or 0))
-    probe.node.create_subscription(Image, "image_raw", count, 10)
+    probe.receive(Image, "image_raw", RELIABLE_QUEUE)
     process = start_node("camera_node", source=tmp_path / "it.avi", loop=False, rate=1000.0)
     probe.spin_until(lambda: not process.running, "the end of the video")
     assert process.wait() == 0
     assert "the source ended after 2000 images" in process.log
-    if any(numbers):  # as the middleware numbers what is published, if it does
-        probe.spin_until(lambda: numbers[-1] == 2000, "the last image")
 
 
 def test_plays_a_folder_of_500_mixed_files_once(probe: Probe, start_node: Any, tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ FAST = {"input_timeout": 0.5, "diagnostic_updater.period": 0.1}
         (Evidence(**SILENT, clock_stands=True), "clock", ["use_sim_time", "/clock"]),
         (Evidence("/image", IMAGE, clock_stands=True), "clock", ["use_sim_time"]),
         (Evidence("/image", IMAGE, stamp="stamps are odd"), "stamps", ["stamps are odd"]),
+        (
+            Evidence("/image", IMAGE, stamp="stamps are odd", loss=0.25),
+            *(
+                "loss",
+                ["25% of the images on /image get lost", "profile", "reliable", "image_transport to compressed"],
+            ),
+        ),
     ],
 )
 def test_finds_the_cause(evidence: Evidence, kind: str | None, said: list[str]) -> None:

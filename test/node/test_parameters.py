@@ -83,19 +83,14 @@ def test_what_is_set_is_in_the_next_settings(node: ExplainedNode, probe: Probe, 
     assert before.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
 
 
-def test_callers_hear_of_other_thresholds_only(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
+def test_callers_hear_of_changes_only(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
     settings = DetectionParameters(node, card)
-    heard: list[float] = []
-    settings.call_when_thresholds_change(lambda: heard.append(settings.current.thresholds.lowest))
-    for name, value in [
-        ("max_rate", 3.0),
-        ("score_threshold", 0.5),
-        ("score_threshold", 0.5),
-        ("debug_labels", False),
-    ]:
-        assert node.set_parameters([Parameter(name, value=value)])[0].successful
+    heard: list[tuple[float, float]] = []
+    settings.call_when_changed(lambda before: heard.append((before.max_rate, settings.current.max_rate)))
+    for name, value in [("max_rate", 3.0), ("max_rate", 3.0), ("use_sim_time", False), ("max_rate", 5.0)]:
+        node.set_parameters([Parameter(name, value=value)])
         probe.spin(0.05)
-    assert heard == [0.5]
+    assert heard == [(0.0, 3.0), (3.0, 5.0)]
 
 
 REFUSED = [

@@ -55,7 +55,7 @@ def recording() -> Recording:
             "Coffee cup": Sighting(9, 0.5, (5, 6, 7, 8), picture(200)),
             "Dog": Sighting(1),
         },
-        counts={"engine": "Babbage 1", "processed": "10", "overwritten": "4", "refused": "2", "lost": "1"},
+        counts={"engine": "Babbage 1", "processed": "10", "dropped": "5", "refused": "2"},
     )
 
 
@@ -66,13 +66,13 @@ def test_the_table_tells_what_was_seen(recording: Recording) -> None:
     assert lines[3] == ["Dog", "0.00", "0", "0", "0", "0", "1"]
     text = table(recording)
     assert re.search(r"^engine +Babbage 1$", text, re.MULTILINE)
-    assert "17 in, 10 processed, 7 dropped (4 replaced by newer ones, 1 by the middleware, 2 unreadable)" in text
+    assert "17 in, 10 processed, 7 dropped (5 replaced by newer ones or lost, 2 unreadable)" in text
     assert "p50 50.0 ms, p99 99.0 ms" in text
 
 
 def test_the_table_counts_from_the_first_diagnostics(recording: Recording) -> None:
-    recording.counts_before = {"processed": "3", "overwritten": "4"}
-    assert "10 in, 7 processed, 3 dropped (0 replaced" in table(recording)
+    recording.counts_before = {"processed": "3", "dropped": "4"}
+    assert "10 in, 7 processed, 3 dropped (1 replaced" in table(recording)
 
 
 def test_the_table_does_without_diagnostics() -> None:

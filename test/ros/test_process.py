@@ -96,7 +96,7 @@ def test_what_the_user_can_correct_is_one_line(start_process: Any, start: str) -
 def test_a_signal_ends_the_process_of_a_node_that_cannot_be_made(start_process: Any) -> None:
     start = (
         "import os, signal; from trt_ssd_ros.node.inference_executor import InferenceExecutor; "
-        "InferenceExecutor(self.context); os.kill(os.getpid(), signal.SIGINT); raise ValueError('wrong')"
+        "InferenceExecutor(self.context, print); os.kill(os.getpid(), signal.SIGINT); raise ValueError('wrong')"
     )
     assert start_process(program(start)).wait() in (0, 1), "whichever ROS notices first"
 

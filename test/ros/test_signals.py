@@ -46,7 +46,7 @@ def test_threads_that_start_meanwhile_never_take_one() -> None:
 
 
 def test_the_inference_thread_takes_none(probe: Probe) -> None:
-    inference = InferenceExecutor(probe.context)
+    inference = InferenceExecutor(probe.context, print)
     assert inference.submit(blocked).result() == ENDING
     inference.shutdown()
     assert blocked() == set()

@@ -203,6 +203,7 @@ class DetectorClient:
         return statuses[-1] if statuses else DiagnosticStatus()
 
     def counts(self) -> tuple[int, ...]:
-        """Return the newest processed, overwritten, refused and lost."""
+        """Return the newest processed, dropped and refused; dropped is 0 where it is unknown."""
         status = self.status()
-        return tuple(int(status.get(name, 0)) for name in ("processed", "overwritten", "refused", "lost"))
+        texts = [status.get(name, "0") for name in ("processed", "dropped", "refused")]
+        return tuple(int(text) if text.isdigit() else 0 for text in texts)

@@ -17,6 +17,17 @@ class RateLimit:
         self._due = -inf
         self._period = 0.0
 
+    def wait(self, rate: float, now: float) -> float:
+        """Return the seconds until a frame is admitted; 0: one is admitted now.
+
+        Args:
+            rate: Most frames a second; 0 for all.
+            now: Time in seconds, on a clock that does not jump.
+        """
+        if rate == 0 or 1 / rate != self._period:
+            return 0.0
+        return max(0.0, self._due - self._period / 2 - now)
+
     def admits(self, rate: float, now: float) -> bool:
         """Tell whether a frame is admitted.
 
@@ -29,7 +40,7 @@ class RateLimit:
         period = 1 / rate
         if period != self._period:
             self._due, self._period = -inf, period
-        if now < self._due - period / 2:
+        if self.wait(rate, now) > 0:
             return False
         paused = now > self._due + 2 * period
         self._due = (now if paused else max(self._due, now - period / 2)) + period

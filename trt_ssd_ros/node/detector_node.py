@@ -9,30 +9,27 @@ from dataclasses import replace
 from typing import Any
 
 from diagnostic_updater import Updater
-from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
+from trt_ssd_ros.node.camera_channel import CameraChannel
 from trt_ssd_ros.node.detection_loop import DetectionLoop
-from trt_ssd_ros.node.diagnostics import Health, Readings, RecentCounts
-from trt_ssd_ros.node.image_input import ImageInput
-from trt_ssd_ros.node.input_doctor import InputWatch
+from trt_ssd_ros.node.diagnostics import Health, Readings
+from trt_ssd_ros.node.image_input import HiddenImages, ImageSubscription
+from trt_ssd_ros.node.input_watch import InputWatch
 from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
-from trt_ssd_ros.node.outputs import ResultPublisher
-from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_TRANSPORT
-from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
+from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings, declare_engine, declare_model
 from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 
-class DetectorNode(ManagedNode):
-    """Detects in the newest image there is, in a thread of its own.
+class DetectorNode(HiddenImages, ManagedNode):
+    """Detects in the newest image of each camera.
 
-    Configured it has an engine, active it has a subscription. The image callback only puts the message into a
-    slot; the inference thread takes it from there, runs the engine and publishes, so that parameters, services
-    and diagnostics are answered meanwhile.
+    Configured the node has an engine, active it has subscriptions. A dedicated executor waits for their images in
+    a thread of its own, and its image callback runs the engine and publishes; the main executor answers
+    parameters, services and diagnostics meanwhile.
 
     Args:
         open_engine: Opens the detector of a card; as `open_detector`.
@@ -46,22 +43,23 @@ class DetectorNode(ManagedNode):
         model = declare_model(self)
         self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_leaving)
         self._settings = DetectionParameters(self, self._model.card)
-        self._results = ResultPublisher(self, self._model.card.labels, self.declare(ANNOTATIONS))
-        self._loop = DetectionLoop(
-            self, self.inference, self._model, self._settings, self._results, self._note_refusal, self.fail
+        channel = CameraChannel(
+            self, self._settings, self._model.card.labels, self.inference.wake, self._note_refusal
         )
-        self._input = ImageInput(self, self._receive, self.declare(IMAGE_TRANSPORT))
-        self._newest_time = 0
+        self._channels = [channel]
+        self._loop = DetectionLoop(self.context, self._model, self.fail)
+        self.inference.listen(self._open_inputs, self._loop.process)
         self._log_bridge = LogBridge(self.get_logger())
         self._log_bridge.open()
         self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
         self._health = Health(self)
-        self._recent = RecentCounts()
         self._updater = Updater(self)
         self._updater.setHardwareID("none")
         self._updater.add("detector", self._diagnose)
-        self._watch = InputWatch(self, self._input, self._loop, self._updater.force_update)
-        self._settings.call_when_thresholds_change(self._announce_thresholds)
+        self._watches = [
+            InputWatch(self, camera, self.inference, self._updater.force_update) for camera in self._channels
+        ]
+        self._settings.call_when_changed(self._follow_settings)
         self._enabled = True
         self.create_service(SetBool, "~/enable", self._serve_enable)
         answer_later(self.create_service(Trigger, "~/reload", self._serve_reload))
@@ -78,14 +76,18 @@ class DetectorNode(ManagedNode):
 
     def activate(self) -> None:
         """Subscribe; see `ManagedNode`."""
-        self._results.announce(self._settings.current)
+        self._announce()
         if self._enabled:
             self._take_images()
 
     def halt(self) -> None:
         """Unsubscribe and publish nothing more; see `ManagedNode`."""
-        self._input.close()
-        self._loop.close()
+        for channel in self._channels:
+            channel.close()
+        self.inference.let_go()
+        if self.context.ok():
+            for channel in self._channels:
+                channel.look()  # counts what was not taken until now
 
     def release(self) -> None:
         """Close the engine; see `ManagedNode`."""
@@ -97,30 +99,19 @@ class DetectorNode(ManagedNode):
         self._updater.setHardwareID(detector.engine_name)
         keep_freed_blocks()
 
+    def _open_inputs(self) -> list[ImageSubscription]:
+        """Return the subscriptions that the executor waits for."""
+        return [opened for channel in self._channels if (opened := channel.input.opened) is not None]
+
     def _take_images(self) -> None:
-        self._loop.open()
-        self._input.open()
-        self._watch.restart()
         detector = self._model.detector
         assert detector is not None, "an active node is configured"
-        self.get_logger().info(
-            f"{self._model.card.name} on {detector.engine_name}, waiting for images on {self._input.topic}"
-        )
-
-    def _receive(self, message: Image) -> None:
-        now = self.get_clock().now().nanoseconds
-        if now < self._newest_time:
-            self._begin_anew((self._newest_time - now) / 1e9)
-        self._newest_time = now
-        self._watch.note(nanoseconds(message.header.stamp), now)
-        self._loop.receive(message, now)
-
-    def _begin_anew(self, seconds: float) -> None:
-        """Forget the times of a clock that went back, as when a bag loops."""
-        self.get_logger().info(f"the clock went back by {seconds:.3g} s: ages and rates begin anew")
-        self._loop.times.clear()
-        self._recent.clear()
-        self._watch.forget_stamps()
+        for channel, watch in zip(self._channels, self._watches, strict=True):
+            channel.open()
+            watch.restart()
+            self.get_logger().info(
+                f"{self._model.card.name} on {detector.engine_name}, waiting for images on {channel.input.topic}"
+            )
 
     def _note_refusal(self, reason: str) -> None:
         self.last_error = reason
@@ -130,7 +121,7 @@ class DetectorNode(ManagedNode):
         self._enabled = request.data
         if not self._enabled:
             self.halt()
-        elif self.state == "active" and not self._input.is_open:
+        elif self.state == "active" and not self.is_leaving and not self._is_taking:
             self._take_images()
         response.success = True
         response.message = f"{'enabled' if self._enabled else 'disabled'}, {self.state}"
@@ -157,28 +148,36 @@ class DetectorNode(ManagedNode):
         self.get_logger().error(self.last_error)
         return self.last_error
 
-    def _announce_thresholds(self) -> None:
-        if self.state == "active":
-            self._results.announce(self._settings.current)
+    @property
+    def _is_taking(self) -> bool:
+        return any(channel.is_open for channel in self._channels)
+
+    def _follow_settings(self, before: DetectionSettings) -> None:
+        self.inference.wake()  # max_rate may hold no camera back any more
+        if self.state == "active" and before.thresholds != self._settings.current.thresholds:
+            self._announce()
+
+    def _announce(self) -> None:
+        for channel in self._channels:
+            channel.outputs.announce(self._settings.current)
 
     def _diagnose(self, status: Any) -> Any:
-        self._loop.counts.lost = self._input.lost
-        self._recent.add(self.get_clock().now().nanoseconds / 1e9, self._loop.counts)
+        [channel] = self._channels
         if self._model.detector is not None:
-            self._loop.submit(self._model.measure_memory)
-        return self._health.fill(status, self._readings())
+            self.inference.submit(lambda: self._loop.attempt(self._model.measure_memory))
+        return self._health.fill(status, self._readings(channel, self._watches[0]))
 
-    def _readings(self) -> Readings:
+    def _readings(self, channel: CameraChannel, watch: InputWatch) -> Readings:
         readings = Readings(
             state=self.state,
-            taking=self._input.is_open,
+            taking=channel.is_open,
             doing=self._model.doing,
-            input_rate=self._recent.rate("received"),
-            output_rate=self._recent.rate("processed"),
-            dropped=self._recent.dropped(),
-            counts=self._loop.counts,
-            times=self._loop.times.percentiles(),
-            finding=self._watch.complaint,
+            input_rate=channel.recent.rate("received"),
+            output_rate=channel.recent.rate("processed"),
+            dropped=channel.recent.dropped(),
+            counts=channel.counts,
+            times=channel.times.percentiles(),
+            finding=watch.complaint,
             last_error=self.last_error,
         )
         detector = self._model.detector

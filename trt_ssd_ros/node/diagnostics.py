@@ -17,33 +17,53 @@ WINDOW = 300
 """Frames that the percentiles look back on."""
 
 
+UNKNOWN = "unknown"
+"""Value of counts that the middleware gives no numbers for."""
+
+
 @dataclass
 class FrameCounts:
-    """What became of every frame since the first one that arrived.
+    """Counts of one camera's images since the first one that was taken.
 
-    `published = received + lost` and, once nothing is in flight,
-    `received = processed + overwritten + refused + discarded + rate_limited + too_old`.
+    While one publisher is matched, from the first to the last image taken in one subscription and once nothing is
+    in the engine: `published = processed + dropped + refused + discarded + rate_limited + too_old`.
 
     Attributes:
-        received: Given to the node by the middleware.
+        taken: Taken from the middleware.
         processed: Detected and published.
-        overwritten: Replaced by a newer one while the engine was busy.
-        refused: Not readable; see the log.
-        lost: Missing in the publisher's sequence numbers, so dropped by the middleware. Counted while one
-            publisher is matched; several publishers' numbers cannot be told apart.
-        discarded: Waiting, or in the engine, when the node was deactivated or disabled.
-        rate_limited: Left out to keep to max_rate.
-        too_old: Older than max_input_age when the engine was free for them.
+        dropped: Replaced by a newer one before the engine was free, or lost by the middleware.
+        refused: Not readable; the log says why.
+        discarded: In the engine when the node was deactivated or disabled.
+        rate_limited: Left in the middleware since max_rate began to hold the camera back.
+        too_old: Older than max_input_age when they were taken.
+        numbered: Whether the middleware numbers images (Fast DDS does, from Jazzy on); else the number of those
+            that were not taken is unknown. None before the first image.
     """
 
-    received: int = 0
+    taken: int = 0
     processed: int = 0
-    overwritten: int = 0
+    dropped: int = 0
     refused: int = 0
-    lost: int = 0
     discarded: int = 0
     rate_limited: int = 0
     too_old: int = 0
+    numbered: bool | None = None
+
+    @property
+    def received(self) -> int:
+        """Images that reached the middleware of this node, as far as it numbers them."""
+        return self.taken + self.dropped + self.rate_limited
+
+    def add(self, name: str, number: int) -> None:
+        """Raise a count."""
+        setattr(self, name, getattr(self, name) + number)
+
+    def values(self) -> Mapping[str, str]:
+        """Return the counts as /diagnostics shows them."""
+        names = ("received", "processed", "dropped", "refused", "discarded", "rate_limited", "too_old")
+        values = {name: str(getattr(self, name)) for name in names}
+        unknown = {"dropped", "rate_limited"} if self.numbered is False else ()
+        return values | dict.fromkeys(unknown, UNKNOWN)
 
 
 def _window() -> deque[float]:
@@ -56,15 +76,13 @@ class StageTimes:
 
     Attributes:
         latency: From the image's stamp to the published detections, on the node's clock.
-        age: From the image's stamp to its arrival, on the node's clock.
-        wait: In the slot.
+        age: From the image's stamp to taking it, on the node's clock.
         engine: From pixels to detections.
         publish: From detections to the published message.
     """
 
     latency: deque[float] = field(default_factory=_window)
     age: deque[float] = field(default_factory=_window)
-    wait: deque[float] = field(default_factory=_window)
     engine: deque[float] = field(default_factory=_window)
     publish: deque[float] = field(default_factory=_window)
 
@@ -98,14 +116,10 @@ class RecentCounts:
     def __init__(self) -> None:
         self._counts: deque[tuple[float, FrameCounts]] = deque()
 
-    def clear(self) -> None:
-        """Forget everything, as when the clock was set."""
-        self._counts.clear()
-
     def add(self, now: float, counts: FrameCounts) -> None:
         """Take the counts of now, in seconds on any clock."""
         if self._counts and now < self._counts[-1][0]:
-            self.clear()
+            self._counts.clear()
         if len(self._counts) > 1 and now == self._counts[-1][0]:
             self._counts.pop()
         self._counts.append((now, replace(counts)))
@@ -118,10 +132,10 @@ class RecentCounts:
         return self._growth(name) / seconds if seconds > 0 else 0.0
 
     def dropped(self) -> float:
-        """Return which share of the images that were sent came to nothing, 0 to 1."""
-        sent = self._growth("received") + self._growth("lost")
-        dropped = sum(self._growth(name) for name in ("lost", "overwritten", "refused"))
-        return min(dropped / sent, 1.0) if sent else 0.0
+        """Return the share of the received images that came to nothing, 0 to 1."""
+        received = self._growth("received")
+        dropped = self._growth("dropped") + self._growth("refused")
+        return min(dropped / received, 1.0) if received else 0.0
 
     def _growth(self, name: str) -> int:
         if not self._counts:
@@ -138,7 +152,7 @@ class Complaint(NamedTuple):
 
 @dataclass(frozen=True)
 class Readings:
-    """What the node knows of itself at one moment.
+    """State of the node at one moment.
 
     Attributes:
         state: Label of the lifecycle state.
@@ -149,9 +163,9 @@ class Readings:
         gpu_memory: MiB of GPU memory in use by everybody; None where nobody can tell.
         input_rate: Images received a second, lately.
         output_rate: Detections published a second, lately.
-        dropped: Share of the images sent that came to nothing, lately, 0 to 1.
-        counts: What became of every frame.
-        detector: What the detector counted.
+        dropped: Share of the received images that came to nothing, lately, 0 to 1.
+        counts: Counts of the camera's images.
+        detector: Counts of the detector.
         times: Percentiles of each stage, in ms.
         finding: What is wrong with the input; None if nothing is.
         last_error: The newest refusal or failure.
@@ -233,7 +247,7 @@ class Health:
         if readings.counts.processed == 0:
             return [Complaint(DiagnosticStatus.WARN, "no image yet")]
         complaints = [
-            self._compare(INPUT_RATE, readings.input_rate),
+            self._compare(INPUT_RATE, readings.input_rate) if readings.counts.numbered is not False else None,
             self._compare(LATENCY, readings.times.get("latency p99 ms", 0.0)),
             self._compare(DROPPED, readings.dropped),
             readings.finding,
@@ -270,8 +284,9 @@ def _values(readings: Readings) -> Mapping[str, str]:
         values |= {"engine": readings.engine, "precision": readings.precision}
     if readings.gpu_memory is not None:
         values["GPU memory MiB"] = f"{readings.gpu_memory:.0f}"
-    values |= {"input Hz": f"{readings.input_rate:.2f}", "output Hz": f"{readings.output_rate:.2f}"}
-    values |= {name: str(count) for name, count in vars(readings.counts).items()}
+    input_rate = UNKNOWN if readings.counts.numbered is False else f"{readings.input_rate:.2f}"
+    values |= {"input Hz": input_rate, "output Hz": f"{readings.output_rate:.2f}"}
+    values |= readings.counts.values()
     values |= {
         "nms finished on host": str(readings.detector.unsettled),
         "saturated": str(readings.detector.saturated),

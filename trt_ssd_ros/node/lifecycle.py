@@ -81,7 +81,7 @@ class ManagedNode(FailableNode, LifecycleNode):
         [change_state] = [service for service in self.services if service.srv_type is ChangeState]
         change_state.callback = self._serve_change_state
         answer_later(change_state)
-        self.inference = InferenceExecutor(self.context)
+        self.inference = InferenceExecutor(self.context, self.fail)
 
     @abstractmethod
     def configure(self) -> None:

@@ -1,28 +1,26 @@
-"""ResultPublisher: what the detector node publishes about images."""
+"""Outputs of one camera, one class a topic. A new topic gets a class and a place in `Outputs`."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.publisher import Publisher
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.detection.region import WHOLE_IMAGE
 from trt_ssd_ros.images.compressed import encode_jpeg
-from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.node.annotations import Annotator, load_foxglove_messages
+from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.image_input import transport_topic
 from trt_ssd_ros.node.messages import (
     compressed_to_msg,
@@ -35,103 +33,170 @@ from trt_ssd_ros.node.settings import DetectionSettings
 from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
-RECENT = 30
-"""Images that the rate in debug_image is of."""
+"""Reliable, so that rviz2, rqt and Foxglove get results."""
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+RECENT = 30
+"""Images over which debug_image states the rate."""
 
 
-class ResultPublisher:
-    """Publishes detections, the image with its boxes, and the names of the classes.
+class Output(ABC):
+    """One topic.
 
     Args:
         node: Publishes.
-        labels: Name of each class id.
-        annotations: Whether annotations are asked for.
+        kind: Type of the messages.
+        topic: Name of the topic.
+        overridable: Whether `qos_overrides` parameters change the quality of service.
     """
 
-    def __init__(self, node: Node, labels: Sequence[str], annotations: bool = False) -> None:
+    def __init__(self, node: Node, kind: Any, topic: str, overridable: bool = True) -> None:
+        options = OVERRIDABLE if overridable else None
+        self._publisher = node.create_publisher(kind, topic, RESULTS, qos_overriding_options=options)
+
+    def is_wanted(self, settings: DetectionSettings) -> bool:  # noqa: ARG002 - other topics ask the settings
+        """Tell whether a node subscribes to the topic."""
+        return self._publisher.get_subscription_count() > 0
+
+    @abstractmethod
+    def message(self, found: DetectedFrame) -> Any:
+        """Return the message for one image."""
+
+    def publish(self, message: Any) -> None:
+        """Publish a message of `message`."""
+        self._publisher.publish(message)
+
+
+class DetectionsOutput(Output):
+    """`detections`: a message for every processed image, also for one in which nothing was found."""
+
+    def __init__(self, node: Node, labels: Sequence[str]) -> None:
+        super().__init__(node, Detection2DArray, "detections")
+        self._labels = labels
+
+    def message(self, found: DetectedFrame) -> Detection2DArray:
+        """Return the message for one image; see `Output.message`."""
+        return detections_to_msg(found.detections, found.header, self._labels, found.settings.class_id_format)
+
+
+class Painter:
+    """Draws an image with its boxes once for all topics that show it.
+
+    Args:
+        node: Its clock tells the latency.
+        labels: Name of each class id.
+    """
+
+    def __init__(self, node: Node, labels: Sequence[str]) -> None:
         self._node = node
         self._labels = labels
-        self._published: deque[float] = deque(maxlen=RECENT)
-        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
-        self._detections = node.create_publisher(
-            Detection2DArray, "detections", RESULTS, qos_overriding_options=OVERRIDABLE
-        )
-        self._debug_image = node.create_publisher(
-            Image, "debug_image", RESULTS, qos_overriding_options=OVERRIDABLE
-        )
-        compressed = transport_topic(node.resolve_topic_name("debug_image"), "compressed")
-        self._debug_compressed = node.create_publisher(
-            CompressedImage, compressed, RESULTS, qos_overriding_options=OVERRIDABLE
-        )
+        self._drawn_at: deque[float] = deque(maxlen=RECENT)
+        self._newest: tuple[DetectedFrame, NDArray[np.uint8]] | None = None
 
-        self._annotations: Publisher | None = None
-        if annotations:
-            self._prepare_annotations()
+    def picture(self, found: DetectedFrame) -> NDArray[np.uint8]:
+        """Return the image with its boxes, (H, W, 3) uint8 in the frame's channel order."""
+        if self._newest is None or self._newest[0] is not found:
+            self._drawn_at.append(monotonic())
+            self._newest = found, self._draw(found)
+        return self._newest[1]
 
-    def _prepare_annotations(self) -> None:
-        try:
-            messages = load_foxglove_messages()
-        except RuntimeError as error:
-            self._node.get_logger().warning(str(error))
-            return
-        self._annotator = Annotator(self._labels, messages)
-        self._annotations = self._node.create_publisher(messages.ImageAnnotations, "annotations", RESULTS)
-
-    def announce(self, settings: DetectionSettings) -> None:
-        """Publish the names of the classes and the lowest score reported."""
-        header = Header(stamp=self._node.get_clock().now().to_msg())
-        self._label_info.publish(label_info_to_msg(self._labels, settings.thresholds.lowest, header))
-
-    def publish(self, header: Header, detections: Detections, settings: DetectionSettings) -> None:
-        """Publish what was found in an image."""
-        message = detections_to_msg(detections, header, self._labels, settings.class_id_format)
-        self._detections.publish(message)
-        self._published.append(monotonic())
-
-    def draw(
-        self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
-    ) -> Callable[[], None] | None:
-        """Draw the image with its boxes and return what publishes it; None if nobody looks."""
-        messages: list[tuple[Publisher, Any]] = []
-        height, width = frame.pixels.shape[:2]
-        if self._annotations is not None and _has_subscribers(self._annotations):
-            message = self._annotator.annotate(detections, header.stamp, (width, height), settings.style)
-            messages.append((self._annotations, message))
-        raw = settings.debug_image and _has_subscribers(self._debug_image)
-        compressed = settings.debug_image and _has_subscribers(self._debug_compressed)
-        if raw or compressed:
-            drawn = self._drawn(header, frame, detections, settings)
-        if raw:
-            messages.append((self._debug_image, image_to_msg(drawn, frame.channel_order, header)))
-        if compressed:
-            jpeg = encode_jpeg(drawn, frame.channel_order)
-            messages.append((self._debug_compressed, compressed_to_msg(jpeg, header)))
-        return partial(_publish_all, messages) if messages else None
-
-    def _drawn(
-        self, header: Header, frame: Frame, detections: Detections, settings: DetectionSettings
-    ) -> NDArray[np.uint8]:
+    def _draw(self, found: DetectedFrame) -> NDArray[np.uint8]:
+        frame, settings = found.frame, found.settings
         height, width = frame.pixels.shape[:2]
         region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
-        note = self._timing(header) if settings.style.timing else ""
+        note = self._timing(found.header) if settings.style.timing else ""
         return draw_detections(
-            frame.pixels, detections, self._labels, frame.channel_order, settings.style, region, note
+            frame.pixels, found.detections, self._labels, frame.channel_order, settings.style, region, note
         )
 
     def _timing(self, header: Header) -> str:
-        """Return how old the image is, if it has a stamp, and how many are detected in a second."""
-        stamp, times = nanoseconds(header.stamp), self._published
+        """Return the image's age, if it has a stamp, and the images drawn a second."""
+        stamp, times = nanoseconds(header.stamp), self._drawn_at
         age = (self._node.get_clock().now().nanoseconds - stamp) / 1e6
         latency = f"{age:.0f} ms  " if stamp else ""
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
         return f"{latency}{rate:.1f} Hz"
 
 
-def _has_subscribers(publisher: Publisher) -> bool:
-    return publisher.get_subscription_count() > 0
+class DebugImageOutput(Output):
+    """`debug_image`: the image with its boxes."""
+
+    def __init__(self, node: Node, painter: Painter) -> None:
+        super().__init__(node, Image, "debug_image")
+        self._painter = painter
+
+    def is_wanted(self, settings: DetectionSettings) -> bool:
+        """Tell whether a node subscribes and `debug_image` is set."""
+        return settings.debug_image and super().is_wanted(settings)
+
+    def message(self, found: DetectedFrame) -> Image:
+        """Return the message for one image; see `Output.message`."""
+        return image_to_msg(self._painter.picture(found), found.frame.channel_order, found.header)
 
 
-def _publish_all(messages: Iterable[tuple[Publisher, Any]]) -> None:
-    for publisher, message in messages:
-        publisher.publish(message)
+class CompressedDebugImageOutput(Output):
+    """`debug_image/compressed`: the image with its boxes as JPEG."""
+
+    def __init__(self, node: Node, painter: Painter) -> None:
+        topic = transport_topic(node.resolve_topic_name("debug_image"), "compressed")
+        super().__init__(node, CompressedImage, topic)
+        self._painter = painter
+
+    def is_wanted(self, settings: DetectionSettings) -> bool:
+        """Tell whether a node subscribes and `debug_image` is set."""
+        return settings.debug_image and super().is_wanted(settings)
+
+    def message(self, found: DetectedFrame) -> CompressedImage:
+        """Return the message for one image; see `Output.message`."""
+        jpeg = encode_jpeg(self._painter.picture(found), found.frame.channel_order)
+        return compressed_to_msg(jpeg, found.header)
+
+
+class AnnotationsOutput(Output):
+    """`annotations`: boxes and names, which Foxglove draws over the image.
+
+    Raises:
+        RuntimeError: foxglove_msgs is not installed; says what to do.
+    """
+
+    def __init__(self, node: Node, labels: Sequence[str]) -> None:
+        messages = load_foxglove_messages()
+        super().__init__(node, messages.ImageAnnotations, "annotations", overridable=False)
+        self._annotator = Annotator(labels, messages)
+
+    def message(self, found: DetectedFrame) -> Any:
+        """Return the message for one image; see `Output.message`."""
+        height, width = found.frame.pixels.shape[:2]
+        style = found.settings.style
+        return self._annotator.annotate(found.detections, found.header.stamp, (width, height), style)
+
+
+class Outputs:
+    """All topics of one camera.
+
+    Args:
+        node: Publishes.
+        labels: Name of each class id.
+        annotations: Whether to publish `annotations`; without foxglove_msgs the log says how to install it.
+
+    Attributes:
+        detections: The topic that gets every image.
+        optional: Topics that get an image only while a node subscribes, in the order of publishing.
+    """
+
+    def __init__(self, node: Node, labels: Sequence[str], annotations: bool = False) -> None:
+        self._node = node
+        self._labels = labels
+        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
+        painter = Painter(node, labels)
+        self.detections = DetectionsOutput(node, labels)
+        self.optional: list[Output] = [DebugImageOutput(node, painter), CompressedDebugImageOutput(node, painter)]
+        if annotations:
+            try:
+                self.optional.insert(0, AnnotationsOutput(node, labels))
+            except RuntimeError as error:
+                node.get_logger().warning(str(error))
+
+    def announce(self, settings: DetectionSettings) -> None:
+        """Publish the names of the classes and the lowest score reported."""
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._label_info.publish(label_info_to_msg(self._labels, settings.thresholds.lowest, header))

@@ -7,7 +7,7 @@ from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.node.diagnostics import LIMIT_PARAMETERS
-from trt_ssd_ros.node.image_input import TRANSPORTS
+from trt_ssd_ros.node.image_input import RELIABILITIES, TRANSPORTS
 from trt_ssd_ros.node.messages import CLASS_ID_FORMATS
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
@@ -93,6 +93,14 @@ IMAGE_TRANSPORT = ParameterSpec(
     choices=TRANSPORTS,
     fixed="the node subscribes with it",
 )
+IMAGE_RELIABILITY = ParameterSpec(
+    "image_reliability",
+    Kind.STRING,
+    RELIABILITIES[0],
+    "Reliability of the image subscription; auto: reliable while every publisher offers it, else best effort",
+    choices=RELIABILITIES,
+    fixed="the node subscribes with it",
+)
 ANNOTATIONS = ParameterSpec(
     "annotations",
     Kind.BOOL,
@@ -104,7 +112,7 @@ INPUT_TIMEOUT = ParameterSpec(
     "input_timeout",
     Kind.DOUBLE,
     5.0,
-    "Seconds without a readable image after which it is looked for what is wrong; 0: never",
+    "Seconds without a readable image after which the node looks for the cause; 0: never",
     0.0,
     3600.0,
 )
@@ -188,6 +196,6 @@ DETECTION = (
 )
 
 DETECTOR_NODE = (
-    *(MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, ANNOTATIONS),
+    *(MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, IMAGE_RELIABILITY, ANNOTATIONS),
     *(*DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS),
 )

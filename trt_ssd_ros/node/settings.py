@@ -30,7 +30,7 @@ from trt_ssd_ros.ros.parameters import ExplainedNode, ParameterSpec
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """All live parameters at one moment, validated together. A frame keeps one of these from start to end.
+    """All live parameters at one moment, validated together. An image keeps one of these from start to end.
 
     Attributes:
         score_threshold: Lowest score reported of classes without a threshold of their own.
@@ -119,16 +119,16 @@ class DetectionParameters:
     def __init__(self, node: ExplainedNode, card: ModelCard) -> None:
         self._node = node
         self._card = card
-        self._on_new_thresholds: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[DetectionSettings], None]] = []
         for spec in _with_defaults(card.defaults):
             node.declare(spec)
         self.current = self._settings_after([])
         node.add_on_set_parameters_callback(self._validate)
         call_after_set(node, self._apply)
 
-    def call_when_thresholds_change(self, callback: Callable[[], None]) -> None:
-        """Call back, in the thread that sets parameters, once `current` has other thresholds."""
-        self._on_new_thresholds.append(callback)
+    def call_when_changed(self, callback: Callable[[DetectionSettings], None]) -> None:
+        """Call back with the settings before, in the thread that sets parameters, once `current` is another."""
+        self._listeners.append(callback)
 
     def _settings_after(self, parameters: list[Parameter]) -> DetectionSettings:
         """Return the settings as they would be with some parameters set."""
@@ -145,9 +145,9 @@ class DetectionParameters:
 
     def _apply(self) -> None:
         before, self.current = self.current, self._settings_after([])
-        if self.current.thresholds != before.thresholds:
-            for callback in self._on_new_thresholds:
-                callback()
+        if self.current != before:
+            for callback in self._listeners:
+                callback(before)
 
 
 def _with_defaults(defaults: Defaults) -> list[ParameterSpec]:

@@ -57,8 +57,9 @@ class Recording:
         return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
 
     def count(self, name: str) -> int:
-        """Return how much one of the detector's counts grew."""
-        return int(self.counts.get(name, 0)) - int(self.counts_before.get(name, 0))
+        """Return how much one of the detector's counts grew; 0 if the middleware cannot tell."""
+        after, before = (counts.get(name, "0") for counts in (self.counts, self.counts_before))
+        return int(after) - int(before) if after.isdigit() and before.isdigit() else 0
 
 
 def table(recording: Recording) -> str:
@@ -67,13 +68,13 @@ def table(recording: Recording) -> str:
     for label, sighting in recording.by_frames():
         box = " ".join(f"{corner:4d}" for corner in sighting.box)
         lines.append(f"{label:<16}{sighting.score:6.2f}   {box:<22}{sighting.frames:9d}")
-    processed, *drops = (recording.count(name) for name in ("processed", "overwritten", "lost", "refused"))
+    processed, *drops = (recording.count(name) for name in ("processed", "dropped", "refused"))
     p50, p99 = np.percentile(recording.latencies, (50, 99))
     lines += [
         "",
         f"engine      {recording.counts.get('engine', 'unknown')}",
         f"frames      {processed + sum(drops)} in, {processed} processed, {sum(drops)} dropped "
-        f"({drops[0]} replaced by newer ones, {drops[1]} by the middleware, {drops[2]} unreadable)",
+        f"({drops[0]} replaced by newer ones or lost, {drops[1]} unreadable)",
         f"latency     p50 {p50:.1f} ms, p99 {p99:.1f} ms from stamp to detections received",
     ]
     return "\n".join(lines)

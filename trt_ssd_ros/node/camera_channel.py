@@ -1,0 +1,198 @@
+"""CameraChannel: one camera's input, settings, counts and outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from std_msgs.msg import Header
+
+from trt_ssd_ros.images.rate_limit import RateLimit
+from trt_ssd_ros.node.detected_frame import DetectedFrame
+from trt_ssd_ros.node.diagnostics import FrameCounts, RecentCounts, StageTimes
+from trt_ssd_ros.node.image_input import ImageInput
+from trt_ssd_ros.node.input_doctor import StampWatch
+from trt_ssd_ros.node.messages import nanoseconds
+from trt_ssd_ros.node.outputs import Outputs
+from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_RELIABILITY, IMAGE_TRANSPORT
+from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
+from trt_ssd_ros.ros.parameters import ExplainedNode
+
+
+@dataclass(frozen=True, eq=False)
+class TakenImage:
+    """An image message that the executor took.
+
+    Attributes:
+        channel: The camera.
+        message: The image.
+        session: Opening of the channel in which the image came.
+        since: Time of taking it, in seconds of time.perf_counter.
+        age: Age when it was taken, in ms of the node's clock; None if the image has no stamp.
+    """
+
+    channel: CameraChannel
+    message: Any
+    session: int
+    since: float
+    age: float | None
+
+
+class CameraChannel:
+    """One camera of the node.
+
+    The main thread opens and closes it; the executor's thread takes, detects and publishes. Nothing is published
+    once `close` has returned.
+
+    Args:
+        node: Subscribes and publishes; gets the parameters.
+        settings: Live parameters.
+        labels: Name of each class id.
+        changed: Called when the executor has to list its inputs anew.
+        refused: Called with the reason why an image was dropped.
+
+    Attributes:
+        input: The subscription.
+        settings: Live parameters.
+        counts: Counts of this camera's images.
+        recent: Their growth lately; counted at each look, as `dropped` grows only then.
+        times: Times of this camera's images.
+        stamps: State of this camera's stamps.
+        outputs: The camera's topics.
+        refusal: Reason why the newest image was dropped; empty if it was not.
+    """
+
+    def __init__(
+        self,
+        node: ExplainedNode,
+        settings: DetectionParameters,
+        labels: Sequence[str],
+        changed: Callable[[], None],
+        refused: Callable[[str], None],
+    ) -> None:
+        self.settings = settings
+        self.counts = FrameCounts()
+        self.recent = RecentCounts()
+        self.times = StageTimes()
+        self.stamps = StampWatch()
+        self.refusal = ""
+        self.outputs = Outputs(node, labels, node.declare(ANNOTATIONS))
+        transport, reliability = node.declare(IMAGE_TRANSPORT), node.declare(IMAGE_RELIABILITY)
+        self.input = ImageInput(node, self, transport, reliability, changed)
+        self._node = node
+        self._refused = refused
+        self._rate_limit = RateLimit()
+        self._publishing = Lock()
+        self._session = 0
+        self._is_open = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the channel takes images."""
+        return self._is_open
+
+    def open(self) -> None:
+        """Subscribe; further calls do nothing."""
+        with self._publishing:
+            if not self._is_open:
+                self._session += 1
+                self.stamps.forget()
+            self._is_open = True
+        self.input.open()
+
+    def close(self) -> None:
+        """Unsubscribe; the image that the engine works on will not be published."""
+        with self._publishing:
+            self._is_open = False
+        self.input.close()
+
+    def look(self) -> None:
+        """Count the images that were not taken, and follow the publishers."""
+        publishers = self.input.publishers()
+        gaps = self.input.gaps
+        for reason, number in gaps.settle(frozenset(tuple(info.endpoint_gid) for info in publishers)).items():
+            self.counts.add(reason, number)
+        if gaps.numbered is False and self.counts.numbered is not False:
+            self._node.get_logger().info("the middleware does not number images: those that it drops go uncounted")
+        self.counts.numbered = gaps.numbered
+        self.recent.add(self._node.get_clock().now().nanoseconds / 1e9, self.counts)
+        self.input.fit_reliability(publishers)
+
+    def hold_back(self, now: float) -> float:
+        """Return for how many seconds `max_rate` holds the camera back; see `Receiver.hold_back`."""
+        return self._rate_limit.wait(self.settings.current.max_rate, now)
+
+    def receive(self, message: Any) -> TakenImage:
+        """Note an image that was taken; see `Receiver.receive`."""
+        self._rate_limit.admits(self.settings.current.max_rate, time.monotonic())
+        self.counts.taken += 1
+        now, stamp = self._node.get_clock().now().nanoseconds, nanoseconds(message.header.stamp)
+        back = self.stamps.note(stamp, now)
+        if back:
+            self._node.get_logger().info(f"the clock went back by {back:.3g} s: ages and rates begin anew")
+            self.times.clear()
+        age = (now - stamp) / 1e6 if stamp > 0 else None
+        if age is not None:
+            self.times.age.append(age)
+        return TakenImage(self, message, self._session, time.perf_counter(), age)
+
+    def is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
+        """Tell whether an image is older than `max_input_age`, and count and name one that is."""
+        stamp = nanoseconds(header.stamp)
+        if not settings.max_input_age or not stamp:
+            return False
+        age = (self._node.get_clock().now().nanoseconds - stamp) / 1e9
+        if not settings.too_old(age):
+            return False
+        self.counts.too_old += 1
+        text = self._drop(f"{age:.3g} s old, max_input_age is {settings.max_input_age:g} s")
+        self._node.get_logger().warning(text, throttle_duration_sec=5.0)
+        return True
+
+    def reject(self, reason: str) -> None:
+        """Count an image whose message cannot be deserialised; see `Receiver.reject`."""
+        self.counts.taken += 1
+        self.refuse(reason)
+
+    def refuse(self, reason: str) -> None:
+        """Count an image that cannot be read, and say why."""
+        self.counts.refused += 1
+        self._node.get_logger().warning(self._drop(reason), throttle_duration_sec=5.0)
+
+    def _drop(self, reason: str) -> str:
+        """Note why the newest image was dropped; returns what to log, each kind throttled by itself."""
+        self.refusal = reason
+        text = f"image dropped: {reason}"
+        self._refused(text)
+        return text
+
+    def publish(self, taken: TakenImage, found: DetectedFrame) -> None:
+        """Publish what was found in an image, unless the channel was closed since the image was taken.
+
+        Pictures are drawn only while a node subscribes, and after the detections are out.
+        """
+        self.refusal = ""
+        with self._publishing:
+            if not self._is_current(taken):
+                self.counts.discarded += 1
+                return
+            start = time.perf_counter()
+            self.outputs.detections.publish(self.outputs.detections.message(found))
+            end = time.perf_counter()
+            self.counts.processed += 1
+            self.times.publish.append((end - start) * 1e3)
+            if taken.age is not None:
+                self.times.latency.append(taken.age + (end - taken.since) * 1e3)
+        for output in self.outputs.optional:
+            if not output.is_wanted(found.settings):
+                continue
+            message = output.message(found)
+            with self._publishing:
+                if self._is_current(taken):
+                    output.publish(message)
+
+    def _is_current(self, taken: TakenImage) -> bool:
+        return self._is_open and taken.session == self._session

@@ -1,0 +1,28 @@
+"""DetectedFrame: the value that travels from the engine to the outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from std_msgs.msg import Header
+
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.images.frame import Frame
+from trt_ssd_ros.node.settings import DetectionSettings
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedFrame:
+    """One image and what the detector found in it.
+
+    Attributes:
+        header: Header of the image message, copied bit for bit into every result.
+        frame: Pixels of the image, often a view of the message's bytes.
+        detections: Boxes in pixels of the image.
+        settings: Live parameters that the image was detected with.
+    """
+
+    header: Header
+    frame: Frame
+    detections: Detections
+    settings: DetectionSettings

@@ -1,0 +1,156 @@
+"""InputWatch: gathers evidence for the input doctor, and tells the log and /diagnostics what it finds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+from time import monotonic
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSCompatibility, QoSReliabilityPolicy, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from trt_ssd_ros.node.camera_channel import CameraChannel
+from trt_ssd_ros.node.diagnostics import Complaint
+from trt_ssd_ros.node.inference_executor import InferenceExecutor
+from trt_ssd_ros.node.input_doctor import Evidence, Finding, Publisher, examine
+from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
+from trt_ssd_ros.ros.parameters import ExplainedNode
+
+PERIOD, COUNT_PERIOD = 0.5, 1.0
+"""Seconds between two looks, and between two counts of what was not taken, on a clock that always runs."""
+LOSS_SPAN = 5
+"""Counts over which lost images are summed up."""
+LOSS_SHARE, BUSY_SHARE = 0.1, 0.5
+"""Least share of lost images that is worth a word, and share of a period from which being busy explains them."""
+
+
+class InputWatch:
+    """Looks at a camera's input twice a second, while it is open.
+
+    Args:
+        node: Looks at the graph; gets the parameter `input_timeout`.
+        channel: The camera.
+        executor: Takes the camera's images.
+        report: Called at every look while the clock stands, and with it the timers on it.
+
+    Attributes:
+        finding: What is wrong; None if nothing is.
+    """
+
+    def __init__(
+        self,
+        node: ExplainedNode,
+        channel: CameraChannel,
+        executor: InferenceExecutor,
+        report: Callable[[], None],
+    ) -> None:
+        node.declare(INPUT_TIMEOUT)
+        self.finding: Finding | None = None
+        self._node = node
+        self._channel = channel
+        self._input = channel.input
+        self._executor = executor
+        self._report = report
+        self._clock_at, self._clock_since = -1, monotonic()
+        self._taken, self._arrived_at, self._accepted_at = 0, 0.0, 0.0
+        self._history: deque[tuple[float, int, int]] = deque(maxlen=LOSS_SPAN + 1)
+        for period, callback in ((PERIOD, self._look), (COUNT_PERIOD, self._count)):
+            node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    @property
+    def complaint(self) -> Complaint | None:
+        """What is wrong, as the diagnostics want it."""
+        if self.finding is None:
+            return None
+        return Complaint(
+            DiagnosticStatus.ERROR if self.finding.severe else DiagnosticStatus.WARN, self.finding.text
+        )
+
+    def restart(self) -> None:
+        """Begin anew: the input was opened."""
+        self._arrived_at = self._accepted_at = self._clock_since = monotonic()
+        self._history.clear()
+        self.finding = None
+
+    def _count(self) -> None:
+        if self._node.context.ok():
+            self._channel.look()
+            counts = self._channel.counts
+            self._history.append((self._executor.busy_seconds, counts.received, counts.dropped))
+
+    def _look(self) -> None:
+        if not self._node.context.ok():
+            return
+        timeout = self._node.get_parameter("input_timeout").value
+        if not self._channel.is_open or not timeout:
+            self.finding = None
+            return
+        before, self.finding = self.finding, examine(self._evidence(timeout))
+        if self.finding is None:
+            if before is not None:
+                self._node.get_logger().info(f"the input of {self._input.topic} is in order again")
+        elif before is None or before.kind != self.finding.kind:
+            self._node.get_logger().warning(self.finding.text)
+        if self.finding is not None and self.finding.kind == "clock":
+            self._report()
+
+    def _evidence(self, timeout: float) -> Evidence:
+        now, taken = monotonic(), self._channel.counts.taken
+        listening = self._executor.is_waiting and self._channel.hold_back(now) <= 0
+        if taken != self._taken or not listening:
+            self._taken, self._arrived_at = taken, now
+            if not self._channel.refusal:
+                self._accepted_at = now
+        silent = now - self._accepted_at > timeout
+        return Evidence(
+            topic=self._input.topic,
+            type=self._input.type_name,
+            publishers=self._publishers() if silent else (),
+            image_topics=self._image_topics() if silent else (),
+            silent=silent,
+            refusal=self._channel.refusal,
+            arriving=now - self._arrived_at <= timeout,
+            clock_stands=self._clock_stands(now, timeout),
+            stamp=self._channel.stamps.trouble(now),
+            loss=self._loss(),
+        )
+
+    def _loss(self) -> float:
+        """Return the share of images that got lost lately; 0 if it is small, or if the detector was ever busy."""
+        busy, received, dropped = zip(*self._history, strict=True) if self._history else ((), (), ())
+        longest = max((after - before for before, after in pairwise(busy)), default=0.0)
+        if len(self._history) <= LOSS_SPAN or longest > BUSY_SHARE * COUNT_PERIOD:
+            return 0.0
+        came, lost = received[-1] - received[0], dropped[-1] - dropped[0]
+        return lost / came if came and lost >= LOSS_SHARE * came else 0.0
+
+    def _clock_stands(self, now: float, timeout: float) -> bool:
+        clock = self._node.get_clock()
+        if not clock.ros_time_is_active:  # type: ignore[attr-defined]
+            return False
+        if clock.now().nanoseconds != self._clock_at:
+            self._clock_at, self._clock_since = clock.now().nanoseconds, now
+        return now - self._clock_since > timeout
+
+    def _publishers(self) -> list[Publisher]:
+        return [self._describe(info) for info in self._node.get_publishers_info_by_topic(self._input.topic)]
+
+    def _describe(self, info: TopicEndpointInfo) -> Publisher:
+        fit, reason = qos_check_compatible(info.qos_profile, self._input.qos)
+        return Publisher(
+            node=f"{info.node_namespace.rstrip('/')}/{info.node_name}",
+            type=info.topic_type,
+            mismatch=reason if fit == QoSCompatibility.ERROR else "",
+            best_effort=info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT,
+        )
+
+    def _image_topics(self) -> list[str]:
+        ours = {publisher.topic_name for publisher in self._node.publishers}
+        return [
+            name
+            for name, types in self._node.get_topic_names_and_types()
+            if self._input.type_name in types and name not in ours and self._node.count_publishers(name)
+        ]
