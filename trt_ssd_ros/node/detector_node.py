@@ -25,11 +25,12 @@ from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 
 class DetectorNode(HiddenImages, ManagedNode):
-    """Detects in the newest image of each camera.
+    """Detects in the newest image of its camera.
 
-    Configured the node has an engine, active it has subscriptions. A dedicated executor waits for their images in
-    a thread of its own, and its image callback runs the engine and publishes; the main executor answers
-    parameters, services and diagnostics meanwhile.
+    Configured the node has an engine, active it has subscriptions. A dedicated executor (inference_executor.py)
+    waits for their images in a thread of its own. An image passes image_input.py, camera_channel.py, which counts
+    it, and detection_loop.py, which runs the engine; outputs.py has the topics. The main executor answers
+    parameters, services and diagnostics meanwhile. The channels are a list; this node has one.
 
     Args:
         open_engine: Opens the detector of a card; as `open_detector`.
