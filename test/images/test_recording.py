@@ -6,7 +6,8 @@ import functools
 
 import numpy as np
 import pytest
-from media import START, compressed_message, image_message, pan, write_bag
+from bags import START, compressed_message, image_message, write_bag
+from media import pan
 from rosbags.rosbag2 import StoragePlugin
 
 from trt_ssd_ros.images.open_source import open_sources

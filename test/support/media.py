@@ -1,20 +1,16 @@
-"""Small videos and recordings, written for the tests by the libraries that people record with."""
+"""Pictures and small videos for the tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from trt_ssd_ros.tools.detect.annotated import AnnotatedVideo
 
-STORE = get_typestore(Stores.ROS2_JAZZY)
-START = 1_700_000_000_123_456_789
 Image = NDArray[np.uint8]
 
 
@@ -30,47 +26,4 @@ def write_video(path: Path, pictures: Sequence[Image]) -> Path:
     for number, picture in enumerate(pictures):
         video.add("", picture, number / 30)
     video.finish()
-    return path
-
-
-def image_message(picture: Image, nanoseconds: int, encoding: str = "bgr8"):
-    types = STORE.types
-    pixels = picture if encoding == "bgr8" else np.ascontiguousarray(picture[..., ::-1])
-    return types["sensor_msgs/msg/Image"](
-        header=_header(nanoseconds),
-        height=picture.shape[0],
-        width=picture.shape[1],
-        encoding=encoding,
-        is_bigendian=0,
-        step=picture.shape[1] * 3,
-        data=pixels.reshape(-1),
-    )
-
-
-def compressed_message(picture: Image, nanoseconds: int):
-    data = np.frombuffer(cv2.imencode(".png", picture)[1].tobytes(), np.uint8)
-    make = STORE.types["sensor_msgs/msg/CompressedImage"]
-    return make(header=_header(nanoseconds), format="png", data=data)
-
-
-def _header(nanoseconds: int):
-    stamp = STORE.types["builtin_interfaces/msg/Time"](sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
-    return STORE.types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
-
-
-def write_bag(
-    path: Path,
-    pictures: Sequence[Image],
-    storage: StoragePlugin,
-    message: Callable = image_message,
-    topics: Sequence[str] = ("/camera",),
-) -> Path:
-    """A recording at 10 Hz, begun at START."""
-    with Writer(path, version=9, storage_plugin=storage) as writer:
-        kind = message(pictures[0], START).__msgtype__
-        connections = [writer.add_connection(topic, kind, typestore=STORE) for topic in topics]
-        for number, picture in enumerate(pictures):
-            now = START + number * 10**8
-            for connection in connections:
-                writer.write(connection, now + 5, STORE.serialize_cdr(message(picture, now), kind))
     return path

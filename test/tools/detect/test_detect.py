@@ -11,8 +11,9 @@ import av
 import cv2
 import numpy as np
 import pytest
+from bags import write_bag
 from detect_command import ONNX, files, run, start
-from media import pan, write_bag
+from media import pan
 from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
 
