@@ -187,7 +187,9 @@ def test_the_numbers_are_those_that_the_test_counted(client: DetectorClient, sta
     newest = client.newest_status()
     assert newest.level == WARN
     assert "share of dropped images" in newest.message
-    probe.spin_until(lambda: float(client.status()["input Hz"]) > float(client.status()["output Hz"]) > 0, "rates")
+    probe.spin_until(lambda: float(client.status()["output Hz"]) > 0, "rates")
+    if client.status()["input Hz"] != "unknown":
+        probe.spin_until(lambda: float(client.status()["input Hz"]) > float(client.status()["output Hz"]), "rates")
     values = client.status()
     assert values["last error"].startswith("image dropped: image encoding '32FC1' is not supported")
     for stage in ("latency", "age", "engine", "publish"):

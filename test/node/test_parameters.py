@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.node.settings import DetectionParameters, call_after_set, declare_engine, declare_model
+from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.parameters import ExplainedNode, Kind, ParameterSpec
 
 pytestmark = pytest.mark.ros
@@ -21,19 +21,10 @@ pytestmark = pytest.mark.ros
 SIZE = ParameterSpec("size", Kind.INTEGER, 1, "A size")
 
 
-class HumbleNode(ExplainedNode):
-    """A node without the callback that Humble does not have."""
-
-    @property
-    def add_post_set_parameters_callback(self) -> Any:
-        """Not there."""
-        raise AttributeError
-
-
-@pytest.fixture(params=[ExplainedNode, HumbleNode], ids=["with post-set callback", "without"])
-def node(request: Any, probe: Probe) -> Iterator[ExplainedNode]:
+@pytest.fixture
+def node(probe: Probe) -> Iterator[ExplainedNode]:
     """A node for parameters."""
-    node = request.param("example", context=probe.context)
+    node = ExplainedNode("example", context=probe.context)
     probe.add_node(node)
     yield node
     node.destroy_node()
@@ -48,12 +39,12 @@ def started_with(probe: Probe, **overrides: Any) -> ExplainedNode:
 def test_the_callback_sees_what_was_set(node: ExplainedNode, probe: Probe) -> None:
     node.declare(SIZE)
     seen: list[int] = []
-    call_after_set(node, lambda: seen.append(node.get_parameter("size").value))
+    node.call_after_set(lambda: seen.append(node.get_parameter("size").value))
     node.set_parameters([Parameter("size", value=2)])
-    probe.spin_until(lambda: seen, "the callback")
+    assert seen == [2]
     probe.set_parameter("size", 3, "example")
-    probe.spin_until(lambda: len(seen) > 1, "the second callback")
-    probe.spin(0.1)
+    assert seen == [2, 3], "at once: the next image is detected with it"
+    assert not node.set_parameters([Parameter("size", value="wide")])[0].successful
     assert seen == [2, 3]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from trt_ssd_ros.detection.detector import Thresholds
@@ -124,7 +123,7 @@ class DetectionParameters:
             node.declare(spec)
         self.current = self._settings_after([])
         node.add_on_set_parameters_callback(self._validate)
-        call_after_set(node, self._apply)
+        node.call_after_set(self._apply)
 
     def call_when_changed(self, callback: Callable[[DetectionSettings], None]) -> None:
         """Call back with the settings before, in the thread that sets parameters, once `current` is another."""
@@ -159,22 +158,3 @@ def _with_defaults(defaults: Defaults) -> list[ParameterSpec]:
     )
     specs = {spec.name: spec for spec in (*DETECTION, *from_card)}
     return list(specs.values())
-
-
-def call_after_set(node: Node, callback: Callable[[], None]) -> None:
-    """Call back whenever parameters were set."""
-    if hasattr(node, "add_post_set_parameters_callback"):
-        node.add_post_set_parameters_callback(lambda _: callback())
-        return
-
-    def soon(_: list[Parameter]) -> SetParametersResult:
-        """Humble calls only before the set: come back once it is done."""
-
-        def once() -> None:
-            node.destroy_timer(timer)
-            callback()
-
-        timer = node.create_timer(0.0, once)
-        return SetParametersResult(successful=True)
-
-    node.add_on_set_parameters_callback(soon)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -139,6 +139,7 @@ class ExplainedNode(Node):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._specs: dict[str, ParameterSpec] = {}
+        self._after_set: list[Callable[[], None]] = []
         super().__init__(*arguments, **options)
 
     def declare(self, spec: ParameterSpec) -> Any:
@@ -152,6 +153,10 @@ class ExplainedNode(Node):
         self.set_descriptor(spec.name, spec.descriptor(), adapted.get_parameter_value())
         self._specs[spec.name] = spec
         return adapted.value
+
+    def call_after_set(self, callback: Callable[[], None]) -> None:
+        """Call back whenever parameters were set, before the answer is sent; Humble's rclpy cannot."""
+        self._after_set.append(callback)
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
         """Set parameters one by one; see `rclpy.node.Node.set_parameters`."""
@@ -170,7 +175,10 @@ class ExplainedNode(Node):
             adapted = [self._adapt(parameter) for parameter in parameter_list]
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        return super().set_parameters_atomically(adapted)
+        result = super().set_parameters_atomically(adapted)
+        for callback in self._after_set if result.successful else ():
+            callback()
+        return result
 
     def _with_near_names(self, name: str) -> str:
         near = get_close_matches(name, self._specs)
