@@ -93,9 +93,11 @@ class Probe:
 
     def call(self, kind: Any, service: str, request: Any, repeatable: bool = False) -> Any:
         """Call a service, again if need be and `repeatable`, and return its response."""
-        client = self._clients.get(service) or self.node.create_client(kind, service)
-        self._clients[service] = client
+        known = self._clients.get(service)
+        client = self._clients[service] = known or self.node.create_client(kind, service)
         self.spin_until(client.service_is_ready, f"service {service}")
+        if known is None and not repeatable:
+            self.spin(0.2)  # Fast DDS drops answers to clients that the server has not discovered; nothing tells
         future = client.call_async(request)
         if repeatable and not self.happens(future.done, RESPONSE_PATIENCE):
             future = client.call_async(request)  # Fast DDS drops answers to clients it has not discovered yet
@@ -114,7 +116,8 @@ class Probe:
 
     def state(self, node: str = "detector") -> str:
         """Return the state of a lifecycle node."""
-        return str(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
+        answer = self.call(GetState, f"{node}/get_state", GetState.Request(), repeatable=True)
+        return str(answer.current_state.label)
 
     def get_parameter(self, name: str, node: str = "detector") -> Any:
         """Return the value of a parameter."""
