@@ -222,6 +222,7 @@ class ImageInput:
         """Subscribe; further calls do nothing."""
         if self.opened is None:
             self.gaps.restart()
+            self._choose_reliability(self.publishers())
             self._subscribe()
             self._changed()
 
@@ -239,16 +240,21 @@ class ImageInput:
 
     def fit_reliability(self, publishers: list[TopicEndpointInfo]) -> None:
         """Subscribe anew if `auto` wants another reliability for these publishers than there is."""
+        if self.opened is not None and self._choose_reliability(publishers):
+            self._node.destroy_subscription(self.opened.subscription)
+            self._subscribe()
+            self._changed()
+
+    def _choose_reliability(self, publishers: list[TopicEndpointInfo]) -> bool:
+        """Choose the reliability that `auto` wants for these publishers; tells whether it is another than before."""
         reliable = all(info.qos_profile.reliability == QoSReliabilityPolicy.RELIABLE for info in publishers)
-        if self._wanted != "auto" or self.opened is None or not publishers or reliable == self._reliable:
-            return
+        if self._wanted != "auto" or not publishers or reliable == self._reliable:
+            return False
         self._reliable = reliable
         why = "every publisher offers it" if reliable else "a publisher offers no more"
         named = "reliable" if reliable else "best effort"
         self._node.get_logger().info(f"subscribing to {self.topic} {named}, as {why} (image_reliability: auto)")
-        self._node.destroy_subscription(self.opened.subscription)
-        self._subscribe()
-        self._changed()
+        return True
 
     def _subscribe(self) -> None:
         self.qos = self._new_qos()
