@@ -12,7 +12,7 @@ COMMANDS = (
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
-    """Return the setuptools entry that puts a folder's files into the package's share."""
+    """Return the data_files entry that installs a folder's files in the package's share folder."""
     files = sorted(file for pattern in patterns for file in glob(f"{folder}/{pattern}"))
     return f"share/{PACKAGE}/{folder}", files
 

@@ -1,9 +1,9 @@
-"""Detect objects in a camera's images.
+"""Launch the detector, and optionally a camera and rviz2.
 
 ros2 launch trt_ssd_ros detect.launch.py image_topic:=/camera/image_raw     a camera that already publishes
 ros2 launch trt_ssd_ros detect.launch.py source:=usb_cam                    a camera with its driver
 ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a webcam without a driver
-ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos that come with the package
+ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos of this package
 """
 
 import os
@@ -31,7 +31,7 @@ from trt_ssd_ros.launching.arguments import (
     CAMERA_ARGUMENTS,
     NODE_ARGUMENTS,
     OWN_SOURCES,
-    chosen,
+    argument_value,
     existing_file,
     full_namespace,
     number,
@@ -47,28 +47,32 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "source",
         default_value="topic",
-        description=f"Where images come from: topic (subscribe to image_topic) | {OWN_SOURCES} | bag:<path> | "
-        f"a camera's driver, with or without :<device>: {' | '.join(sorted(DRIVERS))}",
+        description=f"Origin of the images: topic (subscribe to image_topic) | {OWN_SOURCES} | bag:<path> | "
+        f"a camera driver, optionally followed by :<device>: {' | '.join(sorted(DRIVERS))}",
     ),
     DeclareLaunchArgument(
         "model",
         default_value="",
-        description="Name of a shipped model card or the path of one; empty: as in params_file",
+        description="Name of a shipped model card, or path of a card; empty: as in params_file",
     ),
     DeclareLaunchArgument(
-        "backend", default_value="", description="auto | tensorrt | onnxruntime; empty: as in params_file"
+        "backend",
+        default_value="",
+        description="Backend that runs the network: auto | tensorrt | onnxruntime; empty: as in params_file",
     ),
     DeclareLaunchArgument(
-        "precision", default_value="", description="auto | fp32 | fp16, for TensorRT; empty: as in params_file"
+        "precision",
+        default_value="",
+        description="Precision of TensorRT: auto | fp32 | fp16; empty: as in params_file",
     ),
     DeclareLaunchArgument(
-        "score_threshold", default_value="", description="Lowest score reported, 0 to 1; empty: as in params_file"
+        "score_threshold", default_value="", description="Lowest reported score, 0 to 1; empty: as in params_file"
     ),
     DeclareLaunchArgument(
         "debug",
         default_value="",
         choices=("", *BOOLEANS),
-        description="Publish debug_image (drawn only while somebody subscribes to it); empty: as in params_file",
+        description="Publish debug_image (drawn only while it has a subscriber); empty: as in params_file",
     ),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image in rviz2"
@@ -77,7 +81,7 @@ ARGUMENTS = [
         "dds_profile",
         default_value="true",
         choices=BOOLEANS,
-        description="Give Fast DDS a shared-memory segment for large images, unless you have set its profile",
+        description="Give Fast DDS a shared-memory segment for large images, unless you have set a profile",
     ),
     *NODE_ARGUMENTS,
     *CAMERA_ARGUMENTS,
@@ -85,9 +89,9 @@ ARGUMENTS = [
 
 
 def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return what the arguments ask for."""
+    """Return the actions for the launch arguments."""
     refuse_unknown_arguments(Path(__file__), ARGUMENTS)
-    arguments = {argument.name: chosen(context, argument.name) for argument in ARGUMENTS}
+    arguments = {argument.name: argument_value(context, argument.name) for argument in ARGUMENTS}
     arguments["namespace"] = full_namespace(context)
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
     off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
@@ -100,7 +104,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
-    """Return the launch file of the camera, if the source is one."""
+    """Return the camera's launch file; empty for source:=topic."""
     source = arguments["source"]
     kind, _, device = source.partition(":")
     if source == "topic":
@@ -118,29 +122,29 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
 
 
 def refuse_camera_arguments(arguments: dict[str, str]) -> None:
-    """Refuse what cannot be asked of a camera that is running already."""
+    """Refuse camera arguments with source:=topic, which starts no camera."""
     for argument in CAMERA_ARGUMENTS:
         if arguments[argument.name]:
             found = f"found '{arguments[argument.name]}' with source:=topic"
-            raise ValueError(f"{argument.name}: {found}, expected a source that is started here")
+            raise ValueError(f"{argument.name}: {found}, expected a source that this launch file starts")
 
 
 def unknown_source(source: str, kind: str) -> str:
-    """Return what is wrong with a source, and what would be right."""
+    """Return the error message for an unknown source."""
     near = [f"file:{source}"] if Path(source).exists() else get_close_matches(kind, sorted(DRIVERS))
-    perhaps = f" (perhaps {' or '.join(near)})" if near else ""
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     own = "topic, demo, file:<path>, webcam:<number>, rtsp://..., gstreamer, bag:<path>"
-    return f"source: found '{source}'{perhaps}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
+    return f"source: found '{source}'{hint}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
 
 
 def include(name: str, **arguments: str) -> GroupAction:
-    """Return a camera's launch file: it takes from our own arguments what is not given here, and changes none."""
+    """Include a camera's launch file in its own scope; it inherits the arguments that are not given here."""
     source = PythonLaunchDescriptionSource(str(CAMERAS / f"{name}.launch.py"))
     return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
 
 
 def detector(arguments: dict[str, str]) -> Node:
-    """Return the detector node; without it the launch ends, unless it is started again."""
+    """Return the detector node; the launch ends with it, unless respawn is set."""
     overrides: dict[str, str | float | bool] = {
         name: arguments[name] for name in ("model", "backend", "precision") if arguments[name]
     }
@@ -149,7 +153,7 @@ def detector(arguments: dict[str, str]) -> Node:
     if arguments["score_threshold"]:
         overrides["score_threshold"] = number("score_threshold", arguments["score_threshold"])
     if arguments["source"].startswith("bag:"):
-        overrides["use_sim_time"] = True  # the player publishes the bag's clock
+        overrides["use_sim_time"] = True  # because rosbag2's player publishes /clock
     respawn = arguments["respawn"] == "true"
     return Node(
         package="trt_ssd_ros",
@@ -167,7 +171,7 @@ def detector(arguments: dict[str, str]) -> Node:
 
 
 def rviz(arguments: dict[str, str]) -> Node:
-    """Return rviz2 with a view of debug_image."""
+    """Return the node of rviz2, configured to show debug_image."""
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError as error:

@@ -1,7 +1,7 @@
-# Make this shell ready for trt_ssd_ros:   source scripts/setup.bash
+# Prepare this shell for trt_ssd_ros:   source scripts/setup.bash
 # Then `ros2 launch trt_ssd_ros detect.launch.py`, `ros2 topic echo` and so on work in it.
 if [ -z "${BASH_VERSION:-}" ]; then
-    echo 'scripts/setup.bash: this needs bash: start bash, then source it there' >&2
+    echo 'scripts/setup.bash: this shell is not bash: start bash, then source the script there' >&2
     return 1
 fi
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

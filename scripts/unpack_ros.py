@@ -1,4 +1,4 @@
-"""Unpack a ROS 2 of an isaacsim-ros2 wheel, without what this project never uses.
+"""Unpack a ROS 2 from an isaacsim-ros2 wheel, without the parts that this project never uses.
 
     python unpack_ros.py WHEEL FOLDER jazzy|humble
 
@@ -23,14 +23,14 @@ UNUSED = re.compile(
     r"|ament_(cmake|copyright|cpp|flake8|lint|mypy|pep257|pycodestyle|uncrustify|xmllint))"
 )
 BUILD_TIME = re.compile(r".*(/(cmake|pkgconfig|ruby|rust)/|\.(idl|json)$)")
-# What the wheel's Humble lacks, but Humble has: Python only, so Jazzy's will do.
+# Part of Humble, but missing from the wheel's Humble: Python only, so Jazzy's copy works.
 LENT_BY_JAZZY = re.compile(r"jazzy/(rclpy|share|share/ament_index/resource_index/\w+)/diagnostic_updater")
-# The wheel's OpenSSL would take the place of the system's in git, ssh and curl.
+# The wheel's OpenSSL would replace the system's in git, ssh and curl.
 OPENSSL = re.compile(r"lib/lib(crypto|ssl)\.so")
 
 
 def system_has_openssl() -> bool:
-    """Say whether the system comes with OpenSSL 3."""
+    """Return whether the system has OpenSSL 3."""
     try:
         ctypes.CDLL("libcrypto.so.3"), ctypes.CDLL("libssl.so.3")
     except OSError:
@@ -39,7 +39,7 @@ def system_has_openssl() -> bool:
 
 
 def unpack(wheel: Path, folder: Path, distro: str) -> None:
-    """Write the used part of a ROS 2 of the wheel into the folder; zipfile checks every CRC."""
+    """Extract the used part of a ROS 2 from the wheel into a folder; zipfile checks every CRC."""
     skipped = [UNUSED, BUILD_TIME, *([OPENSSL] if system_has_openssl() else [])]
     with zipfile.ZipFile(wheel) as archive:
         for item in archive.infolist():

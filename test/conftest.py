@@ -1,4 +1,4 @@
-"""Fixtures of several rooms: the shipped model, the photographs and a video. Those that need ROS are a plugin."""
+"""Fixtures of several layers: the shipped model, the photographs and a video. Those that need ROS are a plugin."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from trt_ssd_ros.models.network import load_network
 
 Photo = Callable[..., NDArray[np.uint8]]
 
-ROS_ROOMS = ("ros", "node", "camera", "recorder", "launching", "bench/ros")
+ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "bench/ros")
 if importlib.util.find_spec("rclpy") is None:
-    collect_ignore = list(ROS_ROOMS)
+    collect_ignore = list(ROS_LAYERS)
 else:
     pytest_plugins = ["ros_fixtures"]
 

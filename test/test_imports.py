@@ -1,4 +1,4 @@
-"""The rooms below ROS and the engines work in any Python with NumPy, OpenCV, onnx and PyYAML, old or new."""
+"""The layers below ROS and the engines work in any Python with NumPy, OpenCV, onnx and PyYAML, old or new."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ BARE_PYTHON = "TRT_SSD_BARE_PYTHON"
 FOREIGN = ("rclpy", "tensorrt", "tensorrt_rtx", "pycuda", "onnxruntime")
 
 # Scripts for the other interpreter, run in the repository.
-IMPORT_ROOMS = """
+IMPORT_LAYERS = """
 import importlib, pkgutil
-for room in ("images", "models", "detection"):
-    package = importlib.import_module("trt_ssd_ros." + room)
+for layer in ("images", "models", "detection"):
+    package = importlib.import_module("trt_ssd_ros." + layer)
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
 """
 
-USE_ROOMS = """
+USE_LAYERS = """
 from pathlib import Path
 from types import SimpleNamespace
 import cv2, numpy as np
@@ -76,7 +76,7 @@ def run_in(python: str, script: str, repository: Path) -> list[str]:
 
 @pytest.fixture(params=["this Python", "a bare Python"])
 def python(request: pytest.FixtureRequest) -> str:
-    """This interpreter, and one that has nothing but what these rooms need."""
+    """This interpreter, and one that has nothing but what these layers need."""
     if request.param == "this Python":
         return sys.executable
     if BARE_PYTHON not in os.environ:
@@ -85,11 +85,11 @@ def python(request: pytest.FixtureRequest) -> str:
 
 
 def test_every_module_below_the_engines_imports_without_ros_gpu_or_runtime(python, repository):
-    assert run_in(python, IMPORT_ROOMS, repository) == []
+    assert run_in(python, IMPORT_LAYERS, repository) == []
 
 
 def test_they_compose_read_and_draw_without_ros_gpu_or_runtime(python, repository):
-    assert run_in(python, IMPORT_ROOMS + USE_ROOMS, repository) == []
+    assert run_in(python, IMPORT_LAYERS + USE_LAYERS, repository) == []
 
 
 def test_the_bare_python_is_bare(repository):
@@ -103,10 +103,10 @@ sys.modules.update({{name: None for name in {FOREIGN} if importlib.util.find_spe
     assert run_in(os.environ[BARE_PYTHON], script, repository) == []
 
 
-ROOMS = ("images", "models", "detection", "engines", "ros", "node")
+LAYERS = ("images", "models", "detection", "engines", "ros", "node")
 
 
-@pytest.mark.parametrize("package", ["trt_ssd_ros", *(f"trt_ssd_ros.{room}" for room in ROOMS)])
+@pytest.mark.parametrize("package", ["trt_ssd_ros", *(f"trt_ssd_ros.{layer}" for layer in LAYERS)])
 def test_packages_import_nothing_by_themselves(package, repository):
     script = f"import sys\nimport {package}\nassert 'numpy' not in sys.modules"
     assert run_in(sys.executable, script, repository) == []
@@ -114,5 +114,5 @@ def test_packages_import_nothing_by_themselves(package, repository):
 
 def test_engines_import_without_their_runtimes(repository):
     """onnxruntime, tensorrt and pycuda are imported where they are used, not where their module is named."""
-    script = IMPORT_ROOMS.replace('"images", "models", "detection"', '"engines",')
+    script = IMPORT_LAYERS.replace('"images", "models", "detection"', '"engines",')
     assert run_in(sys.executable, script, repository) == []

@@ -2,10 +2,9 @@
 
 import os
 
-# ONNX Runtime reads this when it is imported. Its official builds would tell Microsoft what runs where; see
-# docs/security.md.
+# ONNX Runtime reads this at import. Its official builds send telemetry to Microsoft; see docs/security.md.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-# OpenCV reads this when it is imported. Its threads would spin for a while after each call that they share, which
-# doubles the processor time of a node and gains it nothing; see docs/engines.md. OpenCV's own value is 2000.
+# OpenCV reads this at import; its default is 2000. Its threads spin for a while after each parallel call, which
+# doubles a node's processor time without a gain; see docs/engines.md.
 os.environ.setdefault("OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER", "0")

@@ -1,4 +1,4 @@
-"""The package's executables, imported only when they run, so that Ctrl-C ends an import without a traceback."""
+"""Entry points of the executables; each imports its module on use, so that Ctrl-C prints no traceback."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def record() -> int:
 
 
 def benchmark() -> int:
-    """Measure the detector, or with --ros the node."""
+    """Measure the detector, or the node if --ros is given."""
     return _run("trt_ssd_ros.bench.ros.__main__" if "--ros" in sys.argv else "trt_ssd_ros.bench.__main__")
 
 
 def soak() -> int:
-    """Run the soak."""
+    """Run the soak test of the detector node."""
     return _run("trt_ssd_ros.bench.ros.soak")
 
 
@@ -44,7 +44,7 @@ def detect() -> int:
 
 
 def doctor() -> int:
-    """Say whether detection runs well on this machine."""
+    """Check whether detection runs well on this machine."""
     return _run("trt_ssd_ros.tools.doctor.__main__")
 
 
@@ -54,17 +54,17 @@ def evaluate() -> int:
 
 
 def import_model() -> int:
-    """Make a model card of an ONNX file."""
+    """Write a model card for an ONNX file."""
     return _run("trt_ssd_ros.tools.import_model.__main__")
 
 
 def quantize_model() -> int:
-    """Make an int8 detector of a float one."""
+    """Quantize a detector to int8."""
     return _run("trt_ssd_ros.tools.quantize_model.__main__")
 
 
 def transport_benchmark() -> int:
-    """Measure how images get from one process to another."""
+    """Measure image transport between two processes."""
     return _run("trt_ssd_ros.bench.ros.transport")
 
 

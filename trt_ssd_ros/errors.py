@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any
 
 INTERRUPTED = 130
-"""The exit code that shells give to a process which SIGINT ended."""
+"""Exit code that shells report for a process ended by SIGINT."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's text with every run of white space as one blank."""
+    """Return an error's text on one line, with each run of white space as one space."""
     return " ".join(str(error).split())
 
 
@@ -25,22 +25,22 @@ REQUIRED: Mapping[str, str] = {
     "yaml": "pyyaml",
     "tqdm": "tqdm",
 }
-"""Modules without which nothing runs, and the names that pip knows them by."""
+"""Required modules and their package names on PyPI."""
 
 
 def missing_package(error: BaseException) -> str:
-    """Return which package is missing or broken, and what mends it; empty where something else is wrong."""
+    """Return the missing or broken package and how to install it; empty for any other error."""
     module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if module not in REQUIRED:
         return ""
-    return f"{module} cannot be imported ({error}): pip install {REQUIRED[module]}; doctor looks at all packages"
+    return f"{module} cannot be imported ({error}): pip install {REQUIRED[module]}; doctor checks all packages"
 
 
 def explain_imports() -> None:
-    """Give a missing package one line in place of a traceback; call it in the package of a tool.
+    """Print a missing package as one line instead of a traceback; call it in the package of a tool.
 
-    `python -m` imports that package before the tool, and the tool imports everything that it needs. A program that
-    imports the tool keeps its own hook.
+    `python -m` imports the package before the tool, whose imports may then fail. A program that imports the tool
+    keeps its own hook.
     """
     if sys.argv[:1] == ["-m"]:
         sys.excepthook = _explain
@@ -60,12 +60,12 @@ def load_library(module: str, distribution: str, purpose: str) -> Any:
     """Return a module that may not be installed.
 
     Args:
-        module: Its name.
-        distribution: What pip calls it.
-        purpose: What needs it, to begin the error with.
+        module: Module name.
+        distribution: Package name on PyPI.
+        purpose: Task that needs the module, at the start of the error message.
 
     Raises:
-        RuntimeError: It is not installed.
+        RuntimeError: The module cannot be imported.
     """
     try:
         return import_module(module)
@@ -74,7 +74,7 @@ def load_library(module: str, distribution: str, purpose: str) -> Any:
 
 
 def load_pyplot() -> Any:
-    """Return matplotlib's pyplot, drawing into memory.
+    """Return matplotlib.pyplot with a backend that needs no display.
 
     Raises:
         RuntimeError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Files: atomic writes, bounded reads, locks among processes, and the folder of the package's files."""
+"""Files: atomic writes, bounded reads, locks between processes, and the package's share folder."""
 
 from __future__ import annotations
 
@@ -12,69 +12,69 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = "trt_ssd_ros"
-LONGEST = 200
-"""Bytes of a name that are kept: file systems have room for 255."""
+MAX_NAME_BYTES = 200
+"""Bytes of a file name that a temporary name keeps; file systems allow 255 in all."""
 
 
-def unfinished_path(path: Path, token: str = "") -> Path:
-    """Return the temporary name under which a file is written, with `token` in it, and make its folder."""
+def temporary_path(path: Path, token: str = "") -> Path:
+    """Return the temporary path for writing `path`, with `token` in its name, and create the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f"{os.fsdecode(os.fsencode(path.name)[:LONGEST])}{token}.part")
+    return path.with_name(f"{os.fsdecode(os.fsencode(path.name)[:MAX_NAME_BYTES])}{token}.part")
 
 
 @contextmanager
-def whole_file(path: Path, token: str = "") -> Iterator[Path]:
-    """Give the path of a temporary file that replaces `path` once the body has written it.
+def atomic_file(path: Path, token: str = "") -> Iterator[Path]:
+    """Yield a temporary path that replaces `path` after the body.
 
-    If the body raises, the temporary file is deleted and the old `path` stays.
+    If the body raises, the temporary file is deleted and `path` stays unchanged.
 
     Args:
-        path: The file; its folder is made.
-        token: Part of the temporary name. Without one, a later run overwrites what a killed run has left.
+        path: File to write; its folder is created.
+        token: Part of the temporary name. Without a token, the next run overwrites what a killed run left.
     """
-    unfinished = unfinished_path(path, token)
+    temporary = temporary_path(path, token)
     try:
-        yield unfinished
-        unfinished.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
         with suppress(OSError):
-            unfinished.unlink()
+            temporary.unlink()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that several processes may write at once, all of it or nothing, and flush it to the disk.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing, and flush it to the disk; several processes may write it at once.
 
     Raises:
         OSError: The file cannot be written.
     """
-    with whole_file(path, f".{secrets.token_hex(8)}") as unfinished, unfinished.open("xb") as file:
+    with atomic_file(path, f".{secrets.token_hex(8)}") as temporary, temporary.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_file(path: Path, most: int) -> bytes:
+def read_file(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file.
 
     Args:
-        path: The file.
-        most: Bytes that it may have.
+        path: File to read.
+        max_bytes: Largest file size in bytes.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is a device or a pipe, or larger.
+        OSError: The file cannot be read.
+        ValueError: The file is larger, or is a device or a pipe.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError(f"{path} is no regular file")
+        raise ValueError(f"{path} is not a regular file")
     with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path} has more than {most} bytes")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"{path} has more than {max_bytes} bytes")
     return content
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder until it is closed; tell whether nobody else had it."""
+    """Lock an open file or folder until it is closed; return False if another process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -85,16 +85,16 @@ def try_lock(descriptor: int) -> bool:
 def share_folder() -> Path:
     """Return the folder that holds config/, engines/, launch/ and photos/.
 
-    It is looked for where colcon installs it ($AMENT_PREFIX_PATH), in the source tree, and where pip installs it.
+    It is searched in colcon's install folders ($AMENT_PREFIX_PATH), in the source tree, and in pip's prefix.
 
     Raises:
-        RuntimeError: It is in none of these places.
+        RuntimeError: None of these places holds it.
     """
     places = list(_places())
     for place in places:
         if (place / "config" / "models").is_dir():
             return place
-    raise RuntimeError(f"the files of {PACKAGE} are in none of {', '.join(map(str, places))}: install it again")
+    raise RuntimeError(f"found no files of {PACKAGE} in {', '.join(map(str, places))}: reinstall the package")
 
 
 def _places() -> Iterator[Path]:

@@ -14,11 +14,11 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.files import read_file
 
 MAX_SIZE = 1 << 20
-"""Bytes that a YAML file may have."""
+"""Largest YAML file in bytes."""
 
 
 class FieldError(ValueError):
-    """A field, or with an empty `field` the whole file, is wrong: says what was found and what was expected."""
+    """Invalid field, or invalid file if `field` is empty; the message says what was found and expected."""
 
     def __init__(self, field: str, found: object, expected: str) -> None:
         self.field, self.found, self.expected = field, found, expected
@@ -27,13 +27,13 @@ class FieldError(ValueError):
 
 @dataclass(frozen=True)
 class Union:
-    """A type that stands for several dataclasses, and the entry of the YAML mapping whose text tells which.
+    """Union of dataclasses; one entry of the YAML mapping, the tag, selects the dataclass.
 
     Attributes:
-        kind: The type as fields are annotated with it, with or without None.
-        tag: The entry's name.
-        members: Dataclass by the entry's text.
-        keeps_tag: Whether the entry is a field of the dataclass as well.
+        kind: Type in the annotation of fields, with or without None.
+        tag: Name of the entry.
+        members: Dataclass for each text of the entry.
+        keeps_tag: Whether the entry is also a field of the dataclass.
     """
 
     kind: Any
@@ -49,12 +49,12 @@ def require(condition: bool, field: str, found: object, expected: str) -> None:
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Reads YAML without aliases: a few lines of them can stand for billions of values."""
+    """YAML loader that rejects aliases, because a few lines of aliases can expand to billions of values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose the next node; see `yaml.composer.Composer`."""
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read here")
+            raise yaml.YAMLError("aliases are not supported")
         return super().compose_node(parent, index)
 
 
@@ -62,17 +62,17 @@ def read_yaml(path: Path) -> Any:
     """Parse a YAML file.
 
     Raises:
-        FieldError: It is no YAML, has aliases, is too large, or is no regular file.
-        OSError: It cannot be read.
+        FieldError: The file is not valid YAML, has aliases, is too large, or is not a regular file.
+        OSError: The file cannot be read.
     """
     try:
         return yaml.load(read_file(path, MAX_SIZE).decode("utf-8"), PlainLoader)  # noqa: S506 - is safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets errors of int() and date() through
-        raise FieldError("", f"no YAML ({one_line(error)})", "a YAML mapping") from error
+        raise FieldError("", f"invalid YAML ({one_line(error)})", "a YAML mapping") from error
 
 
 def read(kind: Any, value: object, unions: Sequence[Union], field: str = "") -> Any:
-    """Turn a YAML value into the type that a dataclass field is annotated with.
+    """Convert a YAML value to the annotated type of a dataclass field.
 
     Raises:
         FieldError: A field is missing, unknown, of the wrong type, or not one of its choices.
@@ -96,7 +96,7 @@ def _read_member(union: Union, value: object, unions: Sequence[Union], field: st
     mapping = dict(value) if isinstance(value, dict) else {}
     name = mapping.get(union.tag)
     expected = " or ".join(map(repr, union.members))
-    require(union.tag in mapping or not union.keeps_tag, f"{field}.{union.tag}", "nothing", "this field")
+    require(union.tag in mapping or not union.keeps_tag, f"{field}.{union.tag}", "nothing", "a value")
     require(name in list(union.members), f"{field}.{union.tag}", repr(name), expected)
     if not union.keeps_tag:
         del mapping[union.tag]
@@ -112,11 +112,11 @@ def _read_dataclass(kind: Any, value: object, unions: Sequence[Union], field: st
         require(name in types_by_name, f"{prefix}{name}", "an unknown field", " or ".join(types_by_name))
     for item in fields(kind):
         needed = item.default is MISSING and item.default_factory is MISSING
-        require(item.name in value or not needed, f"{prefix}{item.name}", "nothing", "this field")
+        require(item.name in value or not needed, f"{prefix}{item.name}", "nothing", "a value")
     values = {name: read(types_by_name[name], item, unions, prefix + name) for name, item in value.items()}
     try:
         return kind(**values)
-    except FieldError as error:  # a dataclass names its fields as it knows them
+    except FieldError as error:  # the dataclass does not know the path to its fields
         raise FieldError(prefix + error.field, error.found, error.expected) from error
 
 
@@ -132,7 +132,7 @@ def _read_scalar(kind: type, value: object, field: str) -> object:
     if kind is Path:
         return Path(str(_read_scalar(str, value, field)))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        require(abs(value) < 2**1023, field, "a number beyond float", "a finite number")
+        require(abs(value) < 2**1023, field, "a number too large for a float", "a finite number")
         value = float(value)
     require(type(value) is kind, field, repr(value), {str: "text", int: "a whole number"}.get(kind, kind.__name__))
     require(not isinstance(value, float) or math.isfinite(value), field, value, "a finite number")

@@ -1,4 +1,4 @@
-"""Photos, folders, videos, streams and webcams through our own camera node, which needs no driver.
+"""Photos, folders, videos, streams and webcams through our camera node, without a driver.
 
 ros2 launch trt_ssd_ros camera.launch.py source:=webcam:0 width:=1280 height:=720
 ros2 launch trt_ssd_ros camera.launch.py source:=rtsp://10.0.0.8/stream
@@ -17,7 +17,7 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     """Return the node's parameters."""
     source = request.source
     if request.pipeline and source != "gstreamer":
-        raise ValueError(f"pipeline: found one for source:={source}, expected it with source:=gstreamer or gscam")
+        raise ValueError(f"pipeline: found a pipeline with source:={source}, expected source:=gstreamer or gscam")
     return {
         "source": f"gstreamer:{request.pipeline}" if source == "gstreamer" else source,
         "width": request.width,

@@ -1,10 +1,10 @@
-"""A libcamera camera, as those of the Raspberry Pi, through camera_ros.
+"""A libcamera camera, e.g. of a Raspberry Pi, through camera_ros.
 
 ros2 launch trt_ssd_ros camera_ros.launch.py device:=0 width:=1280 height:=720 fps:=30
 
 Names: github.com/christianrauch/camera_ros, README.md and src/CameraNode.cpp (Humble, Jazzy, Kilted). libcamera
-has no frame rate but limits of a frame's duration in µs. By default the camera's own pixel format is published,
-which the detector reads where it is one of 8 bits or YUV.
+takes limits of the frame duration in µs instead of a frame rate. By default the driver publishes the camera's own
+pixel format; the detector reads 8-bit formats and YUV.
 """
 
 from launch import LaunchDescription

@@ -1,4 +1,4 @@
-"""Whatever GStreamer can read, through gscam: Jetson's CSI cameras, network cameras, anything.
+"""Any GStreamer source through gscam, e.g. a Jetson's CSI cameras and network cameras.
 
 ros2 launch trt_ssd_ros gscam.launch.py pipeline:=csi device:=0 width:=1280 height:=720 fps:=30
 ros2 launch trt_ssd_ros gscam.launch.py pipeline:=rtsp device:=rtsp://10.0.0.8/stream
@@ -37,7 +37,9 @@ def pipeline(request: CameraRequest) -> str:
         names = ", ".join(PIPELINES)
         raise ValueError(f"pipeline: found '{name}', expected {names}, or a GStreamer pipeline (elements with !)")
     if not device:
-        raise ValueError(f"device: pipeline:={name} needs the address, e.g. device:=rtsp://10.0.0.8/stream")
+        raise ValueError(
+            f"device: pipeline:={name} needs the address of a stream, e.g. device:=rtsp://10.0.0.8/stream"
+        )
     width, height = request.size or CSI_SIZE
     rate = round(request.fps or CSI_RATE)
     return PIPELINES[name].format(device=device, width=width, height=height, rate=rate)
@@ -47,7 +49,7 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     """Return the driver's parameters."""
     return {
         "gscam_config": pipeline(request),
-        "sync_sink": False,  # publish at once
+        "sync_sink": False,  # publish without waiting for the pipeline clock
         "reopen_on_eof": True,
         "frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,
@@ -66,7 +68,7 @@ CSI_DRIVER = Driver(**{**vars(DRIVER), "takes": (*DRIVER.takes, "width", "height
 
 
 def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
-    """Return the driver's node; only the CSI pipeline takes a size and a rate."""
+    """Return the driver's node; only the CSI pipeline takes width, height and fps."""
     csi = request.pipeline == "csi" or (not request.pipeline and "://" not in request.device)
     return (CSI_DRIVER if csi else DRIVER).start(request)
 

@@ -3,8 +3,7 @@
 ros2 launch trt_ssd_ros image_publisher.launch.py device:=/path/of/photo.jpg fps:=10
 
 Names: github.com/ros-perception/image_pipeline, image_publisher/src/image_publisher.cpp (Humble, Jazzy,
-Kilted). Our own camera node (source:=file:<path>) also takes folders, plays once, and skips what it cannot
-read.
+Kilted). Our camera node (source:=file:<path>) also takes folders, can play once, and skips unreadable files.
 """
 
 from pathlib import Path

@@ -4,8 +4,8 @@ ros2 launch trt_ssd_ros realsense2_camera.launch.py width:=1280 height:=720 fps:
 
 Names: github.com/realsenseai/realsense-ros, README.md ("Parameters", "Camera name"), launch/rs_launch.py and
 src/rs_node_setup.cpp (4.5x in Humble, Jazzy, Kilted; up to 4.54 the profile was called rgb_camera.profile, and
-the topics were relative rather than private). The camera brings its calibration and names its frames after the
-node.
+the topics were relative rather than private). The driver gets the calibration from the camera, and names the
+frames after the node.
 """
 
 from launch import LaunchDescription
@@ -20,7 +20,7 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     if request.size or request.fps:
         if not (request.size and request.fps):
             raise ValueError(
-                "width, height and fps: found some of them, expected all or none for realsense2_camera"
+                "width, height and fps: found only some of them, expected all or none for realsense2_camera"
             )
         profile = f"{request.width}x{request.height}x{request.fps:g}"
     return {

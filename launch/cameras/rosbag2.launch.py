@@ -1,10 +1,11 @@
-"""The images of a bag through rosbag2, with its clock.
+"""The images of a bag through rosbag2's player, with the bag's clock.
 
 ros2 launch trt_ssd_ros rosbag2.launch.py device:=/path/of/bag
 
 Options: `ros2 bag play --help` of Humble, Jazzy and Kilted (github.com/ros2/rosbag2,
-ros2bag/ros2bag/verb/play.py). Only the images, their camera_info and the transforms are played, lest recorded
-results mix with new ones. The player is started once the detector subscribes, or without one anybody.
+ros2bag/ros2bag/verb/play.py). Only images, their camera_info and transforms are played, so that recorded
+detections do not mix with new ones. The player starts once the detector, or without a detector any node,
+subscribes.
 """
 
 import sys
@@ -14,24 +15,24 @@ from launch.actions import ExecuteProcess
 
 from trt_ssd_ros.launching.arguments import CameraRequest
 from trt_ssd_ros.launching.bag import ANY, read_bag_topics
-from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, end_if_failed, require, to_our_topics
+from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, end_if_failed, require, topic_remappings
 
 PACKAGE = "ros2bag"
 DISCOVERY = "2"
-"""Seconds in which the detector finds the player's publishers; the player waits for nobody itself."""
+"""Seconds for the detector to discover the player's publishers: the player does not wait for subscribers."""
 INSTALL = "sudo apt install ros-{distro}-rosbag2"
 
 
 def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     """Return rosbag2's player."""
     require(PACKAGE, INSTALL)
-    request.refuse_all_but("rosbag2", ("device", "loop"))
+    request.refuse_unsupported("rosbag2", ("device", "loop"))
     image_topic = absolute_topic(request, request.image_topic)
     topics = read_bag_topics(request.device, image_topic)
     infos = [topics.info] if topics.info else []
-    renamed = to_our_topics(request, [topics.image], infos)
+    renamed = topic_remappings(request, [topics.image], infos)
     remap = [f"{old}:={absolute_topic(request, new)}" for old, new in renamed]
-    awaited = absolute_topic(request, "detector") if request.source else ANY  # detect.launch.py includes us
+    awaited = absolute_topic(request, "detector") if request.source else ANY  # detect.launch.py sets source
     wait = [sys.executable, "-m", "trt_ssd_ros.launching.bag", image_topic, awaited]
     command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock", "--delay", DISCOVERY]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]

@@ -4,7 +4,7 @@ ros2 launch trt_ssd_ros usb_cam.launch.py device:=/dev/video2 width:=1280 height
 
 Names: github.com/ros-drivers/usb_cam, src/ros2/usb_cam_node.cpp and config/params_1.yaml, the same in Humble,
 Jazzy and Kilted. Its default pixel_format, yuyv, is published as yuv422_yuy2 without a conversion, and the
-detector reads that; a camera that is fast only in Motion-JPEG wants `pixel_format: mjpeg2rgb` in params_file.
+detector reads it. For a camera that is fast only in Motion-JPEG, set `pixel_format: mjpeg2rgb` in params_file.
 """
 
 from launch import LaunchDescription

@@ -3,8 +3,8 @@
 ros2 launch trt_ssd_ros v4l2_camera.launch.py device:=/dev/video2 width:=1280 height:=720
 
 Names: github.com/ros2-gbp/ros2_v4l2_camera-release, src/parameters.cpp and src/v4l2_camera.cpp (Humble, Jazzy,
-Kilted). It has no parameter for the rate. Its default output_encoding, rgb8, costs it a conversion;
-`output_encoding: yuv422_yuy2` in params_file spares that where the camera delivers YUYV.
+Kilted). The driver has no parameter for the rate. Its default output_encoding, rgb8, needs a conversion;
+for a YUYV camera, `output_encoding: yuv422_yuy2` in params_file avoids it.
 """
 
 from launch import LaunchDescription

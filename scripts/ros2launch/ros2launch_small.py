@@ -1,7 +1,7 @@
-"""The `ros2 launch` verb, for a ROS 2 that comes without it.
+"""Verb `ros2 launch`, for a ROS 2 without ros2launch.
 
-The wheel that scripts/bootstrap takes ROS 2 from has ros2cli and launch, but not ros2launch.
-This command takes the same arguments and prints the same; a sourced ROS 2 uses its own.
+The wheel that scripts/bootstrap unpacks has ros2cli and launch, but not ros2launch. This command has the arguments
+and the output of ros2launch; a sourced ROS 2 uses its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LaunchCommand(CommandExtension):  # type: ignore[misc]  # ros2cli has no t
 
     def add_arguments(self, parser: ArgumentParser, cli_name: str) -> None:  # noqa: ARG002
         """Declare the command line."""
-        parser.add_argument("-d", "--debug", action="store_true", help="make launch say what it does")
+        parser.add_argument("-d", "--debug", action="store_true", help="print launch's debug messages")
         either = parser.add_mutually_exclusive_group()
         either.add_argument(
             "-p", "--print", "--print-description", action="store_true", help="only print what would be launched"
@@ -37,9 +37,9 @@ class LaunchCommand(CommandExtension):  # type: ignore[misc]  # ros2cli has no t
             "-a",
             "--show-all-subprocesses-output",
             action="store_true",
-            help="print the output of every process, whatever the file says",
+            help="print the output of every process, even if the launch file does not",
         )
-        parser.add_argument("package_name", help="package that has the launch file, or the path of one")
+        parser.add_argument("package_name", help="package of the launch file, or path of a launch file")
         parser.add_argument("launch_file_name", nargs="?", help="name of the file in the package")
         parser.add_argument("launch_arguments", nargs="*", help="arguments of the file, as name:=value")
 
@@ -64,16 +64,16 @@ class LaunchCommand(CommandExtension):  # type: ignore[misc]  # ros2cli has no t
 
 
 def find_launch_file(first: str, rest: list[str]) -> tuple[Path, list[str]]:
-    """Return the launch file that the command line names, and the words that remain."""
+    """Return the launch file that the command line names, and the remaining words."""
     path = Path(first)
     if not rest or ":=" in rest[0]:
         if path.is_file():
             return path, rest
-        raise RuntimeError(f"'{first}' is no launch file (name a file after the package, or give a path)")
+        raise RuntimeError(f"'{first}' is not a launch file (name a file after the package, or give a path)")
     try:
         share = get_package_share_path(first)
     except (PackageNotFoundError, ValueError):
-        raise RuntimeError(f"package '{first}' not found: is its workspace sourced?") from None
+        raise RuntimeError(f"package '{first}' not found: source its workspace") from None
     wanted = rest[0]
     found = [path for path in share.rglob(Path(wanted).name) if path.is_file() and path.match(wanted)]
     if len(found) == 1:
@@ -86,12 +86,12 @@ def find_launch_file(first: str, rest: list[str]) -> tuple[Path, list[str]]:
 
 
 def parse_arguments(words: list[str]) -> dict[str, str]:
-    """Split each name:=value; of one name the last value wins."""
+    """Parse words name:=value; the last value of a name wins."""
     arguments = {}
     for word in words:
         name, separator, value = word.partition(":=")
         if not (name and separator and value):
-            raise RuntimeError(f"'{word}' is no launch argument: expected name:=value")
+            raise RuntimeError(f"'{word}' is not a launch argument: expected name:=value")
         arguments[name] = value
     return arguments
 

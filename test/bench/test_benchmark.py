@@ -112,7 +112,7 @@ def test_a_comparison_takes_another_version_as_the_same_engine_and_says_what_els
     newer = replace(SPEED, engine="ONNX Runtime 2.0 on the CPU")
     rows = comparison(report(SPEED, processor="slow"), report(newer, processor="fast")).splitlines()
     assert rows[1].split()[-6:] == ["1.00", "within", "the", "spread", "of", "5%"]
-    assert rows[2] == "processor was slow, is fast"
+    assert rows[2] == "processor: slow before, fast now"
 
 
 def test_what_only_one_of_two_measured_is_left_open():

@@ -12,11 +12,11 @@ ONNX = ("--backend", "onnxruntime")
 
 
 def test_a_video_is_measured_stage_by_stage(capsys, monkeypatch):
-    for name, number in (("ROUNDS", 1), ("KEPT", 6)):
+    for name, number in (("ROUNDS", 1), ("BUFFERED", 6)):
         monkeypatch.setattr(f"trt_ssd_ros.bench.offline.{name}", number)
     assert main(["--video", "demo", "--repeats", "12", *ONNX]) == 0
     first, _, *lines, memory = capsys.readouterr().out.splitlines()
-    assert first.startswith("12 images, 1 rounds in turns, ONNX Runtime")
+    assert first.startswith("12 images, 1 interleaved rounds, ONNX Runtime")
     assert re.fullmatch(r"memory: \d+ MiB after 6 images of the last round, \d+ MiB at its end", memory)
     rows = {line[:26].strip(): line[26:].split() for line in lines}
     alone = [f"{name} alone" for name in ("reading", "network", "encoding")]

@@ -42,13 +42,13 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
     script = Path(__file__).parents[1] / "support" / "run_launch.py"
     process = start_process([sys.executable, str(script), f"source:={server.address}", "frame_id:=gate"])
     probe.spin_until(lambda: any(answer.detections for answer in answers), "detections", 60.0)
-    assert "as it comes" in process.log
+    assert "at the rate of the source" in process.log
     [camera] = [p for p in psutil.Process(process.pid).children() if "camera_node" in " ".join(p.cmdline())]
     back, sizes = [], []
     for number in range(1, ROUNDS + 1):
         server.kill()
         probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.ERROR, "the bad news")
-        assert "no images, opening it again: " in newest(reports).message
+        assert "no images, reopening the source: " in newest(reports).message
         server.start()
         began, before = monotonic(), len(answers)
         probe.spin_until(lambda before=before: len(answers) > before, "detections again")
@@ -59,7 +59,7 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
         sizes.append((camera.num_threads(), camera.num_fds(), camera.memory_info().rss / 2**20))
     print(f"back {min(back):.1f} to {max(back):.1f} s after the server; {sizes[0]} to {sizes[-1]}")
     assert "Connection refused" not in process.log, "FFmpeg's own words, once for every attempt"
-    assert process.log.count("no more images come") == process.log.count("open again after") == ROUNDS
+    assert process.log.count("the images have stopped") == process.log.count("reopened after") == ROUNDS
     assert {answer.header.frame_id for answer in answers} == {"gate"}
     assert sizes[-1][:2] == sizes[0][:2], "threads and descriptors"
     assert sizes[-1][2] - sizes[0][2] < 64, "MiB"
@@ -67,9 +67,9 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
 
 def test_the_camera_node_ends_while_its_stream_is_away(start_node: Any, server: RtspServer) -> None:
     process = start_node("camera_node", source=server.address.replace("//", "//me:secret@"))
-    process.wait_until_it_says("as it comes")
+    process.wait_until_it_says("at the rate of the source")
     server.kill()
-    process.wait_until_it_says("no more images come")
+    process.wait_until_it_says("the images have stopped")
     process.send_signal(signal.SIGINT)
     assert process.wait(10.0) == 0
     assert "Traceback" not in process.log

@@ -208,7 +208,7 @@ def test_a_region_is_all_that_the_engine_sees_and_boxes_are_of_the_whole_image(c
 
 def test_a_region_outside_of_the_image_is_refused_before_the_engine_is_asked(card):
     detector, engine = detector_on(card, outputs_of(CANDIDATES))
-    with pytest.raises(ValueError, match=f"roi.*inside of the image of {WIDTH}x{HEIGHT}"):
+    with pytest.raises(ValueError, match=f"roi.*inside the image of {WIDTH}x{HEIGHT}"):
         detector.detect(image(), "bgr", Region(WIDTH, 0, 10, 10))
     assert engine.asked == []
 

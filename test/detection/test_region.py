@@ -29,7 +29,7 @@ def test_a_region_in_an_image_of_200_by_100(numbers, window):
 
 @pytest.mark.parametrize("numbers", [(200, 0, 10, 10), (0, 100, 10, 10), (1e300, 0, 10, 10)])
 def test_a_region_outside_of_the_image_is_refused(numbers):
-    with pytest.raises(ValueError, match=r"roi: found its corner at .*, expected inside of the image of 200x100"):
+    with pytest.raises(ValueError, match=r"roi: found its corner at .*, expected it inside the image of 200x100"):
         Region.of(numbers).window(200, 100)
 
 
@@ -77,7 +77,7 @@ def test_a_crop_is_a_view_and_its_detections_move_back():
     crop = window.crop(images)
     assert np.shares_memory(crop, images)
     np.testing.assert_array_equal(crop, images[:, 5:25, 10:30])
-    moved = window.restore(Detections([[0, 1, 2, 3]], [0.5], [7]))
+    moved = window.to_image(Detections([[0, 1, 2, 3]], [0.5], [7]))
     assert moved.boxes.tolist() == [[10, 6, 12, 8]]
     assert (moved.scores.tolist(), moved.class_ids.tolist()) == ([0.5], [7])
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from trt_ssd_ros.detection import timing
-from trt_ssd_ros.detection.timing import ROUNDS, Timing, time_in_turns
+from trt_ssd_ros.detection.timing import ROUNDS, Timing, time_interleaved
 
 
 class Clock:
@@ -47,34 +47,34 @@ def test_measurements_are_summarised_by_median_and_99th_percentile(milliseconds,
 
 
 def test_each_call_has_its_own_time(clock):
-    times = time_in_turns({"a": clock.call("a", 2), "b": clock.call("b", 7)}, 20)
+    times = time_interleaved({"a": clock.call("a", 2), "b": clock.call("b", 7)}, 20)
     assert times["a"] == Timing(pytest.approx(2), pytest.approx(2))
     assert times["b"] == Timing(pytest.approx(7), pytest.approx(7))
 
 
 def test_calls_take_turns_a_few_at_a_time(clock):
-    time_in_turns({"a": clock.call("a", 1), "b": clock.call("b", 1)}, 30)
+    time_interleaved({"a": clock.call("a", 1), "b": clock.call("b", 1)}, 30)
     turns = [(name, len(list(group))) for name, group in groupby(clock.called)]
     assert turns == [("a", 3), ("b", 3)] * (ROUNDS + 1)
 
 
 def test_the_first_round_only_warms_up(clock):
-    times = time_in_turns({"a": clock.call("a", 1000, 1000, 5), "b": clock.call("b", 1)}, 20)
+    times = time_interleaved({"a": clock.call("a", 1000, 1000, 5), "b": clock.call("b", 1)}, 20)
     assert times["a"].p99 == pytest.approx(5)
 
 
 def test_a_slow_call_after_the_first_round_counts(clock):
-    times = time_in_turns({"a": clock.call("a", 5, 5, 1000, 5)}, 20)
+    times = time_interleaved({"a": clock.call("a", 5, 5, 1000, 5)}, 20)
     assert times["a"].p50 == pytest.approx(5)
     assert times["a"].p99 > 100
 
 
 @pytest.mark.parametrize(("repeats", "each_round"), [(0, 1), (1, 1), (10, 1), (19, 1), (20, 2), (100, 10)])
 def test_each_round_has_its_share_of_the_repeats_but_at_least_one(clock, repeats, each_round):
-    time_in_turns({"a": clock.call("a", 1)}, repeats)
+    time_interleaved({"a": clock.call("a", 1)}, repeats)
     assert Counter(clock.called) == {"a": each_round * (ROUNDS + 1)}
 
 
 def test_nothing_takes_no_time(clock):
-    assert time_in_turns({}, 100) == {}
+    assert time_interleaved({}, 100) == {}
     assert clock.called == []

@@ -111,7 +111,7 @@ def test_a_damaged_choice_is_made_anew(make, photo):
     plans.choose([photo("chelsea")])
     key = plans.key("fp32")
     plan = plans._cache.load(key)
-    plans._cache.keep(key, type(plan)(plan.content, {"choice": "fp16"}))
+    plans._cache.store(key, type(plan)(plan.content, {"choice": "fp16"}))
     again = make()
     assert again.choice() == {}
     assert again.choose([photo("chelsea")]) in ("fp32", "fp16")
@@ -136,19 +136,19 @@ def test_fp16_is_compiled_in_another_process_meanwhile(make, photo, tmp_path, mo
 
 
 def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo, monkeypatch):
-    monkeypatch.setattr(card_plans, "OtherProcess", None)
+    monkeypatch.setattr(card_plans, "ChildProcess", None)
     make().choose([photo("chelsea")])
 
 
 def test_nothing_is_compiled_beside_where_the_kernels_are_kept(make, photo, monkeypatch):
-    monkeypatch.setattr(card_plans, "OtherProcess", None)
+    monkeypatch.setattr(card_plans, "ChildProcess", None)
     plans = make(library=CompilingLibrary)
     plans.path("fp16").with_suffix(".kernels").touch()
     plans.choose([photo("chelsea")])
 
 
 def test_nothing_is_compiled_beside_that_cannot_be_kept(make, photo, monkeypatch, tmp_path):
-    monkeypatch.setattr(card_plans, "OtherProcess", None)
+    monkeypatch.setattr(card_plans, "ChildProcess", None)
     (tmp_path / "file").touch()
     make(tmp_path / "file" / "folder", library=CompilingLibrary).choose([photo("chelsea")])
 
@@ -186,7 +186,7 @@ def test_where_the_other_process_fails_this_one_goes_on(make, photo, monkeypatch
     said = hear(card_plans)
     monkeypatch.setattr(card_plans, "_open_once", fail)
     assert make(library=CompilingLibrary).choose([photo("chelsea")]) in ("fp32", "fp16")
-    assert "the process that opened the fp16 plan ahead ended with 1" in said.text
+    assert "the child process that compiles the fp16 plan failed with exit code 1" in said.text
     assert capfd.readouterr().err == "the GPU is gone\n"
 
 

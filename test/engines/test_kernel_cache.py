@@ -68,7 +68,7 @@ def test_forgotten_kernels_are_kept_anew(path):
     KernelCache(path, PLAN).save(KERNELS, SMALL)
     cache = KernelCache(path, PLAN)
     cache.load()
-    cache.forget()
+    cache.clear()
     assert not cache.holds(SMALL)
     cache.save(b"for this GPU", LARGE)
     again = KernelCache(path, PLAN)
@@ -80,7 +80,7 @@ def test_a_file_of_before_there_were_shapes_in_it_is_no_kernels(path, said):
     path.parent.mkdir()
     path.write_bytes(sha256(sha256(PLAN).digest() + KERNELS).digest() + KERNELS)
     assert KernelCache(path, PLAN).load() == b""
-    assert "compiling them again" in said.text
+    assert "recompiling them" in said.text
 
 
 def flipped(content: bytes, place: int) -> bytes:
@@ -103,7 +103,7 @@ def test_damaged_kernels_are_compiled_again_and_kept(path, damage, said):
     cache = KernelCache(path, PLAN)
     assert cache.load() == b""
     assert not cache.holds(SMALL)
-    assert said.messages == [f"the kept kernels are damaged, or of another plan: compiling them again ({path})"]
+    assert said.messages == [f"the cached kernels are damaged or of another plan: recompiling them ({path})"]
     cache.save(KERNELS, SMALL)
     assert KernelCache(path, PLAN).load() == KERNELS
 
@@ -120,5 +120,5 @@ def test_where_they_cannot_be_kept_one_warning_says_so(tmp_path, said):
     cache.save(KERNELS, SMALL)
     assert cache.holds(SMALL), "so that it is not tried with every image"
     (message,) = said.messages
-    assert f"compiled kernels are not kept ({path}: " in message
-    assert "the next start compiles again" in message
+    assert f"cannot store compiled kernels ({path}: " in message
+    assert "the next start recompiles them" in message

@@ -167,7 +167,7 @@ def test_a_graph_without_the_image_is_refused_in_tensorrt_s_words(in_rtx):
 
 def test_where_there_is_no_dla_it_says_what_to_do(in_rtx):
     words = in_rtx(in_rtx_build, small_graph(), AHEAD(dla_core=0))
-    assert words == "DLA core 0: found 0 DLA cores here: leave it unset to use the GPU"
+    assert words == "DLA core 0: found 0 DLA cores on this machine: leave it unset to use the GPU"
 
 
 def test_a_compute_capability_that_tensorrt_does_not_know_is_refused(in_rtx):

@@ -38,7 +38,7 @@ def cache(tmp_path: Path) -> PlanCache:
 @pytest.fixture
 def kept(cache: PlanCache) -> PlanCache:
     """A cache that has the plan of KEY."""
-    cache.keep(KEY, Plan(PLAN, {"seconds": 1.5}))
+    cache.store(KEY, Plan(PLAN, {"seconds": 1.5}))
     return cache
 
 
@@ -73,7 +73,7 @@ def edit(cache: PlanCache, **changes: object) -> None:
 def test_a_plan_is_built_once_and_kept(cache, said):
     assert builds_to_obtain(cache) == 1
     assert builds_to_obtain(PlanCache(cache.folder)) == 0
-    assert said.messages == ["building the fp32 plan of ssd: none is kept"]
+    assert said.messages == ["building the fp32 plan of ssd: none is cached"]
     assert endings(cache.folder) == {".plan", ".json", ".lock"}
 
 
@@ -88,7 +88,7 @@ def test_the_sidecar_notes_time_and_duration(cache):
 
 def test_notes_may_be_added_and_the_plan_stays(kept):
     plan = kept.load(KEY)
-    kept.keep(KEY, Plan(plan.content, {**plan.notes, "choice": {"precision": "fp16"}}))
+    kept.store(KEY, Plan(plan.content, {**plan.notes, "choice": {"precision": "fp16"}}))
     assert kept.notes(KEY) == {"seconds": 1.5, "choice": {"precision": "fp16"}}
     assert builds_to_obtain(kept) == 0
 
@@ -115,10 +115,10 @@ OTHERS = {
 @pytest.mark.parametrize("field", OTHERS)
 def test_another_key_is_built_beside_it_and_the_nearest_is_named(kept, said, field):
     value, difference = OTHERS[field]
-    kept.keep(replace(KEY, model="other", flavour="tensorrt", graph="2"), Plan(b"farther", {}))
+    kept.store(replace(KEY, model="other", flavour="tensorrt", graph="2"), Plan(b"farther", {}))
     other = replace(KEY, **{field: value})
     assert builds_to_obtain(kept, other, b"another plan") == 1
-    assert said.messages[0].endswith(f": none is kept for this; the nearest: {difference}")
+    assert said.messages[0].endswith(f": none is cached for this; the nearest: {difference}")
     assert builds_to_obtain(kept) == 0
 
 
@@ -139,13 +139,13 @@ DAMAGED_PLANS = {
 @pytest.mark.parametrize("damaged", DAMAGED_PLANS.values(), ids=DAMAGED_PLANS)
 def test_a_damaged_plan_is_never_used(kept, said, damaged):
     kept.path(KEY, ".plan").write_bytes(damaged)
-    with pytest.raises(PlanMissingError, match=r"the kept one is damaged \(its SHA-256 is not the noted one\)"):
+    with pytest.raises(PlanMissingError, match=r"the cached plan is damaged \(its SHA-256 does not match\)"):
         kept.load(KEY)
     assert builds_to_obtain(kept) == 1
     assert len(said.messages) == 1
 
 
-NO_SIDECAR = "the kept one has no sidecar that can be read"
+NO_SIDECAR = "the cached plan has no readable sidecar"
 SIDECARS = {
     "missing": (lambda cache: cache.path(KEY, ".json").unlink(), NO_SIDECAR),
     "empty": (lambda cache: cache.path(KEY, ".json").write_bytes(b""), NO_SIDECAR),
@@ -157,15 +157,15 @@ SIDECARS = {
     "without key": (lambda cache: edit(cache, key=None), NO_SIDECAR),
     "with a key that is a list": (lambda cache: edit(cache, key=["gpu"]), NO_SIDECAR),
     "with notes that are text": (lambda cache: edit(cache, notes="none"), NO_SIDECAR),
-    "without digest": (lambda cache: edit(cache, sha256=None), "the kept one is damaged"),
-    "with a digest that is none": (lambda cache: edit(cache, sha256=7), "the kept one is damaged"),
+    "without digest": (lambda cache: edit(cache, sha256=None), "the cached plan is damaged"),
+    "with a digest that is none": (lambda cache: edit(cache, sha256=7), "the cached plan is damaged"),
     "of another GPU": (
         lambda cache: edit(cache, key=replace(KEY, gpu="Orin").as_json()),
-        r"the kept one is for something else \(gpu was Orin, is NVIDIA A100\)",
+        r"the cached plan is for something else \(gpu was Orin, is NVIDIA A100\)",
     ),
     "without a plan": (
         lambda cache: cache.path(KEY, ".plan").unlink(),
-        r"the kept one cannot be read \(No such file or directory\)",
+        r"the cached plan cannot be read \(No such file or directory\)",
     ),
 }
 
@@ -235,6 +235,6 @@ def test_anything_may_be_in_a_sidecar(kept, content):
     st.dictionaries(st.sampled_from([*KEY.as_json(), "stranger"]), JSON),
 )
 def test_anything_may_be_in_a_sidecar_s_fields(kept, fields, key):
-    kept.keep(KEY, Plan(PLAN, {}))
+    kept.store(KEY, Plan(PLAN, {}))
     edit(kept, **{"key": KEY.as_json() | key, **fields})
     load_or_miss(kept)

@@ -36,7 +36,7 @@ def said(hear) -> pytest.LogCaptureFixture:
 @pytest.fixture
 def forbidden(cache: PlanCache) -> Iterator[PlanCache]:
     """A cache with a plan, in a folder that whoever runs the tests may not even look into."""
-    cache.keep(KEY, Plan(PLAN, {}))
+    cache.store(KEY, Plan(PLAN, {}))
     mode, user = cache.folder.stat().st_mode, os.geteuid()
     cache.folder.chmod(0)
     if user == 0:
@@ -86,13 +86,13 @@ def test_a_folder_that_is_not_there_has_no_plans_and_is_not_made(cache):
     assert cache.clean() == []
     assert cache.notes(KEY) == {}
     cache.discard(KEY)
-    with pytest.raises(PlanMissingError, match=r"^none is kept$"):
+    with pytest.raises(PlanMissingError, match=r"^none is cached$"):
         cache.load(KEY)
     assert not cache.folder.exists()
 
 
 def test_a_kept_plan_is_used_without_writing(cache):
-    cache.keep(KEY, Plan(PLAN, {}))
+    cache.store(KEY, Plan(PLAN, {}))
     before = names(cache.folder)
     assert obtain(cache, b"another") == PLAN
     assert names(cache.folder) == before == {f"{KEY.stem}.plan", f"{KEY.stem}.json"}
@@ -100,7 +100,7 @@ def test_a_kept_plan_is_used_without_writing(cache):
 
 def test_all_plans_are_listed_by_name_with_what_they_are_for(cache):
     for key in (KEY, OTHER):
-        cache.keep(key, Plan(PLAN, {"seconds": 3}))
+        cache.store(key, Plan(PLAN, {"seconds": 3}))
     (cache.folder / "zoo.plan").touch()
     assert [path.name for path, _ in cache.entries()] == [f"{OTHER.stem}.plan", f"{KEY.stem}.plan", "zoo.plan"]
     assert [sidecar and sidecar["key"]["model"] for _, sidecar in cache.entries()] == [
@@ -112,7 +112,7 @@ def test_all_plans_are_listed_by_name_with_what_they_are_for(cache):
 
 def test_discarding_a_plan_leaves_the_others(cache):
     for key in (KEY, OTHER):
-        cache.keep(key, Plan(PLAN, {}))
+        cache.store(key, Plan(PLAN, {}))
         cache.path(key, ".kernels").touch()
     cache.discard(KEY)
     assert names(cache.folder) == {f"{OTHER.stem}{ending}" for ending in (".plan", ".json", ".kernels")}
@@ -164,10 +164,8 @@ def unwritable(request, tmp_path) -> PlanCache:
 def test_where_a_plan_cannot_be_kept_it_is_used_all_the_same(unwritable, said):
     assert obtain(unwritable) == PLAN
     (message,) = said.messages
-    assert message.startswith(f"the plan is not kept ({unwritable.folder}: ")
-    assert message.endswith(
-        ") and will be built again at the next start: set TRT_SSD_ENGINE_DIR to a folder that can be written"
-    )
+    assert message.startswith(f"cannot store the plan ({unwritable.folder}: ")
+    assert message.endswith("), so the next start rebuilds it: set TRT_SSD_ENGINE_DIR to a writable folder")
 
 
 def test_a_forbidden_folder_is_one_without_plans(forbidden, said):
@@ -213,7 +211,7 @@ def test_on_a_full_disk_the_plan_is_used_and_nothing_is_left(cache, said, free):
     with disk_with(free):
         assert obtain(cache) == PLAN
     assert names(cache.folder) == {f"{KEY.stem}.lock"}
-    assert "the plan is not kept" in said.text
+    assert "cannot store the plan" in said.text
     assert "File too large" in said.text
     assert obtain(cache, b"the next") == b"the next"
 
@@ -226,13 +224,13 @@ def test_where_only_the_sidecar_does_not_fit_the_plan_is_built_again(cache):
 
 
 def test_a_disk_that_is_full_in_the_end_leaves_the_plan_that_was_there(cache, said, monkeypatch):
-    cache.keep(KEY, Plan(PLAN, {}))
+    cache.store(KEY, Plan(PLAN, {}))
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    cache.keep(KEY, Plan(b"another", {}))
+    cache.store(KEY, Plan(b"another", {}))
     assert "No space left on device" in said.text
     assert cache.load(KEY).content == PLAN
     assert names(cache.folder) == {f"{KEY.stem}.plan", f"{KEY.stem}.json"}

@@ -93,7 +93,7 @@ def test_after_a_kill_the_next_build_is_kept_and_nothing_half_written_is_left(ca
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_kill_while_an_old_plan_is_replaced_leaves_no_mixture(cache, stage):
-    cache.keep(KEY, Plan(b"old", {}))
+    cache.store(KEY, Plan(b"old", {}))
     cache.path(KEY, ".plan").write_bytes(b"damaged")
     kill_at(stage, cache.folder)
     assert cache.obtain(KEY, lambda: b"new", LoggedProgress()).content == b"new"
@@ -136,5 +136,5 @@ def test_plans_for_different_keys_do_not_wait_for_each_other(cache, change):
 def test_a_kept_plan_is_loaded_while_another_process_holds_the_lock(cache):
     with PlanProcess(cache.folder, WRITING_SIDECAR) as process:
         process.wait_for(WRITING_SIDECAR)
-        cache.keep(KEY, Plan(PLAN, {}))
+        cache.store(KEY, Plan(PLAN, {}))
         assert cache.obtain(KEY, lambda: b"never built", LoggedProgress()).content == PLAN

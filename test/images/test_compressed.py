@@ -55,9 +55,9 @@ def test_encodes_either_order() -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "expected a whole JPEG or PNG"),
+        (b"", "expected a complete JPEG or PNG"),
         (b"GIF89a" + bytes(50), "GIF8"),
-        (encoded(".jpg")[:20], "expected a whole JPEG or PNG"),
+        (encoded(".jpg")[:20], "expected a complete JPEG or PNG"),
         (encoded(".png")[:60], "broken"),
         (png_header(0, 10), "0x10"),
         (png_header(60000, 60000), "60000x60000"),

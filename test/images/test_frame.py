@@ -166,17 +166,17 @@ def test_bytes_after_the_last_row_are_ignored(surplus):
 
 # encoding, width, height, step, data, text of the error
 MALFORMED = [
-    ("bgr8", 0, 0, 0, b"", "0 wide and 0 high: expected at least 1x1 pixels"),
-    ("bgr8", 0, 2, 0, bytes(12), "0 wide and 2 high: expected at least 1x1 pixels"),
-    ("bgr8", 2, 0, 6, bytes(12), "2 wide and 0 high: expected at least 1x1 pixels"),
-    ("bgr8", 2, 2, 6, b"", "bgr8 image 2 wide and 2 high: data has 0 bytes, expected 12 (2 rows of step 6)"),
+    ("bgr8", 0, 0, 0, b"", "image of 0x0: expected at least 1x1 pixels"),
+    ("bgr8", 0, 2, 0, bytes(12), "image of 0x2: expected at least 1x1 pixels"),
+    ("bgr8", 2, 0, 6, bytes(12), "image of 2x0: expected at least 1x1 pixels"),
+    ("bgr8", 2, 2, 6, b"", "bgr8 image of 2x2: data has 0 bytes, expected 12 (2 rows of step 6)"),
     ("bgr8", 2, 2, 6, bytes(11), "data has 11 bytes, expected 12 (2 rows of step 6)"),
     ("bgr8", 2, 2, 8, bytes(13), "data has 13 bytes, expected 16 (2 rows of step 8)"),
     ("nv12", 4, 4, 4, bytes(23), "data has 23 bytes, expected 24 (6 rows of step 4)"),
     ("bgr8", 2, 2, 5, bytes(12), "step is 5, expected at least 6 bytes"),
     ("bgr8", 2, 2, 0, bytes(12), "step is 0, expected at least 6 bytes"),
     ("mono16", 3, 2, 3, bytes(12), "step is 3, expected at least 6 bytes"),
-    ("uyvy", 3, 2, 8, bytes(16), "uyvy image 3 wide and 2 high: expected an even width, because"),
+    ("uyvy", 3, 2, 8, bytes(16), "uyvy image of 3x2: expected an even width, because"),
     ("yuyv", 3, 2, 8, bytes(16), "expected an even width, because"),
     ("nv12", 3, 2, 4, bytes(16), "expected an even width and height, because"),
     ("nv21", 2, 3, 4, bytes(16), "expected an even width and height, because"),
@@ -217,7 +217,7 @@ def test_other_encodings_are_refused_with_advice_on_one_line(encoding, text):
 def test_a_huge_announced_size_is_refused_without_allocating_it(encoding):
     message = image_message(bytes(1000), 20000, 20000, encoding, step=80000)
     tracemalloc.start()
-    with pytest.raises(FrameError, match=r"20000 wide and 20000 high: data has 1000 bytes"):
+    with pytest.raises(FrameError, match=r"image of 20000x20000: data has 1000 bytes"):
         frame_from_message(message)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -59,7 +59,7 @@ def test_half_a_jpeg_is_none_even_where_opencv_would_make_do(tmp_path, monkeypat
     path.write_bytes(jpeg)
     assert read_image_file(path).shape == (30, 40, 3)
     path.write_bytes(jpeg[:-cut])
-    with pytest.raises(SourceError, match="cut short"):
+    with pytest.raises(SourceError, match="truncated"):
         read_image_file(path)
 
 
@@ -71,7 +71,7 @@ def test_the_end_of_a_thumbnail_is_not_that_of_the_image(tmp_path, monkeypatch):
     path.write_bytes(whole)
     assert read_image_file(path).shape == (30, 40, 3)
     path.write_bytes(whole[:-40])
-    with pytest.raises(SourceError, match="cut short"):
+    with pytest.raises(SourceError, match="truncated"):
         read_image_file(path)
 
 

@@ -93,7 +93,7 @@ def test_what_waits_for_a_subscriber_becomes_the_command(
     probe: Probe, start_process: Any, command: str, code: int
 ) -> None:
     process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "any", command])
-    process.wait_until_it_says("waiting for any to subscribe to /it")
+    process.wait_until_it_says("waiting for any node to subscribe to /it")
     probe.receive(String, "/it")
     assert process.wait() == code
     assert ("cannot start /no/such/player" in process.log) is bool(code)

@@ -64,9 +64,9 @@ def test_a_driver_that_is_not_installed_is_named_with_its_cure(
 WRONG = [
     (
         {"source": "photos/coffee.jpg"},
-        ["found 'photos/coffee.jpg' (perhaps file:photos/coffee.jpg), expected topic"],
+        ["found 'photos/coffee.jpg' (did you mean file:photos/coffee.jpg?), expected topic"],
     ),
-    ({"source": "usbcam"}, ["found 'usbcam' (perhaps usb_cam", "expected topic, demo", "zed_wrapper"]),
+    ({"source": "usbcam"}, ["found 'usbcam' (did you mean usb_cam", "expected topic, demo", "zed_wrapper"]),
     ({"source": "usb_cam", "width": "wide"}, ["width: found 'wide', expected whole pixels"]),
     ({"source": "usb_cam", "height": "0"}, ["height: found '0'"]),
     ({"source": "usb_cam", "fps": "fast"}, ["fps: found 'fast', expected a number"]),
@@ -83,13 +83,16 @@ WRONG = [
     ({"source": "depthai_ros_driver", "loop": "true"}, ["loop: depthai_ros_driver does not take it"]),
     ({"source": "image_publisher"}, ["device: image_publisher needs a file"]),
     ({"source": "gscam", "pipeline": "usb"}, ["found 'usb', expected csi, rtsp, rtsp_hardware, v4l2"]),
-    ({"source": "gscam", "pipeline": "rtsp"}, ["device: pipeline:=rtsp needs the address"]),
+    ({"source": "gscam", "pipeline": "rtsp"}, ["device: pipeline:=rtsp needs the address of a stream"]),
     (
         {"source": "gscam", "pipeline": "rtsp", "device": "rtsp://a", "width": "9"},
         ["width: gscam does not take it"],
     ),
     ({"source": "demo", "device": "0"}, ["device: trt_ssd_ros does not take it"]),
-    ({"source": "demo", "pipeline": "a ! b"}, ["expected it with source:=gstreamer or gscam"]),
+    (
+        {"source": "demo", "pipeline": "a ! b"},
+        ["pipeline: found a pipeline with source:=demo, expected source:=gstreamer"],
+    ),
     ({"source": "bag:/no/such/bag"}, ["bag: found no metadata.yaml in '/no/such/bag'"]),
     ({"source": "usb_cam", "log_level": "loud"}, ["log_level", "debug", "warn"]),
     ({"source": "usb_cam", "respawn": "yes"}, ["respawn", "true", "false"]),

@@ -90,7 +90,7 @@ def test_a_bag_whose_images_are_in_doubt(tmp_path: Path, types: dict[str, str], 
     with pytest.raises(ValueError, match="bag: ") as refused:
         processes(DETECT, {"source": f"bag:{bag}"})
     assert said in str(refused.value)
-    assert "/image_raw among them" in str(refused.value)
+    assert "image_topic (/image_raw) among them" in str(refused.value)
 
 
 @pytest.mark.usefixtures("drivers")

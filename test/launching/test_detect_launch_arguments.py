@@ -50,7 +50,7 @@ def test_every_argument_is_described() -> None:
         (["score_threshold:=high"], ["score_threshold: found 'high'", "expected a number"]),
         (
             ["trt_ssd_ros", "detect.launch.py", "modle:=x"],
-            ["modle: detect.launch.py has no such argument, expected perhaps model"],
+            ["modle: detect.launch.py has no such argument, did you mean model?"],
         ),
     ],
     ids=["source", "rviz", "number", "unknown"],

@@ -103,7 +103,7 @@ def test_tensors_that_hold_what_they_announce_are_taken(card, tmp_path, kind):
 
 
 def test_a_network_is_a_regular_file(card):
-    with pytest.raises(ModelCardError, match="/dev/zero is no regular file, expected an ONNX file"):
+    with pytest.raises(ModelCardError, match="/dev/zero is not a regular file, expected an ONNX file"):
         load_network(replace(card, onnx=replace(card.onnx, path=Path("/dev/zero"))))
 
 

@@ -53,7 +53,7 @@ def test_the_same_comes_out(version, body, constants):
         (
             'y = Resize<mode = "linear", antialias = 1>(x, , s)',
             "float[4] s = {1, 1, 2, 2}",
-            "Resize has antialias",
+            "Resize has the newer attribute antialias",
         ),
         ("y = Pad(x, pads, , axes)", "int64[2] pads = {1, 1}, int64[1] axes = {3}", "Pad has 4 inputs"),
         (

@@ -33,7 +33,7 @@ def test_a_model_is_found_by_name_or_path(tmp_path: Path) -> None:
 
 def test_a_network_is_not_taken_for_its_card() -> None:
     network = next((share_folder() / "engines").glob("*.onnx"))
-    with pytest.raises(ValueError, match=rf"found a network, {network}, expected its model card: import_model"):
+    with pytest.raises(ValueError, match=rf"found the ONNX file {network}, expected a model card: import_model"):
         model_card_path(str(network))
 
 

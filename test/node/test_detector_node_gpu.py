@@ -82,7 +82,7 @@ def test_a_broken_gpu_ends_the_process_with_the_reason(
         client.send(image)
         client.probe.spin(0.05)
     assert process.wait(patience=5) == 1
-    assert "detection failed, the node ends" in process.log
+    assert "detection failed, the node exits" in process.log
 
 
 def test_starts_and_stops_leave_no_abort(tmp_path: Path) -> None:

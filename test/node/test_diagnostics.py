@@ -19,7 +19,7 @@ from trt_ssd_ros.detection.detector import DetectorCounts
 from trt_ssd_ros.node.diagnostics import (
     LIMITS,
     WINDOW,
-    Complaint,
+    Alert,
     FrameCounts,
     Health,
     Limit,
@@ -61,10 +61,10 @@ def filled(readings: Readings, **limits: float) -> tuple[bytes, str, dict[str, s
         (Readings("configuring", doing="building, 50%"), OK, "building, 50%"),
         (Readings("active"), OK, "disabled by ~/enable"),
         (Readings("active", taking=True), WARN, "no image yet"),
-        (Readings("active", taking=True, finding=Complaint(ERROR, "nobody")), ERROR, "nobody"),
+        (Readings("active", taking=True, finding=Alert(ERROR, "nobody")), ERROR, "nobody"),
         (Readings("active", taking=True, counts=FrameCounts(processed=4)), OK, "4 images"),
         (
-            Readings("active", taking=True, counts=FrameCounts(processed=4), finding=Complaint(WARN, "late")),
+            Readings("active", taking=True, counts=FrameCounts(processed=4), finding=Alert(WARN, "late")),
             *(WARN, "late"),
         ),
     ],
@@ -122,7 +122,7 @@ def test_limits_make_warnings_and_errors() -> None:
     assert filled(readings, warn_latency=120.0, error_latency=500.0)[0] == OK
     assert filled(readings, error_dropped=0.3, warn_dropped=0.1)[0] == ERROR
     assert len({limit.name for limit in LIMITS}) == 3
-    assert Limit("x", "x", 1.0).complaint(5.0, 0.0, 0.0) is None
+    assert Limit("x", "x", 1.0).alert(5.0, 0.0, 0.0) is None
 
 
 def test_percentiles_look_back_on_a_window() -> None:

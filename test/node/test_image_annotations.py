@@ -66,5 +66,5 @@ def test_a_missing_package_is_named_once_and_the_node_detects_without(
     for _ in range(3):
         client.ask(blank_image())
     assert process.log.count("annotations needs foxglove_msgs") == 1
-    assert "foxglove-msgs; the node goes on without" in process.log
+    assert "foxglove-msgs; the node continues without annotations" in process.log
     assert "/annotations" not in dict(client.probe.node.get_topic_names_and_types())

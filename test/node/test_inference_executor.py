@@ -17,10 +17,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from trt_ssd_ros.node.image_input import (
-    HiddenImages,
+    HiddenSubscriptions,
     ImageSubscription,
+    InferenceCallbackGroup,
     SequenceGaps,
-    TakenByInference,
     without_events,
 )
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
@@ -169,7 +169,12 @@ class Camera:
     def open(self) -> None:
         """Subscribe."""
         subscription = self.node.create_subscription(
-            Image, self.topic, print, RELIABLE, callback_group=TakenByInference(), event_callbacks=without_events()
+            Image,
+            self.topic,
+            print,
+            RELIABLE,
+            callback_group=InferenceCallbackGroup(),
+            event_callbacks=without_events(),
         )
         self.opened = ImageSubscription(subscription, Image, self, self.gaps)
 
@@ -183,7 +188,7 @@ class Camera:
         """Publish an image that is told by its width."""
         self.publisher.publish(Image(width=number))
 
-    def hold_back(self, _: float) -> float:
+    def throttle_delay(self, _: float) -> float:
         """See Receiver."""
         return self.pause
 
@@ -246,10 +251,10 @@ def cameras(context: Context) -> Iterator[tuple[Camera, Camera]]:
 
 def test_is_an_executor_that_takes_no_node(executor: InferenceExecutor, cameras: tuple[Camera, Camera]) -> None:
     assert isinstance(executor, Executor)
-    with pytest.raises(RuntimeError, match="left_camera: an InferenceExecutor takes images and work, no node"):
+    with pytest.raises(RuntimeError, match="left_camera: an InferenceExecutor runs only submitted work"):
         executor.add_node(cameras[0].node)
     assert cameras[0].node.executor is None
-    with pytest.raises(RuntimeError, match="runs no tasks: submit the work"):
+    with pytest.raises(RuntimeError, match=r"runs no tasks, use submit\(\) instead"):
         executor.create_task(print)
 
 
@@ -265,7 +270,7 @@ def test_an_error_in_its_thread_is_told_and_ends_it(
     with pytest.raises(ExternalShutdownException):
         executor.submit(int).result(PATIENCE)
     [failure] = failures
-    assert failure.startswith("the inference thread ends: IndexError")
+    assert failure.startswith("the inference thread failed: IndexError")
     failures.clear()
 
 
@@ -284,7 +289,7 @@ def test_takes_the_newest_image_of_every_camera_that_has_one(
     assert rig.next() == [("left", 6)]
     numbered = left.gaps.numbered
     assert numbered is not None
-    assert left.gaps.settle(frozenset("l")) == ({"dropped": 3} if numbered else {})
+    assert left.gaps.collect(frozenset("l")) == ({"dropped": 3} if numbered else {})
 
 
 def test_images_come_in_the_thread_that_does_the_work(
@@ -343,7 +348,7 @@ def test_a_camera_that_is_held_back_is_taken_from_when_its_time_comes(
     left.pause = 0.0
     executor.wake()
     assert rig.next() == [("left", 3)]
-    assert left.gaps.settle(frozenset("l")) == ({"rate_limited": 1} if left.gaps.numbered else {})
+    assert left.gaps.collect(frozenset("l")) == ({"rate_limited": 1} if left.gaps.numbered else {})
     left.pause = inf
     assert executor.submit(lambda: 42).result(PATIENCE) == 42
     left.pause = 0.05
@@ -362,7 +367,7 @@ def test_an_input_that_is_destroyed_while_it_is_waited_for_leaves_the_graph(
         left.publish(number)
         left.close()
         executor.wake()
-        executor.let_go()
+        executor.await_release()
         assert left.node.count_subscribers("left") == 0
         left.open()
         executor.wake()
@@ -381,7 +386,7 @@ def test_an_input_that_is_destroyed_while_the_callback_runs_leaves_the_graph_at_
     rig = Rig(executor, left, right)
     rig.be_busy()
     left.close()
-    executor.let_go()
+    executor.await_release()
     assert left.node.count_subscribers("left") == 0
     assert not rig.go_on.is_set()
     rig.go_on.set()
@@ -389,7 +394,7 @@ def test_an_input_that_is_destroyed_while_the_callback_runs_leaves_the_graph_at_
     assert rig.next() == [("right", 5)]
 
 
-class HidingNode(HiddenImages, Node):
+class HidingNode(HiddenSubscriptions, Node):
     """Hides its images as the detector node does."""
 
 
@@ -409,7 +414,7 @@ def test_no_other_executor_takes_the_images(
         "image",
         called.append,
         RELIABLE,
-        callback_group=TakenByInference(),
+        callback_group=InferenceCallbackGroup(),
         event_callbacks=without_events(),
     )
     heard: list[Image] = []

@@ -26,8 +26,8 @@ FAST = {"input_timeout": 0.5, "diagnostic_updater.period": 0.1}
     ("evidence", "kind", "said"),
     [
         (Evidence("/image", IMAGE), None, []),
-        (Evidence(**SILENT), "nobody", ["nobody publishes /image", "ROS_DOMAIN_ID"]),
-        (Evidence(**SILENT, image_topics=["/a", "/b"]), "nobody", ["image_topic", "/a, /b"]),
+        (Evidence(**SILENT), "no publisher", ["/image has no publisher", "ROS_DOMAIN_ID"]),
+        (Evidence(**SILENT, image_topics=["/a", "/b"]), "no publisher", ["image_topic", "/a, /b"]),
         (
             Evidence(**SILENT, publishers=[Publisher("/cam", COMPRESSED)]),
             *("type", ["/cam publishes", COMPRESSED, IMAGE, "image_transport to compressed"]),
@@ -48,7 +48,7 @@ FAST = {"input_timeout": 0.5, "diagnostic_updater.period": 0.1}
             Evidence(**SILENT, publishers=[Publisher("/old", COMPRESSED), Publisher("/cam", IMAGE)]),
             *("silence", ["/cam publishes /image", "connected"]),
         ),
-        (Evidence(**SILENT, arriving=True, refusal="too dark"), "refused", ["refused: too dark"]),
+        (Evidence(**SILENT, arriving=True, refusal="too dark"), "refused", ["refuses them: too dark"]),
         (Evidence(**SILENT, clock_stands=True), "clock", ["use_sim_time", "/clock"]),
         (Evidence("/image", IMAGE, clock_stands=True), "clock", ["use_sim_time"]),
         (Evidence("/image", IMAGE, stamp="stamps are odd"), "stamps", ["stamps are odd"]),
@@ -56,7 +56,7 @@ FAST = {"input_timeout": 0.5, "diagnostic_updater.period": 0.1}
             Evidence("/image", IMAGE, stamp="stamps are odd", loss=0.25),
             *(
                 "loss",
-                ["25% of the images on /image get lost", "profile", "reliable", "image_transport to compressed"],
+                ["25% of the images on /image are lost", "profile", "reliable", "image_transport to compressed"],
             ),
         ),
     ],
@@ -103,15 +103,15 @@ def test_says_that_nobody_publishes_until_somebody_does(client: DetectorClient, 
     client.leave()
     client.probe.node.create_publisher(Image, "front/image_raw", 1)
     process = start_blank_detector(**FAST)
-    advice = "nobody publishes /image: remap image (launch: image_topic) to one of /front/image_raw"
+    advice = "/image has no publisher: remap image (launch: image_topic) to one of /front/image_raw"
     await_message(client, advice)
     client.come_back()
-    await_message(client, "/probe publishes /image, but no image comes")
+    await_message(client, "/probe publishes /image, but no image arrives")
     client.ask(live_image(client))
-    process.wait_until_it_says("in order again")
+    process.wait_until_it_says("the problem with /image is solved")
     await_message(client, "images", DiagnosticStatus.OK)
-    await_message(client, "/probe publishes /image, but no image comes")
-    assert process.log.count("nobody publishes /image") == 1
+    await_message(client, "/probe publishes /image, but no image arrives")
+    assert process.log.count("/image has no publisher") == 1
 
 
 def test_says_that_the_type_differs(client: DetectorClient, start_blank_detector: Any) -> None:
@@ -137,12 +137,12 @@ def test_says_why_images_are_refused(client: DetectorClient, start_blank_detecto
     def said() -> bool:
         client.send(Image(encoding="32FC1", header=Header(stamp=live_image(client).header.stamp)))
         client.probe.spin(0.05)
-        return "but are refused: image encoding '32FC1'" in client.message()
+        return "but the node refuses them: image encoding '32FC1'" in client.message()
 
     client.probe.spin_until(said, "the reason of the refusal")
     client.ask(live_image(client))
     await_message(client, "images", DiagnosticStatus.OK)
-    assert process.log.count("but are refused") == 1
+    assert process.log.count("but the node refuses them") == 1
 
 
 def test_warns_of_stamps_that_cannot_be(client: DetectorClient, start_blank_detector: Any) -> None:
@@ -163,7 +163,7 @@ def test_says_that_the_clock_stands(client: DetectorClient, start_blank_detector
         message.clock.sec += 1
         clock.publish(message)
         client.probe.spin(0.02)
-        return "nobody" in client.message() or "no image" in client.message()
+        return "has no publisher" in client.message() or "no image" in client.message()
 
     client.probe.spin_until(cleared, "another finding once the clock runs")
     assert process.log.count("/clock does not advance") == 1

@@ -152,10 +152,12 @@ def test_an_engine_that_does_not_close_is_given_up(probe: Probe, start_blank_det
     (rig / "fail_close").touch()
     walk(probe, "configure")
     assert not probe.change_state("cleanup")
-    process.wait_until_it_says("the GPU does not let go; it cannot be undone, so the node begins anew")
+    process.wait_until_it_says(
+        "the GPU does not let go; the transition cannot be undone: the node becomes unconfigured"
+    )
     reach(probe, "unconfigured")
     walk(probe, "configure", "shutdown")
-    process.wait_until_it_says("cannot close everything: the GPU does not let go")
+    process.wait_until_it_says("cannot release all resources: the GPU does not let go")
     assert probe.state() == "finalized"
 
 
@@ -167,7 +169,7 @@ def test_an_engine_that_does_not_close_at_the_end_is_told_in_one_line(
     walk(probe, "configure")
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0
-    assert process.log.count("cannot close everything: the GPU does not let go") == 1
+    assert process.log.count("cannot release all resources: the GPU does not let go") == 1
     assert "Traceback" not in process.log
 
 

@@ -142,7 +142,7 @@ def test_an_image_outside_of_the_region_is_refused_and_counted(
     client.send(image_now(client, photo("chelsea", 400, 300)))
     client.probe.spin_until(lambda: int(client.status()["refused"]) == refused + 1, "one more refused")
     process[0].wait_until_it_says(
-        "image dropped: roi: found its corner at 400, 0, expected inside of the image of 400x300"
+        "image dropped: roi: found its corner at 400, 0, expected it inside the image of 400x300"
     )
     client.ask(image_now(client, photo("chelsea", 800, 600)))
 

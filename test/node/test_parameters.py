@@ -14,7 +14,7 @@ from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
-from trt_ssd_ros.ros.parameters import ExplainedNode, Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import Kind, ParameterNode, ParameterSpec
 
 pytestmark = pytest.mark.ros
 
@@ -22,21 +22,21 @@ SIZE = ParameterSpec("size", Kind.INTEGER, 1, "A size")
 
 
 @pytest.fixture
-def node(probe: Probe) -> Iterator[ExplainedNode]:
+def node(probe: Probe) -> Iterator[ParameterNode]:
     """A node for parameters."""
-    node = ExplainedNode("example", context=probe.context)
+    node = ParameterNode("example", context=probe.context)
     probe.add_node(node)
     yield node
     node.destroy_node()
 
 
-def started_with(probe: Probe, **overrides: Any) -> ExplainedNode:
+def started_with(probe: Probe, **overrides: Any) -> ParameterNode:
     """A node that parameters were given to when it started."""
     parameters = [Parameter(name, value=value) for name, value in overrides.items()]
-    return ExplainedNode("started", context=probe.context, parameter_overrides=parameters)
+    return ParameterNode("started", context=probe.context, parameter_overrides=parameters)
 
 
-def test_the_callback_sees_what_was_set(node: ExplainedNode, probe: Probe) -> None:
+def test_the_callback_sees_what_was_set(node: ParameterNode, probe: Probe) -> None:
     node.declare(SIZE)
     seen: list[int] = []
     node.call_after_set(lambda: seen.append(node.get_parameter("size").value))
@@ -48,7 +48,7 @@ def test_the_callback_sees_what_was_set(node: ExplainedNode, probe: Probe) -> No
     assert seen == [2, 3]
 
 
-def test_the_card_gives_the_defaults(node: ExplainedNode, card: ModelCard) -> None:
+def test_the_card_gives_the_defaults(node: ParameterNode, card: ModelCard) -> None:
     settings = DetectionParameters(node, card).current
     thresholds = settings.thresholds
     assert thresholds.iou == card.defaults.iou_threshold
@@ -59,7 +59,7 @@ def test_the_card_gives_the_defaults(node: ExplainedNode, card: ModelCard) -> No
     assert settings.debug_image
 
 
-def test_what_is_set_is_in_the_next_settings(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
+def test_what_is_set_is_in_the_next_settings(node: ParameterNode, probe: Probe, card: ModelCard) -> None:
     settings = DetectionParameters(node, card)
     before = settings.current
     values = {"class_thresholds": ["Cat=0.9"], "include_classes": ["Cat", "Dog"], "roi": [0, 0, 640, 480]}
@@ -74,7 +74,7 @@ def test_what_is_set_is_in_the_next_settings(node: ExplainedNode, probe: Probe, 
     assert before.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
 
 
-def test_callers_hear_of_changes_only(node: ExplainedNode, probe: Probe, card: ModelCard) -> None:
+def test_callers_hear_of_changes_only(node: ParameterNode, probe: Probe, card: ModelCard) -> None:
     settings = DetectionParameters(node, card)
     heard: list[tuple[float, float]] = []
     settings.call_when_changed(lambda before: heard.append((before.max_rate, settings.current.max_rate)))
@@ -87,22 +87,25 @@ def test_callers_hear_of_changes_only(node: ExplainedNode, probe: Probe, card: M
 REFUSED = [
     ({"score_threshold": 1.5}, "score_threshold: found 1.5, expected a number from 0 to 1"),
     ({"max_rate": 7.0, "include_classes": ["cat"]}, "include_classes: found 'cat', expected perhaps 'Cat'"),
-    ({"include_classes": ["Cat"], "exclude_classes": ["Cat"]}, "include_classes: found ['Cat'] of which exclude_"),
+    (
+        {"include_classes": ["Cat"], "exclude_classes": ["Cat"]},
+        "include_classes: found ['Cat'], all of them in exclude_",
+    ),
     ({"class_thresholds": ["Cat=0.5", "Cat=0.6"]}, "class_thresholds: found 'Cat' twice"),
     ({"roi": [0.0, 0.0, 1.0]}, "roi: found [0.0, 0.0, 1.0], expected four numbers"),
     ({"max_detections": None}, "max_detections: found nothing, expected a whole number"),
     (
         {"debug_image": False, "model": "other"},
-        "model is read-only while the node runs: the engine is opened with it when the node starts; restart the "
+        "model is read-only while the node runs: the node opens the engine with it at the start; restart the "
         "node with -p model:=other",
     ),
-    ({"dla_core": 1}, "dla_core is read-only while the node runs: the plan is built with it when the node starts"),
+    ({"dla_core": 1}, "dla_core is read-only while the node runs: the node builds the plan with it at the start"),
 ]
 
 
 @pytest.mark.parametrize(("values", "reason"), REFUSED, ids=[" ".join(values) for values, _ in REFUSED])
 def test_a_refused_set_changes_nothing_and_says_why(
-    node: ExplainedNode, probe: Probe, card: ModelCard, values: dict[str, Any], reason: str
+    node: ParameterNode, probe: Probe, card: ModelCard, values: dict[str, Any], reason: str
 ) -> None:
     declare_model(node)
     declare_engine(node)
@@ -118,7 +121,7 @@ def test_a_refused_set_changes_nothing_and_says_why(
     assert held == {name: (node.get_parameter(name).value, node.describe_parameter(name)) for name in values}
 
 
-def test_several_in_one_call_are_set_one_by_one(node: ExplainedNode, card: ModelCard) -> None:
+def test_several_in_one_call_are_set_one_by_one(node: ParameterNode, card: ModelCard) -> None:
     DetectionParameters(node, card)
     wanted = {"iou_threshold": 0.25, "score_threshold": 2.0, "max_rate": 9}
     results = node.set_parameters([Parameter(name, value=value) for name, value in wanted.items()])
@@ -127,16 +130,16 @@ def test_several_in_one_call_are_set_one_by_one(node: ExplainedNode, card: Model
 
 
 def test_a_name_that_is_no_parameter_is_answered_with_those_near(
-    node: ExplainedNode, probe: Probe, card: ModelCard
+    node: ParameterNode, probe: Probe, card: ModelCard
 ) -> None:
     DetectionParameters(node, card)
     reason = probe.set_parameter("score_treshold", 0.5, "example").reason
-    assert "score_treshold (perhaps score_threshold" in reason
+    assert "score_treshold (did you mean score_threshold" in reason
     with pytest.raises(ParameterNotDeclaredException, match="xyz"):
         node.set_parameters([Parameter("xyz", value=1)])
 
 
-def test_other_parameters_of_a_node_are_left_to_rclpy(node: ExplainedNode, card: ModelCard) -> None:
+def test_other_parameters_of_a_node_are_left_to_rclpy(node: ParameterNode, card: ModelCard) -> None:
     DetectionParameters(node, card)
     node.declare_parameter("other", "text")
     assert node.set_parameters([Parameter("other", value="words")])[0].successful

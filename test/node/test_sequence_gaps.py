@@ -14,7 +14,7 @@ def settled(*steps: int | str | None) -> list[dict[str, int]]:
     gaps, counted = SequenceGaps(), []
     for step in steps:
         if isinstance(step, str):
-            counted.append(dict(gaps.settle(frozenset(step.strip()))))
+            counted.append(dict(gaps.collect(frozenset(step.strip()))))
         else:
             gaps.note(step, "dropped")
     return counted
@@ -54,7 +54,7 @@ def test_each_gap_has_its_reason() -> None:
     gaps = SequenceGaps()
     for number, reason in ((1, "dropped"), (3, "dropped"), (10, "rate_limited"), (12, "dropped"), (13, "dropped")):
         gaps.note(number, reason)
-    assert gaps.settle(frozenset("a")) == {"dropped": 2, "rate_limited": 6}
+    assert gaps.collect(frozenset("a")) == {"dropped": 2, "rate_limited": 6}
 
 
 def test_what_came_before_a_subscription_is_not_missed() -> None:
@@ -63,17 +63,17 @@ def test_what_came_before_a_subscription_is_not_missed() -> None:
     gaps.restart()
     gaps.note(100, "dropped")
     gaps.note(102, "dropped")
-    assert gaps.settle(frozenset("a")) == {"dropped": 1}
+    assert gaps.collect(frozenset("a")) == {"dropped": 1}
 
 
 def test_another_publisher_after_a_pause_counts_from_its_first_image() -> None:
     gaps = SequenceGaps()
     gaps.note(1, "dropped")
-    assert gaps.settle(frozenset("a")) == {}
+    assert gaps.collect(frozenset("a")) == {}
     gaps.restart()
     gaps.note(50, "dropped")
     gaps.note(53, "dropped")
-    assert gaps.settle(frozenset("b")) == {"dropped": 2}
+    assert gaps.collect(frozenset("b")) == {"dropped": 2}
 
 
 def test_an_image_whose_number_cannot_be_read_is_no_gap() -> None:
@@ -82,7 +82,7 @@ def test_an_image_whose_number_cannot_be_read_is_no_gap() -> None:
     gaps.note(5, "dropped")
     gaps.skip()
     gaps.note(8, "dropped")
-    assert gaps.settle(frozenset("a")) == {"dropped": 1}
+    assert gaps.collect(frozenset("a")) == {"dropped": 1}
 
 
 @pytest.mark.parametrize(("number", "numbered"), [(1, True), (None, False)])

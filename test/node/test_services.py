@@ -59,7 +59,7 @@ def test_reload_opens_the_model_again(client: DetectorClient, start_blank_detect
     client.ask(blank_image())
     (rig / "fail_open").write_text("the new plan is torn")
     succeeded, reason = reload(probe)
-    assert (succeeded, reason) == (False, "not reloaded, the model that was open goes on: the new plan is torn")
+    assert (succeeded, reason) == (False, "reload failed, the old model stays in use: the new plan is torn")
     assert "the engine is closed" not in process.log
     client.ask(blank_image())
     (rig / "fail_open").unlink()
@@ -82,7 +82,7 @@ def test_a_bug_in_a_reload_is_answered_and_survived(
     (rig / "bug_open").touch()
     succeeded, reason = reload(probe)
     assert not succeeded
-    assert reason.endswith("goes on: KeyError: 'a bug'")
+    assert reason.endswith("stays in use: KeyError: 'a bug'")
     client.ask(blank_image())
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0
@@ -121,7 +121,7 @@ def test_a_card_with_other_labels_is_not_opened(tmp_path: Path, card: ModelCard)
     )
     detector = model.open()
     path.write_text(text.replace("- Dog", "- Wolf"))
-    with pytest.raises(ValueError, match=r"found other labels .* restart the node"):
+    with pytest.raises(ValueError, match=r"the labels of .* have changed: .* restart the node"):
         model.open()
     assert model.detector is detector
     assert model.card.labels == card.labels

@@ -208,7 +208,7 @@ def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Pa
     seconds = ["--seconds", "4"]  # in which the names of nodes are discovered
     recorder = start_process([*module, "trt_ssd_ros.recorder.recorder_node", *seconds, "--output", str(tmp_path)])
     assert recorder.wait() == 1
-    assert "/detections mixes the detections of /left, /right: give each a topic of its own" in recorder.log
+    assert "/detections has several publishers (/left, /right): give each detector its own topic" in recorder.log
 
 
 def test_watches_the_nodes(start_node: Any, start_process: Any, tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ from probe import Probe
 from rclpy.executors import ExternalShutdownException
 
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
-from trt_ssd_ros.ros.process import ENDING, new_executor, signals_blocked, spin
+from trt_ssd_ros.ros.process import TERMINATION_SIGNALS, new_executor, signals_blocked, spin
 
 pytestmark = pytest.mark.ros
 
 
 def blocked() -> set[signal.Signals]:
-    return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())} & ENDING
+    return {
+        signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    } & TERMINATION_SIGNALS
 
 
 @pytest.fixture
@@ -41,13 +43,13 @@ def test_threads_that_start_meanwhile_never_take_one() -> None:
         thread = Thread(target=lambda: masks.append(blocked()))
         thread.start()
     thread.join()
-    assert masks == [ENDING]
+    assert masks == [TERMINATION_SIGNALS]
     assert blocked() == set()
 
 
 def test_the_inference_thread_takes_none(probe: Probe) -> None:
     inference = InferenceExecutor(probe.context, print)
-    assert inference.submit(blocked).result() == ENDING
+    assert inference.submit(blocked).result() == TERMINATION_SIGNALS
     inference.shutdown()
     assert blocked() == set()
 
@@ -66,5 +68,5 @@ def test_signals_wait_until_the_executor_spins(probe: Probe) -> None:
     with suppress(ExternalShutdownException):
         spin(executor)
     timer.destroy()
-    assert seen == [ENDING, set()]
+    assert seen == [TERMINATION_SIGNALS, set()]
     assert blocked() == set()

@@ -20,7 +20,7 @@ def cache(monkeypatch, tmp_path) -> PlanCache:
 
 
 def test_lists_what_is_kept(cache, capsys):
-    cache.keep(KEY, Plan(b"plan" * 2**20, {}))
+    cache.store(KEY, Plan(b"plan" * 2**20, {}))
     (cache.folder / "other.plan").write_bytes(b"")
     assert main(["--list"]) == 0
     said = capsys.readouterr().out
@@ -35,7 +35,7 @@ def test_an_empty_cache_is_no_error(capsys):
 
 
 def test_cleans_what_is_kept_and_nothing_else(cache, capsys):
-    cache.keep(KEY, Plan(b"plan", {}))
+    cache.store(KEY, Plan(b"plan", {}))
     (cache.folder / "notes.txt").touch()
     assert main(["--clean"]) == 0
     assert [path.name for path in cache.folder.iterdir()] == ["notes.txt"]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from trt_ssd_ros.tools.overlap import Behind, ahead
+from trt_ssd_ros.tools.overlap import BackgroundConsumer, prefetch
 
 
 def test_items_come_in_order_from_another_thread():
@@ -17,7 +17,7 @@ def test_items_come_in_order_from_another_thread():
             threads.add(threading.current_thread())
             yield number
 
-    assert list(ahead(produce(), 3, threading.Event())) == list(range(100))
+    assert list(prefetch(produce(), 3, threading.Event())) == list(range(100))
     assert threading.main_thread() not in threads
 
 
@@ -31,7 +31,7 @@ def test_no_more_than_depth_wait():
                 full.set()
             yield number
 
-    items = ahead(produce(), 3, threading.Event())
+    items = prefetch(produce(), 3, threading.Event())
     next(items)
     assert full.wait(5)
     assert len(made) <= 5
@@ -44,7 +44,7 @@ def test_an_error_comes_after_what_came_before_it():
         yield 1
         raise ValueError("the camera fell down")
 
-    items = ahead(produce(), 3, threading.Event())
+    items = prefetch(produce(), 3, threading.Event())
     assert next(items) == 1
     with pytest.raises(ValueError, match="the camera fell down"):
         next(items)
@@ -58,7 +58,7 @@ def test_a_camera_that_hangs_does_not_hang_those_who_stop():
         unplugged.wait(3)
         yield 2
 
-    items = ahead(produce(), 3, stop)
+    items = prefetch(produce(), 3, stop)
     assert next(items) == 1
     stop.set()
     assert list(items) == []
@@ -72,7 +72,7 @@ def test_the_newest_win_where_images_cannot_wait():
         yield from range(100)
         done.set()
 
-    items = ahead(produce(), 2, threading.Event(), newest=True)
+    items = prefetch(produce(), 2, threading.Event(), newest=True)
     first = next(items)
     assert done.wait(5)
     last = list(items)
@@ -83,7 +83,7 @@ def test_the_newest_win_where_images_cannot_wait():
 
 def test_a_thread_behind_gets_everything():
     got = []
-    with Behind(got.append, 2) as behind:
+    with BackgroundConsumer(got.append, 2) as behind:
         for number in range(50):
             behind.put(number)
     assert got == list(range(50))
@@ -94,11 +94,11 @@ def test_an_error_behind_is_raised_in_front_and_blocks_nothing():
         raise OSError(f"no space left for {number}")
 
     def fill():
-        with Behind(consume, 2) as behind:
+        with BackgroundConsumer(consume, 2) as behind:
             for number in range(50):
                 behind.put(number)
 
     with pytest.raises(OSError, match="no space left for 0"):
         fill()
-    with pytest.raises(OSError, match="no space left for 7"), Behind(consume, 2) as behind:
+    with pytest.raises(OSError, match="no space left for 7"), BackgroundConsumer(consume, 2) as behind:
         behind.put(7)

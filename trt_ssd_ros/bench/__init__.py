@@ -1,4 +1,4 @@
-"""Benchmarks of the detector and the node, and the report of their figures."""
+"""Benchmarks of the detector and the node, and the reports of their figures."""
 
 from trt_ssd_ros.errors import explain_imports
 

@@ -1,15 +1,15 @@
-"""Measure how fast a detector is on this machine, over image sizes, batches, precisions and backends.
+"""Measure the speed of a detector on this machine, by image size, batch, precision and backend.
 
 ros2 run trt_ssd_ros benchmark                                 the default model, three sizes
 ros2 run trt_ssd_ros benchmark --backend onnxruntime tensorrt --precision fp32 fp16 --batch 1 8
 ros2 run trt_ssd_ros benchmark --json now.json --plot now.png
-ros2 run trt_ssd_ros benchmark --compare before.json now.json  measures nothing
-ros2 run trt_ssd_ros benchmark --video drive.mp4               detect as a whole beside its stages
-ros2 run trt_ssd_ros benchmark --video demo                    detect on a video of our photos
-ros2 run trt_ssd_ros benchmark --ros                           image published to detections received; --ros --help
+ros2 run trt_ssd_ros benchmark --compare before.json now.json  compare two earlier reports
+ros2 run trt_ssd_ros benchmark --video drive.mp4               `detect` as a whole and each stage alone
+ros2 run trt_ssd_ros benchmark --video demo                    `detect` on a video of the sample photos
+ros2 run trt_ssd_ros benchmark --ros                           the node over DDS; see --ros --help
 
-Without ROS: python3 -m trt_ssd_ros.bench. Each row is timed in rounds, after a warm-up; `spread` is how
-far the rounds' medians lie apart. Images lie in memory, and go through all that the node's go through but ROS.
+Without ROS: python3 -m trt_ssd_ros.bench. Each row is timed in rounds, after a warm-up; `spread` is the range
+of the rounds' medians. Images are in memory, and pass all stages of the node except ROS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from threading import Event
 
 import cv2
 
-from trt_ssd_ros.bench.offline import DEMO, DetectMeasurement, report, write_tour
+from trt_ssd_ros.bench.offline import DEMO, DetectMeasurement, report, write_demo_video
 from trt_ssd_ros.bench.report import SpeedReport, comparison, this_machine
 from trt_ssd_ros.bench.speed import ROUNDS, Speed, measure_speed, resized
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
@@ -45,7 +45,7 @@ SIZES = ["640x480", "1280x720", "1920x1080"]
 
 
 def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
-    """Yield every engine that a command line asks for."""
+    """Yield every engine of a command line."""
     for backend, precision, batch in product(options.backend, options.precision, options.batch):
         yield EngineChoice(backend, precision, BuildOptions(batch=batch))
 
@@ -53,18 +53,18 @@ def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
 def speeds(
     options: argparse.Namespace, card: ModelCard, stop: Event, done: Callable[[], object]
 ) -> Iterator[Speed]:
-    """Measure all that a command line asks for, each once; `done` is called after each round."""
+    """Measure each configuration of a command line once; call `done` after each round."""
     seen = set[tuple[str, str, int]]()
     photo = read_image_file(options.image) if options.image else sample_photos()[1]
     for choice in choices(options):
-        with LoggedProgress(stop.is_set) as told:
-            detector = open_detector(card, choice, sample_photos(), told)
+        with LoggedProgress(stop.is_set) as progress_log:
+            detector = open_detector(card, choice, sample_photos(), progress_log)
         with closing(detector):
             batch = choice.build.batch
-            subject = (detector.engine_name, detector.precision, batch)
-            if subject in seen:  # ONNX Runtime has one precision, whichever was asked for
+            configuration = (detector.engine_name, detector.precision, batch)
+            if configuration in seen:  # ONNX Runtime has one precision, whatever the option says
                 continue
-            seen.add(subject)
+            seen.add(configuration)
             for size in options.size:
                 yield measure_speed(detector, resized(photo, size), batch, options.repeats, done)
 
@@ -97,7 +97,7 @@ def measure_video(options: argparse.Namespace, stop: Event) -> int:
     with TemporaryDirectory() as place:
         folder, video = Path(place), options.video
         if video == DEMO:
-            video = str(write_tour(folder / "demo.mp4", options.repeats))
+            video = str(write_demo_video(folder / "demo.mp4", options.repeats))
         for choice in choices(options):
             with (
                 closing(open_sources([video], options.topic)) as images,
@@ -109,7 +109,7 @@ def measure_video(options: argparse.Namespace, stop: Event) -> int:
 
 
 def write(options: argparse.Namespace, report: SpeedReport) -> None:
-    """Print and write what was measured, if anything was."""
+    """Print and write the measurements, if there are any."""
     if report.speeds:
         print(report.table())
     if report.speeds and options.json:
@@ -119,7 +119,7 @@ def write(options: argparse.Namespace, report: SpeedReport) -> None:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Read a size in pixels, as 1280x720, from a command line."""
+    """Parse an image size in pixels, such as 1280x720, from the command line."""
     sides = text.split("x")
     if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) <= 1 << 14 for side in sides):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT in pixels, e.g. 1280x720")
@@ -127,17 +127,17 @@ def size(text: str) -> tuple[int, int]:
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser, "model", "topic")
-    add_options(parser, "threshold", help="lowest reported, with --video; default: the card's")
+    add_options(parser, "threshold", help="lowest reported score, with --video; default: the card's")
     add_options(parser, "backend", "precision", nargs="+", default=["auto"])
     add_options(parser, "batch", nargs="+", default=[1])
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--image", type=Path, metavar="FILE", help="a photo to detect in (default: one of ours)")
-    kind.add_argument("--video", metavar="VIDEO", help=f"measure detect on a video, a recording, or {DEMO}")
+    kind.add_argument("--image", type=Path, metavar="FILE", help="photo to detect in (default: a sample photo)")
+    kind.add_argument("--video", metavar="VIDEO", help=f"measure `detect` on a video, a recording, or {DEMO}")
     kind.add_argument(
         "--compare", nargs=2, type=Path, metavar=("BEFORE", "NOW"), help="two files that --json wrote"
     )
@@ -147,17 +147,17 @@ def new_parser() -> argparse.ArgumentParser:
         type=size,
         default=[size(text) for text in SIZES],
         metavar="WxH",
-        help=f"default: {' '.join(SIZES)}",
+        help=f"image sizes in pixels; default: {' '.join(SIZES)}",
     )
     parser.add_argument(
         "--repeats",
         type=count,
         default=100,
         metavar="N",
-        help="timed calls a row; with --video, images a round (default: 100)",
+        help="timed calls per row; with --video, images per round (default: 100)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them into this PNG")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot the figures into this PNG")
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS instead; needs ROS 2")
     return parser
 

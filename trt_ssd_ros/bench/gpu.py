@@ -1,4 +1,4 @@
-"""Measure TensorRT on this machine's GPU: latency beside its bound and its peers, sizes, batches, starts, memory.
+"""Measure TensorRT on this machine's GPU: latency against bound and peers, sizes, batches, starts, memory.
 
 python3 -m trt_ssd_ros.bench.gpu --output docs/results
 """
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.bench.gpu_peers import TutorialPipeline, torch_calls
 from trt_ssd_ros.bench.speed import resized
-from trt_ssd_ros.detection.timing import time_in_turns
+from trt_ssd_ros.detection.timing import time_interleaved
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import FIXED_PRECISIONS, CardPlans
@@ -41,7 +41,7 @@ from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_ph
 
 
 def detect_first(precision: str) -> None:
-    """Open the default model on TensorRT and detect once, which a benchmark times from outside."""
+    """Open the default model on TensorRT and detect once; `first_detection` times this in a new process."""
     card = ModelCard.load(model_card_path(DEFAULT_MODEL))
     detector = open_detector(card, EngineChoice("tensorrt", precision), sample_photos())
     detector.detect(np.zeros((720, 1280, 3), np.uint8))
@@ -50,15 +50,15 @@ def detect_first(precision: str) -> None:
 
 
 def plot(figures: Mapping[str, Any], path: Path) -> None:
-    """Draw latency beside its bound and peers, over image size, and over the batch, as PNG.
+    """Draw latency against its bound and peers, over image size, and over the batch, as PNG.
 
     Raises:
         RuntimeError: matplotlib is not installed.
     """
     figure, (left, middle, right) = load_pyplot().subplots(1, 3, figsize=(17, 5), layout="constrained")
     machine = figures["machine"]
-    told = [name for name in machine if name.startswith(("gpu", "tensorrt", "date"))]
-    figure.suptitle(", ".join(f"{name} {machine[name]}" for name in told))
+    shown = [name for name in machine if name.startswith(("gpu", "tensorrt", "date"))]
+    figure.suptitle(", ".join(f"{name} {machine[name]}" for name in shown))
     _latency(left, figures["latency"])
     _sizes(middle, figures["sizes"])
     _batches(right, figures["batches"])
@@ -89,7 +89,7 @@ def _batches(axes: Any, rows: list[Mapping[str, Any]]) -> None:
     for precision in ("fp32", "fp16"):
         chosen = [row for row in rows if row["precision"] == precision]
         axes.plot([row["batch"] for row in chosen], [row["frames_per_s"] for row in chosen], "o-", label=precision)
-    axes.set(xlabel="images in a batch", ylabel="frames a second", title="1280x720, batches", ylim=0)
+    axes.set(xlabel="images per batch", ylabel="frames per second", title="1280x720, batches", ylim=0)
     axes.legend()
 
 
@@ -101,11 +101,11 @@ Image = NDArray[np.uint8]
 
 
 class GpuBenchmark:
-    """All measurements of one run.
+    """Measurements of one run.
 
     Args:
         folder: Folder of the plans.
-        repeats: Images for each figure.
+        repeats: Images per figure.
     """
 
     def __init__(self, folder: Path, repeats: int) -> None:
@@ -138,7 +138,7 @@ class GpuBenchmark:
         return resized(self._photo, size)
 
     def starts(self) -> Figures:
-        """Seconds from the start of a process to its first detection: nothing kept, then everything."""
+        """Measure seconds from process start to first detection, with an empty and with a filled cache."""
         return {name: self._start(name) for name in (*FIXED_PRECISIONS, "auto")}
 
     def _start(self, precision: str) -> Figures:
@@ -147,7 +147,7 @@ class GpuBenchmark:
         return {"cold_s": round(seconds[0], 2), "warm_s": [round(s, 2) for s in seconds[1:]]}
 
     def memory(self) -> Figures:
-        """MiB of GPU memory over the bare CUDA context, with one image of 1280x720 detected in."""
+        """Measure MiB of GPU memory beyond the bare CUDA context, after detection in one 1280x720 image."""
         device = CudaDevice()
         bare = device.memory_used()
         used: Figures = {"bare context": bare >> 20}
@@ -160,9 +160,9 @@ class GpuBenchmark:
         return used
 
     def latency(self) -> Figures:
-        """Milliseconds for a 1280x720 image in pageable memory to detections, beside the bound and the peers.
+        """Measure milliseconds from a 1280x720 image in pageable memory to detections, with bound and peers.
 
-        The bound is the CUDA graph (upload, network, download) launched back to back.
+        The bound is the CUDA graph (upload, network, download), launched back to back.
         """
         image = self._image(REFERENCE)
         with ExitStack() as opened:
@@ -180,12 +180,12 @@ class GpuBenchmark:
                 calls[f"2020-style, {precision}"] = partial(tutorial.detect, image)
             calls["bare upload from pinned memory"] = opened.enter_context(bare_upload(image))
             calls |= torch_calls(image)
-            times = time_in_turns(calls, self._repeats)
+            times = time_interleaved(calls, self._repeats)
         bounds = {f"bound, {name}": {"p50": gpu, "p99": gpu} for name, gpu in gpu_times.items()}
         return {name: asdict(timing) for name, timing in times.items()} | bounds
 
     def sizes(self) -> list[Figures]:
-        """Milliseconds over image size, precision, and with or without a CUDA graph."""
+        """Measure milliseconds by image size and precision, with and without a CUDA graph."""
         rows = []
         for precision in FIXED_PRECISIONS:
             for capture in (True, False):
@@ -193,7 +193,7 @@ class GpuBenchmark:
                 for width, height in SIZES:
                     image = self._image((width, height))
                     detector.detect(image)
-                    timing = time_in_turns({"": partial(detector.detect, image)}, self._repeats)[""]
+                    timing = time_interleaved({"": partial(detector.detect, image)}, self._repeats)[""]
                     rows.append(
                         {"width": width, "height": height, "precision": precision, "cuda_graph": capture}
                         | asdict(timing)
@@ -202,14 +202,14 @@ class GpuBenchmark:
         return rows
 
     def batches(self) -> list[Figures]:
-        """Milliseconds and frames a second over the batch, 1280x720."""
+        """Measure milliseconds and frames per second by batch, at 1280x720."""
         rows = []
         for precision in FIXED_PRECISIONS:
             detector = self._plans(max(BATCHES)).open_detector(precision)
             for batch in BATCHES:
                 images = np.stack([self._image(REFERENCE)] * batch)
                 detector.detect_batch(images)
-                timing = time_in_turns({"": partial(detector.detect_batch, images)}, self._repeats)[""]
+                timing = time_interleaved({"": partial(detector.detect_batch, images)}, self._repeats)[""]
                 rate = batch / timing.p50 * 1e3
                 rows.append({"batch": batch, "precision": precision, "frames_per_s": rate} | asdict(timing))
             detector.close()
@@ -235,18 +235,18 @@ def bare_upload(image: Image) -> Iterator[Callable[[], None]]:
 
 
 def first_detection(precision: str, folder: str) -> float:
-    """Return the seconds from the start of a process to its first detection."""
+    """Return the seconds from the start of a new process to its first detection."""
     environment = {**os.environ, "TRT_SSD_ENGINE_DIR": folder}
     start = time.monotonic()
     script = f"from trt_ssd_ros.bench.gpu import detect_first; detect_first({precision!r})"
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
-        said = process.stdout.readline()
+        line = process.stdout.readline()
         seconds = time.monotonic() - start
         process.communicate()
-    if said.strip() != "detected" or process.returncode:
-        raise RuntimeError(f"the detection of a fresh process failed (exit code {process.returncode})")
+    if line.strip() != "detected" or process.returncode:
+        raise RuntimeError(f"the first detection of a new process failed (exit code {process.returncode})")
     return seconds
 
 
@@ -274,7 +274,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="gpu_benchmark", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder of the results")
-    parser.add_argument("--repeats", type=int, default=500, help="images for each figure (default: 500)")
+    parser.add_argument("--repeats", type=int, default=500, help="images per figure (default: 500)")
     options = parser.parse_args(args)
     with tempfile.TemporaryDirectory() as folder:
         measured = GpuBenchmark(Path(folder), options.repeats).run()

@@ -27,12 +27,12 @@ Floats = NDArray[np.float32]
 
 
 class TutorialPipeline:
-    """Detects with a card's bare network.
+    """Detection pipeline of the tutorials around a card's bare network.
 
     Args:
-        card: The detector's card: NHWC, rgb, sigmoid scores with the background first, boxes as y x h w.
-        library: TensorRT as it is installed here.
-        half: Whether the network is in half precision.
+        card: Model card with NHWC rgb input, sigmoid scores with the background first, and boxes as y x h w.
+        library: Installed TensorRT.
+        half: Whether the network runs in half precision.
 
     Raises:
         RuntimeError: TensorRT cannot build or run the network.
@@ -63,7 +63,7 @@ class TutorialPipeline:
         return host, memory
 
     def detect(self, image: NDArray[np.uint8]) -> int:
-        """Find the objects in an image (H, W, 3) bgr, and return how many there are."""
+        """Detect in an image (H, W, 3) uint8 bgr, and return the number of detections."""
         spec = self._card.input
         resized = cv2.cvtColor(cv2.resize(image, (spec.width, spec.height)), cv2.COLOR_BGR2RGB)
         pixels = (resized.astype(np.float32) - np.array(spec.mean, np.float32)) * np.array(spec.scale, np.float32)
@@ -79,7 +79,7 @@ class TutorialPipeline:
         return self._suppress(corners, scores[0][0, :, 1:])
 
     def _suppress(self, boxes: Floats, logits: NDArray[Any]) -> int:
-        """Return how many boxes greedy NMS leaves."""
+        """Return the number of boxes that greedy NMS keeps."""
         defaults = self._card.defaults
         scores = 1 / (1 + np.exp(-logits.astype(np.float32)))
         anchors, classes = np.nonzero(scores >= defaults.score_threshold)
@@ -87,7 +87,7 @@ class TutorialPipeline:
         return int(kept.sum())
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release GPU memory and context."""
         with self._device.bound():
             for _, memory in self._memory.values():
                 memory.free()
@@ -110,7 +110,7 @@ def torch_calls(image: NDArray[np.uint8]) -> dict[str, Callable[[], Any]]:
     Raises:
         ImportError: PyTorch or torchvision is not installed.
     """
-    import torch  # noqa: PLC0415 - only this comparison needs it
+    import torch  # noqa: PLC0415 - optional; only this comparison needs it
     from torchvision.models.detection import ssdlite320_mobilenet_v3_large  # noqa: PLC0415 - as above
 
     model = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).eval().cuda()
@@ -131,7 +131,7 @@ def torch_calls(image: NDArray[np.uint8]) -> dict[str, Callable[[], Any]]:
 
 
 def _captured(torch: Any, model: Any) -> Any:
-    """Capture backbone and heads; the detector's own host code cannot be captured."""
+    """Capture backbone and heads in a CUDA graph; the detector's host code cannot be captured."""
     source = torch.zeros(1, 3, 320, 320, device="cuda")
 
     def forward() -> None:

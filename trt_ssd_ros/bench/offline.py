@@ -1,4 +1,4 @@
-"""Throughput of `detect` on a video: the whole run beside reading, the network and encoding alone, in turns."""
+"""Throughput of `detect` on a video: the whole run, and reading, network and encoding alone, interleaved."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from trt_ssd_ros.tools.detect.run import DetectionRun
 Item = TypeVar("Item")
 
 DEMO = "demo"
-"""Name of a video that is made of our photos."""
+"""Name of a generated video of the sample photos."""
 ROUNDS = 5
-KEPT = 40
-"""Images in memory, which the stages that are measured alone use again and again."""
-ALONE = ("reading", "network", "encoding")
+BUFFERED = 40
+"""Number of images in memory, which the separately measured stages reuse."""
+SINGLE_STAGES = ("reading", "network", "encoding")
 
 
 class DetectMeasurement:
@@ -40,15 +40,15 @@ class DetectMeasurement:
     Args:
         detectors: Detectors that share the images.
         images: A video or a recording.
-        batch: Most images in a call.
-        images_a_round: Most images in a round.
+        batch: Largest number of images per call.
+        images_per_round: Largest number of images per round.
         folder: Folder for the videos and results that a run writes.
-        stop: Ends a stage when it is set.
+        stop: Event that ends a stage.
 
     Attributes:
         engine_name: Name of the engine.
-        count: Images in a round.
-        memory_mib: Resident memory after KEPT images of the last whole run, and at its end.
+        count: Images per round.
+        memory_mib: Resident memory in MiB after BUFFERED images of the last whole run, and at its end.
 
     Raises:
         SourceError: The input is no video, or is too short.
@@ -59,7 +59,7 @@ class DetectMeasurement:
         detectors: Sequence[Detector],
         images: ImageSource,
         batch: int,
-        images_a_round: int,
+        images_per_round: int,
         folder: Path,
         stop: Event,
     ) -> None:
@@ -68,17 +68,17 @@ class DetectMeasurement:
         detector = detectors[0]
         self._detectors, self._images, self._batch, self._folder = detectors, images, batch, folder
         self._stop, self.engine_name = stop, detector.engine_name
-        self._kept = [image for image in islice(images.images(), KEPT) if not image.problem]
-        if len(self._kept) < KEPT:
-            raise SourceError(f"--video: found {len(self._kept)} images, expected {KEPT} or more")
-        found = [detector.detect(image.pixels, image.channel_order) for image in self._kept]
+        self._buffered = [image for image in islice(images.images(), BUFFERED) if not image.problem]
+        if len(self._buffered) < BUFFERED:
+            raise SourceError(f"--video: found {len(self._buffered)} images, expected {BUFFERED} or more")
+        found = [detector.detect(image.pixels, image.channel_order) for image in self._buffered]
         self._drawn = [
             draw_detections(image.pixels, detections, detector.card.labels)
-            for image, detections in zip(self._kept, found, strict=True)
+            for image, detections in zip(self._buffered, found, strict=True)
         ]
         is_bare = detector.engine_kind == "onnxruntime"
         self._network = bare_network(detector) if is_bare else detector.detect
-        self.count = max(KEPT, min(images_a_round, images.count or images_a_round))
+        self.count = max(BUFFERED, min(images_per_round, images.count or images_per_round))
         self.memory_mib: list[float] = []
 
     def tasks(self) -> Mapping[str, Callable[[], None]]:
@@ -87,12 +87,12 @@ class DetectMeasurement:
             "reading": self.read,
             "network": self.run_network,
             "encoding": self.encode,
-            "together, nothing drawn": lambda: self.run_all(NotAnnotated()),
-            "together": lambda: self.run_all(AnnotatedVideo(self._folder / "measured.mp4")),
+            "together, nothing drawn": lambda: self.run_pipeline(NotAnnotated()),
+            "together": lambda: self.run_pipeline(AnnotatedVideo(self._folder / "measured.mp4")),
         }
 
     def rounds(self) -> Mapping[str, NDArray[np.float64]]:
-        """Time all stages in turns; return the milliseconds (ROUNDS,) an image of each.
+        """Time all stages, interleaved; return the milliseconds (ROUNDS,) per image by stage.
 
         Raises:
             KeyboardInterrupt: The measurement was stopped.
@@ -103,33 +103,33 @@ class DetectMeasurement:
         return {name: milliseconds[:, 0] / self.count for name, milliseconds in times.items()}
 
     def read(self) -> None:
-        """Read alone."""
+        """Read images, without other stages."""
         for _ in self._until_stopped(self._images.images()):
             pass
 
     def run_network(self) -> None:
-        """Run the graph alone."""
-        for image in self._until_stopped(cycle(self._kept)):
+        """Run the network, without other stages."""
+        for image in self._until_stopped(cycle(self._buffered)):
             self._network(image.pixels, image.channel_order)
 
     def encode(self) -> None:
-        """Encode alone what was drawn before."""
+        """Encode images that were drawn before, without other stages."""
         with closing(AnnotatedVideo(self._folder / "encoded.mp4")) as video:
             for number, picture in enumerate(self._until_stopped(cycle(self._drawn))):
                 video.add("", picture, number / 30)
             video.finish()
 
-    def run_all(self, output: AnnotatedOutput) -> None:
-        """Read, detect, draw and write, as a run does."""
+    def run_pipeline(self, output: AnnotatedOutput) -> None:
+        """Read, detect, draw and write, like a run of `detect`."""
         self.memory_mib.clear()
         lines = count(1)
 
-        def told(_: str) -> None:
-            if next(lines) in (KEPT, self.count):
+        def on_line(_: str) -> None:
+            if next(lines) in (BUFFERED, self.count):
                 self.memory_mib.append(ProcessUsage.of(os.getpid()).memory_mib)
 
         with (self._folder / "measured.jsonl").open("w", encoding="utf-8") as log, closing(output):
-            run = DetectionRun(self._detectors, self._batch, log, output, told)
+            run = DetectionRun(self._detectors, self._batch, log, output, on_line)
             run.run(islice(self._images.images(), self.count), self._stop)
             output.finish()
 
@@ -137,8 +137,8 @@ class DetectMeasurement:
         return takewhile(lambda _: not self._stop.is_set(), islice(items, self.count))
 
 
-def write_tour(path: Path, images: int) -> Path:
-    """Write a video of the demo's tour through our photos, 1280x720, as long as it is asked for."""
+def write_demo_video(path: Path, images: int) -> Path:
+    """Write a video of this many images: the demo's tour of the sample photos, 1280x720."""
     tour = open_source("demo")
     pictures = islice(chain.from_iterable(tour.images() for _ in count()), images)
     with closing(AnnotatedVideo(path)) as video:
@@ -149,16 +149,16 @@ def write_tour(path: Path, images: int) -> Path:
 
 
 def report(measurement: DetectMeasurement) -> str:
-    """Measure, and return a table."""
+    """Run a measurement and return its table."""
     times = measurement.rounds()
-    lines = [f"{measurement.count} images, {ROUNDS} rounds in turns, {measurement.engine_name}"]
-    lines.append(f"{'':<26}{'ms':>8}{'FPS':>8}   of the slowest alone: median, least to most")
-    slowest = np.max([times[name] for name in ALONE], axis=0)
+    lines = [f"{measurement.count} images, {ROUNDS} interleaved rounds, {measurement.engine_name}"]
+    lines.append(f"{'':<26}{'ms':>8}{'FPS':>8}   of the slowest stage alone: median, range")
+    slowest = np.max([times[name] for name in SINGLE_STAGES], axis=0)
     for name, milliseconds in times.items():
         middle, ratios = np.median(milliseconds), milliseconds / slowest
         spread = f"{np.median(ratios):8.2f}   {ratios.min():.2f} to {ratios.max():.2f}"
-        said = f"{name} alone" if name in ALONE else name
-        lines.append(f"{said:<26}{middle:8.2f}{1e3 / middle:8.1f}{spread}")
+        title = f"{name} alone" if name in SINGLE_STAGES else name
+        lines.append(f"{title:<26}{middle:8.2f}{1e3 / middle:8.1f}{spread}")
     begin, end = measurement.memory_mib[0], measurement.memory_mib[-1]
-    lines.append(f"memory: {begin:.0f} MiB after {KEPT} images of the last round, {end:.0f} MiB at its end")
+    lines.append(f"memory: {begin:.0f} MiB after {BUFFERED} images of the last round, {end:.0f} MiB at its end")
     return "\n".join(lines)

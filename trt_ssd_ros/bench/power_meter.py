@@ -12,19 +12,19 @@ from threading import Event, Thread
 
 import numpy as np
 
-SECONDS = 0.5
-"""Between two readings."""
+PERIOD = 0.5
+"""Seconds between two readings."""
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "--id=0")
 Reading = Callable[[], float]
 
 
 class PowerMeter:
-    """Reads every power rail that this user may read, in a thread, while it is entered.
+    """Background reader of all power rails that this user may read.
 
-    A Jetson has them in INA3221 monitors; processors of Intel and AMD count energy (RAPL); GPUs have nvidia-smi.
+    Sources: INA3221 monitors on a Jetson, energy counters (RAPL) of Intel and AMD processors, nvidia-smi.
 
     Args:
-        root: The folder that absolute paths begin in.
+        root: Folder that stands for /.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -36,7 +36,7 @@ class PowerMeter:
         self._readings: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._before = time.monotonic()
         self._ended = Event()
-        self._thread = Thread(target=self._read_on, name="power meter", daemon=True)
+        self._thread = Thread(target=self._read_periodically, name="power meter", daemon=True)
         self._thread.start()
         return self
 
@@ -46,12 +46,12 @@ class PowerMeter:
         self._read()
 
     def watts(self) -> dict[str, float]:
-        """Return the mean of each rail over time since it was entered; none where the machine does not tell."""
+        """Return the mean watts of each rail over the measured time; empty if no rail is readable."""
         readings = {name: np.array(read) for name, read in self._readings.items()}
         return {name: float(np.average(read[:, 0], weights=read[:, 1])) for name, read in readings.items()}
 
-    def _read_on(self) -> None:
-        while not self._ended.wait(SECONDS):
+    def _read_periodically(self) -> None:
+        while not self._ended.wait(PERIOD):
             self._read()
 
     def _read(self) -> None:
@@ -61,7 +61,7 @@ class PowerMeter:
             try:
                 watts = reading()
             except (OSError, ValueError, subprocess.SubprocessError):
-                del self._rails[name]  # it does not tell, or not us
+                del self._rails[name]  # not readable, or not for this user
             else:
                 self._readings[name].append((watts, seconds))
 
@@ -85,7 +85,7 @@ def _energy_counters(root: Path) -> Iterator[tuple[str, Reading]]:
 
 
 class _EnergyCounter:
-    """Watts since it was last asked, from a counter of microjoules that begins anew at its end."""
+    """Mean watts since the last call, from a counter of microjoules that wraps around."""
 
     def __init__(self, counter: Path) -> None:
         self._counter = counter

@@ -12,12 +12,12 @@ from trt_ssd_ros.errors import load_library
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """Resources that a process holds at one moment.
+    """Resources of a process at one moment.
 
     Attributes:
-        cpu_seconds: Processor time since the start of the process.
-        memory_mib: Resident memory.
-        private_mib: Anonymous resident memory, without the shared memory of a middleware, which fills bit by bit.
+        cpu_seconds: Processor time since the start of the process, in seconds.
+        memory_mib: Resident memory in MiB.
+        private_mib: Anonymous resident memory in MiB, without a middleware's slowly filling shared memory.
         threads: Number of threads.
         descriptors: Number of open files and sockets.
     """
@@ -30,7 +30,7 @@ class ProcessUsage:
 
     @classmethod
     def of(cls, pid: int) -> ProcessUsage:
-        """Return the resources of a running process.
+        """Return the resources of a running process, given its process id.
 
         Raises:
             OSError: There is no such process, or it belongs to another user.
@@ -53,7 +53,7 @@ class ProcessUsage:
 
 def _cpu_seconds(pid: int) -> float:
     """Return a process's processor time, in steps of a nanosecond; see clock_getcpuclockid(3)."""
-    # psutil reads /proc/PID/stat, which counts in steps of 10 ms (proc(5), sysconf(3)): an image may take less.
+    # psutil reads /proc/PID/stat, which counts in steps of 10 ms (proc(5), sysconf(3)); an image may take less.
     clock = ctypes.c_int()
     error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
     if error:

@@ -1,4 +1,4 @@
-"""SpeedReport: results of a benchmark as a table, a JSON file and a plot; comparison of two of them."""
+"""SpeedReport: results of a benchmark as a table, a JSON file and a plot; comparison of two reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from trt_ssd_ros.bench.speed import Speed
 from trt_ssd_ros.errors import load_pyplot, one_line
-from trt_ssd_ros.files import whole_file, write_whole
+from trt_ssd_ros.files import atomic_file, write_atomically
 
 HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
 
@@ -38,7 +38,7 @@ class SpeedReport:
         """Read a report.
 
         Raises:
-            ValueError: It is none; says what was found and what was expected.
+            ValueError: The file is no report.
             OSError: The file cannot be read.
         """
         try:
@@ -49,13 +49,13 @@ class SpeedReport:
             return report
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = f"{path}: found no report ({type(error).__name__}: {one_line(error)})"
-            raise ValueError(f"{found}, expected what benchmark --json wrote") from error
+            raise ValueError(f"{found}, expected a file that benchmark --json wrote") from error
 
     def write(self, path: Path) -> None:
         """Write the report as JSON."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         content["speeds"] = [asdict(speed) for speed in self.speeds]
-        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
     def table(self) -> str:
         """Return the report as text."""
@@ -68,7 +68,7 @@ class SpeedReport:
         return "\n".join([", ".join(self.machine.values()), *lines])
 
     def plot(self, path: Path) -> None:
-        """Draw time over image size, and images a second over the batch, as PNG.
+        """Draw time over image size, and images per second over the batch, as PNG.
 
         Raises:
             RuntimeError: matplotlib is not installed.
@@ -80,11 +80,11 @@ class SpeedReport:
             _line(left, name, [(s.width * s.height / 1e6, s.p50, s.p90) for s in speeds])
         for name, speeds in _series(self.speeds, lambda s: f"{s.engine}, {s.precision}, {s.width}x{s.height}"):
             right.plot([s.batch for s in speeds], [s.frames_per_s for s in speeds], "o-", label=name)
-        left.set(xlabel="megapixels", ylabel="ms: p50, and p90 as the bar's end", title="time", ylim=0)
-        right.set(xlabel="images in a batch", ylabel="images a second", title="throughput", ylim=0)
+        left.set(xlabel="megapixels", ylabel="ms: p50, error bar to p90", title="time", ylim=0)
+        right.set(xlabel="images per batch", ylabel="images per second", title="throughput", ylim=0)
         for axes in (left, right):
             axes.legend(fontsize="small")
-        with whole_file(path) as unfinished:
+        with atomic_file(path) as unfinished:
             figure.savefig(unfinished, dpi=110, format="png")
         pyplot.close(figure)
 
@@ -122,24 +122,22 @@ def _line(axes: Any, name: str, points: list[tuple[float, float, float]]) -> Non
 
 
 def comparison(before: SpeedReport, now: SpeedReport) -> str:
-    """Return a table of the p50 of both, and what is otherwise on the machines."""
+    """Return a table of both reports' p50, and the differences between the machines."""
     lines = [f"{'':<46}{'before':>9}{'now':>9}{'now / before':>14}"]
     return "\n".join([*lines, *_rows(before, now), *_machines(before, now)])
 
 
 def _rows(before: SpeedReport, now: SpeedReport) -> Iterator[str]:
-    old, new = ({speed.subject: speed for speed in report.speeds} for report in (before, now))
-    for subject in dict.fromkeys([*old, *new]):
-        engine, precision, width, height, batch = subject
+    old, new = ({speed.configuration: speed for speed in report.speeds} for report in (before, now))
+    for key in dict.fromkeys([*old, *new]):
+        engine, precision, width, height, batch = key
         name = f"{engine} {precision} {width}x{height} batch {batch}"
-        times = "".join(
-            f"{speeds[subject].p50:9.2f}" if subject in speeds else f"{'-':>9}" for speeds in (old, new)
-        )
-        judged = _judged(old[subject], new[subject]) if subject in old and subject in new else ""
-        yield f"{name:<46}{times}{judged}"
+        times = "".join(f"{speeds[key].p50:9.2f}" if key in speeds else f"{'-':>9}" for speeds in (old, new))
+        ratio = _ratio(old[key], new[key]) if key in old and key in new else ""
+        yield f"{name:<46}{times}{ratio}"
 
 
-def _judged(old: Speed, new: Speed) -> str:
+def _ratio(old: Speed, new: Speed) -> str:
     ratio, noise = new.p50 / old.p50, max(old.spread, new.spread)
     return f"{ratio:14.2f}" + ("" if abs(ratio - 1) > noise else f"   within the spread of {noise:.0%}")
 
@@ -147,4 +145,4 @@ def _judged(old: Speed, new: Speed) -> str:
 def _machines(before: SpeedReport, now: SpeedReport) -> Iterator[str]:
     for name, value in now.machine.items():
         if before.machine.get(name) != value:
-            yield f"{name} was {before.machine.get(name)}, is {value}"
+            yield f"{name}: {before.machine.get(name)} before, {value} now"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.bench.power_meter import PowerMeter
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.detection.timing import Timing, time_in_turns, time_rounds
+from trt_ssd_ros.detection.timing import Timing, time_interleaved, time_rounds
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.card import ModelCard
@@ -30,7 +30,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Speed:
-    """Latency of a detector, and the resources that it takes.
+    """Latency and resources of a detector.
 
     Attributes:
         engine: Name and version of the engine.
@@ -38,17 +38,17 @@ class Speed:
         precision: Precision of the network.
         width: Image width in pixels.
         height: Image height in pixels.
-        batch: Images in a call.
+        batch: Images per call.
         images: Number of timed images.
-        p50: Median of the milliseconds for a call.
-        p90: 90th percentile of the milliseconds for a call.
-        p99: 99th percentile of the milliseconds for a call.
-        frames_per_s: Images a second.
-        spread: Difference of the largest and the smallest median of a round, relative to the middle one.
-        cpu_ms: Processor time of the process for an image.
-        memory_mib: Resident memory of the process.
-        gpu_mib: GPU memory in use by all processes; None without a GPU.
-        watts: Mean power by rail.
+        p50: Median latency of a call in milliseconds.
+        p90: 90th percentile of the latency of a call in milliseconds.
+        p99: 99th percentile of the latency of a call in milliseconds.
+        frames_per_s: Images per second.
+        spread: Range of the rounds' medians, relative to their median.
+        cpu_ms: Processor time of the process per image in milliseconds.
+        memory_mib: Resident memory of the process in MiB.
+        gpu_mib: GPU memory in use by all processes in MiB; None without a GPU.
+        watts: Mean power in watts by rail.
     """
 
     engine: str
@@ -69,8 +69,8 @@ class Speed:
     watts: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def subject(self) -> tuple[str, str, int, int, int]:
-        """Backend, precision, size and batch; speeds of one subject can be compared."""
+    def configuration(self) -> tuple[str, str, int, int, int]:
+        """Backend, precision, size and batch; speeds of one configuration can be compared."""
         return self.kind, self.precision, self.width, self.height, self.batch
 
     def __str__(self) -> str:
@@ -85,10 +85,10 @@ def measure_speed(
 
     Args:
         detector: Detector to time.
-        photo: (H, W, 3) uint8, bgr.
-        batch: Images in a call.
-        repeats: Timed calls, in ROUNDS rounds.
-        done: Called after each round; an exception that it raises ends the measurement.
+        photo: Image to detect in, (H, W, 3) uint8, bgr.
+        batch: Images per call.
+        repeats: Number of timed calls, in ROUNDS rounds.
+        done: Callback after each round; its exceptions end the measurement.
     """
     images = np.stack([photo] * batch)
     for _ in range(WARM_UP):
@@ -118,7 +118,7 @@ def measure_speed(
 
 
 def _summary(times: NDArray[np.float64], batch: int) -> dict[str, float]:
-    """Return the percentiles, the rate and the spread of times (rounds, calls) of so many images each."""
+    """Return percentiles, rate and spread of times (rounds, calls) in milliseconds."""
     p50, p90, p99 = (float(p) for p in np.percentile(times, (50, 90, 99)))
     medians = np.median(times, axis=1)
     return {
@@ -131,12 +131,12 @@ def _summary(times: NDArray[np.float64], batch: int) -> dict[str, float]:
 
 
 def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a photo in a size (width, height)."""
+    """Return a photo, resized to (width, height) in pixels."""
     return np.asarray(cv2.resize(photo, size), np.uint8)
 
 
 def bare_network(detector: Detector) -> Callable[..., object]:
-    """Return a call (pixels, channel order) of a bare ONNX Runtime session on a detector's graph."""
+    """Return a function (pixels, channel order) that runs a detector's graph in a bare ONNX Runtime session."""
     session = open_session(compose(load_network(detector.card), detector.card))
     rest = detector.thresholds.tensors
     return lambda pixels, order="bgr": session.run(
@@ -147,9 +147,9 @@ def bare_network(detector: Detector) -> Callable[..., object]:
 def time_inference(
     card: ModelCard, choice: EngineChoice, image: NDArray[np.uint8], repeats: int
 ) -> dict[str, Timing]:
-    """Time the detector, and with ONNX Runtime, before it, the composed graph alone."""
+    """Time the detector; for ONNX Runtime, time the bare session first."""
     with closing(open_detector(card, choice, [image])) as detector:
         calls: dict[str, Callable[[], object]] = {"Detector.detect": partial(detector.detect, image)}
         if choice.backend == "onnxruntime":
             calls = {"bare session": partial(bare_network(detector), image), **calls}
-        return time_in_turns(calls, repeats)
+        return time_interleaved(calls, repeats)

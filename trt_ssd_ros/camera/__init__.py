@@ -1,1 +1,1 @@
-"""The camera node: publishes what a file, a webcam or a stream shows."""
+"""The camera node: publishes the images of a file, a webcam or a stream."""

@@ -1,4 +1,4 @@
-"""A camera without a driver: publishes photos, a folder, a video, a stream, a webcam or the demo's tour."""
+"""CameraNode: publishes photos, a folder, a video, a stream, a webcam or the demo's tour, without a driver."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ from trt_ssd_ros.ros.transport import OVERRIDABLE
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 DEFAULT_RATE = 30.0
 ERRORS_ONLY = 2
-"""Of OpenCV's log levels; what a user has to know of a source is in our own log."""
+"""Log level of OpenCV; the node itself logs what users need to know of a source."""
 SETTLING = 0.5
-"""Seconds in which a subscriber that was seen sees the publisher, and in which it takes what was sent last."""
+"""Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
 
 
 class CameraNode(FailableNode):
-    """Publishes image_raw and camera_info, reading in a thread of its own.
+    """Node that publishes image_raw and camera_info, and reads its source in a separate thread.
 
-    What comes from files is paced; what a webcam or stream delivers is published as it comes. The stamp is taken
-    before an image is decoded (of a network stream FFmpeg has decoded it by then, and only its colours are left).
+    Images of files are paced; images of a webcam or stream are published as they arrive. The stamp is taken before
+    an image is decoded. Images of a network stream are an exception: FFmpeg has decoded them by then, and only the
+    colour conversion follows.
 
     Raises:
         CalibrationError: The calibration is wrong.
@@ -68,7 +69,7 @@ class CameraNode(FailableNode):
         size = (values[name] for name in ("width", "height", "rate"))
         name = values["source"]
         self._start: int = values["start"]
-        self._passed_over: set[str] = set()
+        self._skipped: set[str] = set()
         self._source = open_checked(name, self._start, *size)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
         self._report(without_password(name))
@@ -76,7 +77,11 @@ class CameraNode(FailableNode):
         self._thread.start()
 
     def _report(self, source: str) -> None:
-        pace = "as it comes" if self._source.live and not self._rate else f"at {1 / self._period:.4g} Hz"
+        pace = (
+            "at the rate of the source"
+            if self._source.live and not self._rate
+            else f"at {1 / self._period:.4g} Hz"
+        )
         self.get_logger().info(f"publishing {source} {pace}")
         self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
         self._updater = Updater(self)
@@ -84,7 +89,7 @@ class CameraNode(FailableNode):
         self._updater.add("camera", self._diagnose)
 
     def destroy_node(self) -> None:
-        """End the reading thread, then the node."""
+        """Stop the reading thread, then destroy the node."""
         self._stop.set()
         self._source.stop()
         self._thread.join()
@@ -99,7 +104,7 @@ class CameraNode(FailableNode):
                 self.fail(f"camera stopped: {error}")
         else:
             if not self._stop.is_set():
-                self._say_how_it_ended()
+                self._log_end()
         finally:
             self._source.close()
             self.context.try_shutdown()
@@ -120,30 +125,34 @@ class CameraNode(FailableNode):
         self._stop.wait(SETTLING)
 
     def _captures(self) -> Iterator[Capture]:
-        yield from self._one_round()
+        yield from self._one_pass()
         while self._loop and not self._stop.is_set():
-            yield from self._one_round()
+            yield from self._one_pass()
 
-    def _one_round(self) -> Iterator[Capture]:
-        """Go once through the source, from image number `start` on.
+    def _one_pass(self) -> Iterator[Capture]:
+        """Read the source once, from image number `start` on.
 
         Raises:
-            SourceError: The source has no such image, or none that can be read.
+            SourceError: The source has fewer images, or none that can be read.
         """
         total = 0
         for total, capture in enumerate(self._source.captures(), 1):
             if total > self._start:
                 yield capture
         if self._start >= total > 0:
-            raise SourceError(f"start: found {self._start}, expected less than the source's {total} images")
-        if total and len(self._passed_over) == total - self._start:
-            example = min(self._passed_over)
-            raise SourceError(f"found {len(self._passed_over)} files none of which is an image, e.g. {example}")
+            raise SourceError(
+                f"start: found {self._start}, expected at most {total - 1}: the source has {total} images"
+            )
+        if total and len(self._skipped) == total - self._start:
+            example = min(self._skipped)
+            raise SourceError(
+                f"source: found {len(self._skipped)} files, but no image that can be read, e.g. {example}"
+            )
 
     def _await_subscriber(self) -> None:
-        """Wait, because what is played once and has no subscriber reaches nobody."""
+        """Wait for a subscriber, because a source that plays once would be lost without one."""
         if self._image_publisher.get_subscription_count() == 0:
-            self.get_logger().info(f"waiting for a subscriber of {self._image_publisher.topic_name}")
+            self.get_logger().info(f"waiting for a subscriber on {self._image_publisher.topic_name}")
         while self._image_publisher.get_subscription_count() == 0 and not self._stop.wait(0.02):
             pass
         self._stop.wait(SETTLING)
@@ -152,7 +161,7 @@ class CameraNode(FailableNode):
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         image = capture()
         if image.problem:
-            self._pass_over(image)
+            self._skip(image)
             return
         height, width = image.pixels.shape[:2]
         if self._calibration and (self._calibration.width, self._calibration.height) != (width, height):
@@ -166,33 +175,33 @@ class CameraNode(FailableNode):
         self._published += 1
         self._recent.append(monotonic())
 
-    def _pass_over(self, image: SourceImage) -> None:
-        if image.name not in self._passed_over:
-            self._passed_over.add(image.name)
-            self.get_logger().warning(f"passed over: {image.problem}")
+    def _skip(self, image: SourceImage) -> None:
+        if image.name not in self._skipped:
+            self._skipped.add(image.name)
+            self.get_logger().warning(f"skipped: {image.problem}")
 
-    def _say_how_it_ended(self) -> None:
-        passed_over = len(self._passed_over)
-        rest = f", {passed_over} files passed over" if passed_over else ""
+    def _log_end(self) -> None:
+        skipped = len(self._skipped)
+        rest = f", {skipped} files skipped" if skipped else ""
         self.get_logger().info(f"the source ended after {self._published} images{rest}")
 
     def _diagnose(self, status: Any) -> Any:
         source = self._source
         if source.trouble:
-            status.summary(DiagnosticStatus.ERROR, f"no images, opening it again: {source.trouble}")
-        elif self._passed_over:
-            text = f"{len(self._passed_over)} images cannot be read, see the log"
+            status.summary(DiagnosticStatus.ERROR, f"no images, reopening the source: {source.trouble}")
+        elif self._skipped:
+            text = f"{len(self._skipped)} images cannot be read, see the log"
             status.summary(DiagnosticStatus.WARN, text)
         else:
             status.summary(DiagnosticStatus.OK, f"{self._published} images")
         status.add("published", str(self._published))
         status.add("output Hz", f"{self._recent_rate():.2f}")
-        status.add("passed over", str(len(self._passed_over)))
+        status.add("passed over", str(len(self._skipped)))
         status.add("interruptions", str(source.interruptions))
         return status
 
     def _recent_rate(self) -> float:
-        """Return images a second over the last 5 s, or the last 100 images."""
+        """Return the number of images per second, over the last 5 s or the last 100 images."""
         times = [t for t in list(self._recent) if monotonic() - t < 5.0]
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
@@ -201,22 +210,22 @@ def open_checked(name: str, start: int, width: int, height: int, rate: float) ->
     """Open a source; see `open_source`.
 
     Raises:
-        SourceError: The source cannot be opened, or takes no size or no start.
+        SourceError: The source cannot be opened, or does not support a size or a start.
     """
     parsed = SourceName.parse(name)
     if parsed.kind == "demo" and (start or width or height):
         raise SourceError(
-            f"source: demo has its own size and order: found start {start}, width {width} and height {height}, "
-            "expected none of them with source:=demo"
+            f"source: demo has a fixed size and order: found start {start}, width {width} and height {height}, "
+            "expected 0 for each"
         )
     if start and parsed.live:
-        raise SourceError(f"start: found {start}, expected 0 for {name}, which has no beginning")
+        raise SourceError(f"start: found {start}, expected 0: {name} is live and has no first image")
     return open_source(name, width, height, rate)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing: it complains at each attempt to open a stream
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg logs each attempt to open a stream
     cv2.setLogLevel(ERRORS_ONLY)
     return spin_node(CameraNode, args)
 

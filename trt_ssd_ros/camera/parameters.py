@@ -1,25 +1,25 @@
-"""Table of the camera node's parameters; docs/parameters.md and the descriptors are made of it."""
+"""Table of the camera node's parameters, the source of docs/parameters.md and of the descriptors."""
 
 from __future__ import annotations
 
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
-_FIXED = "the source is opened with it when the node starts"
+_FIXED = "the node opens the source with it at the start"
 
 CAMERA_NODE = (
     ParameterSpec(
         "source",
         Kind.STRING,
         "demo",
-        "demo; the path of an image, a folder or a video; webcam:N; the address of a stream, as rtsp://...; "
-        "gstreamer:PIPELINE",
+        "Source of the images: demo; path of an image, a folder or a video; webcam:N; address of a stream, e.g. "
+        "rtsp://...; gstreamer:PIPELINE",
         fixed=_FIXED,
     ),
     ParameterSpec(
         "rate",
         Kind.DOUBLE,
         0.0,
-        "Images a second, of a stream or webcam at most; 0: the source's own rate, else 30",
+        "Rate of the images in Hz, for a stream or webcam the largest rate; 0: the source's own rate, else 30",
         0.0,
         1000.0,
         fixed=_FIXED,
@@ -28,14 +28,14 @@ CAMERA_NODE = (
         "loop",
         Kind.BOOL,
         True,
-        "Start again at the end; false: wait for a subscriber, then play once",
+        "Repeat the source at its end; false: wait for a subscriber, then play once",
         fixed=_FIXED,
     ),
     ParameterSpec(
         "start",
         Kind.INTEGER,
         0,
-        "Image of a folder or video that comes first, counted from 0",
+        "Number of the first image of a folder or video, counted from 0",
         lowest=0,
         highest=999_999,
         fixed=_FIXED,
@@ -44,7 +44,7 @@ CAMERA_NODE = (
         "width",
         Kind.INTEGER,
         0,
-        "Width in pixels asked of a webcam; 0: as it likes",
+        "Image width in pixels requested from a webcam; 0: the webcam's default",
         lowest=0,
         highest=65535,
         fixed=_FIXED,
@@ -53,7 +53,7 @@ CAMERA_NODE = (
         "height",
         Kind.INTEGER,
         0,
-        "Height in pixels asked of a webcam; 0: as it likes",
+        "Image height in pixels requested from a webcam; 0: the webcam's default",
         lowest=0,
         highest=65535,
         fixed=_FIXED,
@@ -62,8 +62,8 @@ CAMERA_NODE = (
         "calibration",
         Kind.STRING,
         "",
-        "Path of the YAML file of camera_calibration that camera_info is made of; empty: only the size is known",
+        "Path of a YAML file of camera_calibration for camera_info; empty: camera_info has only the image size",
         fixed=_FIXED,
     ),
-    ParameterSpec("frame_id", Kind.STRING, "camera", "frame_id of the images", fixed=_FIXED),
+    ParameterSpec("frame_id", Kind.STRING, "camera", "frame_id in the headers of the images", fixed=_FIXED),
 )

@@ -1,4 +1,4 @@
-"""Agreement of detectors: tolerances between precisions, boxes of the same object, NMS as greedy NMS."""
+"""Agreement of detectors: tolerances between precisions, box matching, and a check of an engine's NMS."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ REFERENCE_SIDE = 1280
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two detections of the same object may be apart.
+    """Largest difference between two detections of one object.
 
     Attributes:
-        score: Greatest difference of their scores.
-        box: Greatest difference of a coordinate in pixels, in proportion for images larger than 1280 pixels.
+        score: Largest score difference.
+        box: Largest difference of a coordinate in pixels; grows in proportion in images larger than 1280 pixels.
     """
 
     score: float
@@ -34,45 +34,45 @@ class Tolerance:
 SINGLE = Tolerance(score=1e-3, box=0.5)
 HALF = Tolerance(score=5e-3, box=4.0)
 INT8 = Tolerance(score=5e-2, box=8.0)
-"""Who fuses other operators rounds in other places: ONNX Runtime with and without its fusions is 0.022 apart."""
+"""Fused operators round elsewhere: ONNX Runtime with and without its fusions differs by 0.022."""
 TOLERANCES = {"fp32": SINGLE, "fp16": HALF, "int8": INT8}
 
 
 def disagreements(
     found: Detections, expected: Detections, tolerance: Tolerance, score_threshold: float, longer_side: int
 ) -> list[str]:
-    """Return what one detector found in an image and the other did not, as text; empty if they agree.
+    """Return the detections of one image without a match as text; empty if the detectors agree.
 
-    Each detection needs its like in the other's: of the same class, with a score and a box within the tolerance.
-    One whose score is within the tolerance of the threshold may be missing: the other's may be just below.
+    Two detections match if their classes are equal and their scores and boxes differ within the tolerance. If a
+    score is within the tolerance of the threshold, its match may be missing, because it may be just below.
 
     Args:
-        found: What the detector in question found.
-        expected: What it is held against.
-        tolerance: How far apart likes may be.
-        score_threshold: Lowest score that both report.
-        longer_side: The greater of the image's height and width, in pixels.
+        found: Detections to check.
+        expected: Detections of the reference detector.
+        tolerance: Largest difference between matches.
+        score_threshold: Lowest score that both detectors report.
+        longer_side: Greater of the image's height and width in pixels.
     """
     slack = tolerance.box * max(1.0, longer_side / REFERENCE_SIDE)
     left = list(range(len(expected)))
     problems = []
     for index in range(len(found)):
-        likes = (other for other in left if _alike(found, index, expected, other, tolerance.score, slack))
-        like = next(likes, None)
-        if like is not None:
-            left.remove(like)
+        matches = (other for other in left if _match(found, index, expected, other, tolerance.score, slack))
+        match = next(matches, None)
+        if match is not None:
+            left.remove(match)
         elif found.scores[index] > score_threshold + tolerance.score:
-            problems.append(f"only here: {_describe(found, index)}")
+            problems.append(f"unexpected: {_describe(found, index)}")
     missing = [other for other in left if expected.scores[other] > score_threshold + tolerance.score]
     return problems + [f"missing: {_describe(expected, other)}" for other in missing]
 
 
 def half_precision_problems(half: Detector, single: Detector, samples: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """Return why fp16 is not to be trusted: what it finds otherwise, or that there was nothing to find.
+    """Return the reasons to reject fp16: detections that differ from fp32, or no detections to compare.
 
     Args:
-        half: A card's detector in fp16.
-        single: The same in fp32.
+        half: Detector of a card in fp16.
+        single: Detector of this card in fp32.
         samples: Images (H, W, 3) bgr to compare detections in.
     """
     threshold = single.card.defaults.score_threshold
@@ -84,7 +84,7 @@ def half_precision_problems(half: Detector, single: Detector, samples: Sequence[
     return problems if count else ["fp32 finds nothing in the samples, so there is nothing to compare"]
 
 
-def _alike(
+def _match(
     found: Detections, index: int, expected: Detections, other: int, score_slack: float, box_slack: float
 ) -> bool:
     return bool(
@@ -101,20 +101,20 @@ def _describe(detections: Detections, index: int) -> str:
 
 LOGGER = logging.getLogger(__name__)
 TOLERATED = 0.05
-"""Part of the candidates that may be kept otherwise: an overlap at the threshold may be rounded either way."""
+"""Largest fraction of candidates that may differ: an overlap at the threshold may be rounded either way."""
 
 
 def has_greedy_nms(engine: InferenceEngine, card: ModelCard, shape: tuple[int, int, int, int]) -> bool:
-    """Hold an engine's NMS against greedy NMS on its own candidates in noise, every one of which is let in.
+    """Compare an engine's NMS with greedy NMS on the engine's candidates in noise, at a score threshold of 0.
 
     Args:
-        engine: Runs the card's graph.
-        card: What the graph was composed of.
-        shape: That of the noise, (N, H, W, 3); every image of it is looked at.
+        engine: Engine that runs the card's graph.
+        card: Model card that the graph was composed from.
+        shape: Shape of the noise, (N, H, W, 3); all N images are compared.
 
     Returns:
-        False if it keeps other boxes, which a warning says. True as well where nothing has settled, which is
-        the detector's to finish anyway.
+        False, with a warning, if the engine keeps other boxes. True also if the engine's NMS settled in no image,
+        because the detector then runs NMS on the host.
     """
     thresholds = Thresholds((0.0,) * len(card.labels), card.defaults.iou_threshold, 1)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -129,16 +129,16 @@ def has_greedy_nms(engine: InferenceEngine, card: ModelCard, shape: tuple[int, i
         total += np.count_nonzero(scores)
     right = wrong <= max(1, TOLERATED * total)
     if not right:
-        LOGGER.warning("%s keeps %d wrong boxes of %d: NMS runs on the CPU", engine.name, wrong, total)
+        LOGGER.warning("NMS of %s is wrong for %d of %d boxes: NMS runs on the CPU", engine.name, wrong, total)
     return bool(right)
 
 
-SAME = 0.5
-"""Intersection over union from which two boxes are of the same thing."""
+MATCH_IOU = 0.5
+"""Least intersection over union of two boxes that match."""
 
 
 def intersections(first: Boxes, second: Boxes) -> NDArray[np.float32]:
-    """Return the areas (N, M) that each of N boxes has in common with each of M."""
+    """Return the intersection areas (N, M) of boxes (N, 4) with boxes (M, 4)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     sizes: NDArray[np.float32] = np.maximum(high - low, 0)
@@ -146,14 +146,14 @@ def intersections(first: Boxes, second: Boxes) -> NDArray[np.float32]:
 
 
 def match_boxes(first: Boxes, second: Boxes) -> list[tuple[int, int]]:
-    """Pair boxes of the same thing, those that overlap most first, each in one pair at most.
+    """Match boxes by falling intersection over union, each box at most once.
 
     Args:
-        first: (N, 4) x1 y1 x2 y2.
-        second: (M, 4) x1 y1 x2 y2.
+        first: Boxes (N, 4), x1 y1 x2 y2.
+        second: Boxes (M, 4), x1 y1 x2 y2.
 
     Returns:
-        Pairs of indices into the two.
+        Pairs of indices into `first` and `second`.
     """
     common = intersections(first, second)
     union = areas(first)[:, None] + areas(second)[None] - common
@@ -161,7 +161,7 @@ def match_boxes(first: Boxes, second: Boxes) -> list[tuple[int, int]]:
     pairs, left, right = [], set[int](), set[int]()
     for flat in np.argsort(-iou, axis=None, kind="stable"):
         i, j = (int(index) for index in np.unravel_index(flat, iou.shape))
-        if iou[i, j] < SAME:
+        if iou[i, j] < MATCH_IOU:
             break
         if i not in left and j not in right:
             pairs.append((i, j))
@@ -170,8 +170,8 @@ def match_boxes(first: Boxes, second: Boxes) -> list[tuple[int, int]]:
     return pairs
 
 
-class FoundAgain:
-    """Counts over images; boxes are the same if they overlap by half and are of one class."""
+class DetectionMatches:
+    """Counts of two detectors' detections and of the matches, which have one class and overlap by half."""
 
     def __init__(self) -> None:
         self.before = 0
@@ -179,7 +179,7 @@ class FoundAgain:
         self._score_changes: list[float] = []
 
     def add(self, before: Detections, after: Detections) -> None:
-        """Take what both found in an image."""
+        """Add both detectors' detections in one image."""
         self.before += len(before)
         self.after += len(after)
         for i, j in match_boxes(before.boxes, after.boxes):
@@ -187,14 +187,13 @@ class FoundAgain:
                 self._score_changes.append(abs(float(before.scores[i] - after.scores[j])))
 
     @property
-    def again(self) -> int:
-        """How many both found."""
+    def matched(self) -> int:
+        """Number of detections that both detectors found."""
         return len(self._score_changes)
 
     def __str__(self) -> str:
-        if not self.again:
-            return f"0 of {self.before} found again, {self.after} others"
+        if not self.matched:
+            return f"0 of {self.before} matched, {self.after} new"
         change = statistics.median(self._score_changes)
-        others = self.after - self.again
-        found = f"{self.again} of {self.before} found again, {others} others"
-        return f"{found}; scores differ by {change:.3f} (median)"
+        counts = f"{self.matched} of {self.before} matched, {self.after - self.matched} new"
+        return f"{counts}; scores differ by {change:.3f} (median)"

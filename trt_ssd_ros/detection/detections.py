@@ -1,4 +1,4 @@
-"""Detections: the one value that carries boxes; box arithmetic and greedy non-maximum suppression."""
+"""Detections: boxes of one image; box arithmetic and greedy non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Detections:
-    """What was found in one image, best first.
+    """Detections in one image, highest score first.
 
     Attributes:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the source image.
@@ -40,7 +40,7 @@ class Detections:
     @classmethod
     @cache
     def empty(cls) -> Detections:
-        """Return the result of an image with nothing in it."""
+        """Return the result for an image without objects."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
 
     def __len__(self) -> int:
@@ -55,12 +55,12 @@ Boxes = NDArray[np.float32]
 
 
 def scale_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
-    """Turn boxes (..., 4) normalised to the image into pixels of a width x height image."""
+    """Scale normalised boxes (..., 4) to pixels of a width x height image."""
     return boxes * np.array([width, height, width, height], np.float32)
 
 
 def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
-    """Move the corners of boxes (..., 4) that lie outside a width x height image onto its border."""
+    """Clip boxes (..., 4) to a width x height image."""
     corners = np.array([width, height, width, height], np.float32)
     return np.minimum(np.maximum(boxes, np.float32(0)), corners)
 
@@ -72,18 +72,18 @@ def areas(boxes: Boxes) -> NDArray[np.float32]:
 
 
 def overlaps(box: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool_]:
-    """Tell which boxes have an intersection over union with one box that exceeds a threshold.
+    """Return which boxes have an intersection over union with one box above a threshold.
 
     Written as intersection > threshold * union, which needs no division and is false for two boxes
-    without area. The graph computes the same terms in the same order and precision.
+    without area. The graph computes these terms in this order and precision.
 
     Args:
-        box: (4,) float32.
-        others: (N, 4) float32.
-        iou_threshold: In [0, 1].
+        box: Box (4,) float32, x1 y1 x2 y2.
+        others: Boxes (N, 4) float32, x1 y1 x2 y2.
+        iou_threshold: Intersection over union in [0, 1].
 
     Returns:
-        (N,) bool.
+        (N,) bool, true for the boxes above the threshold.
     """
     size = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0)
     intersection = size[:, 0] * size[:, 1]
@@ -94,16 +94,16 @@ def overlaps(box: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool
 def nms(
     boxes: Boxes, scores: NDArray[np.float32], class_ids: NDArray[np.int32], iou_threshold: float
 ) -> NDArray[np.bool_]:
-    """Greedy non-maximum suppression within each class: the oracle for the graph's own.
+    """Run greedy non-maximum suppression within each class: the reference for the graph's NMS.
 
-    Takes the boxes by falling score, earlier index first among equals, and keeps each one that no
-    already kept box of its class overlaps by more than the threshold. Boxes with score 0 are absent.
+    Takes the boxes by falling score, among equals the earlier index first, and keeps each box that no
+    kept box of its class overlaps by more than the threshold. Boxes with score 0 are ignored.
 
     Args:
-        boxes: (N, 4) float32, x1 y1 x2 y2 in any unit.
-        scores: (N,) float32.
-        class_ids: (N,) int32.
-        iou_threshold: In [0, 1].
+        boxes: Boxes (N, 4) float32, x1 y1 x2 y2 in any unit.
+        scores: Scores (N,) float32.
+        class_ids: Class ids (N,) int32.
+        iou_threshold: Intersection over union in [0, 1].
 
     Returns:
         (N,) bool, true for the boxes that are kept.

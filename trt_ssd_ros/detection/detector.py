@@ -22,12 +22,12 @@ CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What may change from one frame to the next without rebuilding anything.
+    """Thresholds that may change between two frames without a rebuild.
 
     Attributes:
-        classes: Lowest score reported, one number per class; above 1 switches that class off.
-        iou: Overlap in [0, 1] above which the lesser of two boxes of a class is dropped.
-        max_detections: Most boxes reported for an image.
+        classes: Lowest reported score of each class; above 1 disables the class.
+        iou: Intersection over union in [0, 1] above which the lower-scoring of two boxes of a class is dropped.
+        max_detections: Most boxes reported per image.
 
     Raises:
         ValueError: A number is out of range.
@@ -47,7 +47,7 @@ class Thresholds:
 
     @cached_property
     def tensors(self) -> Tensors:
-        """The graph's inputs class_threshold, (C,) float32, and iou_threshold, (1,) float32."""
+        """Graph inputs class_threshold, (C,) float32, and iou_threshold, (1,) float32."""
         return {
             "class_threshold": np.array(self.classes, np.float32),
             "iou_threshold": np.array([self.iou], np.float32),
@@ -55,23 +55,23 @@ class Thresholds:
 
     @property
     def lowest(self) -> float:
-        """Lowest score that may be reported, of whatever class."""
+        """Lowest reported score of any class."""
         return min(self.classes)
 
     @classmethod
     def uniform(cls, defaults: Defaults, class_count: int) -> Thresholds:
-        """Return a card's defaults with the same score threshold for every class."""
+        """Return a card's defaults, with its score threshold for every class."""
         return cls((defaults.score_threshold,) * class_count, defaults.iou_threshold, defaults.max_detections)
 
 
 @dataclass
 class DetectorCounts:
-    """How many images were seen, and in how many of them something out of the ordinary happened.
+    """Counts of processed images.
 
     Attributes:
-        images: Images detected in.
-        unsettled: The graph's NMS had not reached its fixed point, or is not trusted; the host did it.
-        saturated: Every candidate slot was taken, so weaker candidates may have been cut before NMS.
+        images: Processed images.
+        unsettled: Images whose NMS ran on the host, because the graph's NMS did not converge or `host_nms` is set.
+        saturated: Images that filled every candidate slot, so that NMS may have missed weaker candidates.
     """
 
     images: int = 0
@@ -80,14 +80,14 @@ class DetectorCounts:
 
 
 class Detector:
-    """One detection graph, an engine that runs it, and the thresholds it runs with.
+    """Detection graph with its engine and thresholds.
 
     `thresholds` may be replaced between calls. Like its engine, a detector belongs to one thread.
 
     Args:
-        engine: What runs the graph.
-        card: What the graph was composed of.
-        host_nms: Whether to do NMS on the host although the engine has done it; see `detection/agreement.py`.
+        engine: Engine that runs the graph.
+        card: Model card that the graph was composed from.
+        host_nms: Whether to run NMS on the host instead of the engine's; see `detection/agreement.py`.
     """
 
     def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:
@@ -99,7 +99,7 @@ class Detector:
 
     @property
     def engine_name(self) -> str:
-        """Runtime, version and device, for people."""
+        """Runtime, version and device, as readable text."""
         return self._engine.name
 
     @property
@@ -113,34 +113,34 @@ class Detector:
         return self._engine.precision
 
     def memory_used(self) -> int | None:
-        """Return the bytes in use on the engine's GPU; see `InferenceEngine.memory_used`."""
+        """Return the GPU memory in use in bytes; see `InferenceEngine.memory_used`."""
         return self._engine.memory_used()
 
     def detect(
         self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr", region: Region = WHOLE_IMAGE
     ) -> Detections:
-        """Find the objects in one image.
+        """Detect the objects in one image.
 
         Args:
-            image: (H, W, 3) uint8, any height and width, contiguous or not.
-            channel_order: The order of its channels.
-            region: The part of it that is looked at; the rest is as if it were not there.
+            image: Image (H, W, 3) uint8, any height and width, contiguous or not.
+            channel_order: Order of the image's channels.
+            region: Part of the image to detect in; the rest has no influence.
 
         Returns:
-            Boxes in pixels of this image, best first; those wholly outside of it, or without area, are none.
+            Boxes in pixels of this image, highest score first, without boxes that are outside it or have no area.
 
         Raises:
-            ValueError: The image has another type or shape, or the region lies outside of it.
+            ValueError: The image has another type or shape, or the region lies outside the image.
         """
         if region == WHOLE_IMAGE or image.ndim != 3:
             return self.detect_batch(image[None], channel_order)[0]
         window = region.window(image.shape[1], image.shape[0])
-        return window.restore(self.detect_batch(window.crop(image)[None], channel_order)[0])
+        return window.to_image(self.detect_batch(window.crop(image)[None], channel_order)[0])
 
     def detect_batch(self, images: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> list[Detections]:
-        """Find the objects in several images of one size, (N, H, W, 3) uint8; see `detect`."""
+        """Detect the objects in several images of one size, (N, H, W, 3) uint8; see `detect`."""
         if 0 in images.shape:
-            raise ValueError(f"image: found shape {images.shape}, expected one image or more with pixels")
+            raise ValueError(f"image: found shape {images.shape}, expected at least one image with pixels")
         thresholds = self.thresholds
         outputs = self._engine.run(
             {
@@ -153,7 +153,7 @@ class Detector:
         return [self._finish(outputs, index, width, height, thresholds) for index in range(len(images))]
 
     def _finish(self, outputs: Tensors, index: int, width: int, height: int, thresholds: Thresholds) -> Detections:
-        """Turn one image's candidates into detections, finishing NMS where the graph could not."""
+        """Return the detections among one image's candidates; if needed, run NMS on the host."""
         boxes, scores, class_ids = (outputs[name][index] for name in ("boxes", "scores", "class_ids"))
         self.counts.images += 1
         self.counts.saturated += scores.item(-1) > 0

@@ -1,4 +1,4 @@
-"""Draw detections on a copy of an image."""
+"""Drawing of detections on a copy of an image."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 @dataclass(frozen=True)
 class DrawStyle:
-    """How detections are drawn.
+    """Style of drawn detections.
 
     Attributes:
-        line_width: Pixels of a box's line without its outline; 0: in proportion to the image.
-        captions: Whether name and score are written at each box.
-        timing: Whether latency and rate are to be written into a corner, by whoever knows them.
+        line_width: Line width of a box in pixels, without the outline; 0: in proportion to the image.
+        captions: Whether to write name and score at each box.
+        timing: Whether the caller is to pass latency and rate as the note.
     """
 
     line_width: int = 0
@@ -55,16 +55,16 @@ def draw_detections(
     Lines and letters grow with the image. A class has the same colour in every image.
 
     Args:
-        pixels: (H, W, 3) uint8; left as it is.
-        detections: Boxes in pixels of this image. They are clipped to it; those wholly outside are left out.
-        labels: Name of each class id. A class id without a name is shown as its number.
-        channel_order: What the last axis of `pixels` holds.
-        style: How they are drawn.
-        region: The part of the image that was looked at, outlined in white; None: all of it.
-        note: Written into the lower left corner, cut where the image ends.
+        pixels: Image (H, W, 3) uint8, left unchanged.
+        detections: Detections in pixels of this image; boxes are clipped to it, boxes wholly outside are skipped.
+        labels: Name of each class id; a class id without a name is shown as its number.
+        channel_order: Order of the last axis of `pixels`.
+        style: Style of the drawing.
+        region: Part of the image that the detector saw, outlined in white; None: the whole image.
+        note: Text in the lower left corner, cut at the right edge.
 
     Returns:
-        A new contiguous (H, W, 3) uint8 array in the same channel order.
+        A new contiguous (H, W, 3) uint8 array in `channel_order`.
 
     Raises:
         ValueError: `pixels` is not (H, W, 3) uint8.
@@ -99,7 +99,7 @@ def class_color(class_id: int) -> Color:
 
 
 def line_width(width: int, height: int) -> int:
-    """Return how many pixels wide a box's line is in an image of a size."""
+    """Return the default line width in pixels of a box in a width x height image."""
     return round(1.2 + math.sqrt(width * height) / 350)
 
 
@@ -133,7 +133,7 @@ def _ascii(text: str) -> str:
 
 
 class _Pen:
-    """Draws on one canvas, in its channel order, lines and letters in proportion to its size."""
+    """Pen for one canvas, with lines and letters in proportion to the canvas size."""
 
     def __init__(self, canvas: NDArray[np.uint8], channel_order: ChannelOrder, width_of_lines: int) -> None:
         self.canvas = canvas
@@ -162,7 +162,7 @@ class _Pen:
         self._draw_frame(corners, self._line, color)
 
     def _draw_frame(self, corners: Corners, line: int, color: Color) -> None:
-        """Fill four strips: exact to the pixel, which OpenCV's thick lines are not."""
+        """Draw a box as four filled strips, because OpenCV's thick lines are not exact to the pixel."""
         x1, y1, x2, y2 = corners
         rows = ((x1, y1, x2, y1 + line), (x1, y2 - line, x2, y2))
         columns = ((x1, y1, x1 + line, y2), (x2 - line, y1, x2, y2))
@@ -190,7 +190,7 @@ class _Pen:
         return self._text_width(text) + 2 * self._margin, height
 
     def _write(self, corner: Point, text: str, color: Color) -> None:
-        """Write on a filled plate, of which what leaves the canvas is cut off."""
+        """Write on a filled plate, cut at the canvas edge."""
         (left, top), (width, height) = corner, self._plate_size(text)
         plate = self.canvas[top : top + height, left : left + width]
         self._fill(plate, (0, 0), (width, height), color)
@@ -200,7 +200,7 @@ class _Pen:
         )
 
     def caption(self, name: str, score: float) -> str:
-        """Return name and score in percent, the name shortened until both fit into the width of the canvas."""
+        """Return name and score in percent; shorten the name until both fit into the width of the canvas."""
         room = self.width - 2 * self._margin
         names = (name if end == len(name) else f"{name[:end]}.." for end in range(len(name), 0, -1))
         captions = (f"{short} {score:.0%}" for short in names)

@@ -1,4 +1,4 @@
-"""InferenceEngine: the protocol of everything that runs a detector's graph."""
+"""InferenceEngine: protocol of the engines that run a detector's graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TensorSpec:
     shape: tuple[int | str, ...]
 
     def accepts(self, array: NDArray[Any]) -> bool:
-        """Tell whether an array has this type and shape."""
+        """Return whether an array has this type and shape."""
         return (
             array.dtype == self.dtype
             and array.ndim == len(self.shape)
@@ -29,15 +29,15 @@ class TensorSpec:
 
 
 class InferenceEngine(Protocol):
-    """Runs one graph: named tensors in, named tensors out. Used and closed by one thread only."""
+    """Engine that runs one graph: named tensors in, named tensors out. One thread uses and closes it."""
 
     @property
     def name(self) -> str:
-        """Runtime, version and device, for people."""
+        """Runtime, version and device, as readable text."""
 
     @property
     def kind(self) -> str:
-        """Backend that the engine belongs to: a key of `engines.backend.REGISTRY`."""
+        """Backend of the engine, a key of `engines.backend.REGISTRY`."""
 
     @property
     def precision(self) -> str:
@@ -51,7 +51,7 @@ class InferenceEngine(Protocol):
         """Run the graph once.
 
         Args:
-            inputs: One array for each of `inputs`; they may be strided views.
+            inputs: One array per entry of the property `inputs`; strided views are allowed.
 
         Returns:
             The graph's outputs, valid until the next call.
@@ -61,21 +61,21 @@ class InferenceEngine(Protocol):
         """
 
     def memory_used(self) -> int | None:
-        """Return the bytes in use on the engine's GPU by all processes; None if the engine runs on the CPU.
+        """Return the GPU memory in use by all processes in bytes; None if the engine runs on the CPU.
 
         Raises:
             RuntimeError: The GPU failed.
         """
 
     def close(self) -> None:
-        """Give back memory and device; further calls do nothing."""
+        """Free memory and device; further calls do nothing."""
 
 
 def check_inputs(specs: Mapping[str, TensorSpec], inputs: Tensors) -> None:
-    """Check arrays against what an engine takes.
+    """Check arrays against an engine's inputs.
 
     Raises:
-        ValueError: Names the tensor, what was found and what was expected.
+        ValueError: An input is missing, unknown, or of the wrong type or shape.
     """
     if inputs.keys() != specs.keys():
         raise ValueError(f"inputs: found {sorted(inputs)}, expected {sorted(specs)}")

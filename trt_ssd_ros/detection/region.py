@@ -1,4 +1,4 @@
-"""Region: the part of every image that the detector sees."""
+"""Region: part of every image that the detector sees."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
 
-EXPECTED = "four numbers (x, y, width, height), fractions of the image or whole pixels; all of it: 0, 0, 1, 1"
+EXPECTED = "four numbers (x, y, width, height), fractions of the image or whole pixels; whole image: 0, 0, 1, 1"
 
 
 @dataclass(frozen=True)
 class Window:
-    """A part of an image of known size, in whole pixels; right and bottom are exclusive."""
+    """Part of an image of known size, in whole pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -23,29 +23,29 @@ class Window:
     bottom: int
 
     def crop(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the window of images (..., H, W, 3), as a view."""
+        """Return the part of images (..., H, W, 3) in the window, as a view."""
         return images[..., self.top : self.bottom, self.left : self.right, :]
 
-    def restore(self, detections: Detections) -> Detections:
-        """Return detections in pixels of the window in pixels of the whole image."""
+    def to_image(self, detections: Detections) -> Detections:
+        """Convert detections from pixels of the window to pixels of the whole image."""
         corner = np.array([self.left, self.top, self.left, self.top], np.float32)
         return Detections(detections.boxes + corner, detections.scores, detections.class_ids)
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of every image, whatever its size.
+    """Part of every image, of any size.
 
-    Numbers that are all at most 1 are fractions of the image's width and height, others are whole pixels.
+    If all four numbers are at most 1, they are fractions of the image's width and height, else whole pixels.
 
     Attributes:
-        x: Left edge.
-        y: Top edge.
-        width: From the left edge to the right one.
-        height: From the top edge to the bottom one.
+        x: Left edge, as a fraction or in pixels.
+        y: Top edge, as a fraction or in pixels.
+        width: Width, as a fraction or in pixels.
+        height: Height, as a fraction or in pixels.
 
     Raises:
-        ValueError: No image has such a part.
+        ValueError: No image has this region.
     """
 
     x: float
@@ -65,7 +65,7 @@ class Region:
 
     @classmethod
     def of(cls, numbers: Sequence[float]) -> Region:
-        """Return the region of four numbers: x, y, width, height."""
+        """Create a region from four numbers: x, y, width, height."""
         if len(numbers) != 4:
             raise ValueError(f"roi: found {list(numbers)}, expected {EXPECTED}")
         return cls(*numbers)
@@ -83,10 +83,10 @@ class Region:
         return max(self._numbers) <= 1
 
     def window(self, width: int, height: int) -> Window:
-        """Return the region in an image of a size; what lies outside of the image is cut off.
+        """Return the region in a width x height image, clipped to the image.
 
         Raises:
-            ValueError: All of it lies outside.
+            ValueError: The region lies wholly outside the image.
         """
         if self.fractions:
             left, right = _pixels(self.x, self.width, width)
@@ -95,14 +95,14 @@ class Region:
         if self.x >= width or self.y >= height:
             corner = f"{self.x:.0f}, {self.y:.0f}"
             raise ValueError(
-                f"roi: found its corner at {corner}, expected inside of the image of {width}x{height}"
+                f"roi: found its corner at {corner}, expected it inside the image of {width}x{height}"
             )
         end_x, end_y = min(self.x + self.width, width), min(self.y + self.height, height)
         return Window(int(self.x), int(self.y), int(end_x), int(end_y))
 
 
 def _pixels(start: float, extent: float, size: int) -> tuple[int, int]:
-    """Return a range of fractions in whole pixels of an axis, at least one of them."""
+    """Convert a range of fractions to whole pixels of an axis, at least one pixel."""
     first = min(round(start * size), size - 1)
     return first, min(max(round((start + extent) * size), first + 1), size)
 

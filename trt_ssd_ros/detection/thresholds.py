@@ -1,4 +1,4 @@
-"""Thresholds of classes: names and scores become one threshold a class."""
+"""Class thresholds: names and scores become one threshold per class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 OFF = 2.0
-"""A threshold that no score reaches."""
+"""Threshold that no score reaches."""
 EXPECTED_SCORE = "Name=score with a score from 0 to 1, as in Cat=0.5"
 
 
@@ -17,24 +17,24 @@ def class_thresholds(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> tuple[float, ...]:
-    """Return the lowest score reported of each class; above 1 for those that are not reported at all.
+    """Return the lowest reported score of each class; above 1 for classes that are not reported.
 
     Args:
         labels: Name of each class.
         score: Threshold of the classes that `scores` does not name, 0 to 1.
         scores: Thresholds of single classes, "Name=0.5" or "Name: 0.5".
-        include: The only classes reported; none: all.
-        exclude: Classes not reported, even if included.
+        include: Names of the only reported classes; empty: all classes.
+        exclude: Names of classes that are not reported, even if included.
 
     Raises:
-        ValueError: A name is not in `labels`, or no class is left; begins with the parameter that is wrong.
+        ValueError: A name is not in `labels`, or no class is left; the message begins with the parameter's name.
     """
     own = _own_scores(labels, scores)
     for parameter, names in (("include_classes", include), ("exclude_classes", exclude)):
         _require_labels(parameter, names, labels)
     reported = set(include or labels) - set(exclude)
     if not reported:
-        found = f"{list(include)} of which exclude_classes leaves none" if include else "every class excluded"
+        found = f"{list(include)}, all of them in exclude_classes" if include else "every class excluded"
         raise ValueError(f"include_classes: found {found}, expected at least one class to report")
     return tuple(own.get(name, score) if name in reported else OFF for name in labels)
 
@@ -68,7 +68,7 @@ def _require_labels(parameter: str, names: Sequence[str], labels: Sequence[str])
 
 
 def _near(name: str, labels: Sequence[str]) -> str:
-    """Return the labels that somebody may have meant."""
+    """Return the labels that the user may have meant."""
     by_folded = {label.casefold(): label for label in labels}
     near = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
     if near:

@@ -1,4 +1,4 @@
-"""Timing: percentiles of how long calls take, measured in turns."""
+"""Timing: percentiles of the duration of calls, measured in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ROUNDS = 10
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds for one image."""
+    """Percentiles of the time per image in milliseconds."""
 
     p50: float
     p99: float
 
     @classmethod
     def of(cls, milliseconds: Sequence[float] | NDArray[np.float64]) -> Timing:
-        """Summarise measurements."""
+        """Return the percentiles of measurements in milliseconds."""
         p50, p99 = np.percentile(milliseconds, (50, 99))
         return cls(float(p50), float(p99))
 
@@ -32,13 +32,13 @@ def time_rounds(
     repeats: int = 1,
     done: Callable[[], object] = lambda: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Time several calls in turns, so that all of them see the same machine.
+    """Time several calls in interleaved rounds, so that changes of the machine affect all of them.
 
     Args:
         calls: Calls by name.
-        rounds: Number of rounds; in each, every call has its turn.
-        repeats: Runs of a call in a turn.
-        done: Called after each turn; an exception that it raises ends the measurement.
+        rounds: Number of rounds; each round times every call.
+        repeats: Runs of a call per round.
+        done: Called after each call's runs; its exception ends the measurement.
 
     Returns:
         Milliseconds (rounds, repeats) of each call.
@@ -54,7 +54,7 @@ def time_rounds(
     return times
 
 
-def time_in_turns(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
-    """Summarise `repeats` runs of each call, timed in ROUNDS rounds after one that warms up."""
+def time_interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
+    """Return the timing of `repeats` runs of each call in ROUNDS rounds, after a warm-up round."""
     times = time_rounds(calls, ROUNDS + 1, max(1, repeats // ROUNDS))
     return {name: Timing.of(milliseconds[1:].ravel()) for name, milliseconds in times.items()}

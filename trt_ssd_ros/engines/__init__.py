@@ -1,1 +1,1 @@
-"""One module for each way to run a detection graph."""
+"""Backends that run a detection graph: TensorRT and ONNX Runtime."""

@@ -1,4 +1,4 @@
-"""Open a detector on one of the backends. A new engine gets a line in `REGISTRY`."""
+"""Backends: opens a detector on one of them. To add an engine, add a line to `REGISTRY`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 
 LOGGER = logging.getLogger(__name__)
-MOST_AT_ONCE = 8
-"""Detectors on the CPU; each takes memory, and more of them outrun the threads that read and write images."""
+MAX_CPU_DETECTORS = 8
+"""Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
 
 Samples = Sequence[NDArray[np.uint8]]
 
 
 class BackendMissingError(RuntimeError):
-    """The library or the device of a backend is missing on this machine: says which, and how to get it."""
+    """Missing library or device of a backend; the message names it and says how to get it."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class EngineChoice:
     """Backend, precision and build options of a detector.
 
     Attributes:
-        backend: One of BACKENDS. `auto` is the first of REGISTRY whose library and device are there.
-        precision: One of PRECISIONS, for TensorRT; ONNX Runtime takes the network as it is.
-        build: Options that TensorRT's plans are built with.
+        backend: One of BACKENDS. `auto` takes the first of REGISTRY whose library and device are available.
+        precision: One of PRECISIONS, for TensorRT only; ONNX Runtime runs the network unchanged.
+        build: Build options of TensorRT plans.
 
     Raises:
-        ValueError: There is no such backend or precision.
+        ValueError: The backend or the precision is unknown.
     """
 
     backend: str = "auto"
@@ -60,17 +60,17 @@ class EngineChoice:
 
 @dataclass(frozen=True)
 class Request:
-    """Detectors to open; the fields are the arguments of `open_detector`.
+    """Request for detectors; the other fields are the arguments of `open_detector`.
 
     Attributes:
-        most: Number of detectors to open at most; they may work at the same time.
+        max_detectors: Most detectors to open; they may run concurrently.
     """
 
     card: ModelCard
     choice: EngineChoice
     samples: Samples
     progress: BuildProgress
-    most: int = 1
+    max_detectors: int = 1
 
 
 def open_detector(
@@ -79,17 +79,17 @@ def open_detector(
     samples: Samples = (),
     progress: BuildProgress | None = None,
 ) -> Detector:
-    """Open a card's detector, building its plan if need be.
+    """Open a card's detector; if no valid plan is cached, build it.
 
     Args:
-        card: The detector's card.
-        choice: Backend, precision and build options; None: the best that this machine has.
-        samples: Images (H, W, 3) bgr in which `precision: auto` compares fp16 with fp32; without any it is fp32.
-        progress: Receives how far a build is, and may cancel it.
+        card: Model card of the detector.
+        choice: Backend, precision and build options; None: the defaults, `auto`.
+        samples: Images (H, W, 3) bgr in which `precision: auto` compares fp16 with fp32; empty: it is fp32.
+        progress: Receiver of the build progress, which may cancel the build; None: the log.
 
     Raises:
         ModelCardError: The card does not fit its ONNX file.
-        RuntimeError: The backend's library or its GPU is missing, or it cannot run the network.
+        RuntimeError: The backend's library or GPU is missing, or the backend cannot run the network.
     """
     with nullcontext(progress) if progress else LoggedProgress() as reporting:
         [detector] = _open(Request(card, choice or EngineChoice(), samples, reporting))
@@ -99,15 +99,15 @@ def open_detector(
 def open_detectors(
     card: ModelCard, choice: EngineChoice, samples: Samples, progress: BuildProgress
 ) -> list[Detector]:
-    """Open detectors that may work at the same time, each in a thread of its own: one on a GPU, on the CPU many.
+    """Open detectors that may run concurrently, each in its own thread: one on a GPU, several on the CPU.
 
-    For many images this is faster than all cores on one image after the other, whose operators are too small to be
-    shared well: 0.76 of the time on two cores. They share one session, which ONNX Runtime allows
-    (https://onnxruntime.ai/docs/performance/tune-performance/threading.html).
+    For many images this is faster than all cores on one image after the other, whose operators are too small to
+    parallelise well: it takes 0.76 of the time on two cores. The detectors share one session, as ONNX Runtime
+    allows (https://onnxruntime.ai/docs/performance/tune-performance/threading.html).
 
     Args and Raises: see `open_detector`.
     """
-    return _open(Request(card, choice, samples, progress, MOST_AT_ONCE))
+    return _open(Request(card, choice, samples, progress, MAX_CPU_DETECTORS))
 
 
 def _open(request: Request) -> list[Detector]:
@@ -126,7 +126,7 @@ def _open(request: Request) -> list[Detector]:
 
 
 def _open_tensorrt(request: Request) -> list[Detector]:
-    """Open one detector: an engine on a GPU belongs to one thread."""
+    """Open one detector, because an engine on a GPU belongs to one thread."""
     try:
         library, gpu = load_tensorrt(), Gpu.find()
     except RuntimeError as error:
@@ -140,10 +140,12 @@ def _open_tensorrt(request: Request) -> list[Detector]:
 
 
 def _open_onnxruntime(request: Request) -> list[Detector]:
-    """Open a detector for each core on one session; where one is enough it has all cores."""
+    """Open one detector per core on a shared session; a single detector uses all cores."""
     cores, card = len(os.sched_getaffinity(0)), request.card
-    count = min(cores, request.most)
-    shared = OnnxRuntimeEngine(compose(load_network(card), card), 0 if request.most == 1 else cores // count)
+    count = min(cores, request.max_detectors)
+    shared = OnnxRuntimeEngine(
+        compose(load_network(card), card), 0 if request.max_detectors == 1 else cores // count
+    )
     return [Detector(shared, card) for _ in range(count)]
 
 
@@ -151,5 +153,5 @@ REGISTRY: Mapping[str, Callable[[Request], list[Detector]]] = {
     "tensorrt": _open_tensorrt,
     "onnxruntime": _open_onnxruntime,
 }
-"""Openers by the name of their backend, in the order in which `auto` tries them; the last one runs anywhere."""
+"""Openers by backend name, in the order in which `auto` tries them; the last one runs on any machine."""
 BACKENDS = ("auto", *REGISTRY)

@@ -1,4 +1,4 @@
-"""BuildProgress: receives how far a build is, and may cancel it."""
+"""BuildProgress: receiver of a build's progress, which may cancel the build."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ LOGGER = logging.getLogger(__name__)
 
 
 class BuildCancelledError(RuntimeError):
-    """The build was stopped from outside."""
+    """Build that was cancelled."""
 
     def __init__(self) -> None:
         super().__init__("the build was cancelled")
 
 
 class BuildProgress(Protocol):
-    """Told how far a build is. Called from the building thread and from TensorRT's own."""
+    """Receiver of a build's progress, called from the building thread and from TensorRT's threads."""
 
     def report(self, doing: str, fraction: float | None) -> None:
-        """Take note of what is being done and of how much of it, 0 to 1, if that is known."""
+        """Receive the current activity and its completed fraction, 0 to 1; None: unknown."""
 
     def cancelled(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to cancel the build."""
 
 
 class LoggedProgress:
-    """Says in the log what is being done, every few seconds while it is entered.
+    """Progress receiver that logs the current activity at a fixed interval while entered.
 
     Args:
-        cancelled: Tells whether to stop.
-        seconds: Time between two lines.
+        cancelled: Returns whether to cancel the build.
+        seconds: Time between two log lines in seconds.
 
     Attributes:
-        doing: What is being done, and how much of it if that is known.
+        doing: Current activity, with its completed percentage if known.
     """
 
     def __init__(self, cancelled: Callable[[], bool] = lambda: False, seconds: float = 5.0) -> None:
@@ -47,7 +47,7 @@ class LoggedProgress:
         self._ended = Event()
 
     def report(self, doing: str, fraction: float | None) -> None:
-        """Take note; see `BuildProgress.report`."""
+        """Receive the current activity; see `BuildProgress.report`."""
         self.doing = doing if fraction is None else f"{doing}, {fraction:.0%}"
 
     def __enter__(self) -> LoggedProgress:
@@ -75,7 +75,7 @@ class _Phase:
 
 
 class PhaseTree:
-    """Turns the nested phases that TensorRT reports into one fraction that never falls."""
+    """Nested phases that TensorRT reports, as one completed fraction that never decreases."""
 
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
@@ -86,11 +86,11 @@ class PhaseTree:
         self._phases[name] = _Phase(parent, max(steps, 1))
 
     def finish(self, name: str) -> float:
-        """Leave a phase, whose last step need not have been told, and return as `step` does."""
+        """Leave a phase, whose last step TensorRT may not report; return the completed fraction of the build."""
         return self.step(name, self._phases[name].steps - 1) if name in self._phases else self._fraction
 
     def step(self, name: str, index: int) -> float:
-        """Leave a step of a phase, and return the fraction of the whole that is done."""
+        """Complete a step of a phase; return the completed fraction of the build, 0 to 1."""
         phase = self._phases.setdefault(name, _Phase(None, index + 1))
         phase.fraction = min((index + 1) / phase.steps, 1.0)
         done = phase.fraction
@@ -102,11 +102,11 @@ class PhaseTree:
 
 
 def progress_monitor(trt: Any, progress: BuildProgress) -> Any:
-    """Return a monitor that reports to `progress`; TensorRT 10 and newer have them."""
+    """Return a TensorRT progress monitor (TensorRT 10 and newer) that reports to `progress`."""
     tree = PhaseTree()
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Feeds the tree."""
+        """Forwards TensorRT's phases to the tree."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -116,12 +116,12 @@ def progress_monitor(trt: Any, progress: BuildProgress) -> Any:
             tree.start(phase_name, parent_phase, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            """Leave a step; stop the build if asked to."""
+            """Complete a step; return False to cancel the build."""
             progress.report("building the plan", tree.step(phase_name, step))
             return not progress.cancelled()
 
         def phase_finish(self, phase_name: str) -> None:
-            """Leave a phase; of a build that was stopped, all end."""
+            """Leave a phase; a cancelled build ends all phases, which is no progress."""
             if not progress.cancelled():
                 progress.report("building the plan", tree.finish(phase_name))
 

@@ -1,4 +1,4 @@
-"""CardPlans: the plans of one model card for this machine's GPU, and which precision is best."""
+"""CardPlans: plans of one model card for this machine's GPU, and the choice of the precision."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.agreement import half_precision_problems, has_greedy_nms
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.detection.timing import time_in_turns
+from trt_ssd_ros.detection.timing import time_interleaved
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
+from trt_ssd_ros.engines.child_process import ChildProcess
 from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.kernel_cache import KernelCache
-from trt_ssd_ros.engines.other_process import OtherProcess
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
 from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanKey
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
@@ -39,18 +39,18 @@ TIMED_RUNS = 100
 
 
 class CardPlans:
-    """Builds, keeps and opens the plans of a card.
+    """Plans of a card: builds, caches and opens them.
 
     Args:
-        card: The detector's card.
-        library: TensorRT as it is installed here.
-        gpu: What plans are for.
-        options: What else they are for.
-        cache: Where they are kept.
-        progress: Told how far a build is, and asked whether to go on.
+        card: Model card of the detector.
+        library: Installed TensorRT.
+        gpu: GPU to build for.
+        options: Build options.
+        cache: Cache of the plans.
+        progress: Receiver of the build progress, which may cancel the build.
 
     Raises:
-        ModelCardError: The card's ONNX file is missing or is another one.
+        ModelCardError: The card's ONNX file is missing or is a different file.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class CardPlans:
         return self._graphs[precision]
 
     def key(self, precision: str) -> PlanKey:
-        """Return what a plan must be for."""
+        """Return the key of a plan that is valid here."""
         if precision not in self._keys:
             self._keys[precision] = self._new_key(precision)
         return self._keys[precision]
@@ -104,24 +104,24 @@ class CardPlans:
         )
 
     def path(self, precision: str) -> Path:
-        """Return where a plan is kept."""
+        """Return the path of a plan in the cache."""
         return self._cache.path(self.key(precision), ".plan")
 
     def notes(self, precision: str) -> Mapping[str, Any]:
-        """Return what was noted when a plan was built; nothing, if none is kept."""
+        """Return the metadata of a cached plan; empty if no plan is cached."""
         return self._cache.notes(self.key(precision))
 
     def choice(self) -> Mapping[str, Any]:
-        """Return what `choose` measured and chose; nothing, if it was never asked."""
+        """Return the measurements and the result of `choose`; empty if it has not run."""
         noted = self.notes("fp32").get("choice")
         return noted if isinstance(noted, dict) else {}
 
     def obtain(self, precision: str) -> Plan:
-        """Return the kept plan, or build and keep it.
+        """Return the cached plan; if there is none, build and cache it.
 
         Raises:
-            BuildCancelledError: `progress` asked to stop.
-            RuntimeError: TensorRT cannot build it; has its words.
+            BuildCancelledError: `progress` cancelled the build.
+            RuntimeError: TensorRT cannot build the plan; the message has TensorRT's errors.
         """
         if precision not in self._plans:
             build = partial(build_plan, self.graph(precision), self._library, self._options, self._progress)
@@ -131,15 +131,15 @@ class CardPlans:
     def open(self, precision: str, capture: bool = True) -> TensorRtEngine:
         """Open the plan on the GPU and run it once, so that its kernels are compiled.
 
-        A plan that TensorRT refuses is built again, once.
+        If TensorRT refuses the plan, rebuild it once.
 
         Raises:
-            RuntimeError: As `obtain`, or the GPU is out of memory.
+            RuntimeError: TensorRT cannot build the plan, or the GPU is out of memory.
         """
         try:
             return self._open(precision, capture)
         except PlanRefusedError as refusal:
-            LOGGER.warning("building the plan again: %s", refusal)
+            LOGGER.warning("rebuilding the plan: %s", refusal)
             self._cache.discard(self.key(precision))
             del self._plans[precision]
             return self._open(precision, capture)
@@ -148,7 +148,7 @@ class CardPlans:
         plan = self.obtain(precision)
         self._progress.report("opening the plan", None)
         path = self._cache.path(self.key(precision), ".kernels")
-        kernels = KernelCache(path, plan.content) if self._keeps_kernels else None
+        kernels = KernelCache(path, plan.content) if self._caches_kernels else None
         with ExitStack() as opened:
             computed_in = "int8" if is_quantized(self._network) else precision
             opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels, computed_in)
@@ -159,18 +159,18 @@ class CardPlans:
         return opened_plan
 
     @property
-    def _keeps_kernels(self) -> bool:
-        """Tell whether kernels are compiled when a plan is opened, and can be kept."""
+    def _caches_kernels(self) -> bool:
+        """Whether TensorRT compiles kernels when it opens a plan, and can serialise them."""
         runtime_config = getattr(self._library.module, "IRuntimeConfig", None)
         return hasattr(runtime_config, "create_runtime_cache")
 
     def choose(self, samples: Sequence[NDArray[np.uint8]]) -> str:
-        """Return the faster precision whose detections agree with those of fp32; measured once, then kept.
+        """Return the faster precision whose detections agree with fp32; measured once, then cached.
 
-        Of a quantized network it is fp32, which leaves its types as they are.
+        For a quantized network it is fp32, which leaves the network's types unchanged.
 
         Args:
-            samples: Images (H, W, 3) bgr to compare detections in; the first is timed.
+            samples: Images (H, W, 3) bgr to compare detections in; the first one is timed.
         """
         if is_quantized(self._network):
             return "fp32"
@@ -180,30 +180,30 @@ class CardPlans:
             return str(noted)
         with ExitStack() as opened:
             detectors: dict[str, Detector] = {}
-            for name, meanwhile in (("fp32", self._compiling_beside("fp16")), ("fp16", nullcontext())):
-                with meanwhile:
+            for name, background in (("fp32", self._compiling_in_background("fp16")), ("fp16", nullcontext())):
+                with background:
                     detectors[name] = self.open_detector(name)
                     opened.callback(detectors[name].close)
             problems = half_precision_problems(detectors["fp16"], detectors["fp32"], samples)
             calls = {name: partial(detector.detect, samples[0]) for name, detector in detectors.items()}
-            times = time_in_turns(calls, TIMED_RUNS)
+            times = time_interleaved(calls, TIMED_RUNS)
         chosen = "fp32" if problems else min(times, key=lambda name: times[name].p50)
         choice = {"precision": chosen, "disagreements": problems, **{f"{n}_ms": t.p50 for n, t in times.items()}}
         LOGGER.info("precision auto: %s", choice)
         plan = self.obtain("fp32")
-        self._cache.keep(key, Plan(plan.content, {**plan.notes, "choice": choice}))
+        self._cache.store(key, Plan(plan.content, {**plan.notes, "choice": choice}))
         return chosen
 
     def open_detector(self, precision: str, capture: bool = True) -> Detector:
         """Open the plan; see `detector`.
 
         Raises:
-            RuntimeError: As `open`.
+            RuntimeError: TensorRT cannot build the plan, or the GPU failed.
         """
         return self.detector(self.open(precision, capture))
 
     def detector(self, opened_plan: TensorRtEngine) -> Detector:
-        """Hold an opened plan's NMS against greedy NMS, and return its detector, which does without it if need be.
+        """Return the detector of an opened plan; if the plan's NMS differs from greedy NMS, the host runs NMS.
 
         Raises:
             RuntimeError: The GPU failed; the engine is closed.
@@ -216,30 +216,32 @@ class CardPlans:
         return Detector(opened_plan, self._card, host_nms)
 
     @contextmanager
-    def _compiling_beside(self, precision: str) -> Iterator[None]:
-        """Have a plan built and its kernels compiled meanwhile, where that is the most of opening it.
+    def _compiling_in_background(self, precision: str) -> Iterator[None]:
+        """Build a plan and compile its kernels in a child process, beside the body, if they can be cached.
 
         Within one process TensorRT for RTX compiles for one plan after the other, whatever the threads. TensorRT
-        itself measures while it builds, so there nothing else may run.
+        itself times kernels while it builds, so nothing else may run then.
 
         Raises:
-            BuildCancelledError: `progress` asked to stop.
+            BuildCancelledError: `progress` cancelled the build.
         """
         kept = os.path.exists(self._cache.path(self.key(precision), ".kernels"))  # noqa: PTH110 - forbidden is missing
-        if kept or not self._keeps_kernels or not self._cache.can_keep():
+        if kept or not self._caches_kernels or not self._cache.is_writable():
             yield
             return
         call = partial(_open_once, self._card, self._options, self._cache.folder, precision)
-        with OtherProcess(call, self._progress.cancelled) as other:
+        with ChildProcess(call, self._progress.cancelled) as child:
             yield
-            self._progress.report(f"waiting for the process that opens the {precision} plan", None)
+            self._progress.report(f"waiting for the child process that compiles the {precision} plan", None)
         if self._progress.cancelled():
             raise BuildCancelledError
-        if other.exit_code:
-            LOGGER.warning("the process that opened the %s plan ahead ended with %d", precision, other.exit_code)
+        if child.exit_code:
+            LOGGER.warning(
+                "the child process that compiles the %s plan failed with exit code %d", precision, child.exit_code
+            )
 
 
 def _open_once(card: ModelCard, options: BuildOptions, folder: Path, precision: str) -> None:
-    """Build a plan and compile its kernels, so that both are kept."""
+    """Build a plan and compile its kernels, so that both are cached."""
     plans = CardPlans(card, load_tensorrt(), Gpu.find(), options, PlanCache(folder), LoggedProgress())
     plans.open(precision).close()

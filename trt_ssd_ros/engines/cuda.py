@@ -1,7 +1,8 @@
-"""The CUDA layer: one context, one stream, memory on both sides, graphs, and copies into pinned memory.
+"""CUDA layer: one context, one stream, host and device memory, graphs, and copies into pinned memory.
 
-A CUDA context is bound to a thread, and one that is still bound when the process ends aborts it. So it is bound
-only while it is used, one thread opens, uses and closes everything, and nothing relies on the garbage collector.
+A CUDA context is bound to a thread. If a context is still bound when the process ends, the process aborts. So it
+is bound only while in use, one thread opens, uses and closes everything, and nothing relies on the garbage
+collector.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def load_pycuda() -> Any:
         RuntimeError: pycuda is not installed, or finds no CUDA driver.
     """
     try:
-        import pycuda.driver  # noqa: PLC0415 - only who asks for a GPU needs it
+        import pycuda.driver  # noqa: PLC0415 - only a GPU backend needs it
     except ImportError as error:
         raise RuntimeError(f"pycuda cannot be imported ({error}): pip install pycuda") from error
     return pycuda.driver
@@ -36,12 +37,12 @@ def load_pycuda() -> Any:
 
 @dataclass(frozen=True)
 class Gpu:
-    """What is known of a GPU before it is used.
+    """Description of a GPU, available before the GPU is used.
 
     Attributes:
-        name: Its product name.
-        compute_capability: As "8.7".
-        integrated: Whether it shares its memory with the CPU, as on Jetson.
+        name: Product name.
+        compute_capability: CUDA compute capability, as "8.7".
+        integrated: Whether the GPU shares its memory with the CPU, as on Jetson.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Gpu:
         """Describe the first GPU.
 
         Raises:
-            RuntimeError: There is no pycuda, no driver or no GPU.
+            RuntimeError: pycuda, the driver or the GPU is missing.
         """
         cuda = load_pycuda()
         device = _first_device(cuda)
@@ -66,18 +67,18 @@ def _first_device(cuda: Any) -> Any:
         cuda.init()
         return cuda.Device(0)
     except cuda.Error as error:
-        raise RuntimeError(f"no NVIDIA GPU answers: {error}") from error
+        raise RuntimeError(f"no NVIDIA GPU is available: {error}") from error
 
 
 class CudaDevice:
     """The first GPU, with its primary context and one stream.
 
     Attributes:
-        gpu: What is known of it.
-        stream: The stream that everything runs in.
+        gpu: Description of the GPU.
+        stream: CUDA stream of all work.
 
     Raises:
-        RuntimeError: There is no pycuda, no driver or no GPU.
+        RuntimeError: pycuda, the driver or the GPU is missing.
     """
 
     def __init__(self) -> None:
@@ -89,10 +90,10 @@ class CudaDevice:
 
     @contextmanager
     def bound(self) -> Iterator[None]:
-        """Bind the context to this thread for a while.
+        """Bind the context to this thread during the body.
 
         Raises:
-            RuntimeError: CUDA failed meanwhile; has its words.
+            RuntimeError: A CUDA call in the body failed; the message has CUDA's error.
         """
         try:
             self._context.push()
@@ -101,12 +102,14 @@ class CudaDevice:
             finally:
                 self._context.pop()
         except self._cuda.MemoryError as error:
-            raise RuntimeError(f"{self.gpu.name} is out of memory ({error}): what else runs on it?") from error
+            raise RuntimeError(
+                f"{self.gpu.name} is out of memory ({error}): stop other processes that use it"
+            ) from error
         except self._cuda.Error as error:
             raise RuntimeError(f"{self.gpu.name} failed: {error}") from error
 
     def memory_used(self) -> int:
-        """Return the bytes of GPU memory in use, by everybody."""
+        """Return the GPU memory in use by all processes, in bytes."""
         with self.bound():
             free, total = self._cuda.mem_get_info()
         return int(total - free)
@@ -118,22 +121,22 @@ class CudaDevice:
                 self.stream = None
             self._context.detach()
             self._context = None
-            # pycuda binds the context once more to release it, and leaves it bound
+            # pycuda binds the context again to release it, and leaves it bound
             ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
 
 class SharedMemory:
-    """A block of pinned host memory with several tensors in it, and its like on the GPU.
+    """Block of pinned host memory that holds several tensors, and its counterpart on the GPU.
 
-    Where both share their memory, as on Jetson, it is one and the same block and nothing is copied.
+    If GPU and CPU share their memory, as on Jetson, both are one block and nothing is copied.
 
     Args:
-        device: Where the memory is; bound, as it must be for all that follows.
-        tensors: Type and shape of each.
+        device: Device of the memory; its context must be bound here and in all methods.
+        tensors: Type and shape of each tensor by name.
 
     Attributes:
-        arrays: Views of the tensors in host memory, not to be used after `close`.
-        addresses: Where the tensors are for the GPU.
+        arrays: Host views of the tensors by name, invalid after `close`.
+        addresses: GPU addresses of the tensors by name.
     """
 
     def __init__(self, device: CudaDevice, tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> None:
@@ -153,17 +156,17 @@ class SharedMemory:
         }
 
     def upload(self) -> None:
-        """Copy everything to the GPU, in stream order."""
+        """Enqueue a copy of all tensors to the GPU."""
         if self._allocation is not None:
             self._cuda.memcpy_htod_async(self._allocation, self._host, self._device.stream)
 
     def download(self) -> None:
-        """Copy everything from the GPU, in stream order."""
+        """Enqueue a copy of all tensors from the GPU."""
         if self._allocation is not None:
             self._cuda.memcpy_dtoh_async(self._host, self._allocation, self._device.stream)
 
     def close(self) -> None:
-        """Free both; further calls do nothing."""
+        """Free both blocks; further calls do nothing."""
         if self._host is not None:
             self.arrays.clear()
             host, self._host = self._host, None
@@ -173,25 +176,25 @@ class SharedMemory:
 
 
 def _aligned(size: int) -> int:
-    """Round up to where TensorRT lets a tensor begin."""
+    """Round a size in bytes up to TensorRT's tensor alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED: what other threads do meanwhile does not break the capture
+_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED: CUDA calls of other threads do not break the capture
 
 
 class CaptureRefusedError(RuntimeError):
-    """The driver does not capture or launch this work as a CUDA graph."""
+    """Driver error while work is captured or launched as a CUDA graph."""
 
 
-class CapturedWork:
-    """Work that was put into a stream once and is launched as a whole: a CUDA graph.
+class CudaGraph:
+    """CUDA graph: work captured from a stream once and launched as a whole.
 
-    pycuda has no graph interface, so the driver library is called itself.
+    pycuda has no graph interface, so this class calls the driver library.
 
     Args:
-        stream: The stream to capture.
-        work: Puts the work into the stream.
+        stream: Stream to capture.
+        work: Function that enqueues the work in the stream.
 
     Raises:
         CaptureRefusedError: The work cannot be captured; it has not run.
@@ -214,7 +217,7 @@ class CapturedWork:
                 self._call("cuGraphDestroy", graph)
 
     def launch(self) -> None:
-        """Run the work in its stream."""
+        """Enqueue the work in its stream."""
         self._call("cuGraphLaunch", self._executable, self._stream)
 
     def close(self) -> None:
@@ -230,9 +233,9 @@ class CapturedWork:
 
 
 def copy_images(target: NDArray[np.uint8], images: NDArray[np.uint8]) -> None:
-    """Copy images (N, H, W, C) uint8, of whatever strides, into contiguous memory of this shape.
+    """Copy images (N, H, W, C) uint8 of any strides into contiguous memory of this shape.
 
-    OpenCV's own copy uses one core, its threshold all of them, and a threshold of 0 changes no uint8.
+    `cv2.threshold` copies on all cores, OpenCV's copy on one; a threshold of 0 changes no uint8.
     """
     for place, image in zip(target, images, strict=True):
         cv2.threshold(image, 0, 255, cv2.THRESH_TOZERO, dst=place)

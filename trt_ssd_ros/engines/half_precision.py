@@ -16,26 +16,26 @@ from trt_ssd_ros.models.onnx_graph import OnnxGraph, reads
 def in_half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a network whose weights, activations, input and outputs are float16.
 
-    The graph that is composed around it stays float32: resize, score conversion, decode and NMS. So TensorRT,
-    which takes the types of the ONNX as they are, runs only the network in half precision. To TensorRT 8 they
-    are a hint: it may run more so. In a network that decodes its boxes itself, whatever follows the last
-    convolutions stays float32, too: corners in float16 are up to half a pixel in a thousand off.
+    The graph composed around it stays float32: resize, score conversion, decode and NMS. TensorRT keeps the types
+    of the ONNX, so it runs only the network in half precision; TensorRT 8 takes them as a hint and may run more in
+    half precision. If the network decodes its boxes, the nodes after the last convolutions stay float32, too:
+    corners in float16 are off by up to half a pixel in a thousand.
 
     Raises:
         ValueError: The network is quantized.
-        RuntimeError: ONNX Runtime, whose converter this is, is not installed.
+        RuntimeError: ONNX Runtime, which has the converter, is not installed.
     """
     if is_quantized(network):
         raise ValueError("precision: found fp16 for a network that is quantized to int8, expected auto or fp32")
     graph = OnnxGraph(as_graph_opset(network))
-    tail = tail_of(graph)
+    tail = postprocessing_nodes(graph)
     if any(graph.nodes[index].op_type == "Exp" for index in tail):
         return _with_float_tail(graph, tail)
     return _converted(graph.model)
 
 
-def tail_of(graph: OnnxGraph) -> set[int]:
-    """Return the indices of the nodes behind the last convolutions."""
+def postprocessing_nodes(graph: OnnxGraph) -> set[int]:
+    """Return the indices of the nodes after the last convolutions."""
     convolutions = [node for node in graph.nodes if node.op_type == "Conv"]
     behind = graph.after(name for node in convolutions for name in node.output)
     return behind - graph.before(name for node in convolutions for name in (*node.input, *node.output))
@@ -43,14 +43,14 @@ def tail_of(graph: OnnxGraph) -> set[int]:
 
 def _converted(network: onnx.ModelProto) -> onnx.ModelProto:
     load_onnxruntime()
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415 - as above
+    from onnxruntime.transformers.float16 import convert_float_to_float16  # noqa: PLC0415 - only fp16 needs it
 
     half: onnx.ModelProto = convert_float_to_float16(network)
     return half
 
 
 def _with_float_tail(graph: OnnxGraph, tail: Collection[int]) -> onnx.ModelProto:
-    """Convert what leads to the tail, and let the tail read it through casts to float32."""
+    """Convert the nodes before the tail, and cast their results to float32 for the tail."""
     nodes = [graph.nodes[index] for index in sorted(tail)]
     crossing = [name for node in nodes for name in reads(node) if _is_made_before(graph, name, tail)]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in dict.fromkeys(crossing)]
@@ -69,7 +69,7 @@ def _with_float_tail(graph: OnnxGraph, tail: Collection[int]) -> onnx.ModelProto
 
 
 def _is_made_before(graph: OnnxGraph, tensor: str, tail: Collection[int]) -> bool:
-    return tensor in graph.makers and graph.makers[tensor] not in tail
+    return tensor in graph.producers and graph.producers[tensor] not in tail
 
 
 def _reading_casts(node: onnx.NodeProto, crossing: Collection[str]) -> onnx.NodeProto:

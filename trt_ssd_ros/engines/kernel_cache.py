@@ -1,4 +1,4 @@
-"""KernelCache: the kernels that TensorRT for RTX compiles when a plan is opened, kept for the next start."""
+"""KernelCache: kernels that TensorRT for RTX compiles when it opens a plan, stored for the next start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.files import write_atomically
 
 LOGGER = logging.getLogger(__name__)
 DIGEST_BYTES = 32
@@ -17,11 +17,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class KernelCache:
-    """A file that holds compiled kernels and the shapes that they are for, behind a SHA-256.
+    """File of compiled kernels and their input shapes, checked by a SHA-256.
 
     Args:
-        path: Where; need not exist.
-        plan: The plan that they belong to; those of another are not returned.
+        path: Path of the file, which need not exist.
+        plan: Serialised plan of the kernels; kernels of another plan are not loaded.
     """
 
     def __init__(self, path: Path, plan: bytes) -> None:
@@ -30,38 +30,38 @@ class KernelCache:
         self._shapes: list[str] = []
 
     def load(self) -> bytes:
-        """Return the kernels, or nothing where there are none or the file is damaged."""
+        """Return the kernels; empty if the file is missing, damaged or of another plan."""
         try:
             content = self._path.read_bytes()
         except OSError:
             return b""
         digest, kept = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if self._digest(kept) != digest:
-            LOGGER.warning(
-                "the kept kernels are damaged, or of another plan: compiling them again (%s)", self._path
-            )
+            LOGGER.warning("the cached kernels are damaged or of another plan: recompiling them (%s)", self._path)
             return b""
         shapes, _, kernels = kept.partition(b"\n")
         self._shapes = json.loads(shapes)
         return kernels
 
-    def forget(self) -> None:
-        """Take what was loaded for useless."""
+    def clear(self) -> None:
+        """Discard the loaded shapes, because TensorRT rejects the kernels."""
         self._shapes = []
 
     def holds(self, shapes: Shapes) -> bool:
-        """Tell whether the kernels for inputs of these shapes are kept, or cannot be."""
+        """Return whether kernels for these input shapes were loaded, or `save` was called for them."""
         return _as_text(shapes) in self._shapes
 
     def save(self, kernels: bytes, shapes: Shapes) -> None:
-        """Keep the kernels, now that there are those for inputs of these shapes among them."""
+        """Store the kernels, which now include those for these input shapes."""
         self._shapes.append(_as_text(shapes))
         kept = json.dumps(self._shapes).encode() + b"\n" + kernels
         try:
-            write_whole(self._path, self._digest(kept) + kept)
+            write_atomically(self._path, self._digest(kept) + kept)
         except OSError as error:
             LOGGER.warning(
-                "compiled kernels are not kept (%s: %s): the next start compiles again", self._path, error.strerror
+                "cannot store compiled kernels (%s: %s): the next start recompiles them",
+                self._path,
+                error.strerror,
             )
 
     def _digest(self, kept: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Run a graph with ONNX Runtime on the CPU: the oracle, and the way to work without a GPU."""
+"""OnnxRuntimeEngine: runs a graph on the CPU, as the reference for other engines and without a GPU."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)":
 
 
 def load_onnxruntime() -> Any:
-    """Return the onnxruntime module, of whichever distribution brought it.
+    """Return the onnxruntime module, from any distribution that has it.
 
     Raises:
-        RuntimeError: It is not installed.
+        RuntimeError: ONNX Runtime is not installed.
     """
     try:
-        import onnxruntime  # noqa: PLC0415 - only who asks for this engine needs it
+        import onnxruntime  # noqa: PLC0415 - only this engine needs it
     except ImportError as error:
         raise RuntimeError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from error
     return onnxruntime
@@ -34,12 +34,12 @@ def load_onnxruntime() -> Any:
 def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     """Open an onnxruntime.InferenceSession.
 
-    Its threads sleep between operators instead of spinning: spinning takes the cores away from the middleware
-    (measured with the node on two cores at 30 Hz: 59 against 30 ms of processor time an image).
+    Its threads sleep between operators, because spinning threads take the cores from the middleware (measured with
+    the node on two cores at 30 Hz: 59 against 30 ms of processor time an image).
 
     Args:
         model: Any network.
-        threads: That share the work of a call; 0: one for each core.
+        threads: Number of threads that share a call; 0: one per core.
 
     Raises:
         RuntimeError: ONNX Runtime is not installed, or cannot run the model.
@@ -56,11 +56,11 @@ def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
 
 
 class OnnxRuntimeEngine:
-    """An ONNX Runtime session on the CPU. Unlike other engines, it runs in several threads at once.
+    """ONNX Runtime session on the CPU. Unlike other engines, it may run in several threads at once.
 
     Args:
-        model: A composed graph.
-        threads: That share the work of a call; 0: one for each core.
+        model: Composed graph.
+        threads: Number of threads that share a call; 0: one per core.
 
     Raises:
         RuntimeError: ONNX Runtime is not installed, or cannot run the model.
@@ -88,7 +88,7 @@ class OnnxRuntimeEngine:
         """Return None: the engine runs on the CPU."""
 
     def close(self) -> None:
-        """Nothing to give back before the object itself goes."""
+        """Do nothing: the session is freed with the engine."""
 
 
 def open_onnxruntime(card: ModelCard, network: onnx.ModelProto | None = None) -> Detector:
@@ -96,7 +96,7 @@ def open_onnxruntime(card: ModelCard, network: onnx.ModelProto | None = None) ->
 
     Args:
         card: Model card.
-        network: Network that the card describes; None: the one that the card names.
+        network: Network that the card describes; None: the card's own file.
 
     Raises:
         ModelCardError: The card does not fit its ONNX file.

@@ -1,4 +1,4 @@
-"""Build a plan from a composed graph: ONNX in, serialised engine out."""
+"""Plan builder: composed ONNX graph in, serialised engine out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ IMAGE = "image"
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a plan is built for.
+    """Build options of a plan.
 
     Attributes:
-        batch: Most images at once; the plan is tuned for this many.
-        max_image_side: Most pixels an image may have in height and in width.
-        typical_image: Height and width that the plan is tuned for.
-        workspace_mib: Most scratch memory that a layer may use.
-        optimization_level: TensorRT's, 0 (fast to build) to 5 (thorough); None leaves its default.
-        dla_core: Deep learning accelerator (Jetson) that runs the network's layers; None for the GPU.
-        compute_capability: GPU to build for, as "8.6", on a machine without one (TensorRT for RTX only).
+        batch: Largest batch in images; the plan is tuned for it.
+        max_image_side: Largest image height and width in pixels.
+        typical_image: Image height and width in pixels that the plan is tuned for.
+        workspace_mib: Limit of scratch memory per layer in MiB.
+        optimization_level: TensorRT's optimization level, 0 (fast build) to 5 (thorough); None: its default.
+        dla_core: Core of the deep learning accelerator (Jetson) that runs the network's layers; None: the GPU.
+        compute_capability: Compute capability to build for without a GPU, as "8.6" (TensorRT for RTX only).
     """
 
     batch: int = 1
@@ -38,7 +38,7 @@ class BuildOptions:
     compute_capability: str | None = None
 
     def image_shapes(self) -> list[tuple[int, int, int, int]]:
-        """Return the smallest, the typical and the largest shape of `image`, [N, H, W, 3]."""
+        """Return the smallest, typical and largest shape of the input `image`, [N, H, W, 3]."""
         side = self.max_image_side
         height, width = (min(size, side) for size in self.typical_image)
         return [(1, 1, 1, 3), (self.batch, height, width, 3), (self.batch, side, side, 3)]
@@ -50,17 +50,17 @@ def build_plan(
     """Build a plan.
 
     Args:
-        model: A composed graph; or any other, if its shapes are fixed.
-        library: TensorRT as it is installed here.
-        options: What the plan is built for.
-        progress: Told how far it is, and asked whether to go on.
+        model: Composed graph, or any graph with fixed shapes.
+        library: Installed TensorRT.
+        options: Build options.
+        progress: Receiver of the build progress, which may cancel the build.
 
     Raises:
-        BuildCancelledError: `progress` asked to stop.
-        RuntimeError: TensorRT cannot parse or build the graph, or there is no DLA; has TensorRT's words.
+        BuildCancelledError: `progress` cancelled the build.
+        RuntimeError: TensorRT cannot parse or build the graph, or the DLA is missing; has TensorRT's errors.
     """
     trt = library.module
-    library.forget()
+    library.clear_errors()
     builder = trt.Builder(library.logger)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, library.logger)
@@ -79,7 +79,7 @@ def build_plan(
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
     if progress and progress.cancelled():
-        library.forget()
+        library.clear_errors()
         raise BuildCancelledError
     if plan is None:
         raise library.failure(f"cannot build the plan{_hint(model)}")
@@ -91,12 +91,12 @@ def _hint(model: onnx.ModelProto) -> str:
 
 
 def is_half(model: onnx.ModelProto) -> bool:
-    """Tell whether a graph has weights in half precision."""
+    """Return whether a graph has float16 weights."""
     return any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
 
 
 def _allow_types(config: Any, trt: Any, model: onnx.ModelProto) -> None:
-    """Permit a TensorRT that chooses types itself those that the ONNX has."""
+    """Allow the ONNX's types, where TensorRT chooses the types itself."""
     if is_half(model):
         config.set_flag(trt.BuilderFlag.FP16)
     if is_quantized(model):
@@ -106,14 +106,14 @@ def _allow_types(config: Any, trt: Any, model: onnx.ModelProto) -> None:
 def _configure(builder: Any, trt: Any, options: BuildOptions) -> Any:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
-    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is to mean fp32; TensorRT for RTX heeds a variable instead
+    config.clear_flag(trt.BuilderFlag.TF32)  # rounds fp32; for TensorRT for RTX see NO_TF32
     if options.optimization_level is not None and hasattr(config, "builder_optimization_level"):
         config.builder_optimization_level = options.optimization_level
     if options.compute_capability:
         name = f"SM{options.compute_capability.replace('.', '')}"
         if not hasattr(config, "set_compute_capability") or not hasattr(trt.ComputeCapability, name):
             found = f"compute capability {options.compute_capability}"
-            raise RuntimeError(f"{found}: {trt.__name__} {trt.__version__} builds no plans for it ahead of time")
+            raise RuntimeError(f"{found}: {trt.__name__} {trt.__version__} cannot build for it without that GPU")
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
     if options.dla_core is not None:
@@ -122,17 +122,19 @@ def _configure(builder: Any, trt: Any, options: BuildOptions) -> Any:
 
 
 def _use_dla(builder: Any, config: Any, trt: Any, core: int) -> None:
-    """Let the DLA run what it can, and the GPU the rest."""
+    """Run supported layers on the DLA and the others on the GPU."""
     if core >= builder.num_DLA_cores:
         found = builder.num_DLA_cores
-        raise RuntimeError(f"DLA core {core}: found {found} DLA cores here: leave it unset to use the GPU")
+        raise RuntimeError(
+            f"DLA core {core}: found {found} DLA cores on this machine: leave it unset to use the GPU"
+        )
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
     config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
 def _network_flags(trt: Any) -> int:
-    """Return the flags for an explicit batch dimension and the ONNX's own types, where they must be asked for."""
+    """Return the flags for an explicit batch dimension and the ONNX's types, if this TensorRT needs them."""
     flags = trt.NetworkDefinitionCreationFlag
     wanted = (getattr(flags, name, None) for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED"))
     return sum(1 << int(flag) for flag in wanted if flag is not None)

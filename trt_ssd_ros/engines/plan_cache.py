@@ -1,8 +1,8 @@
-"""PlanCache: keeps plans in a folder, and PlanKey: everything that a plan is valid for.
+"""PlanCache: folder of plans. PlanKey: everything that a plan is valid for.
 
-A plan is a file NAME-PRECISION-DIGEST.plan. The sidecar of the same name (.json) holds its key and its SHA-256; a
-plan is used only if both agree with the key asked for. The process that builds holds the lock of that name, so
-that two processes build once. Files are written under another name first: a file that has its name is whole.
+A plan is a file NAME-PRECISION-DIGEST.plan. Its sidecar (.json) holds its key and its SHA-256; a plan is used only
+if both match. The building process holds the lock of that name, so that two processes build once. Files are
+written under a temporary name first, so a file under its final name is complete.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress
-from trt_ssd_ros.files import try_lock, write_whole
+from trt_ssd_ros.files import try_lock, write_atomically
 
 
 @dataclass(frozen=True)
 class PlanKey:
-    """Everything that a plan is valid for; a plan for another key is built again.
+    """Everything that a plan is valid for; a plan with another key is rebuilt.
 
     Attributes:
-        model: The model card's name.
+        model: Name of the model card.
         graph: SHA-256 of the composed graph.
         flavour: `tensorrt` or `tensorrt_rtx`.
-        version: TensorRT's full version.
-        gpu: The GPU's product name.
-        compute_capability: The GPU's, as "8.7".
+        version: Full version of TensorRT.
+        gpu: Product name of the GPU.
+        compute_capability: Compute capability of the GPU, as "8.7".
         precision: `fp32` or `fp16`.
-        options: What else it was built for: BuildOptions as a mapping.
+        options: BuildOptions and the TF32 override as a mapping.
     """
 
     model: str
@@ -50,16 +50,16 @@ class PlanKey:
 
     @property
     def stem(self) -> str:
-        """The name of the plan's files, without their endings."""
+        """Name of the plan's files, without suffix."""
         digest = hashlib.sha256(json.dumps(self.as_json()).encode()).hexdigest()
         return f"{re.sub(r'[^A-Za-z0-9_.]', '_', self.model)[:64]}-{self.precision}-{digest[:16]}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the key as a sidecar has it."""
+        """Return the key as a sidecar stores it."""
         return dict(json.loads(json.dumps(asdict(self))))
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Return what another key, as read from a sidecar, has otherwise."""
+        """Return the differences from another key, read from a sidecar, as text."""
         mine = self.as_json()
         return [f"{name} was {other.get(name)}, is {mine[name]}" for name in mine if other.get(name) != mine[name]]
 
@@ -67,20 +67,20 @@ class PlanKey:
 LOGGER = logging.getLogger(__name__)
 FORMAT = 1
 LOCK_POLL_SECONDS = 0.1
-OURS = re.compile(r".*-[0-9a-f]{16}\.(json|plan|kernels)([^/]*\.part)?")
+CACHE_FILES = re.compile(r".*-[0-9a-f]{16}\.(json|plan|kernels)([^/]*\.part)?")
 
 
 class PlanMissingError(LookupError):
-    """There is no plan for a key that could be used; says why."""
+    """Missing or unusable plan; the message says why."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan and what its sidecar says.
+    """Plan and its metadata.
 
     Attributes:
-        content: The serialised engine.
-        notes: What was noted when it was built: seconds, bytes, time, layers.
+        content: Serialised engine.
+        notes: Metadata in the sidecar: build time, its seconds, and the result of `CardPlans.choose`.
     """
 
     content: bytes
@@ -88,7 +88,7 @@ class Plan:
 
 
 def cache_folder() -> Path:
-    """Return where plans are kept: $TRT_SSD_ENGINE_DIR, else trt_ssd_ros in $XDG_CACHE_HOME or ~/.cache."""
+    """Return the cache folder: $TRT_SSD_ENGINE_DIR, else trt_ssd_ros in $XDG_CACHE_HOME or ~/.cache."""
     chosen = os.environ.get("TRT_SSD_ENGINE_DIR")
     if chosen:
         return Path(chosen).expanduser()
@@ -97,10 +97,10 @@ def cache_folder() -> Path:
 
 
 class PlanCache:
-    """A folder of plans.
+    """Folder of plans.
 
     Args:
-        folder: Made when the first plan is written.
+        folder: Cache folder, created with the first plan.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -111,11 +111,11 @@ class PlanCache:
         return self.folder / f"{key.stem}{ending}"
 
     def obtain(self, key: PlanKey, build: Callable[[], bytes], progress: BuildProgress) -> Plan:
-        """Return the kept plan, or build and keep it.
+        """Return the cached plan; if there is none, build and cache it.
 
         Raises:
-            BuildCancelledError: `progress` asked to stop.
-            RuntimeError: As `build` raises it.
+            BuildCancelledError: `progress` cancelled the build.
+            RuntimeError: The build failed.
         """
         with suppress(PlanMissingError):
             return self.load(key)
@@ -129,98 +129,100 @@ class PlanCache:
             seconds = round(time.monotonic() - start, 1)
             built_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             plan = Plan(content, {"seconds": seconds, "built_at": built_at})
-            self.keep(key, plan)
+            self.store(key, plan)
             return plan
 
     def load(self, key: PlanKey) -> Plan:
-        """Return the plan that is kept for a key.
+        """Return the cached plan of a key.
 
         Raises:
-            PlanMissingError: There is none, or it is damaged, or it was built for something else.
+            PlanMissingError: The plan is missing or damaged, or has another key.
         """
         sidecar = _read_sidecar(self.path(key, ".json"))
         if sidecar is None:
-            raise PlanMissingError(self._why_none(key))
+            raise PlanMissingError(self._why_missing(key))
         differences = key.differences(sidecar["key"])
         if differences:
-            raise PlanMissingError(f"the kept one is for something else ({'; '.join(differences)})")
+            raise PlanMissingError(f"the cached plan is for something else ({'; '.join(differences)})")
         try:
             content = self.path(key, ".plan").read_bytes()
         except OSError as error:
-            raise PlanMissingError(f"the kept one cannot be read ({error.strerror})") from error
+            raise PlanMissingError(f"the cached plan cannot be read ({error.strerror})") from error
         if hashlib.sha256(content).hexdigest() != sidecar.get("sha256"):
-            raise PlanMissingError("the kept one is damaged (its SHA-256 is not the noted one)")
+            raise PlanMissingError("the cached plan is damaged (its SHA-256 does not match)")
         return Plan(content, sidecar["notes"])
 
     def notes(self, key: PlanKey) -> Mapping[str, Any]:
-        """Return what the sidecar for a key says; nothing, if there is none."""
+        """Return the metadata in the sidecar of a key; empty if there is no sidecar."""
         sidecar = _read_sidecar(self.path(key, ".json"))
         return sidecar["notes"] if sidecar and not key.differences(sidecar["key"]) else {}
 
     def discard(self, key: PlanKey) -> None:
-        """Delete a plan, as far as that is possible."""
+        """Delete a plan's files; ignore files that cannot be deleted."""
         for ending in (".json", ".plan", ".kernels"):
             with suppress(OSError):
                 self.path(key, ending).unlink()
 
     def entries(self) -> list[tuple[Path, Mapping[str, Any] | None]]:
-        """Return all plans, by name, each with its sidecar, or None where that cannot be read."""
+        """Return all plans by name, each with its sidecar; None if the sidecar cannot be read."""
         plans = [path for path in self._files() if path.suffix == ".plan"]
         return [(path, _read_sidecar(path.with_suffix(".json"))) for path in plans]
 
     def clean(self) -> list[Path]:
-        """Delete everything that is kept, and return what was deleted; locks stay: somebody may hold them."""
-        paths = [path for path in self._files() if OURS.fullmatch(path.name)]
+        """Delete all cached files and return their paths; locks stay, as another process may hold them."""
+        paths = [path for path in self._files() if CACHE_FILES.fullmatch(path.name)]
         for path in paths:
             path.unlink(missing_ok=True)
         return paths
 
-    def keep(self, key: PlanKey, plan: Plan) -> None:
-        """Write a plan and its sidecar; where that is impossible, say so and go on without."""
+    def store(self, key: PlanKey, plan: Plan) -> None:
+        """Write a plan and its sidecar; if that fails, log a warning."""
         digest = hashlib.sha256(plan.content).hexdigest()
         sidecar = {"format": FORMAT, "key": key.as_json(), "sha256": digest, "notes": plan.notes}
         try:
-            write_whole(self.path(key, ".plan"), plan.content)
-            write_whole(self.path(key, ".json"), (json.dumps(sidecar, indent=2) + "\n").encode())
+            write_atomically(self.path(key, ".plan"), plan.content)
+            write_atomically(self.path(key, ".json"), (json.dumps(sidecar, indent=2) + "\n").encode())
         except OSError as error:
             LOGGER.warning(
-                "the plan is not kept (%s: %s) and will be built again at the next start: "
-                "set TRT_SSD_ENGINE_DIR to a folder that can be written",
+                "cannot store the plan (%s: %s), so the next start rebuilds it: "
+                "set TRT_SSD_ENGINE_DIR to a writable folder",
                 self.folder,
                 error.strerror,
             )
 
-    def can_keep(self) -> bool:
-        """Tell whether the folder is there, or can be made, and can be written."""
+    def is_writable(self) -> bool:
+        """Return whether the folder exists or can be created, and is writable."""
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
         return os.access(self.folder, os.W_OK)
 
     def _files(self) -> list[Path]:
-        """Return what is in the folder, by name; nothing where it is missing or forbidden."""
+        """Return the files of the folder by name; empty if it is missing or cannot be read."""
         try:
             return sorted(self.folder.iterdir())
         except OSError:
             return []
 
-    def _why_none(self, key: PlanKey) -> str:
-        """Say what is there instead of the plan: nothing, or one for something else."""
+    def _why_missing(self, key: PlanKey) -> str:
+        """Return why the plan is missing, with the nearest plan of another key."""
         if self.path(key, ".plan") in self._files():
-            return "the kept one has no sidecar that can be read"
+            return "the cached plan has no readable sidecar"
         differences = [key.differences(sidecar["key"]) for _, sidecar in self.entries() if sidecar]
         nearest = min(differences, key=len, default=None)
-        return "none is kept" if nearest is None else f"none is kept for this; the nearest: {'; '.join(nearest)}"
+        return (
+            "none is cached" if nearest is None else f"none is cached for this; the nearest: {'; '.join(nearest)}"
+        )
 
     @contextmanager
     def _lock(self, key: PlanKey, progress: BuildProgress) -> Iterator[None]:
-        """Hold the key's lock; where the folder cannot be written there is nothing to guard."""
+        """Hold the key's lock; if the folder is not writable, there is nothing to guard."""
         with ExitStack() as held:
             with suppress(OSError):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 file = held.enter_context(self.path(key, ".lock").open("w"))
                 self._wait(file.fileno(), progress)
                 for left in self.folder.glob(f"{key.stem}*.part"):
-                    left.unlink(missing_ok=True)  # of a process that was killed
+                    left.unlink(missing_ok=True)  # left by a killed process
             yield
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Run a plan on the GPU with TensorRT 8.5 to 11 or TensorRT for RTX."""
+"""TensorRtEngine: runs a plan on the GPU with TensorRT 8.5 to 11 or TensorRT for RTX."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from typing import Any
 import numpy as np
 
 from trt_ssd_ros.detection.engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda import CapturedWork, CudaDevice, SharedMemory, copy_images, load_pycuda
+from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, SharedMemory, copy_images, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
 from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
 OUT_OF_MEMORY = re.compile("out ?of ?memory|allocat", re.IGNORECASE)
-"""How TensorRT words it; such a plan may be a good one."""
+"""TensorRT's wording of an out-of-memory error, which says nothing about the plan."""
 
 
 class PlanRefusedError(RuntimeError):
-    """TensorRT does not take this plan."""
+    """Plan that TensorRT refuses."""
 
 
 class TensorRtEngine:
-    """A deserialised plan, its memory, and a frame's work as one CUDA graph.
+    """Deserialised plan, its memory, and a frame's work as one CUDA graph.
 
-    The CUDA graph (upload from pinned memory, network, download) is captured anew when the shape of the images
-    changes. Where capture is refused, the same work is put into the stream piece by piece. Opened, used and closed
-    by one thread.
+    When the image shape changes, the CUDA graph (upload from pinned memory, network, download) is captured again.
+    If the driver refuses the capture, the work is enqueued step by step. One thread opens, uses and closes the
+    engine.
 
     Args:
-        plan: A serialised engine for this GPU and this TensorRT.
-        library: TensorRT as it is installed here.
-        device: The GPU; closed with the engine.
+        plan: Serialised engine for this GPU and this TensorRT.
+        library: Installed TensorRT.
+        device: GPU, closed with the engine.
         capture: Whether to use a CUDA graph.
-        kernels: Where compiled kernels are kept; used by TensorRT for RTX only.
-        precision: Precision of the network's arithmetic in the plan.
+        kernels: Cache of compiled kernels, for TensorRT for RTX only.
+        precision: Precision of the network's arithmetic in the plan: `fp32`, `fp16` or `int8`.
 
     Raises:
-        PlanRefusedError: TensorRT refuses the plan; has TensorRT's words.
+        PlanRefusedError: TensorRT refuses the plan; the message has TensorRT's errors.
         RuntimeError: The GPU is out of memory, or failed.
     """
 
@@ -64,7 +64,7 @@ class TensorRtEngine:
         self._kernels = kernels
         self._shapes: Shapes = {}
         self._memory = ExitStack()
-        self._graph: CapturedWork | None = None
+        self._graph: CudaGraph | None = None
         self._closed = False
         self.name = f"{library.flavour} {library.version} on {device.gpu.name}"
         with ExitStack() as opened:
@@ -75,7 +75,7 @@ class TensorRtEngine:
 
     def _open(self, plan: bytes) -> None:
         trt = self._library.module
-        self._library.forget()
+        self._library.clear_errors()
         self._runtime_cache: Any = None
         self._context: Any = None
         self._runtime = trt.Runtime(self._library.logger)
@@ -85,7 +85,7 @@ class TensorRtEngine:
             raise refusal if OUT_OF_MEMORY.search(str(refusal)) else PlanRefusedError(str(refusal))
         self._context = self._new_context()
         if self._context is None:
-            raise self._library.failure("cannot make an execution context")
+            raise self._library.failure("cannot create an execution context")
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         specs = {name: self._spec(name) for name in names}
         inputs = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
@@ -93,7 +93,7 @@ class TensorRtEngine:
         self._outputs = {name: specs[name] for name in names if name not in inputs}
 
     def _new_context(self) -> Any:
-        """Make an execution context whose kernels are compiled for the very shapes before they are captured."""
+        """Create an execution context that compiles kernels for the exact shapes before the capture."""
         engine = self._engine
         if not hasattr(engine, "create_runtime_config"):
             return engine.create_execution_context()
@@ -105,8 +105,8 @@ class TensorRtEngine:
             self._runtime_cache = runtime_config.create_runtime_cache()
             kept = self._kernels.load()
             if kept and not self._runtime_cache.deserialize(kept):
-                LOGGER.warning("the kept kernels are not for this GPU or TensorRT: compiling them again")
-                self._kernels.forget()
+                LOGGER.warning("the cached kernels are for another GPU or TensorRT: recompiling them")
+                self._kernels.clear()
             runtime_config.set_runtime_cache(self._runtime_cache)
         return engine.create_execution_context(runtime_config)
 
@@ -119,7 +119,7 @@ class TensorRtEngine:
 
     @property
     def layer_count(self) -> int:
-        """How many layers the plan has."""
+        """Number of layers in the plan."""
         return int(self._engine.num_layers)
 
     def memory_used(self) -> int:
@@ -147,13 +147,13 @@ class TensorRtEngine:
         return self._results.arrays
 
     def gpu_time(self, runs: int = 100) -> float:
-        """Return the milliseconds that a frame takes, uploaded and downloaded, when launched back to back.
+        """Return the milliseconds per frame, with upload and download, when frames are launched back to back.
 
         Raises:
-            RuntimeError: Nothing was captured yet.
+            RuntimeError: No CUDA graph is captured.
         """
         if self._graph is None:
-            raise RuntimeError("nothing was captured: run an image first, and leave capture on")
+            raise RuntimeError("no CUDA graph is captured: run an image first, with capture enabled")
         with self._device.bound():
             start = time.perf_counter()
             for _ in range(runs):
@@ -162,13 +162,13 @@ class TensorRtEngine:
         return (time.perf_counter() - start) / runs * 1e3
 
     def _prepare(self, shapes: Shapes) -> None:
-        """Make everything ready for inputs of these shapes, and run once: kernels may only be compiled now."""
+        """Allocate memory for inputs of these shapes, and run once, because kernels may be compiled only now."""
         for name, shape in shapes.items():
             self._check_profile(name, shape)
         self._release()
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
-                raise self._library.failure(f"takes no {name} of shape {list(shape)}")
+                raise self._library.failure(f"rejects shape {list(shape)} of input {name}")
         self._inputs = self._share(shapes)
         self._results = self._share({name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs})
         self._bind({**self._inputs.addresses, **self._results.addresses})
@@ -183,7 +183,7 @@ class TensorRtEngine:
         if -1 in self._engine.get_tensor_shape(name):
             least, _, most = (tuple(s) for s in self._engine.get_tensor_profile_shape(name, 0))
             if not all(low <= n <= high for low, n, high in zip(least, shape, most, strict=True)):
-                bounds = f"{list(least)} to {list(most)}, which this plan is for"
+                bounds = f"{list(least)} to {list(most)}, the range of this plan"
                 raise ValueError(f"input {name}: found {list(shape)}, expected {bounds}")
 
     def _share(self, shapes: Shapes) -> SharedMemory:
@@ -195,10 +195,10 @@ class TensorRtEngine:
     def _bind(self, addresses: Mapping[str, int]) -> None:
         for name, address in addresses.items():
             if not self._context.set_tensor_address(name, address):
-                raise self._library.failure(f"takes no memory for {name}")
+                raise self._library.failure(f"rejects the memory for {name}")
 
     def _enqueue(self) -> None:
-        """Put one frame's work into the stream."""
+        """Enqueue one frame's work in the stream."""
         self._inputs.upload()
         if not self._context.execute_async_v3(self._device.stream.handle):
             raise self._library.failure("failed to run")
@@ -206,7 +206,7 @@ class TensorRtEngine:
 
     def _capture(self) -> None:
         try:
-            self._graph = CapturedWork(self._device.stream, self._enqueue)
+            self._graph = CudaGraph(self._device.stream, self._enqueue)
         except (RuntimeError, load_pycuda().Error) as error:
             self._may_capture = False
             LOGGER.warning("running without a CUDA graph: %s", error)
@@ -214,7 +214,7 @@ class TensorRtEngine:
             self._memory.callback(self._graph.close)
 
     def _keep_kernels(self, shapes: Shapes) -> None:
-        """Keep what was compiled for these shapes; only once, as TensorRT for RTX leaks what it serialises."""
+        """Store the kernels for these shapes, only once because TensorRT for RTX leaks what it serialises."""
         if self._kernels is None or self._runtime_cache is None or self._kernels.holds(shapes):
             return
         serialized = self._runtime_cache.serialize()
@@ -222,13 +222,13 @@ class TensorRtEngine:
             self._kernels.save(bytes(serialized), shapes)
 
     def _release(self) -> None:
-        """Free what belongs to one shape of images: the CUDA graph, then the memory."""
+        """Free the resources of the current image shape: the CUDA graph, then the memory."""
         self._shapes = {}
         self._graph = None
         self._memory.close()
 
     def close(self) -> None:
-        """Free the GPU in order: graph, memory, engine, CUDA context. Further calls do nothing."""
+        """Free graph, memory, engine and CUDA context, in this order. Further calls do nothing."""
         if self._closed:
             return
         self._closed = True
@@ -237,5 +237,5 @@ class TensorRtEngine:
                 self._release()
                 self._context = self._engine = self._runtime_cache = self._runtime = None
             self._device.close()
-        except RuntimeError as error:  # a GPU that failed once fails again, and frees all when the process ends
+        except RuntimeError as error:  # a failed GPU keeps failing, and is freed when the process ends
             LOGGER.error("cannot close the engine: %s", error)

@@ -16,58 +16,58 @@ FLAVOURS = ("tensorrt", "tensorrt_rtx")
 
 
 class TensorRt:
-    """The TensorRT module and a logger that remembers what it said last.
+    """TensorRT module and a logger that remembers the latest errors.
 
     Attributes:
-        module: `tensorrt` or `tensorrt_rtx`.
-        flavour: The module's name.
-        version: Its full version.
-        logger: Handed to everything TensorRT makes.
+        module: Module `tensorrt` or `tensorrt_rtx`.
+        flavour: Name of the module.
+        version: Full version of TensorRT.
+        logger: Logger of all TensorRT objects.
 
     Raises:
-        RuntimeError: Neither is installed; says what each import said.
+        RuntimeError: Neither module can be imported; the message has both import errors.
     """
 
     def __init__(self) -> None:
         self.module = _import_first()
         self.flavour: str = self.module.__name__
         self.version: str = self.module.__version__
-        self._said: deque[str] = deque(maxlen=5)
-        self.logger = _new_logger(self.module, self._said)
+        self._errors: deque[str] = deque(maxlen=5)
+        self.logger = _new_logger(self.module, self._errors)
 
-    def forget(self) -> None:
-        """Begin anew: what was said until now is no reason for a failure to come."""
-        self._said.clear()
+    def clear_errors(self) -> None:
+        """Discard the remembered errors, which are not the cause of a later failure."""
+        self._errors.clear()
 
     def failure(self, what: str) -> RuntimeError:
-        """Return an error that says what failed, in TensorRT's own words."""
-        words = "; ".join(self._said) or "it does not say why"
-        self.forget()
+        """Return an error that says what failed, with TensorRT's latest errors."""
+        words = "; ".join(self._errors) or "TensorRT logged no error"
+        self.clear_errors()
         return RuntimeError(f"{self.flavour} {self.version} {what}: {words}")
 
 
 @cache
 def load_tensorrt() -> TensorRt:
-    """Return the one TensorRt of this process: TensorRT keeps the first logger it gets and ignores all others.
+    """Return the only TensorRt of this process: TensorRT keeps its first logger and ignores all others.
 
     Raises:
-        RuntimeError: It is not installed.
+        RuntimeError: TensorRT cannot be imported.
     """
     os.environ.setdefault(*NO_TF32)
     return TensorRt()
 
 
 def _import_first() -> Any:
-    refusals = []
+    errors = []
     for name in FLAVOURS:
         try:
             return importlib.import_module(name)
         except (ImportError, OSError) as error:
-            refusals.append(f"{name}: {error}")
-    raise RuntimeError(f"TensorRT cannot be imported ({'; '.join(refusals)}): see docs/engines.md")
+            errors.append(f"{name}: {error}")
+    raise RuntimeError(f"TensorRT cannot be imported ({'; '.join(errors)}): see docs/engines.md")
 
 
-def _new_logger(trt: Any, said: deque[str]) -> Any:
+def _new_logger(trt: Any, errors: deque[str]) -> Any:
     levels = {
         trt.ILogger.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.ERROR: logging.ERROR,
@@ -75,16 +75,16 @@ def _new_logger(trt: Any, said: deque[str]) -> Any:
     }
 
     class Log(trt.ILogger):  # type: ignore[misc]
-        """Feeds Python's logging."""
+        """Forwards TensorRT's log to Python's logging."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            """Remember errors, pass everything on."""
+            """Log the message; remember errors."""
             level = levels.get(severity, logging.DEBUG)
             LOGGER.log(level, message)
             if level == logging.ERROR:
-                said.append(message)
+                errors.append(message)
 
     return Log()

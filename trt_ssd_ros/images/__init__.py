@@ -1,1 +1,1 @@
-"""Where pixels come from."""
+"""Image sources, and conversion of ROS image messages to pixels."""

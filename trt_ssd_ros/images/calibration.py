@@ -1,4 +1,4 @@
-"""Calibration: a camera's intrinsics, as camera_calibration and camera_info_manager write them in YAML."""
+"""Calibration: camera intrinsics from the YAML files of camera_calibration and camera_info_manager."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.yaml_reader import FieldError, read, read_yaml, require
 
 DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
-"""Number of coefficients of each model (sensor_msgs/distortion_models.hpp; REP 104)."""
+"""Numbers of coefficients that each distortion model allows (sensor_msgs/distortion_models.hpp; REP 104)."""
 
 
 class CalibrationError(ValueError):
-    """A calibration file is wrong: says which field, what was found and what was expected."""
+    """Invalid calibration file; the message names the field, what was found and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Calibration:
 
     Attributes:
         width: Width in pixels of the images that the camera was calibrated with.
-        height: Height of these images in pixels.
+        height: Height in pixels of the images that the camera was calibrated with.
         model: Distortion model, a key of DISTORTIONS.
         distortion: Coefficients of the distortion model.
-        camera_matrix: 3x3, row by row, in pixels.
-        rectification: 3x3, row by row.
-        projection: 3x4, row by row, in pixels.
+        camera_matrix: Camera matrix, 3x3 in row-major order, in pixels.
+        rectification: Rectification matrix, 3x3 in row-major order.
+        projection: Projection matrix, 3x4 in row-major order, in pixels.
     """
 
     width: int
@@ -72,7 +72,7 @@ class Calibration:
 
 def _side(content: Mapping[str, Any], field: str) -> int:
     value = content.get(field)
-    require(type(value) is int and value > 0, field, repr(value), "pixels")
+    require(type(value) is int and value > 0, field, repr(value), "a number of pixels above 0")
     return int(content[field])
 
 

@@ -1,6 +1,6 @@
-"""Compressed images to pixels and back: JPEG and PNG, through OpenCV.
+"""Compressed images: JPEG and PNG to pixels and back, through OpenCV.
 
-What comes from outside is not trusted: its size is read from its first bytes, before anything is allocated for it.
+The input is not trusted: its size is read from its first bytes, before memory is allocated for its pixels.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.frame import ChannelOrder, FrameError
 
-MOST_PIXELS = 1 << 26
-"""Pixels of the largest image that is decoded, 8192x8192."""
+MAX_PIXELS = 1 << 26
+"""Largest decoded image in pixels, 8192x8192."""
 JPEG_QUALITY = 80
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -24,24 +24,24 @@ _NO_FRAME = (0xC4, 0xC8, 0xCC)  # these markers between C0 and CF begin tables, 
 
 
 def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
-    """Return the pixels of a JPEG or PNG image, (H, W, 3) bgr, grey and 16-bit ones as well.
+    """Return the pixels of a JPEG or PNG image, also if it is grey or 16-bit, as (H, W, 3) bgr uint8.
 
     Args:
-        data: The bytes: anything with a buffer.
-        name: The format that the message names, for the error's text.
+        data: Encoded bytes, any object with a buffer.
+        name: Format that the message names, for the error message.
 
     Raises:
-        FrameError: It is none, is cut short, or is too large.
+        FrameError: The data is neither JPEG nor PNG, is truncated, or has too many pixels.
     """
     view = memoryview(data).cast("B")
     size = _png_size(view) or _jpeg_size(view)
     if size is None:
         raise FrameError(
-            f"compressed image of format {name!r} begins with {bytes(view[:4])!r}: expected a whole JPEG or PNG"
+            f"compressed image of format {name!r} begins with {bytes(view[:4])!r}: expected a complete JPEG or PNG"
         )
     width, height = size
-    if not 0 < width * height <= MOST_PIXELS:
-        raise FrameError(f"compressed image is {width}x{height}: expected 1 to {MOST_PIXELS} pixels")
+    if not 0 < width * height <= MAX_PIXELS:
+        raise FrameError(f"compressed image is {width}x{height}: expected 1 to {MAX_PIXELS} pixels")
     try:
         pixels = cv2.imdecode(np.frombuffer(view, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -53,7 +53,7 @@ def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], channel_order: ChannelOrder) -> bytes:
-    """Return an image (H, W, 3) as JPEG."""
+    """Return an image (H, W, 3) uint8 as JPEG."""
     bgr = pixels if channel_order == "bgr" else np.ascontiguousarray(pixels[..., ::-1])
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return bytes(data)
@@ -67,7 +67,7 @@ def _png_size(data: memoryview) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
-    """Follow the segments of a JPEG to the one that begins its frame."""
+    """Return the size in the frame header of a JPEG, found by following the segments."""
     if bytes(data[:2]) != _JPEG:
         return None
     at = 2

@@ -1,4 +1,4 @@
-"""ImageFiles: image files of any size and kind, and the images of a folder."""
+"""ImageFiles: image files of any size and format, and the images of a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
 class ImageFiles(ImageSource):
-    """Image files, named relative to the folder that holds all of them.
+    """Image files, named relative to their common folder.
 
     Args:
         paths: Paths of the files.
@@ -28,13 +28,15 @@ class ImageFiles(ImageSource):
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        absolute = [Path(os.path.normpath(path.absolute())) for path in paths]  # annotated images keep no ..
+        absolute = [
+            Path(os.path.normpath(path.absolute())) for path in paths
+        ]  # annotated images are written under these names, without ".."
         base = os.path.commonpath([path.parent for path in absolute])
         self.names = [path.relative_to(base).as_posix() for path in absolute]
         self.count = len(paths)
 
     def captures(self) -> Iterator[Capture]:
-        """Go through the files; see `ImageSource.captures`."""
+        """Iterate over the files; see `ImageSource.captures`."""
         for index, (path, name) in enumerate(zip(self._paths, self.names, strict=True)):
             yield partial(_read, index, name, path)
 
@@ -46,19 +48,19 @@ def _read(index: int, name: str, path: Path) -> SourceImage:
         return SourceImage.unreadable(index, name, error)
 
 
-def images_of_folder(folder: Path, leave_out: Path | None = None) -> list[Path]:
-    """Return the paths of all images in a folder and the folders below it, in order.
+def images_of_folder(folder: Path, exclude: Path | None = None) -> list[Path]:
+    """Return the sorted paths of all images in a folder and its subfolders.
 
     Args:
-        folder: The folder.
-        leave_out: Folder whose images are left out, because they were made of the others.
+        folder: Folder to search.
+        exclude: Folder whose images are skipped, because they were made from the others.
 
     Raises:
         SourceError: The folder holds no image.
     """
     images = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir())
-    if leave_out:
-        ours = os.path.realpath(leave_out)
+    if exclude:
+        ours = os.path.realpath(exclude)
         images = (file for file in images if not Path(os.path.realpath(file)).is_relative_to(ours))
     paths = sorted(images)
     if not paths:
@@ -67,44 +69,43 @@ def images_of_folder(folder: Path, leave_out: Path | None = None) -> list[Path]:
 
 
 def stem(name: str) -> str:
-    """Return an image's name without the suffix of a file; the dot in a frame's time begins none."""
+    """Return an image's name without its file suffix; the dot in a frame's time is no suffix."""
     suffix = Path(name).suffix
     return name[: len(name) - len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def read_image_file(path: Path) -> Image:
-    """Read an image file as BGR (H, W, 3) uint8, turned as its EXIF orientation says.
+    """Read an image file as BGR (H, W, 3) uint8, rotated by its EXIF orientation.
 
     Grey, CMYK and 16-bit images are converted by OpenCV.
 
     Raises:
-        SourceError: It cannot be read as an image, or is cut short.
+        SourceError: The file cannot be read as an image, or is truncated.
     """
     try:
-        if path.exists() and not path.is_file():  # reading a pipe waits for whoever writes
-            raise SourceError(f"cannot read {path} as an image: it is no file")
+        if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
+            raise SourceError(f"cannot read {path} as an image: it is not a file")
         data = path.read_bytes()
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _is_whole(data) else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _may_be_complete(data) else None
     except (OSError, cv2.error) as error:
         raise SourceError(f"cannot read {path} as an image: {one_line(error)}") from error
     if image is None:
-        why = "it is empty" if not data else f"its {len(data)} bytes are no image, or cut short"
+        why = "it is empty" if not data else f"its {len(data)} bytes are not an image, or are truncated"
         raise SourceError(f"cannot read {path} as an image: {why}")
     return np.asarray(image, np.uint8)
 
 
-def _is_whole(data: bytes) -> bool:
-    """Tell whether a file may be a whole image: OpenCV 4.6, that of Ubuntu, makes half an image of a cut JPEG.
+def _may_be_complete(data: bytes) -> bool:
+    """Return whether a file may be complete: Ubuntu's OpenCV 4.6 decodes half an image from a truncated JPEG.
 
-    Within a scan every byte FF is followed by 00 or a restart marker (ITU T.81, B.1.1.5), so that what looks like
-    the end of the image after the header is it. What follows it, as the video of a phone's motion photo, may be
-    anything.
+    Within a scan every byte FF is followed by 00 or a restart marker (ITU T.81, B.1.1.5), so the first end marker
+    after the header ends the image. Any data may follow, such as the video of a phone's motion photo.
     """
     return bool(data) and (not data.startswith(_JPEG) or data.find(_END, _first_scan(data)) >= 0)
 
 
 def _first_scan(data: bytes) -> int:
-    """Return where a JPEG's header ends; a thumbnail in it is an image of its own (B.1.1.4: segments, B.1.1.2)."""
+    """Return the offset of a JPEG's first scan, after any thumbnail in the header (B.1.1.4: segments, B.1.1.2)."""
     at = 2
     while data[at : at + 1] == b"\xff" and data[at : at + 2] != _SCAN:
         filled = data[at + 1 : at + 2] == b"\xff"

@@ -1,7 +1,7 @@
-"""Camera messages to pixels.
+"""Frame: pixels of a camera message.
 
-Anything with the fields of a `sensor_msgs/Image` is read; ROS itself is not imported. Encodings of three
-channels are viewed where the message holds them, all others go through one OpenCV conversion.
+Any object with the fields of a `sensor_msgs/Image` is read; ROS itself is not imported. Pixels of three-channel
+encodings are a view of the message, pixels of other encodings take one OpenCV conversion.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 
 class FrameError(ValueError):
-    """An image message cannot be read. The text says, on one line, what was found and what was expected."""
+    """Invalid image message; the text says on one line what was found and what was expected."""
 
 
 class UnsupportedEncodingError(FrameError):
-    """The encoding of an image message is none of `SUPPORTED_ENCODINGS`."""
+    """Image encoding that is not in `SUPPORTED_ENCODINGS`."""
 
 
 class ImageMessage(Protocol):
-    """The fields of a `sensor_msgs/Image` that describe its pixels."""
+    """Fields of a `sensor_msgs/Image` that describe its pixels."""
 
     @property
     def height(self) -> int:
-        """Rows of the image."""
+        """Image height in pixels."""
 
     @property
     def width(self) -> int:
-        """Columns of the image."""
+        """Image width in pixels."""
 
     @property
     def encoding(self) -> str:
-        """One of the names in `sensor_msgs/image_encodings.hpp`."""
+        """Encoding, a name in `sensor_msgs/image_encodings.hpp`."""
 
     @property
     def is_bigendian(self) -> int | bool:
@@ -51,17 +51,17 @@ class ImageMessage(Protocol):
 
     @property
     def data(self) -> Any:
-        """The bytes: anything with a buffer (`array.array`, `bytes`, uint8 `ndarray`), or a list of ints."""
+        """Image bytes: an object with a buffer (`array.array`, `bytes`, uint8 `ndarray`), or a list of ints."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """The pixels of one camera image.
+    """Pixels of one camera image.
 
     Attributes:
-        pixels: (H, W, 3) uint8, read-only. For `bgr8`, `rgb8` and `8UC3` a view of the message's own bytes,
-            its rows `step` bytes apart; for every other encoding a contiguous array of its own.
-        channel_order: What the last axis of `pixels` holds.
+        pixels: Image (H, W, 3) uint8, read-only. For `bgr8`, `rgb8` and `8UC3` a view of the message's bytes with
+            rows `step` bytes apart; for other encodings a new contiguous array.
+        channel_order: Order of the last axis of `pixels`.
     """
 
     pixels: NDArray[np.uint8]
@@ -74,16 +74,16 @@ Converter = Callable[[NDArray[Any]], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How an encoding lays out an image, and how its samples become pixels.
+    """Memory layout of an encoding, and the conversion of its samples to pixels.
 
     Attributes:
-        samples: Samples that each column takes in a row.
-        convert: (rows, W, samples) of `dtype` to (H, W, 3) uint8.
-        channel_order: What `convert` returns.
-        dtype: Type of a sample; the message tells the byte order of those of several bytes.
-        block: Rows and columns that share their chroma: the image consists of whole blocks.
-        minimum: Least height and width that can be converted.
-        chroma_plane: Whether half as many rows of chroma follow the rows of the image.
+        samples: Samples per pixel in a row.
+        convert: Conversion of (rows, W, samples) of `dtype` to (H, W, 3) uint8.
+        channel_order: Channel order of the converted pixels.
+        dtype: Type of a sample; the message has the byte order of multi-byte samples.
+        block: Rows and columns that share their chroma; the image consists of whole blocks.
+        minimum: Least height and width in pixels that can be converted.
+        chroma_plane: Whether chroma rows, half as many as image rows, follow the image rows.
     """
 
     samples: int
@@ -101,7 +101,7 @@ class _Layout:
         return width * self.samples * self.dtype.itemsize
 
 
-def _as_they_are(samples: NDArray[Any]) -> NDArray[np.uint8]:
+def _unchanged(samples: NDArray[Any]) -> NDArray[np.uint8]:
     return samples
 
 
@@ -120,7 +120,7 @@ def _bayer(code: int) -> _Layout:
     return _Layout(1, _by_opencv(code), minimum=3)
 
 
-_BGR = _Layout(3, _as_they_are)
+_BGR = _Layout(3, _unchanged)
 _BGRA = _Layout(4, _by_opencv(cv2.COLOR_BGRA2BGR))
 _MONO = _Layout(1, _by_opencv(cv2.COLOR_GRAY2BGR))
 _UYVY = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_UYVY), block=(1, 2))
@@ -132,7 +132,7 @@ _YUYV = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_YUYV), block=(1, 2))
 _LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
     {
         "bgr8": _BGR,
-        "rgb8": _Layout(3, _as_they_are, channel_order="rgb"),
+        "rgb8": _Layout(3, _unchanged, channel_order="rgb"),
         "8UC3": _BGR,
         "bgra8": _BGRA,
         "rgba8": _Layout(4, _by_opencv(cv2.COLOR_BGRA2BGR), channel_order="rgb"),
@@ -158,19 +158,19 @@ SUPPORTED_ENCODINGS: tuple[str, ...] = tuple(_LAYOUTS)
 def frame_from_message(message: ImageMessage) -> Frame:
     """Return the pixels of an image message.
 
-    `8UC3`, `8UC4` and `8UC1` name no colours; they are taken as BGR, BGRA and grey, as OpenCV has them.
+    `8UC3`, `8UC4` and `8UC1` name no colours; as in OpenCV, they are read as BGR, BGRA and grey.
     `mono16` is scaled from 0..65535 to 0..255. Bytes after the last row are ignored, and the last row needs
     no padding. The size of the data is checked before any pixels are allocated.
 
     Args:
-        message: Any object with the fields of a `sensor_msgs/Image`. A view keeps `data` alive, and shows
-            what is written into it later.
+        message: Any object with the fields of a `sensor_msgs/Image`. If the pixels are a view, they keep `data`
+            alive and show later changes of it.
 
     Returns:
-        The pixels, (H, W, 3) uint8, and the order of their channels.
+        Pixels (H, W, 3) uint8, and the order of their channels.
 
     Raises:
-        UnsupportedEncodingError: The encoding is none of `SUPPORTED_ENCODINGS`.
+        UnsupportedEncodingError: The encoding is not in `SUPPORTED_ENCODINGS`.
         FrameError: The fields contradict each other, or the image is empty or cut short.
     """
     layout = _layout_of(message.encoding)
@@ -209,7 +209,7 @@ def _check_geometry(message: ImageMessage, layout: _Layout) -> None:
 
 
 def _described(message: ImageMessage) -> str:
-    return f"{message.encoding} image {message.width} wide and {message.height} high"
+    return f"{message.encoding} image of {message.width}x{message.height}"
 
 
 def _samples(message: ImageMessage, layout: _Layout) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Open image sources by name: a new source gets its own file, a kind in `SourceName` and a line in `OPENERS`."""
+"""Image sources by name. To add one, add a file, a kind in `SourceName` and a line in `OPENERS`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def open_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -
 
     Args:
         name: demo; webcam:N; the address of a stream, as rtsp://...; gstreamer:PIPELINE; or the path of an image,
-            a folder of images, a video or a recording, with or without `file:` before it.
-        width: Width in pixels asked of a webcam; 0: the webcam's default.
-        height: Height in pixels asked of a webcam; 0: the webcam's default.
-        rate: Frames a second asked of a webcam; 0: the webcam's default.
+            a folder of images, a video or a recording, with or without the prefix `file:`.
+        width: Width in pixels to request from a webcam; 0: the webcam's default.
+        height: Height in pixels to request from a webcam; 0: the webcam's default.
+        rate: Frames per second to request from a webcam; 0: the webcam's default.
 
     Raises:
-        SourceError: The name stands for nothing readable, or for a source that takes no size.
-        RuntimeError: A library that is needed is not installed.
+        SourceError: The source does not exist or cannot be read, or its size cannot be set.
+        RuntimeError: A required library is not installed.
     """
     parsed = SourceName.parse(name)
     if (width or height) and parsed.kind != "webcam":
@@ -46,19 +46,19 @@ def open_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -
     return OPENERS[parsed.kind](parsed.target)
 
 
-def open_sources(names: Sequence[str], topic: str = "", leave_out: Path | None = None) -> ImageSource:
-    """Open what a command line names: any number of images and folders, or one source of another kind.
+def open_sources(names: Sequence[str], topic: str = "", exclude: Path | None = None) -> ImageSource:
+    """Open the inputs of a command line: any number of images and folders, or one source of another kind.
 
     Args:
-        names: Names as `open_source` takes them.
-        topic: Topic of a recording; empty: the only one that has images.
-        leave_out: Folder whose images are left out, because they were made of the others.
+        names: Names of sources, as in `open_source`.
+        topic: Image topic of a recording; empty: its only image topic.
+        exclude: Folder whose images are skipped, because they were made from the others.
 
     Raises:
-        SourceError: A name stands for nothing readable, or several names do not go together.
-        RuntimeError: A library that is needed is not installed.
+        SourceError: A source does not exist or cannot be read, or the names cannot be combined.
+        RuntimeError: A required library is not installed.
     """
-    groups = [_image_paths(name, leave_out) for name in names]
+    groups = [_image_paths(name, exclude) for name in names]
     paths = [path for group in groups for path in group or ()]
     if None not in groups:
         return ImageFiles(list(dict.fromkeys(paths)))
@@ -72,14 +72,14 @@ def open_sources(names: Sequence[str], topic: str = "", leave_out: Path | None =
     return open_source(names[0])
 
 
-def _image_paths(name: str, leave_out: Path | None) -> list[Path] | None:
-    """Return the images that a name stands for, None if it stands for something else."""
+def _image_paths(name: str, exclude: Path | None) -> list[Path] | None:
+    """Return the paths of the images that a name stands for; None if it is another kind of source."""
     parsed = SourceName.parse(name)
     path = Path(parsed.target).expanduser()
     if parsed.kind != "file" or not parsed.target or is_recording(path):
         return None
     if path.is_dir():
-        return images_of_folder(path, leave_out)
+        return images_of_folder(path, exclude)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return None
     if not path.exists():
@@ -98,18 +98,20 @@ def _open_path(text: str) -> ImageSource:
     if path.is_dir():
         return ImageFiles(images_of_folder(path))
     if not path.is_file():
-        raise SourceError(f"source: {path} is no file, expected {EXPECTED}")
+        raise SourceError(f"source: {path} is not a file, expected {EXPECTED}")
     return ImageFiles([path]) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
 
 
 def _number(name: str, target: str) -> int:
     if not (target.isascii() and target.isdecimal()):
-        raise SourceError(f"source: found {name!r}, expected webcam:N with the webcam's number, e.g. webcam:0")
+        raise SourceError(
+            f"source: found {name!r}, expected webcam:N with the webcam's number, for example webcam:0"
+        )
     return int(target)
 
 
 class PhotoTour(ImageSource):
-    """The demo: a window that wanders over photos laid side by side, so that the things in them move.
+    """Demo source: a window that pans over photos laid side by side, so that the objects move.
 
     Args:
         photos: Paths of the photos.
@@ -124,7 +126,7 @@ class PhotoTour(ImageSource):
         self._panorama = np.hstack([_scaled_to_height(read_image_file(photo), TOUR_HEIGHT) for photo in photos])
 
     def captures(self) -> Iterator[Capture]:
-        """Go once to the last photo and back."""
+        """Pan once to the last photo and back; see `ImageSource.captures`."""
         width, height = self._size
         free_y, free_x = np.subtract(self._panorama.shape[:2], (height, width))
         for index, phase in enumerate(np.linspace(0, 2 * np.pi, TOUR_FRAMES, endpoint=False)):
@@ -149,4 +151,4 @@ OPENERS: Mapping[str, Callable[[str], ImageSource]] = {
     "stream": open_address,
     "file": _open_path,
 }
-"""Openers by kind; a webcam takes a size as well."""
+"""Openers by kind, except for webcams, whose opener also takes size and rate."""

@@ -1,4 +1,4 @@
-"""RateLimit: at most so many frames a second, evenly chosen."""
+"""RateLimit: drops frames evenly to keep a maximum rate."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from math import inf
 
 
 class RateLimit:
-    """Admits frames at a rate that may change at any time.
+    """Limit of the frame rate, which may change at any time.
 
-    Admissions keep to a grid of due times, each frame up to half a period before its own, so that a camera's
-    jitter drops nothing, and 20 of 30 frames a second are two of every three. After a pause the grid starts
-    anew. No t seconds admit more than t * rate + 2.
+    Frames are admitted on a grid of due times, each up to half a period early, so that a camera's jitter drops no
+    frame, and a limit of 20 Hz admits two of three frames at 30 Hz. After a pause the grid restarts. Any t seconds
+    admit at most t * rate + 2 frames.
     """
 
     def __init__(self) -> None:
@@ -18,22 +18,22 @@ class RateLimit:
         self._period = 0.0
 
     def wait(self, rate: float, now: float) -> float:
-        """Return the seconds until a frame is admitted; 0: one is admitted now.
+        """Return the seconds until a frame is admitted; 0: now.
 
         Args:
-            rate: Most frames a second; 0 for all.
-            now: Time in seconds, on a clock that does not jump.
+            rate: Maximum frames per second; 0: no limit.
+            now: Time in seconds, on a monotonic clock.
         """
         if rate == 0 or 1 / rate != self._period:
             return 0.0
         return max(0.0, self._due - self._period / 2 - now)
 
     def admits(self, rate: float, now: float) -> bool:
-        """Tell whether a frame is admitted.
+        """Return whether a frame is admitted.
 
         Args:
-            rate: Most frames a second; 0 for all.
-            now: Time of the frame in seconds, on a clock that does not jump.
+            rate: Maximum frames per second; 0: no limit.
+            now: Time of the frame in seconds, on a monotonic clock.
         """
         if rate == 0:
             return True

@@ -1,4 +1,4 @@
-"""Images of a rosbag2 folder or an MCAP file, read without ROS."""
+"""Recording: images of a rosbag2 folder or an MCAP file, read without ROS."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 class Recording(ImageSource):
-    """The images of one topic of a recording, named by the stamps of their headers; equal ones are numbered.
+    """Images of one topic of a recording, named by their header stamps; images with equal stamps are numbered.
 
     Args:
-        path: A rosbag2 folder (sqlite3 or MCAP), or a file of one.
-        topic: The topic; empty: the only one that has images.
+        path: Path of a rosbag2 folder (sqlite3 or MCAP), or of a file in it.
+        topic: Image topic; empty: the only image topic.
 
     Raises:
-        SourceError: It cannot be read, or the topic is not clear.
+        SourceError: The recording cannot be read, or the topic is missing or ambiguous.
         RuntimeError: rosbags is not installed.
     """
 
@@ -37,7 +37,7 @@ class Recording(ImageSource):
             stated = types.get_typestore(types.Stores.ROS2_HUMBLE)
             self._reader = rosbags.AnyReader([_readable(path)], default_typestore=stated)
             self._reader.open()
-        except Exception as error:  # rosbags lets errors of YAML, SQLite and zstd through besides its own
+        except Exception as error:  # rosbags also raises errors of YAML, SQLite and zstd
             raise SourceError(f"cannot read {path} as a ROS 2 recording: {one_line(error)}") from error
         try:
             self._connection = self._choose(topic)
@@ -58,12 +58,12 @@ class Recording(ImageSource):
 
     @property
     def rate(self) -> float | None:
-        """Images a second on average."""
+        """Average number of images per second; None if unknown."""
         seconds = self._reader.duration / 1e9
         return self.count / seconds if self.count and seconds > 0 else None
 
     def captures(self) -> Iterator[Capture]:
-        """Read message by message, in the order of recording; see `ImageSource.captures`."""
+        """Read the messages in recorded order; see `ImageSource.captures`."""
         seen = Counter[int]()
         for index, (_, recorded, data) in enumerate(self._messages()):
             stamp = _stamp(data) or recorded
@@ -91,19 +91,20 @@ class Recording(ImageSource):
 
 
 def is_recording(path: Path) -> bool:
-    """Tell whether this is a rosbag2 folder or a file of one."""
+    """Return whether a path is a rosbag2 folder or a file in one."""
     return (path / "metadata.yaml").is_file() or (path.is_file() and path.suffix in {".mcap", ".db3"})
 
 
 def _readable(path: Path) -> Path:
-    """Return what rosbags opens: an MCAP file holds all there is to know, an SQLite file needs its folder."""
+    """Return the path for rosbags: an MCAP file is self-contained, an SQLite file needs its folder."""
     return path if path.is_dir() or path.suffix == ".mcap" else path.parent
 
 
 def _stamp(data: bytes) -> int:
-    """Return the nanoseconds of the stamp that an image message in CDR begins with; 0: it has none.
+    """Return the header stamp of an image message in CDR, in nanoseconds; 0 if it has no stamp.
 
-    Source: OMG DDS-XTypes 1.3, 7.6.3.1.2: four bytes of encapsulation, the second odd where it is little endian.
+    The message begins with four bytes of encapsulation; if the second is odd, it is little-endian (OMG DDS-XTypes
+    1.3, 7.6.3.1.2).
     """
     try:
         seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
@@ -113,7 +114,7 @@ def _stamp(data: bytes) -> int:
 
 
 def _name(nanoseconds: int, number: int) -> str:
-    """Return the name of the image number `number` of those with this stamp."""
+    """Return an image's name from its stamp in nanoseconds and its number, from 1, among equal stamps."""
     again = f"_{number}" if number > 1 else ""
     return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}{again}"
 

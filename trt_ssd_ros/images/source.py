@@ -1,4 +1,4 @@
-"""ImageSource: the contract of all places that images come from."""
+"""ImageSource: interface of all image sources."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Image = NDArray[np.uint8]
 
 
 class SourceError(ValueError):
-    """A source cannot be opened or gives no image: says what was found and what was expected."""
+    """Source that cannot be opened or has no image; the message says what was found and what was expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """One image of a source.
+    """Image of a source.
 
     Attributes:
-        index: Its number from 0; images that cannot be read are counted, too.
-        name: Path of a file relative to the folder of all files, or the number or time of a frame.
-        pixels: (H, W, 3) uint8; (0, 0, 3) if the image cannot be read.
+        index: Number of the image from 0; unreadable images count, too.
+        name: Path of a file relative to the common folder of all files, or number or time of a frame.
+        pixels: Image (H, W, 3) uint8; (0, 0, 3) if the image cannot be read.
         channel_order: Order of the last axis of `pixels`.
-        seconds: Time of a frame in its video or recording, else None.
-        problem: Reason why the image cannot be read, else empty.
+        seconds: Time of a frame in its video or recording, in seconds; None for image files.
+        problem: Reason why the image cannot be read; empty if it can.
     """
 
     index: int
@@ -46,17 +46,17 @@ class SourceImage:
 
 
 Capture = Callable[[], SourceImage]
-"""Decodes one image that has arrived already; an image that is not wanted need not be decoded."""
+"""Function that decodes an image after it has arrived, so that a skipped image costs no decoding."""
 
 
 class ImageSource(ABC):
-    """A sequence of images.
+    """Sequence of images.
 
     Attributes:
-        live: Whether images come at their own pace: an image that is not taken at once is lost.
+        live: Whether images arrive at their own pace, so that an image that is not read at once is lost.
         is_video: Whether images follow each other in time.
-        count: Number of images, as far as the source knows it beforehand.
-        names: Names of all images, if the source knows them beforehand, else empty.
+        count: Number of images if known before reading, else None.
+        names: Names of all images if known before reading, else empty.
     """
 
     live = False
@@ -66,29 +66,29 @@ class ImageSource(ABC):
 
     @property
     def rate(self) -> float | None:
-        """Frames a second that the source itself states, else None."""
+        """Frames per second that the source states; None if unknown."""
         return None
 
     @property
     def interruptions(self) -> int:
-        """Number of times that a live source went away so far."""
+        """Number of interruptions of a live source so far."""
         return 0
 
     @property
     def trouble(self) -> str:
-        """Reason why no images come at present; empty if nothing is wrong."""
+        """Reason why no images arrive at present; empty if images arrive."""
         return ""
 
     @abstractmethod
     def captures(self) -> Iterator[Capture]:
-        """Go through the images from the start, each not yet decoded; a live source goes on.
+        """Iterate over the images, undecoded, from the start; a live source continues.
 
         Raises:
             SourceError: The source holds no image, or is damaged.
         """
 
     def images(self, start: int = 0) -> Iterator[SourceImage]:
-        """Decode the images from number `start` on.
+        """Iterate over the decoded images from index `start`.
 
         Raises:
             SourceError: The source holds no image, or is damaged.
@@ -97,7 +97,7 @@ class ImageSource(ABC):
             yield capture()
 
     def stop(self) -> None:  # noqa: B027 - most sources never wait
-        """Have `captures` end soon, even while it waits; any thread may call it."""
+        """Make `captures` end soon, even while it waits; any thread may call it."""
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing
-        """Give the device or file back; the reading thread calls it last."""
+        """Release the device or file; the reading thread calls it last."""

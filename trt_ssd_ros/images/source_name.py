@@ -1,4 +1,4 @@
-"""SourceName: the one parser of names of image sources, for the camera node, the launch files and the tools."""
+"""SourceName: parser of the names of image sources, for the camera node, the launch files and the tools."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SourceName:
-    """A name, taken apart.
+    """Parsed name of an image source.
 
     Attributes:
         kind: `demo`, `webcam`, `gstreamer`, `stream` (an address as rtsp://...), or `file`.
         target: Number of the webcam, pipeline, address, or path; empty for the demo.
-        explicit: Whether the name itself says its kind; a bare path does not.
+        explicit: Whether the name states its kind; a bare path does not.
     """
 
     kind: Literal["demo", "webcam", "gstreamer", "stream", "file"]
@@ -22,7 +22,7 @@ class SourceName:
 
     @classmethod
     def parse(cls, name: str) -> SourceName:
-        """Take a name apart: demo, webcam:N, gstreamer:PIPELINE, file:PATH, an address, or the path of a file."""
+        """Parse a name: demo, webcam:N, gstreamer:PIPELINE, file:PATH, an address, or the path of a file."""
         kind, _, target = name.partition(":")
         for known in ("webcam", "gstreamer", "file"):
             if kind == known and name != "file":
@@ -33,5 +33,5 @@ class SourceName:
 
     @property
     def live(self) -> bool:
-        """Whether images come at their own pace, so that the source has no beginning."""
+        """Whether images arrive at their own pace, so that the source has no beginning."""
         return self.kind in ("webcam", "gstreamer", "stream")

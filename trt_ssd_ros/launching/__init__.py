@@ -1,1 +1,1 @@
-"""What the launch files share."""
+"""Code shared by the launch files."""

@@ -1,4 +1,4 @@
-"""Launch arguments that the launch files share, declared once; unknown and wrong ones get one clear error."""
+"""Arguments: declarations and checks of the arguments that the launch files share."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ LOG_LEVELS = ("debug", "info", "warn", "error")
 LARGEST_SIDE = 65535
 OWN_SOURCES = (
     "demo (photos of this package) | file:<path of an image, a folder or a video> | webcam:<number> | "
-    "the address of a stream, as rtsp://... | gstreamer, with a pipeline"
+    "address of a stream, e.g. rtsp://... | gstreamer (with pipeline:=...)"
 )
 
 NODE_ARGUMENTS = (
     DeclareLaunchArgument(
         "image_topic",
         default_value="image_raw",
-        description="Topic of the images, read or, with a source, published",
+        description="Image topic to which the detector subscribes, and on which a started camera publishes",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and relative topics"),
     DeclareLaunchArgument(
         "params_file",
         default_value=str(share_folder() / "config" / "detect.yaml"),
-        description="YAML file with the nodes' parameters; those of any camera's driver are under /**/camera",
+        description="YAML file with the parameters of the nodes; those of a camera driver are under /**/camera",
     ),
     DeclareLaunchArgument(
         "log_level", default_value="info", choices=LOG_LEVELS, description="Log level of the nodes"
@@ -44,7 +44,7 @@ NODE_ARGUMENTS = (
         "respawn",
         default_value="false",
         choices=BOOLEANS,
-        description="Start a node that ends (as when the GPU is lost) again, after 2 s; false: end the launch",
+        description="Restart a node 2 s after it exits (e.g. when the GPU is lost); false: end the launch",
     ),
 )
 
@@ -52,8 +52,8 @@ CAMERA_ARGUMENTS = (
     DeclareLaunchArgument(
         "device",
         default_value="",
-        description="Which camera, as its driver wants it (docs/cameras.md): /dev/video2, a serial number, an "
-        "address, a file; source:=<driver>:<device> is short for it. Empty: the driver's default",
+        description="Device of the camera driver (docs/cameras.md): /dev/video2, a serial number, an address, a "
+        "file; short form: source:=<driver>:<device>. Empty: the driver's default",
     ),
     DeclareLaunchArgument(
         "width", default_value="", description="Width of the images in pixels; empty: the driver's default"
@@ -62,13 +62,15 @@ CAMERA_ARGUMENTS = (
         "height", default_value="", description="Height of the images in pixels; empty: the driver's default"
     ),
     DeclareLaunchArgument(
-        "fps", default_value="", description="Images a second; empty: the driver's default, or the file's own rate"
+        "fps",
+        default_value="",
+        description="Images per second; empty: the default of the driver or file",
     ),
     DeclareLaunchArgument(
         "pipeline",
         default_value="",
         description="For gscam: csi | rtsp | rtsp_hardware | v4l2, or a GStreamer pipeline without a sink; "
-        "for source:=gstreamer a pipeline for OpenCV",
+        "for source:=gstreamer: a GStreamer pipeline for OpenCV",
     ),
     DeclareLaunchArgument(
         "frame_id", default_value="", description="frame_id of the images; empty: as in params_file"
@@ -76,36 +78,36 @@ CAMERA_ARGUMENTS = (
     DeclareLaunchArgument(
         "calibration",
         default_value="",
-        description="YAML file of camera_calibration, published as camera_info; empty: none",
+        description="YAML file of camera_calibration, published as camera_info; empty: no calibration",
     ),
     DeclareLaunchArgument(
         "loop",
         default_value="",
         choices=("", *BOOLEANS),
-        description="Start files and bags again at their end; empty: as in params_file, bags not",
+        description="Repeat files and bags; empty: files as in params_file, bags play once",
     ),
 )
 
 
 @dataclass(frozen=True)
 class CameraRequest:
-    """What the arguments ask of a camera; None or an empty text: nothing.
+    """Launch arguments of a camera; None or an empty string where an argument is not given.
 
     Attributes:
-        source: Of our own camera node.
-        image_topic: Where its images belong.
-        namespace: Of its node and of relative topics.
-        params_file: YAML file with parameters.
-        log_level: Of its node's logger.
-        respawn: Whether it is started again when it ends.
-        device: Which camera.
-        width: Pixels.
-        height: Pixels.
-        fps: Images a second.
-        pipeline: Of GStreamer.
-        frame_id: Of the images.
+        source: Source of our camera node.
+        image_topic: Topic for the images.
+        namespace: Namespace of the node and of relative topics.
+        params_file: YAML file with the parameters of the nodes.
+        log_level: Level of the node's logger.
+        respawn: Whether the launch restarts the node after it exits.
+        device: Device name, in the driver's format.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        fps: Images per second.
+        pipeline: GStreamer pipeline, or the name of one of gscam.launch.py.
+        frame_id: Frame id of the images.
         calibration: YAML file of camera_calibration.
-        loop: Whether a file starts again at its end.
+        loop: Whether files and bags repeat.
     """
 
     source: str
@@ -124,13 +126,13 @@ class CameraRequest:
     loop: bool | None
 
     @classmethod
-    def of(cls, context: LaunchContext) -> CameraRequest:
-        """Read the arguments.
+    def from_context(cls, context: LaunchContext) -> CameraRequest:
+        """Read and check the launch arguments.
 
         Raises:
-            ValueError: One of them is wrong; begins with its name.
+            ValueError: An argument is wrong; the message begins with its name.
         """
-        text = {a.name: chosen(context, a.name) for a in (*NODE_ARGUMENTS, *CAMERA_ARGUMENTS)}
+        text = {a.name: argument_value(context, a.name) for a in (*NODE_ARGUMENTS, *CAMERA_ARGUMENTS)}
         return cls(
             source=context.launch_configurations.get("source", ""),
             image_topic=text["image_topic"],
@@ -150,50 +152,54 @@ class CameraRequest:
 
     @property
     def calibration_url(self) -> str | None:
-        """The calibration as camera_info_manager wants it."""
+        """URL of the calibration file for camera_info_manager."""
         return None if self.calibration is None else self.calibration.as_uri()
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height.
+        """Image width and height in pixels.
 
         Raises:
-            ValueError: There is one without the other.
+            ValueError: Only one of the two is given.
         """
         if self.width is None and self.height is None:
             return None
         if self.width is None or self.height is None:
-            raise ValueError("width and height: found one of them, expected both or none for this camera")
+            raise ValueError("width and height: found one of them, expected both or none for this driver")
         return self.width, self.height
 
-    def refuse_all_but(self, driver: str, taken: Sequence[str]) -> None:
-        """Refuse what is asked of a camera that cannot do it.
+    def refuse_unsupported(self, driver: str, taken: Sequence[str]) -> None:
+        """Refuse arguments that the driver does not support.
+
+        Args:
+            driver: Name of the driver's package.
+            taken: Names of the arguments that the driver supports.
 
         Raises:
-            ValueError: Says what it takes.
+            ValueError: The driver does not support an argument; the message lists those that it supports.
         """
         for argument in CAMERA_ARGUMENTS:
             if getattr(self, argument.name) not in (None, "") and argument.name not in taken:
                 raise ValueError(
                     f"{argument.name}: {driver} does not take it, only {', '.join(taken) or 'nothing'}; "
-                    "its own parameters go into params_file"
+                    "set other parameters of the driver in params_file"
                 )
 
 
-def chosen(context: LaunchContext, argument: str) -> str:
-    """Return what was given for an argument, or its default."""
+def argument_value(context: LaunchContext, argument: str) -> str:
+    """Return the value of a launch argument, or its default."""
     text: str = LaunchConfiguration(argument).perform(context)
     return text
 
 
 def full_namespace(context: LaunchContext) -> str:
-    """Return the namespace that is asked for, below the one into which a launch file around ours has pushed us."""
+    """Return the argument `namespace`, below the namespace that an including launch file has pushed."""
     around: str | None = context.launch_configurations.get("ros_namespace")
-    return prefix_namespace(around, chosen(context, "namespace")) or ""
+    return prefix_namespace(around, argument_value(context, "namespace")) or ""
 
 
 def number(argument: str, text: str) -> float:
-    """Read a number from a launch argument."""
+    """Parse a launch argument as a number."""
     try:
         return float(text)
     except ValueError:
@@ -201,8 +207,8 @@ def number(argument: str, text: str) -> float:
 
 
 def existing_file(argument: str, text: str) -> Path:
-    """Return the full path of a YAML file."""
-    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() would follow links
+    """Return the absolute path of an existing YAML file."""
+    path = Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - resolve() follows links
     if not path.is_file():
         raise ValueError(f"{argument}: found no file {text}, expected a YAML file")
     return path
@@ -226,13 +232,13 @@ def _rate(text: str) -> float | None:
 
 
 def refuse_unknown_arguments(launch_file: Path, declared: Sequence[DeclareLaunchArgument]) -> None:
-    """Refuse what was given to `ros2 launch` for a launch file that has no such argument; ROS leaves it aside.
+    """Refuse unknown arguments of `ros2 launch`, which ROS ignores silently.
 
-    Where another launch file includes ours, though it be of the same name, the arguments on the command line are
-    its own.
+    If another launch file, even one with an equal name, includes ours, the command line holds the other file's
+    arguments and is not checked.
 
     Raises:
-        ValueError: Names those that are near.
+        ValueError: An argument is unknown; the message names similar ones.
     """
     if not _on_command_line(launch_file):
         return
@@ -241,12 +247,12 @@ def refuse_unknown_arguments(launch_file: Path, declared: Sequence[DeclareLaunch
         name, separator, _ = word.partition(":=")
         if separator and name not in names:
             near = get_close_matches(name, names)
-            expected = f"perhaps {' or '.join(near)}" if near else f"one of {', '.join(names)}"
-            raise ValueError(f"{name}: {launch_file.name} has no such argument, expected {expected}")
+            expected = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}"
+            raise ValueError(f"{name}: {launch_file.name} has no such argument, {expected}")
 
 
 def _on_command_line(launch_file: Path) -> bool:
-    """Tell whether the command line names this very file, as `trt_ssd_ros <name>` or by its path."""
+    """Return whether the command line names this file, as `trt_ssd_ros <name>` or by its path."""
     named = ("trt_ssd_ros", launch_file.name) in pairwise(sys.argv)
     same_names = [Path(word) for word in sys.argv if Path(word).name == launch_file.name]
     return named or any(path.exists() and path.samefile(launch_file) for path in same_names)

@@ -1,8 +1,8 @@
-"""Bags: find a bag's topic of images, and start a player once a node subscribes.
+"""Bag: finds the image topic of a bag, and starts a player once a node subscribes.
 
 python -m trt_ssd_ros.launching.bag TOPIC NODE COMMAND [ARGUMENT ...]
 
-NODE is the full name of the node that has to subscribe; `any`: any.
+NODE is the full name of the node that must subscribe; `any` stands for any node.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 
 @dataclass(frozen=True)
 class BagTopics:
-    """What is played of a bag.
+    """Topics of a bag that are played.
 
     Attributes:
-        path: The bag's folder.
-        image: Its topic of images.
-        info: The topic of their camera_info; empty if it has none.
+        path: Folder of the bag.
+        image: Image topic.
+        info: Topic of the images' camera_info; empty if the bag has none.
     """
 
     path: Path
@@ -43,14 +43,14 @@ class BagTopics:
 
 
 def read_bag_topics(bag: str, wanted: str) -> BagTopics:
-    """Find the images in a bag: its only topic of images, or among several the wanted one.
+    """Find the image topic of a bag: its only one, or `wanted` among several.
 
     Args:
-        bag: Path of a bag as `ros2 bag record` makes it, a folder with a metadata.yaml.
-        wanted: Full name of a topic.
+        bag: Folder of a bag, with a metadata.yaml, as `ros2 bag record` writes it.
+        wanted: Full name of the topic to choose among several.
 
     Raises:
-        ValueError: It is no bag, or its topic of images is in doubt; says what it has.
+        ValueError: The folder is not a bag, or the choice is ambiguous; the message lists the image topics.
     """
     path = Path(bag).expanduser()
     if not bag or not (path / METADATA).is_file():
@@ -58,7 +58,9 @@ def read_bag_topics(bag: str, wanted: str) -> BagTopics:
     types = _topic_types(path / METADATA)
     images = [name for name, kind in types.items() if kind == IMAGE]
     if len(images) != 1 and wanted not in images:
-        raise ValueError(f"bag: {bag} has {_listed(types)}, expected one topic of images, or {wanted} among them")
+        raise ValueError(
+            f"bag: {bag} has {_listed(types)}, expected one topic of images, or image_topic ({wanted}) among them"
+        )
     image = wanted if wanted in images else images[0]
     info = join(dirname(image), "camera_info")
     return BagTopics(path, image, info if types.get(info) == INFO else "")
@@ -79,19 +81,24 @@ def _listed(types: dict[str, str]) -> str:
 
 
 ANY = "any"
-POLL = 0.05
-"""Seconds between two looks."""
+POLL_PERIOD = 0.05
+"""Seconds between two checks for subscribers."""
 
 
 def await_subscriber(topic: str, name: str = ANY) -> bool:
-    """Wait for a node to subscribe; return whether it did, rather than that ROS was shut down."""
+    """Wait until a node subscribes to a topic.
+
+    Returns:
+        Whether the node has subscribed; false if ROS was shut down first.
+    """
     rclpy.init(args=[])
     node = rclpy.create_node("await_subscriber")
     try:
         if not _subscribes(node, topic, name):
-            node.get_logger().info(f"waiting for {name} to subscribe to {topic}")
+            awaited = "any node" if name == ANY else name
+            node.get_logger().info(f"waiting for {awaited} to subscribe to {topic}")
         while rclpy.ok() and not _subscribes(node, topic, name):
-            sleep(POLL)
+            sleep(POLL_PERIOD)
         there = rclpy.ok()
     except KeyboardInterrupt:
         there = False
@@ -107,12 +114,12 @@ def _subscribes(node: Node, topic: str, name: str) -> bool:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Wait, then become the command."""
+    """Wait for the subscriber, then replace this process by the command."""
     topic, name, *command = sys.argv[1:] if args is None else args
     if not await_subscriber(topic, name):
         return 0
     try:
-        os.execvp(command[0], command)  # noqa: S606 - the caller's own words, no shell
+        os.execvp(command[0], command)  # noqa: S606 - runs the caller's command without a shell
     except OSError as error:
         print(f"await_subscriber: cannot start {command[0]}: {error.strerror}", file=sys.stderr)
     return 1

@@ -1,7 +1,7 @@
-"""Drivers: the actions that the launch files of all cameras share.
+"""Drivers: launch actions that all camera launch files share.
 
-Every camera's node is called `camera`, its images come on image_topic and its camera_info beside them, and a
-driver that is not installed ends the launch with one line.
+The node of every driver is called `camera`. It publishes on image_topic, and camera_info in the same namespace. If
+a driver is not installed, the launch ends with a one-line error.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ Remappings = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Driver:
-    """A camera's driver, by the names of its own documentation.
+    """A camera driver, with the names from its documentation.
 
     Attributes:
-        package: Its ROS package.
-        executable: Its executable.
-        takes: Those of CAMERA_ARGUMENTS that it understands.
-        parameters: Its parameters for what is asked of it; those that are None are left to it.
-        images: Topics that it publishes images on, under all names that its releases use.
-        infos: The same for camera_info.
+        package: ROS package of the driver.
+        executable: Executable of the driver.
+        takes: Names of the CAMERA_ARGUMENTS that the driver supports.
+        parameters: Returns the driver's parameters for a request; None leaves a parameter at its default.
+        images: Image topics of the driver, in all its releases.
+        infos: camera_info topics of the driver, in all its releases.
     """
 
     package: str
@@ -63,10 +63,10 @@ class Driver:
 
         Raises:
             RuntimeError: The driver is not installed.
-            ValueError: It does not take what is asked of it.
+            ValueError: The driver does not support an argument of the request.
         """
         require(self.package)
-        request.refuse_all_but(self.package, self.takes)
+        request.refuse_unsupported(self.package, self.takes)
         return [camera_node(self, request)]
 
 
@@ -76,11 +76,11 @@ def describe_camera(
     """Return a camera's launch description.
 
     Args:
-        start: Returns what the arguments ask for.
+        start: Returns the actions for a request.
     """
 
     def launch(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        return [*dds_profile(), *start(CameraRequest.of(context))]
+        return [*dds_profile(), *start(CameraRequest.from_context(context))]
 
     return LaunchDescription([*NODE_ARGUMENTS, *CAMERA_ARGUMENTS, OpaqueFunction(function=launch)])
 
@@ -89,7 +89,7 @@ def require(package: str, install: str = APT) -> Path:
     """Return the share folder of a driver's package.
 
     Raises:
-        RuntimeError: It is not installed; says what to do.
+        RuntimeError: The package is not installed; the message gives the command that installs it.
     """
     try:
         get_package_prefix(package)
@@ -103,16 +103,16 @@ def require(package: str, install: str = APT) -> Path:
 
 
 def camera_node(driver: Driver, request: CameraRequest) -> Node:
-    """Return the node of a driver; when it fails the launch ends, unless it is started again."""
+    """Return the node of a driver; if it fails, the launch ends, unless respawn is set."""
     asked = {name: value for name, value in driver.parameters(request).items() if value is not None}
-    settings = {name: exact(value) for name, value in asked.items()}
+    settings = {name: string_parameter(value) for name, value in asked.items()}
     return Node(
         package=driver.package,
         executable=driver.executable,
         name=NODE_NAME,
         namespace=request.namespace,
         parameters=[str(request.params_file), *([settings] if settings else [])],
-        remappings=to_our_topics(request, driver.images, driver.infos),
+        remappings=topic_remappings(request, driver.images, driver.infos),
         ros_arguments=log_level(request.namespace, NODE_NAME, request.log_level),
         output="screen",
         respawn=request.respawn,
@@ -121,8 +121,8 @@ def camera_node(driver: Driver, request: CameraRequest) -> Node:
     )
 
 
-def exact(value: Any) -> Any:
-    """Keep launch_ros from reading a text of digits, as a serial number, as a number."""
+def string_parameter(value: Any) -> Any:
+    """Mark a string as one, because launch_ros parses a string of digits (a serial number) as a number."""
     return ParameterValue(value, value_type=str) if isinstance(value, str) else value
 
 
@@ -131,39 +131,39 @@ def include_driver(
     arguments: Mapping[str, str],
     remappings: Remappings,
 ) -> GroupAction:
-    """Return a driver's own launch file, its topics renamed and our arguments kept from it."""
+    """Include a driver's launch file in its own scope, with its topics remapped."""
     source = PythonLaunchDescriptionSource(str(launch_file))
     include = IncludeLaunchDescription(source, launch_arguments=arguments.items())
     return GroupAction([*(SetRemap(src=old, dst=new) for old, new in remappings), include])
 
 
-def to_our_topics(request: CameraRequest, images: Sequence[str], infos: Sequence[str]) -> Remappings:
-    """Return the remappings to image_topic, and to camera_info beside it."""
+def topic_remappings(request: CameraRequest, images: Sequence[str], infos: Sequence[str]) -> Remappings:
+    """Return the remappings of a driver's topics to image_topic, and to camera_info in the same namespace."""
     info = join(dirname(request.image_topic), "camera_info")
     return [*((name, request.image_topic) for name in images), *((name, info) for name in infos)]
 
 
 def absolute_topic(request: CameraRequest, topic: str) -> str:
-    """Return a topic's full name."""
+    """Return the full name of a topic."""
     return join("/", request.namespace, topic)
 
 
 def dds_profile() -> list[SetEnvironmentVariable]:
-    """Return what gives Fast DDS room for large images, unless that is settled; see `profile_environment`."""
+    """Return the environment variables of our Fast DDS profile, if it applies; see `profile_environment`."""
     profile = profile_environment(share_folder() / "config" / "fastdds_large_images.xml")
     return [SetEnvironmentVariable(name, value) for name, value in profile.items()]
 
 
 def end_if_failed(event: ProcessExited, context: LaunchContext) -> None:
-    """End the launch, and make it fail, when a process fails; one that is done leaves the others running.
+    """End the launch with an error if a process fails; after exit code 0 the other processes continue.
 
-    What a process ends with once the launch is ending (Ctrl-C) is no failure: many drivers do not end with 0 then.
+    While the launch shuts down (Ctrl-C), exit codes are ignored, because many drivers then do not exit with 0.
     """
     if event.returncode and not context.is_shutdown:
         raise RuntimeError(f"{event.process_name} failed (exit code {event.returncode}), see above")
 
 
 def log_level(namespace: str, node: str, level: str) -> list[str]:
-    """Return the ROS arguments that set the level of one node's own logger."""
+    """Return the ROS arguments that set the level of a single node's logger."""
     logger = ".".join([*namespace.strip("/").split("/"), node]).lstrip(".")
     return ["--log-level", f"{logger}:={level}"]

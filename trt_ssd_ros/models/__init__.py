@@ -1,1 +1,1 @@
-"""A model card becomes one ONNX graph."""
+"""Model cards, and their composition with a network into one ONNX graph."""

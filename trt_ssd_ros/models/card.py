@@ -1,4 +1,4 @@
-"""ModelCard: what a detector expects and emits, read from YAML."""
+"""ModelCard: a detector's input, outputs, labels and defaults, read from YAML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator, Priors
 from trt_ssd_ros.yaml_reader import FieldError, Union, read, read_yaml, require
 
 MAX_INPUT_SIDE = 8192
-"""Pixels that a network's input may be wide or high."""
+"""Largest height or width of a network's input in pixels."""
 MAX_CANDIDATES = 3840
 """TensorRT's limit for the K of its TopK layer."""
 
@@ -29,12 +29,17 @@ Family = Literal[
 
 
 class ModelCardError(FieldError):
-    """A model card is wrong or does not fit its ONNX."""
+    """Error in a model card, or between a card and its ONNX file."""
 
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """The network. The path is relative to the card; sha256 is its hex digest."""
+    """ONNX file of the network.
+
+    Attributes:
+        path: Path of the file; in the YAML, relative to the card.
+        sha256: SHA-256 digest of the file in hexadecimal.
+    """
 
     path: Path
     sha256: str
@@ -42,10 +47,17 @@ class OnnxFile:
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """The network's input: tensor, height x width in pixels, and how pixels become its numbers.
+    """Input of the network and its preprocessing: a pixel p of 0 to 255 becomes (p - mean) * scale.
 
-    A pixel p of 0 to 255 enters as (p - mean) * scale, channel by channel in channel_order. `resize` is
-    the ONNX coordinate_transformation_mode of the bilinear resize; half_pixel is what OpenCV does.
+    Attributes:
+        tensor: Name of the input tensor.
+        layout: Axis order of the tensor.
+        height: Height in pixels.
+        width: Width in pixels.
+        channel_order: Order of the channels.
+        mean: Mean of each channel, 0 to 255, in channel_order.
+        scale: Factor of each channel, in channel_order.
+        resize: ONNX coordinate_transformation_mode of the bilinear resize; OpenCV uses half_pixel.
     """
 
     tensor: str
@@ -59,18 +71,24 @@ class NetworkInput:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The tensor's dimensions behind the batch."""
+        """Dimensions of the tensor after the batch."""
         height, width = self.height, self.width
         return (height, width, 3) if self.layout == "NHWC" else (3, height, width)
 
 
 @dataclass(frozen=True)
 class RawHeads:
-    """Outputs as the convolutions give them: box encodings [N, A, 4] and class scores [N, A, columns].
+    """Outputs of the convolutions: box encodings [N, A, 4] and class predictions [N, A, columns].
 
-    box_order gives the meaning of the four encoded numbers (x, y: centre offsets; w, h: log sizes),
-    box_scales the box coder's divisors in that order (1 / variance), background the column that is no class,
-    clip_before_nms whether the family moves corners outside of the image onto its border before NMS, not after.
+    Attributes:
+        kind: Tag of this kind of outputs.
+        boxes: Name of the tensor of box encodings.
+        scores: Name of the tensor of class predictions.
+        box_order: Order of the four encoded numbers (x, y: centre offsets; w, h: log sizes).
+        box_scales: Box coder's divisors (1 / variance), in box_order.
+        score_conversion: Conversion of class predictions to scores of 0 to 1.
+        background: Position of the background column.
+        clip_before_nms: Whether boxes are clipped to the image before NMS, not after.
     """
 
     kind: Literal["raw_heads"]
@@ -85,10 +103,17 @@ class RawHeads:
 
 @dataclass(frozen=True)
 class DecodedBoxes:
-    """Outputs of a network that decodes its boxes itself: corners [N, A, 4] and class scores [N, A, columns].
+    """Outputs of a network that decodes its boxes: corners [N, A, 4] and class predictions [N, A, columns].
 
-    box_scales are the divisors, in the order of box_order, that normalise the corners to the image: 1 where
-    they are, the input's width and height where they are in its pixels. The rest is as in RawHeads.
+    Attributes:
+        kind: Tag of this kind of outputs.
+        boxes: Name of the tensor of corners.
+        scores: Name of the tensor of class predictions.
+        box_order: Order of the four numbers of two corners.
+        score_conversion: Conversion of class predictions to scores of 0 to 1.
+        background: Position of the background column.
+        box_scales: Divisors that normalise the corners, in box_order: 1, or the input's sides for pixels.
+        clip_before_nms: Whether boxes are clipped to the image before NMS, not after.
     """
 
     kind: Literal["decoded_boxes"]
@@ -103,11 +128,17 @@ class DecodedBoxes:
 
 @dataclass(frozen=True)
 class FinalDetections:
-    """The output of a network that ends in its own NMS: rows [N, 1, K, 7] of TensorRT's and Caffe's layout.
+    """Output of a network that ends in its own NMS: rows [N, 1, K, 7] in TensorRT's and Caffe's layout.
 
-    A row is image id, label, confidence, x1, y1, x2, y2. A negative image id or label is padding, and so is
-    label 0 where background is first. box_order and box_scales are as in DecodedBoxes. Ours suppresses nothing
-    further.
+    A row is image id, label, confidence, x1, y1, x2, y2. Rows with a negative image id or label are padding; if
+    `background` is first, so are rows of label 0. The composed graph suppresses no further boxes.
+
+    Attributes:
+        kind: Tag of this kind of outputs.
+        rows: Name of the tensor of rows.
+        background: Label of the background: first is label 0.
+        box_order: Order of the four numbers of two corners.
+        box_scales: Divisors that normalise the corners, in box_order: 1, or the input's sides for pixels.
     """
 
     kind: Literal["detections"]
@@ -123,7 +154,14 @@ NetworkOutputs = RawHeads | DecodedBoxes | FinalDetections
 
 @dataclass(frozen=True)
 class Defaults:
-    """Thresholds in [0, 1]; candidates that enter NMS; most detections reported for an image."""
+    """Default thresholds and limits.
+
+    Attributes:
+        score_threshold: Lowest score to report, 0 to 1.
+        iou_threshold: Overlap above which NMS suppresses a box, 0 to 1.
+        candidates: Number of boxes that enter NMS.
+        max_detections: Most detections to report for an image.
+    """
 
     score_threshold: float
     iou_threshold: float
@@ -133,10 +171,19 @@ class Defaults:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything the project knows of one detector.
+    """Description of one detector.
 
-    `family` is whose conventions it follows; the other fields say them all, so it is for people. `labels[i]` names
-    class id i; background is not in it. Only raw heads need priors.
+    Attributes:
+        name: Name of the detector.
+        family: SSD family of the network, for information only.
+        licence: Licence of the network.
+        source: Origin of the network.
+        onnx: ONNX file of the network.
+        input: Input of the network and its preprocessing.
+        outputs: Outputs of the network.
+        labels: Class names by class id, without the background.
+        defaults: Default thresholds and limits.
+        priors: Generator of the prior boxes; None unless outputs are raw heads.
     """
 
     name: str
@@ -155,7 +202,7 @@ class ModelCard:
         """Read and validate a card.
 
         Args:
-            path: A YAML file; `onnx.path` in it is resolved against its folder.
+            path: Path of the YAML file; `onnx.path` in it is relative to its folder.
 
         Raises:
             ModelCardError: A field is missing, unknown, of the wrong type or out of range.
@@ -172,12 +219,12 @@ class ModelCard:
         return card
 
     def prior_boxes(self) -> Priors:
-        """Return the prior boxes of raw heads; see `models/priors.py`."""
+        """Return the prior boxes (A, 4) of raw heads; see `models/priors.py`."""
         assert self.priors is not None
         return self.priors.priors(self.input.height, self.input.width)
 
     def overlap_limit(self, iou_threshold: float) -> float:
-        """Return the overlap above which NMS drops a box: 1, which none exceeds, where the network did its own."""
+        """Return the overlap above which NMS suppresses a box; 1 (none) if the network has its own NMS."""
         return max(iou_threshold, 1.0) if isinstance(self.outputs, FinalDetections) else iou_threshold
 
     def __post_init__(self) -> None:
@@ -189,7 +236,7 @@ class ModelCard:
         require(0 not in size.scale, "input.scale", size.scale, "numbers other than 0")
         require(min(self.outputs.box_scales) > 0, "outputs.box_scales", self.outputs.box_scales, "numbers above 0")
         raw = isinstance(self.outputs, RawHeads)
-        require(self.priors is not None or not raw, "priors", "nothing", "this field")
+        require(self.priors is not None or not raw, "priors", "nothing", "a value")
         require(self.priors is None or raw, "priors", "this field", f"none with outputs.kind {self.outputs.kind}")
         require(len(self.labels) > 0, "labels", "none", "one name per class")
         require(len(set(self.labels)) == len(self.labels), "labels", "a name twice", "different names")
@@ -209,4 +256,4 @@ UNIONS = (
         {"raw_heads": RawHeads, "decoded_boxes": DecodedBoxes, "detections": FinalDetections},
     ),
 )
-"""Fields that hold one of several dataclasses, and what in the YAML tells which."""
+"""Fields that hold one of several dataclasses, and the YAML tag that selects it."""

@@ -1,4 +1,4 @@
-"""Write a model card as people write it."""
+"""Text of a model card in YAML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator
 
 
 class _CardDumper(yaml.SafeDumper):
-    """Lists of names go one a line, lists of numbers on one line."""
+    """Dumper that writes lists of names one name a line, other lists on one line."""
 
 
 def _list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
@@ -23,7 +23,7 @@ _CardDumper.add_representer(list, _list)
 
 
 def card_text(document: Mapping[str, Any]) -> str:
-    """Return a card as YAML, with an empty line between its sections."""
+    """Return a card as YAML with empty lines between its sections."""
     parts = []
     for name, value in document.items():
         text = yaml.dump({name: value}, Dumper=_CardDumper, sort_keys=False, allow_unicode=True, width=110)
@@ -32,14 +32,14 @@ def card_text(document: Mapping[str, Any]) -> str:
 
 
 def generator_document(generator: PriorGenerator) -> dict[str, Any]:
-    """Return a prior generator as a card states it."""
+    """Return the section of a card on a prior generator."""
     names = {kind: name for name, kind in PRIOR_GENERATORS.items()}
     numbers = {name: value for name, value in _lists(asdict(generator)).items() if value != []}
     return {"generator": names[type(generator)], **numbers}
 
 
 def _lists(value: Any) -> Any:
-    """Return nested tuples as lists, as YAML has them."""
+    """Return nested tuples as lists, as YAML has no tuples."""
     if isinstance(value, dict):
         return {name: _lists(item) for name, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value

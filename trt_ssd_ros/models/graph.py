@@ -1,10 +1,10 @@
-"""Compose a detector's ONNX and its model card into one graph from camera bytes to final boxes.
+"""Composition of a detector's ONNX and its model card into one graph, from camera bytes to final boxes.
 
 Inputs of the composed graph (N images of H x W pixels, C classes):
-    image            uint8 [N, H, W, 3]  camera pixels as they came
+    image            uint8 [N, H, W, 3]  camera pixels, unconverted
     channel_order    int32 [3]           where red, green and blue stand: [0, 1, 2] for rgb, [2, 1, 0] for bgr
     class_threshold  float32 [C]         lowest score reported for each class; above 1 switches a class off
-    iou_threshold    float32 [1]         overlap above which NMS drops the lesser box of a class
+    iou_threshold    float32 [1]         overlap above which NMS suppresses the lower-scored box of a class
 
 Outputs (M candidates, best first):
     boxes            float32 [N, M, 4]   x1 y1 x2 y2, normalised to the image, not clipped to it
@@ -13,8 +13,8 @@ Outputs (M candidates, best first):
     keep             int32 [N, M]        1 where the candidate survives NMS
     settled          int32 [N]           0 where NMS had not reached its fixed point
 
-The operators are those of opset 17 that ONNX Runtime and TensorRT 8.5 to 11 all run, with static shapes behind
-the resize; see docs/architecture.md for what is avoided and why.
+The operators are those of opset 17 that ONNX Runtime and TensorRT 8.5 to 11 all run. Shapes after the resize are
+static. docs/architecture.md lists the operators to avoid, with reasons.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.models.card import FinalDetections, ModelCard, ModelCardError
 from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.graph_candidates import best_candidates
-from trt_ssd_ros.models.graph_nms import drop_unusable, suppress
+from trt_ssd_ros.models.graph_nms import mask_invalid_boxes, suppress
 from trt_ssd_ros.models.network import as_graph_opset, batch_size, box_count, check_fit, input_type
 
 
 def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = None) -> onnx.ModelProto:
-    """Build the self-contained graph that is described at the top of this module.
+    """Build the composed graph that the module docstring describes.
 
     Args:
-        network: The detector as its card describes it.
-        card: The detector's card.
-        candidates: Boxes that enter NMS, instead of the card's number.
+        network: Network of the detector.
+        card: Model card of the detector.
+        candidates: Number of boxes that enter NMS; None for the card's number.
 
     Raises:
-        ModelCardError: The card does not fit the network: tensor names, sizes, prior or class count.
+        ModelCardError: Tensor names, sizes, prior count or class count of the card do not match the network.
     """
     check_fit(network, card)
     boxes = box_count(network, card)
@@ -54,7 +54,7 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
     graph.input("iou_threshold", TensorProto.FLOAT, [1])
     graph.splice(network, card.input.tensor, pixels)
     best = best_candidates(graph, card, boxes, count)
-    corners, scores = drop_unusable(graph, best.boxes, best.scores)
+    corners, scores = mask_invalid_boxes(graph, best.boxes, best.scores)
     keep, settled = suppress(graph, corners, scores, best.class_ids, count, _iou_threshold(graph, card))
     graph.output("boxes", corners, TensorProto.FLOAT, [batch, count, 4])
     graph.output("scores", scores, TensorProto.FLOAT, [batch, count])
@@ -66,15 +66,15 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = one_line(error)
         raise ModelCardError(
-            "onnx", f"a network that does not fit in ({reason})", "one float input, operators of opset 17"
+            "onnx", f"a network that cannot be composed ({reason})", "one float input and operators of opset 17"
         ) from error
 
 
 def compose_input(network: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
-    """Build the beginning of that graph alone: `image` and `channel_order` in, what the network is fed with out.
+    """Build the preprocessing of the composed graph alone, from `image` and `channel_order` to `network_input`.
 
     Raises:
-        ModelCardError: The card does not fit the network.
+        ModelCardError: The card does not match the network.
     """
     check_fit(network, card)
     graph = GraphBuilder()
@@ -91,7 +91,8 @@ def _network_input(graph: GraphBuilder, network: onnx.ModelProto, card: ModelCar
 
 
 def _preprocess(graph: GraphBuilder, card: ModelCard) -> str:
-    """Resize and normalise. Channels are handled as planes: as the innermost axis they take ten times as long."""
+    """Add the resize and the normalisation."""
+    # Channels are separate planes: as the innermost axis, they take ten times as long.
     spec = card.input
     pixels = graph("Cast", "image", to=TensorProto.FLOAT)
     batch = graph("Slice", graph("Shape", "image"), graph.constant([0], np.int64), graph.constant([1], np.int64))
@@ -107,7 +108,7 @@ def _preprocess(graph: GraphBuilder, card: ModelCard) -> str:
 
 
 def _iou_threshold(graph: GraphBuilder, card: ModelCard) -> str:
-    """Return the overlap above which NMS drops a box: 1, which none exceeds, where the network did its own NMS."""
+    """Return the tensor of the IoU threshold; if the network has its own NMS, at least 1, to suppress none."""
     if isinstance(card.outputs, FinalDetections):
         return graph("Max", "iou_threshold", graph.constant(1.0))
     return "iou_threshold"

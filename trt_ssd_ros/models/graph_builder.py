@@ -1,4 +1,4 @@
-"""GraphBuilder, a thin writer of ONNX graphs: operators are calls, tensors are names."""
+"""GraphBuilder: a thin writer of ONNX graphs, in which operators are calls and tensors are names."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
-"""The newest opset that TensorRT 8.5 (JetPack 5) parses."""
+"""Newest opset that TensorRT 8.5 (JetPack 5) parses."""
 
 IR_VERSION = 8
-"""The ONNX file format that belongs to opset 17."""
+"""Version of the ONNX file format for opset 17."""
 
 
 class GraphBuilder:
-    """Nodes and constants of a graph in the making; calling it adds an operator and returns its output's name.
+    """Nodes and constants of a new graph; a call adds an operator and returns the name of its output.
 
     Args:
-        prefix: Start of the name of each node, tensor and constant.
+        prefix: Prefix of the name of each node, tensor and constant.
 
     Attributes:
-        nodes: Operators, each behind those whose outputs it reads.
-        constants: Tensors that the operators read.
+        nodes: Operators in topological order.
+        constants: Constant tensors that the operators read.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -35,32 +35,32 @@ class GraphBuilder:
         self._outputs: list[onnx.ValueInfoProto] = []
 
     def __call__(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Add an operator of one output; without a `name` it is numbered."""
+        """Add an operator with one output, and return the output's name: `name`, or the operator and a number."""
         return self.multiple(1, operator, *inputs, name=name, **attributes)[0]
 
     def multiple(self, count: int, operator: str, *inputs: str, name: str = "", **attributes: Any) -> list[str]:
-        """Add an operator of several outputs and return their names."""
+        """Add an operator with several outputs, and return their names."""
         name = self._prefix + (name or f"{operator}_{len(self.nodes)}")
         outputs = [name] if count == 1 else [f"{name}.{index}" for index in range(count)]
         self.nodes.append(helper.make_node(operator, inputs, outputs, name, **attributes))
         return outputs
 
     def constant(self, value: Any, dtype: type[np.generic] = np.float32) -> str:
-        """Add a constant tensor."""
+        """Add a constant tensor, and return its name."""
         name = f"{self._prefix}constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def reshaped(self, tensor: str, shape: Sequence[int]) -> str:
-        """Add a Reshape."""
+        """Add a Reshape, and return the name of its output."""
         return self("Reshape", tensor, self.constant(shape, np.int64))
 
     def sliced(self, tensor: str, start: int, end: int, axis: int) -> str:
-        """Add a Slice along one axis."""
+        """Add a Slice along one axis, and return the name of its output."""
         return self("Slice", tensor, *(self.constant([number], np.int64) for number in (start, end, axis)))
 
     def splice(self, network: onnx.ModelProto, tensor: str, source: str) -> None:
-        """Add a whole network whose input `tensor` is fed from `source`; its names get the prefix network/."""
+        """Add a network with the prefix network/, and feed its input `tensor` from `source`."""
         prefixed = onnx.compose.add_prefix(network, "network/").graph
         self.nodes.append(helper.make_node("Identity", [source], [f"network/{tensor}"], "network_input"))
         self.nodes.extend(prefixed.node)
@@ -71,7 +71,7 @@ class GraphBuilder:
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def output(self, name: str, source: str, kind: int, shape: Sequence[int | str]) -> None:
-        """Declare `source` as an output of the graph under its own name."""
+        """Declare an output of the graph that is a copy of the tensor `source`."""
         self.nodes.append(helper.make_node("Identity", [source], [name], name))
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
@@ -79,7 +79,7 @@ class GraphBuilder:
         """Return the checked model.
 
         Raises:
-            onnx.checker.ValidationError: The nodes do not make a valid graph.
+            onnx.checker.ValidationError: The nodes are no valid graph.
             onnx.shape_inference.InferenceError: Types or shapes contradict each other.
         """
         graph = helper.make_graph(self.nodes, name, self._inputs, self._outputs, self.constants)

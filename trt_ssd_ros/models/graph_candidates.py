@@ -1,4 +1,4 @@
-"""The part of the composed graph that reads the network: outputs of any kind become the best candidates."""
+"""Candidate selection of the composed graph: the best boxes from outputs of any kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from trt_ssd_ros.models.graph_builder import GraphBuilder
 
 
 class Candidates(NamedTuple):
-    """Names of tensors, best candidate first: boxes [N, M, 4] x1 y1 x2 y2, scores and class ids [N, M]."""
+    """Names of the candidates' tensors, best candidate first.
+
+    Attributes:
+        boxes: Tensor [N, M, 4] of x1 y1 x2 y2.
+        scores: Tensor [N, M] of scores.
+        class_ids: Tensor [N, M] of class ids.
+    """
 
     boxes: str
     scores: str
@@ -23,7 +29,7 @@ class Candidates(NamedTuple):
 
 
 def best_candidates(graph: GraphBuilder, card: ModelCard, boxes: int, count: int) -> Candidates:
-    """Add what finds the `count` best candidates in the network's outputs, which hold so many `boxes`."""
+    """Add the selection of the `count` best candidates from the network's outputs of `boxes` boxes."""
     outputs = card.outputs
     if isinstance(outputs, FinalDetections):
         return _of_detections(graph, outputs, len(card.labels), boxes, count)
@@ -38,7 +44,7 @@ def best_candidates(graph: GraphBuilder, card: ModelCard, boxes: int, count: int
 
 
 def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> str:
-    """Return scores [N, A, C] without the background, 0 where they do not pass their class threshold."""
+    """Return the tensor of scores [N, A, C] without background; scores below their class threshold are 0."""
     scores = graph("Cast", f"network/{outputs.scores}", to=TensorProto.FLOAT)
     if outputs.score_conversion == "softmax":
         scores = graph("Softmax", scores, axis=2)
@@ -52,10 +58,10 @@ def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> str:
 
 
 def _best_of(graph: GraphBuilder, scores: str, total: int, classes: int, count: int) -> tuple[str, str, str]:
-    """Return scores, anchor indices and class ids [N, M] of the best of all pairs of anchor and class.
+    """Return scores, anchor indices and class ids [N, M] of the best pairs of anchor and class.
 
-    In two stages: the best of each of several rows, then the best of those. A GPU searches the rows side by side,
-    which takes a third of the time; equal scores come in the order of their indices, as from one search.
+    The search has two stages: the best of each of several rows, then the best of all rows. A GPU searches the rows
+    in parallel, which takes a third of the time. Equal scores keep the order of their indices, as in one search.
     """
     rows = _row_count(total, count)
     most = min(count, total // rows)
@@ -73,13 +79,13 @@ def _best_of(graph: GraphBuilder, scores: str, total: int, classes: int, count: 
 
 
 def _row_count(total: int, count: int) -> int:
-    """Return how many rows of one length `total` scores are laid out in, for the least work in both stages."""
+    """Return the number of equal rows for `total` scores that needs the least work in both stages."""
     divisors = [rows for rows in range(1, isqrt(total) + 1) if total % rows == 0]
     return min(divisors, key=lambda rows: total // rows + rows * min(count, total // rows))
 
 
 def _decoded(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32], anchors: str) -> str:
-    """Decode the candidates' boxes to x1 y1 x2 y2."""
+    """Add the decoding of the candidates' boxes to x1 y1 x2 y2."""
     order = [outputs.box_order.index(letter) for letter in "xywh"]
     scales = np.array(outputs.box_scales)[order]
     encoded = _reordered(graph, _rows_at(graph, f"network/{outputs.boxes}", anchors), order)
@@ -91,15 +97,15 @@ def _decoded(graph: GraphBuilder, outputs: RawHeads, priors: NDArray[np.float32]
 
 
 def add_decoding(graph: GraphBuilder, offset: str, log_size: str, centre: str, size: str, name: str = "") -> str:
-    """Add the decoding of boxes to corners, as `models/priors.decode_boxes` does it.
+    """Add the decoding of boxes to corners, equivalent to `models/priors.decode_boxes`.
 
     Args:
-        graph: Graph in the making.
+        graph: Graph to add to.
         offset: Tensor [N, M, 2] of encoded centres x y, divided by the box coder's scales.
         log_size: Tensor [N, M, 2] of encoded widths and heights, divided by the box coder's scales.
-        centre: Tensor of the prior boxes' centres x y, that broadcasts to `offset`.
-        size: Tensor of the prior boxes' widths and heights, that broadcasts to `offset`.
-        name: Name of the corners.
+        centre: Tensor of the prior boxes' centres x y that broadcasts to `offset`.
+        size: Tensor of the prior boxes' widths and heights that broadcasts to `offset`.
+        name: Name of the corners' tensor.
 
     Returns:
         Name of the tensor [N, M, 4] of x1 y1 x2 y2.
@@ -110,12 +116,12 @@ def add_decoding(graph: GraphBuilder, offset: str, log_size: str, centre: str, s
 
 
 def _corners(graph: GraphBuilder, outputs: DecodedBoxes, anchors: str) -> str:
-    """Return the candidates' boxes, which the network decoded itself, as x1 y1 x2 y2."""
+    """Return the candidates' boxes, decoded by the network, as normalised x1 y1 x2 y2."""
     return _normalised(graph, outputs, _rows_at(graph, f"network/{outputs.boxes}", anchors))
 
 
 def _normalised(graph: GraphBuilder, outputs: DecodedBoxes | FinalDetections, corners: str) -> str:
-    """Return corners [N, M, 4] of any unit and order as x1 y1 x2 y2, normalised to the image."""
+    """Return corners [N, M, 4] in the card's unit and order as x1 y1 x2 y2, normalised to the image."""
     order = [0, 1, 2, 3] if outputs.box_order == "xyxy" else [1, 0, 3, 2]
     return _reordered(graph, graph("Div", corners, graph.constant(outputs.box_scales)), order)
 
@@ -123,7 +129,7 @@ def _normalised(graph: GraphBuilder, outputs: DecodedBoxes | FinalDetections, co
 def _of_detections(
     graph: GraphBuilder, outputs: FinalDetections, classes: int, rows: int, count: int
 ) -> Candidates:
-    """Sort the rows of a network that ends in its own NMS; those that are padding, or of no class, score 0."""
+    """Sort the rows of a network that ends in its own NMS; rows that are padding or of no class score 0."""
     table = graph("Cast", f"network/{outputs.rows}", to=TensorProto.FLOAT)
     table = graph.reshaped(table, [0, rows, 7])
     image, label, score = (graph.sliced(table, column, column + 1, 2) for column in range(3))
@@ -145,7 +151,7 @@ def _of_detections(
 
 
 def _rows_at(graph: GraphBuilder, tensor: str, anchors: str) -> str:
-    """Return the four numbers of each candidate [N, M, 4] from a tensor [N, A, 4] of whatever type."""
+    """Return the four numbers of each candidate [N, M, 4] from a tensor [N, A, 4] of any data type."""
     index = graph("Unsqueeze", anchors, graph.constant([2], np.int64))
     heads = graph("Cast", tensor, to=TensorProto.FLOAT)
     return graph("GatherND", heads, index, batch_dims=1)

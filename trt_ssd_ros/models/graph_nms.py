@@ -1,4 +1,4 @@
-"""The part of the composed graph that follows the candidates: unusable boxes, and non-maximum suppression."""
+"""Non-maximum suppression of the composed graph, and removal of invalid boxes."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ from trt_ssd_ros.models.graph_builder import GraphBuilder
 
 NMS_ROUNDS = 12
 COORDINATE_LIMIT = 1e4
-"""Candidates with a corner further out than this many image sizes, or not a number, are empty slots."""
+"""Largest absolute coordinate of a valid box, in image sizes."""
 
 
-def drop_unusable(graph: GraphBuilder, boxes: str, scores: str) -> tuple[str, str]:
-    """Empty the slots whose box is not finite; a comparison with NaN is false."""
+def mask_invalid_boxes(graph: GraphBuilder, boxes: str, scores: str) -> tuple[str, str]:
+    """Set boxes and scores of a slot to 0 if a coordinate is NaN or above the limit."""
+    # A comparison with NaN is false.
     inside = graph("LessOrEqual", graph("Abs", boxes), graph.constant(COORDINATE_LIMIT))
     corners = graph("Cast", inside, to=TensorProto.FLOAT)
-    usable = graph("Greater", graph("ReduceMin", corners, axes=[2]), graph.constant(0.5))
-    usable_slots = graph.reshaped(usable, [0, -1])
+    valid = graph("Greater", graph("ReduceMin", corners, axes=[2]), graph.constant(0.5))
+    valid_slots = graph.reshaped(valid, [0, -1])
     zero = graph.constant(0.0)
-    return graph("Where", usable, boxes, zero), graph("Where", usable_slots, scores, zero)
+    return graph("Where", valid, boxes, zero), graph("Where", valid_slots, scores, zero)
 
 
 def suppress(
     graph: GraphBuilder, boxes: str, scores: str, class_ids: str, count: int, iou_threshold: str
 ) -> tuple[str, str]:
-    """Greedy NMS as a fixed point: keep the valid boxes that no kept better box of their class overlaps.
+    """Add greedy NMS as a fixed point: keep the valid boxes that no kept better box of their class overlaps.
 
-    Round t settles the t-th box of every chain of suppressions, so a round that changes nothing has found greedy
-    NMS; `settled` tells whether the last one did. The boxes stand in a row: as a column, each round takes three
-    times as long on a GPU.
+    Round t settles the t-th box of every chain of suppressions. If a round changes nothing, the result is that of
+    greedy NMS; `settled` states whether the last round changed nothing.
+
+    Returns:
+        Names of the tensors keep [N, M] and settled [N], both int32.
     """
     overlap = _overlap_mask(graph, boxes, class_ids, count, iou_threshold)
     zero, half = graph.constant(0.0), graph.constant(0.5)
+    # Boxes as a column instead of a row would take three times as long on a GPU in each round.
     row = graph("Unsqueeze", scores, graph.constant([1], np.int64))
     valid = graph("Cast", graph("Greater", row, zero), to=TensorProto.FLOAT)
     keep = before = valid
@@ -47,13 +51,11 @@ def suppress(
 
 
 def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int, iou_threshold: str) -> str:
-    """Return [N, M, M] float, 1 where the row's box is better and would suppress the column's.
-
-    The columns are split off the transposed boxes: where they are transposed rows, TensorRT for RTX 1.6.1 makes an
-    NMS that keeps the best box only, of up to 300 candidates.
-    """
+    """Return a float tensor [N, M, M]: 1 if the row's box is better and suppresses the column's box, else 0."""
     one_each = graph.constant([1, 1, 1, 1], np.int64)
     rows = graph.multiple(4, "Split", boxes, one_each, axis=2)
+    # If columns were transposed rows, NMS would keep only the best box in TensorRT for RTX 1.6.1, with up to 300
+    # candidates. So columns come from the transposed boxes.
     columns = graph.multiple(4, "Split", graph("Transpose", boxes, perm=[0, 2, 1]), one_each, axis=1)
     zero = graph.constant(0.0)
     width, height = (

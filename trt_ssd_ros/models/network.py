@@ -1,4 +1,4 @@
-"""The network behind a model card: read it, check that the card fits, bring it to the graph's opset."""
+"""Network of a model card: reading, checks against the card, and conversion to the graph's opset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trt_ssd_ros.models.card import FinalDetections, ModelCard, ModelCardError, 
 from trt_ssd_ros.models.graph_builder import OPSET
 
 MAX_NETWORK_SIZE = 2**31 - 1
-"""Bytes that an ONNX file may have: protobuf's limit."""
+"""Largest ONNX file in bytes: protobuf's limit."""
 QUANTIZED_OPERATORS = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "QLinearConv"}
 
 
@@ -25,7 +25,7 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
     """Read the card's ONNX file.
 
     Raises:
-        ModelCardError: The file is missing, is not the one the card describes, or is no ONNX.
+        ModelCardError: The file is missing, is no ONNX, or has another digest than the card states.
     """
     try:
         content = read_file(card.onnx.path, MAX_NETWORK_SIZE)
@@ -49,12 +49,12 @@ def load_network(card: ModelCard) -> onnx.ModelProto:
     return network
 
 
-ELEMENTS_A_BYTE = 4
+ELEMENTS_PER_BYTE = 4
 """Most elements of a tensor that ONNX packs into a byte (2-bit integers)."""
 
 
 def tensors_of(message: Message) -> Iterator[TensorProto]:
-    """Yield every tensor in a network, those of nodes, subgraphs and functions included."""
+    """Yield all tensors in a network, also in nodes, subgraphs and functions."""
     for field, value in message.ListFields():
         if field.type != field.TYPE_MESSAGE:
             continue
@@ -66,16 +66,16 @@ def tensors_of(message: Message) -> Iterator[TensorProto]:
 
 
 def check_contained(network: onnx.ModelProto) -> None:
-    """Check that a network reads no other file, and that its tensors hold what they announce.
+    """Check that a network has no external data, and that its tensors are as large as they declare.
 
     Raises:
-        ValueError: Names the tensor.
+        ValueError: A tensor has external data or is too small; the message names it.
     """
     for tensor in tensors_of(network):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             place = next((item.value for item in tensor.external_data if item.key == "location"), "another file")
             raise ValueError(f"tensor {tensor.name!r} with its data in {place!r}")
-        if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > ELEMENTS_A_BYTE * tensor.ByteSize():
+        if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > ELEMENTS_PER_BYTE * tensor.ByteSize():
             raise ValueError(f"tensor {tensor.name!r} of {list(tensor.dims)} in {tensor.ByteSize()} bytes")
 
 
@@ -83,7 +83,7 @@ def check_fit(network: onnx.ModelProto, card: ModelCard) -> None:
     """Check a card against its network before anything is built.
 
     Raises:
-        ModelCardError: Names the field of the card that does not fit.
+        ModelCardError: A field of the card does not match the network; the message names it.
     """
     image: list[int | None] = [*card.input.shape]
     _check_tensor(network.graph.input, "input.tensor", card.input.tensor, image, "input.layout, height and width")
@@ -100,7 +100,7 @@ def check_fit(network: onnx.ModelProto, card: ModelCard) -> None:
 
 
 def _expected_outputs(card: ModelCard) -> list[tuple[str, str, list[int | None], str]]:
-    """Return each output: field, tensor, shape behind the batch (None: any), and what in the card says so."""
+    """Return each output: field, tensor, shape after the batch (None: any), and the fields that determine it."""
     outputs = card.outputs
     if isinstance(outputs, FinalDetections):
         return [("outputs.rows", outputs.rows, [1, None, 7], "outputs.kind detections")]
@@ -129,10 +129,10 @@ def _check_tensor(
 
 
 def box_count(network: onnx.ModelProto, card: ModelCard) -> int:
-    """Return how many boxes, or rows of detections, a network emits for an image.
+    """Return the number of boxes, or rows of detections, that a network outputs for an image.
 
     Raises:
-        ModelCardError: The network does not say.
+        ModelCardError: The network does not declare one fixed number.
     """
     outputs = card.outputs
     if isinstance(outputs, RawHeads):
@@ -145,22 +145,23 @@ def box_count(network: onnx.ModelProto, card: ModelCard) -> int:
     )
     known = {count for count in counts if count is not None}
     if len(known) != 1:
-        raise ModelCardError("outputs", f"{known or 'an unknown number of'} boxes", "one fixed number of them")
+        found = " and ".join(map(str, sorted(known))) or "an unknown number of"
+        raise ModelCardError("outputs", f"{found} boxes", "one fixed number of boxes: export the network with it")
     return known.pop()
 
 
 def batch_size(network: onnx.ModelProto, card: ModelCard) -> int | str:
-    """Return the only batch size that a network takes, or "N" if it takes any."""
+    """Return the fixed batch size of a network, or "N" if it is dynamic."""
     return _dimensions(_input(network, card))[0] or "N"
 
 
 def input_type(network: onnx.ModelProto, card: ModelCard) -> int:
-    """Return the type of the numbers that a network takes: TensorProto.FLOAT, or FLOAT16 in half precision."""
+    """Return the data type of a network's input: TensorProto.FLOAT, or FLOAT16 in half precision."""
     return _input(network, card).type.tensor_type.elem_type
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
-    """Tell whether a network, or a graph with one in it, computes with whole numbers of 8 bits."""
+    """Return whether a network, or a graph that contains one, computes in 8-bit integers."""
     return any(node.op_type in QUANTIZED_OPERATORS for node in model.graph.node)
 
 
@@ -170,15 +171,15 @@ def _input(network: onnx.ModelProto, card: ModelCard) -> onnx.ValueInfoProto:
 
 
 def _dimensions(tensor: onnx.ValueInfoProto) -> list[int | None]:
-    """Return a tensor's dimensions, None for each dynamic one."""
+    """Return a tensor's dimensions; None for each dynamic one."""
     return [d.dim_value if d.HasField("dim_value") else None for d in tensor.type.tensor_type.shape.dim]
 
 
 def as_graph_opset(network: onnx.ModelProto) -> onnx.ModelProto:
-    """Translate a network to the composed graph's opset, in which the same operator may mean something else.
+    """Convert a network to the composed graph's opset.
 
     Raises:
-        ModelCardError: It has an operator that cannot be translated.
+        ModelCardError: An operator of the network cannot be converted.
     """
     version = opset(network)
     if version == OPSET:
@@ -202,28 +203,28 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "DequantizeLinear": {"block_size": 0, "output_dtype": 0},
     "QuantizeLinear": {"block_size": 0, "saturate": 1, "output_dtype": 0},
 }
-"""Attributes that newer operators have, and the values with which they do what the older ones do."""
+"""Attributes of newer operators, with the values for which they behave like the older operators."""
 
 
 REDUCTIONS = [
     f"Reduce{name}" for name in ("Max", "Min", "Mean", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 ]
-"""Those whose axes became an input in opset 18; ReduceSum's did in 13."""
+"""Reductions whose axes became an input in opset 18; those of ReduceSum became one in opset 13."""
 
 
 def opset(network: onnx.ModelProto) -> int:
-    """Return the version of ONNX's own operators in a network, 0 if it has none."""
+    """Return the opset of ONNX's own operators in a network; 0 if it declares none."""
     return max((item.version for item in network.opset_import if item.domain in ("", "ai.onnx")), default=0)
 
 
 def in_older_opset(network: onnx.ModelProto, version: int) -> onnx.ModelProto:
     """Return a copy of a network in an older opset.
 
-    From one opset to the next most operators take more types and nothing else changes. What does change is
-    undone: axes of reductions are an attribute again, and what is at its default is left out.
+    Most operators only gain types from one opset to the next. Other changes are undone: axes of reductions become
+    an attribute again, and attributes at their default are removed.
 
     Raises:
-        RuntimeError: An operator, or something that one of them uses, is newer.
+        RuntimeError: An operator, or one of its attributes or inputs, is newer.
     """
     older = onnx.ModelProto()
     older.CopyFrom(network)
@@ -239,7 +240,7 @@ def in_older_opset(network: onnx.ModelProto, version: int) -> onnx.ModelProto:
     others = [item for item in network.opset_import if item.domain not in ("", "ai.onnx")]
     older.opset_import.extend([helper.make_opsetid("", version), *others])
     older.ir_version = min(older.ir_version, IR_VERSION)
-    _drop_unread(older.graph)
+    _remove_unread(older.graph)
     return older
 
 
@@ -247,46 +248,46 @@ def _make_older(node: onnx.NodeProto, version: int, constants: Mapping[str, onnx
     if node.op_type in REDUCTIONS:
         _axes_as_attribute(node, constants)
     if node.op_type == "Split":
-        _drop(node, "num_outputs")  # opset 18; before it was the number of outputs
+        _remove_attribute(node, "num_outputs")  # before opset 18, the number of outputs itself
     try:
         schema = defs.get_schema(node.op_type, version, "")
     except defs.SchemaError as error:
-        what = "newer" if defs.has(node.op_type) else "none of ONNX's"
-        raise RuntimeError(f"operator {node.op_type} is {what}") from error
+        reason = "newer" if defs.has(node.op_type) else "no ONNX operator"
+        raise RuntimeError(f"operator {node.op_type} is {reason}") from error
     defaults = DEFAULTS.get(node.op_type, {})
     for attribute in list(node.attribute):
         if attribute.name not in schema.attributes:
             if helper.get_attribute_value(attribute) != defaults.get(attribute.name):
-                raise RuntimeError(f"{node.op_type} has {attribute.name}, which is newer")
+                raise RuntimeError(f"{node.op_type} has the newer attribute {attribute.name}")
             node.attribute.remove(attribute)
     while len(node.input) > schema.max_input and not node.input[-1]:
         del node.input[-1]
     if len(node.input) > schema.max_input:
-        raise RuntimeError(f"{node.op_type} has {len(node.input)} inputs, which is newer")
+        raise RuntimeError(f"{node.op_type} has {len(node.input)} inputs, which only a newer opset allows")
 
 
 def _axes_as_attribute(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> None:
-    """Opset 18: the axes of reductions other than ReduceSum are an input."""
+    """Move the axes of a reduction from an input to an attribute."""
     if len(node.input) > 1 and node.input[1]:
         if node.input[1] not in constants:
-            raise RuntimeError(f"the axes of {node.op_type} are computed")
+            raise RuntimeError(f"the axes of {node.op_type} are computed, not constant")
         axes = numpy_helper.to_array(constants[node.input[1]]).ravel().tolist()
         node.attribute.append(helper.make_attribute("axes", axes))
     elif any(attribute.name == "noop_with_empty_axes" and attribute.i for attribute in node.attribute):
-        raise RuntimeError(f"{node.op_type} has noop_with_empty_axes, which is newer")
+        raise RuntimeError(f"{node.op_type} has the newer attribute noop_with_empty_axes")
     del node.input[1:]
-    _drop(node, "noop_with_empty_axes")
+    _remove_attribute(node, "noop_with_empty_axes")
 
 
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove stored tensors that no node reads any more."""
+def _remove_unread(graph: onnx.GraphProto) -> None:
+    """Remove stored tensors that no node reads."""
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
-        return  # a body may read what is around it
+        return  # a subgraph may read outer tensors
     read = {name for node in graph.node for name in node.input} | {tensor.name for tensor in graph.output}
     for tensor in [item for item in graph.initializer if item.name not in read]:
         graph.initializer.remove(tensor)
 
 
-def _drop(node: onnx.NodeProto, name: str) -> None:
+def _remove_attribute(node: onnx.NodeProto, name: str) -> None:
     for attribute in [item for item in node.attribute if item.name == name]:
         node.attribute.remove(attribute)

@@ -1,4 +1,4 @@
-"""OnnxGraph: makers and readers of each tensor of a network; parts cut out as networks of their own."""
+"""OnnxGraph: producers and consumers of each tensor in a network, and extraction of subgraphs."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 
 
 class OnnxGraph:
-    """A view of a network's outermost graph; the network is left as it is.
+    """Read-only view of a network's outermost graph.
 
     Attributes:
-        model: The network.
-        nodes: Its nodes, each before those that read from it.
-        makers: Index of the node that makes a tensor.
-        readers: Indices of the nodes that read a tensor, also from within their own bodies (Loop, If).
+        model: Network.
+        nodes: Nodes in topological order.
+        producers: Index of the node that outputs a tensor, by tensor name.
+        consumers: Indices of the nodes that read a tensor, subgraphs of nodes (Loop, If) included, by tensor name.
         constants: Names of the tensors that are stored in the file.
-        inputs: What the network is fed with.
+        inputs: Inputs of the network that are not stored in the file.
     """
 
     def __init__(self, network: onnx.ModelProto) -> None:
         self.model = network
         self.nodes: Sequence[NodeProto] = list(network.graph.node)
-        self.makers = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
-        self.readers: dict[str, list[int]] = defaultdict(list)
+        self.producers = {name: index for index, node in enumerate(self.nodes) for name in node.output if name}
+        self.consumers: dict[str, list[int]] = defaultdict(list)
         for index, node in enumerate(self.nodes):
             for name in reads(node):
-                self.readers[name].append(index)
+                self.consumers[name].append(index)
         stored = {tensor.name for tensor in network.graph.initializer}
         self.constants = stored | {n.output[0] for n in self.nodes if n.op_type == "Constant"}
         self.inputs = [tensor for tensor in network.graph.input if tensor.name not in stored]
 
-    def maker(self, tensor: str) -> NodeProto | None:
-        """Return the node that makes a tensor, None for inputs and stored tensors."""
-        return self.nodes[self.makers[tensor]] if tensor in self.makers else None
+    def producer(self, tensor: str) -> NodeProto | None:
+        """Return the node that outputs a tensor; None for inputs and stored tensors."""
+        return self.nodes[self.producers[tensor]] if tensor in self.producers else None
 
     def before(self, tensors: Iterable[str], stop: Collection[str] = ()) -> set[int]:
-        """Return the indices of all nodes that tensors depend on, as far as those tensors where to stop."""
-        return self._reached(tensors, stop, lambda index: reads(self.nodes[index]), self._making)
+        """Return the indices of all nodes that tensors depend on, without those before the tensors in `stop`."""
+        return self._reached(tensors, stop, lambda index: reads(self.nodes[index]), self._producers_of)
 
     def after(self, tensors: Iterable[str]) -> set[int]:
         """Return the indices of all nodes that depend on tensors."""
-        return self._reached(tensors, (), lambda index: self.nodes[index].output, self._reading)
+        return self._reached(tensors, (), lambda index: self.nodes[index].output, self._consumers_of)
 
-    def _making(self, tensor: str) -> Iterable[int]:
-        return [self.makers[tensor]] if tensor in self.makers else []
+    def _producers_of(self, tensor: str) -> Iterable[int]:
+        return [self.producers[tensor]] if tensor in self.producers else []
 
-    def _reading(self, tensor: str) -> Iterable[int]:
-        return self.readers.get(tensor, [])
+    def _consumers_of(self, tensor: str) -> Iterable[int]:
+        return self.consumers.get(tensor, [])
 
     @staticmethod
     def _reached(
@@ -78,17 +78,17 @@ class OnnxGraph:
         more_constants: Sequence[onnx.TensorProto] = (),
         frozen: Sequence[onnx.TensorProto] = (),
     ) -> onnx.ModelProto:
-        """Return what leads from some tensors to others as a network.
+        """Return the part of the graph between some tensors and others as a network.
 
         Args:
-            inputs: Tensors that it is fed with, whatever made them before.
-            outputs: Tensors that it returns; `more_nodes` may make them.
-            more_nodes: Nodes that follow those of this graph.
-            more_constants: What they read.
-            frozen: Values of tensors that take the place of what makes them.
+            inputs: Inputs of the new network: any tensors of this graph.
+            outputs: Outputs of the new network: tensors of this graph or of `more_nodes`.
+            more_nodes: Nodes to append.
+            more_constants: Constant tensors that `more_nodes` read.
+            frozen: Values of tensors that become constants.
 
         Raises:
-            ValueError: An output depends on an input of the network that is not among these.
+            ValueError: An output depends on an input of this graph that is not in `inputs`.
         """
         fed = [*(tensor.name for tensor in inputs), *(tensor.name for tensor in frozen)]
         made = {name for node in more_nodes for name in node.output}
@@ -114,7 +114,7 @@ class OnnxGraph:
 
 
 def reads(node: NodeProto) -> Iterator[str]:
-    """Yield the tensors that a node reads, also those that its bodies read from around it."""
+    """Yield the names of the tensors that a node reads, outer ones that its subgraphs read included."""
     yield from filter(None, node.input)
     for attribute in node.attribute:
         for body in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
@@ -122,7 +122,7 @@ def reads(node: NodeProto) -> Iterator[str]:
 
 
 def free_names(body: onnx.GraphProto) -> Iterator[str]:
-    """Yield the tensors that a body of a Loop or an If reads from around it."""
+    """Yield the names of the outer tensors that the subgraph of a Loop or an If reads."""
     own = {item.name for item in (*body.input, *body.initializer)}
     for node in body.node:
         yield from (name for name in reads(node) if name not in own)

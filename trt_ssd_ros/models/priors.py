@@ -1,7 +1,7 @@
-"""Prior boxes of the SSD families, (A, 4) float32 rows of centre x, centre y, width, height; and their decoding.
+"""Prior boxes of the SSD families and the decoding of raw heads.
 
-All are normalised to the network's input and stand in the order in which the networks emit their boxes:
-feature map by feature map, row by row, cell by cell, shape by shape.
+Prior boxes are (A, 4) float32 rows of centre x, centre y, width, height, normalised to the network's input. Their
+order is that of the networks' outputs: by feature map, row, cell and shape.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from trt_ssd_ros.yaml_reader import require
 
 Priors = NDArray[np.float32]
 MAX_PRIORS = 1_000_000
-"""Prior boxes of one feature map, ten times those of any network known: a card is not to fill the memory."""
+"""Most prior boxes of one feature map, ten times those of any known network, so that no card fills the memory."""
 MAX_PRIOR_LIST = 64
-"""Numbers that a field of a prior generator may have."""
+"""Most numbers in a field of a prior generator."""
 MAX_PRIOR_NUMBER = 8192
-"""Highest of them: cells, or pixels from one cell to the next."""
+"""Highest number in a field of a prior generator: cells, or pixels from one cell to the next."""
 MAX_LEVEL = 13
-"""Highest pyramid level: one cell is MAX_PRIOR_NUMBER pixels wide."""
+"""Highest pyramid level, whose cells are MAX_PRIOR_NUMBER pixels wide."""
 
 
 @dataclass(frozen=True)
 class SsdAnchorGenerator:
-    """The grid of TF Object Detection API's ssd_anchor_generator (multiple_grid_anchor_generator.py).
+    """Grid of TF Object Detection API's ssd_anchor_generator (multiple_grid_anchor_generator.py).
 
     Attributes:
         feature_maps: Cells along each side of each feature map, largest map first.
         min_scale: Box scale of the first map, relative to the shorter side of the input.
-        max_scale: Box scale of the last map; those between are spaced evenly.
+        max_scale: Box scale of the last map; scales of the other maps are spaced evenly.
         aspect_ratios: Width / height of the boxes of every map.
-        interpolated_ratio: Aspect ratio of one more box per cell whose scale is the geometric mean of
-            this map's and the next one's; 0 for none.
-        reduce_lowest: The first map has only the shapes (scale .1, ratio 1), (s, 2), (s, .5).
+        interpolated_ratio: Aspect ratio of one more box per cell, whose scale is the geometric mean of the scales
+            of this map and the next; 0 for none.
+        reduce_lowest: Whether the first map has only the shapes (scale 0.1, ratio 1), (s, 2), (s, 0.5).
     """
 
     feature_maps: Sequence[int]
@@ -77,10 +77,10 @@ class SsdAnchorGenerator:
 
 @dataclass(frozen=True)
 class MultiscaleAnchorGenerator:
-    """The grid of TF Object Detection API's multiscale_anchor_generator, used by its FPN models.
+    """Grid of TF Object Detection API's multiscale_anchor_generator, which its FPN models use.
 
     Attributes:
-        min_level: Pyramid level of the largest map; its cells are 2^level pixels wide.
+        min_level: Pyramid level of the largest map; cells of a level are 2^level pixels wide.
         max_level: Pyramid level of the smallest map.
         anchor_scale: Box side in cells.
         aspect_ratios: Width / height of the boxes of every map.
@@ -119,20 +119,20 @@ class MultiscaleAnchorGenerator:
 
 @dataclass(frozen=True)
 class DefaultBoxGenerator:
-    """The default boxes of the SSD paper, as Caffe, PyTorch's SSDs and torchvision lay them out.
+    """Default boxes of the SSD paper, in the order of Caffe, PyTorch's SSDs and torchvision.
 
-    A cell has a square of this map's scale, one of the geometric mean of this scale and the next, and for each
-    ratio r one box r times as wide as high and one as much higher than wide. torchvision calls it
-    DefaultBoxGenerator (models/detection/anchor_utils.py), Caffe PriorBox (its min_size is a scale in pixels, its
-    max_size the next one), pytorch-ssd generate_ssd_priors, TAO AnchorBoxes.
+    A cell has a square of the map's scale, a square of the geometric mean of this scale and the next, and for each
+    ratio r a box of width / height r and one of 1 / r. The generator is called DefaultBoxGenerator in torchvision
+    (models/detection/anchor_utils.py), PriorBox in Caffe (min_size is a scale in pixels, max_size the next one),
+    generate_ssd_priors in pytorch-ssd, and AnchorBoxes in TAO.
 
     Attributes:
         feature_maps: Rows and columns of each feature map, largest map first.
-        scales: Box scale of each map, and one more for the last map's geometric mean.
-        aspect_ratios: Ratios above 1 of each map; each stands for its inverse, too.
-        steps: Pixels from one cell to the next in each map, where they do not just divide the input evenly.
-        scale_of: What scales are relative to: each side of the input, or for both sides the shorter one.
-        clip: Boxes are at most as large as the input.
+        scales: Box scale of each map, then one more for the geometric mean of the last map.
+        aspect_ratios: Width / height ratios above 1 of each map; each one also adds its inverse.
+        steps: Pixels from one cell to the next in each map; empty if cells divide the input evenly.
+        scale_of: Side that scales are relative to: each_side of the input, or the shorter_side for both.
+        clip: Whether boxes are limited to the size of the input.
     """
 
     feature_maps: Sequence[tuple[int, int]]
@@ -184,10 +184,10 @@ def decode_boxes(
     """Decode raw heads to corners (Liu et al. 2016, SSD: Single Shot MultiBox Detector, section 2.2).
 
     Args:
-        encoded: Boxes (A, 4): centre offsets in sizes of the prior box, and logarithms of the ratio of sizes.
+        encoded: Boxes (A, 4): centre offsets relative to the prior box size, and logarithms of the size ratio.
         priors: Prior boxes (A, 4) of centre x, centre y, width, height.
         box_scales: The box coder's four divisors, in `box_order`.
-        box_order: Meaning of the four encoded numbers: xywh, or yxhw.
+        box_order: Order of the four encoded numbers: xywh or yxhw.
 
     Returns:
         Corners (A, 4) x1 y1 x2 y2, in the unit of the prior boxes.
@@ -202,7 +202,7 @@ def decode_boxes(
 def _require_numbers(
     generator: object, may_be_0: Collection[str] = (), may_be_empty: Collection[str] = ()
 ) -> None:
-    """Check that all numbers of a generator are above 0, or at least 0."""
+    """Check the numbers of a generator: above 0, or at least 0 for fields in `may_be_0`."""
     for name, found in vars(generator).items():
         if isinstance(found, str) or (name in may_be_empty and not found):
             continue
@@ -229,7 +229,8 @@ def _require_length(name: str, found: Sequence[object], expected: int, meaning: 
 
 
 def _level_centres(size: int, stride: int) -> NDArray[np.float64]:
-    """Return the normalised cell centres along one side; the API puts no offset where the stride leaves a rest."""
+    """Return the normalised cell centres (n,) along one side of `size` pixels."""
+    # As in TF Object Detection API: no offset if the stride does not divide the side.
     offset = stride / 2 if size % stride == 0 else 0
     return (np.arange(-(-size // stride)) * stride + offset) / size
 

@@ -1,4 +1,4 @@
-"""The models and photos that come with the package."""
+"""Model cards and photos of the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_MODEL = "ssd_mobilenet_v2_oidv4"
 
 
 def sample_photos() -> list[NDArray[np.uint8]]:
-    """Return the photos that come with the package, (H, W, 3) bgr."""
+    """Return the photos of the package, each (H, W, 3) uint8 in BGR."""
     return [read_image_file(path) for path in sorted((share_folder() / "photos").glob("*.jpg"))]
 
 
@@ -22,15 +22,15 @@ def model_card_path(model: str) -> Path:
     """Return the path of a model card.
 
     Args:
-        model: The name of a shipped card, or the path of a YAML file.
+        model: Name of a shipped card, or path of a YAML file.
 
     Raises:
-        ValueError: There is no such card; names those there are.
+        ValueError: The card does not exist; the message lists the shipped cards.
     """
     folder = share_folder() / "config" / "models"
     for path in (folder / f"{model}.yaml", Path(model).expanduser()):
         if path.is_file() and path.suffix == ".onnx":
-            raise ValueError(f"model: found a network, {path}, expected its model card: import_model makes one")
+            raise ValueError(f"model: found the ONNX file {path}, expected a model card: import_model writes one")
         if path.is_file():
             return path
     names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))

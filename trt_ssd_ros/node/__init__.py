@@ -1,1 +1,1 @@
-"""The detector node: how an image gets from its topic to detections on another."""
+"""The detector node: from an image topic to a topic of detections."""

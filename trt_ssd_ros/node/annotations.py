@@ -1,7 +1,7 @@
-"""Detections as foxglove_msgs/ImageAnnotations, which Foxglove draws over an image, where that is installed.
+"""Annotator: detections as foxglove_msgs/ImageAnnotations, which Foxglove draws over an image.
 
-Its fields: https://docs.foxglove.dev/docs/sdk/schemas/image-annotations. Positions are in pixels of the image, a
-text's is its lower left corner; colours are 0 to 1.
+Fields: https://docs.foxglove.dev/docs/sdk/schemas/image-annotations. Positions are in pixels of the image. The
+position of a text is its lower left corner. Colours range from 0 to 1.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ def load_foxglove_messages() -> Any:
     """Return the module foxglove_msgs.msg.
 
     Raises:
-        RuntimeError: It is not installed; says what to do.
+        RuntimeError: foxglove_msgs is not installed; the message names the package to install.
     """
     try:
         return import_module("foxglove_msgs.msg")
     except ImportError as error:
         distro = os.environ.get("ROS_DISTRO", "<distro>")
         raise RuntimeError(
-            f"annotations needs foxglove_msgs ({error}): sudo apt install ros-{distro}-foxglove-msgs; "
-            "the node goes on without"
+            f"the parameter annotations needs foxglove_msgs ({error}): "
+            f"sudo apt install ros-{distro}-foxglove-msgs; the node continues without annotations"
         ) from error
 
 
 class Annotator:
-    """Makes the messages.
+    """Converter of detections to ImageAnnotations messages.
 
     Args:
         labels: Name of each class id.
@@ -46,13 +46,13 @@ class Annotator:
         self._messages = messages
 
     def annotate(self, detections: Detections, stamp: Time, size: tuple[int, int], style: DrawStyle) -> Any:
-        """Return the message for one image's detections, the best ones on top.
+        """Return the message for one image, with the best detections drawn last, on top.
 
         Args:
             detections: Boxes in pixels of the image.
-            stamp: Of the image.
-            size: Width and height of the image.
-            style: How debug_image draws them.
+            stamp: Stamp of the image.
+            size: Width and height of the image in pixels.
+            style: Line width and captions, as in debug_image.
         """
         line = float(style.line_width or line_width(*size))
         font = 8 + (size[0] * size[1]) ** 0.5 / 80

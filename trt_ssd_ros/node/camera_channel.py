@@ -1,4 +1,4 @@
-"""CameraChannel: one camera's input, settings, counts and outputs."""
+"""CameraChannel: input, settings, frame counts and outputs of one camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.outputs import Outputs
 from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_RELIABILITY, IMAGE_TRANSPORT
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
-from trt_ssd_ros.ros.parameters import ExplainedNode
+from trt_ssd_ros.ros.parameters import ParameterNode
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class TakenImage:
     """An image message that the executor took.
 
     Attributes:
-        channel: The camera.
-        message: The image.
-        session: Opening of the channel in which the image came.
-        since: Time of taking it, in seconds of time.perf_counter.
-        age: Age when it was taken, in ms of the node's clock; None if the image has no stamp.
+        channel: Channel of the camera.
+        message: Image message, raw or compressed.
+        session: Number of the channel's opening in which the image was taken.
+        since: Time when the image was taken, in seconds of time.perf_counter.
+        age: Age in ms when the image was taken, on the node's clock; None if the image has no stamp.
     """
 
     channel: CameraChannel
@@ -44,30 +44,31 @@ class TakenImage:
 class CameraChannel:
     """One camera of the node.
 
-    The main thread opens and closes it; the executor's thread takes, detects and publishes. Nothing is published
-    once `close` has returned.
+    The main thread opens and closes the channel; the executor's thread takes, detects and publishes. After `close`
+    returns, the channel publishes nothing.
 
     Args:
-        node: Subscribes and publishes; gets the parameters.
+        node: Node that subscribes, publishes and declares the parameters.
         settings: Live parameters.
         labels: Name of each class id.
-        changed: Called when the executor has to list its inputs anew.
-        refused: Called with the reason why an image was dropped.
+        changed: Called when the executor has to list its inputs again.
+        refused: Called with the reason when an image is dropped.
 
     Attributes:
-        input: The subscription.
+        input: Image subscription.
         settings: Live parameters.
-        counts: Counts of this camera's images.
-        recent: Their growth lately; counted at each look, as `dropped` grows only then.
-        times: Times of this camera's images.
-        stamps: State of this camera's stamps.
-        outputs: The camera's topics.
+        counts: Frame counts.
+        recent: Growth of the frame counts over the last seconds; `update` adds to it, because only `update` raises
+            `dropped`.
+        times: Times of the stages, in ms.
+        stamps: Checks of the image stamps.
+        outputs: Published topics.
         refusal: Reason why the newest image was dropped; empty if it was not.
     """
 
     def __init__(
         self,
-        node: ExplainedNode,
+        node: ParameterNode,
         settings: DetectionParameters,
         labels: Sequence[str],
         changed: Callable[[], None],
@@ -95,7 +96,7 @@ class CameraChannel:
         return self._is_open
 
     def open(self) -> None:
-        """Subscribe; further calls do nothing."""
+        """Subscribe; if the channel is open, do nothing."""
         with self._publishing:
             if not self._is_open:
                 self._session += 1
@@ -104,35 +105,35 @@ class CameraChannel:
         self.input.open()
 
     def close(self) -> None:
-        """Unsubscribe; the image that the engine works on will not be published."""
+        """Unsubscribe; results of an image that is in the engine are discarded."""
         with self._publishing:
             self._is_open = False
         self.input.close()
 
-    def look(self) -> None:
-        """Count the images that were not taken, and follow the publishers."""
+    def update(self) -> None:
+        """Count the images that were not taken, and adapt the reliability to the publishers."""
         publishers = self.input.publishers()
         gaps = self.input.gaps
-        for reason, number in gaps.settle(frozenset(tuple(info.endpoint_gid) for info in publishers)).items():
+        for reason, number in gaps.collect(frozenset(tuple(info.endpoint_gid) for info in publishers)).items():
             self.counts.add(reason, number)
         if gaps.numbered is False and self.counts.numbered is not False:
-            self._node.get_logger().info("the middleware does not number images: those that it drops go uncounted")
+            self._node.get_logger().info("the middleware does not number images: dropped images are not counted")
         self.counts.numbered = gaps.numbered
         self.recent.add(self._node.get_clock().now().nanoseconds / 1e9, self.counts)
         self.input.fit_reliability(publishers)
 
-    def hold_back(self, now: float) -> float:
-        """Return for how many seconds `max_rate` holds the camera back; see `Receiver.hold_back`."""
+    def throttle_delay(self, now: float) -> float:
+        """Return the seconds until `max_rate` admits an image; see `Receiver.throttle_delay`."""
         return self._rate_limit.wait(self.settings.current.max_rate, now)
 
     def receive(self, message: Any) -> TakenImage:
-        """Note an image that was taken; see `Receiver.receive`."""
+        """Record an image that was taken; see `Receiver.receive`."""
         self._rate_limit.admits(self.settings.current.max_rate, time.monotonic())
         self.counts.taken += 1
         now, stamp = self._node.get_clock().now().nanoseconds, nanoseconds(message.header.stamp)
         back = self.stamps.note(stamp, now)
         if back:
-            self._node.get_logger().info(f"the clock went back by {back:.3g} s: ages and rates begin anew")
+            self._node.get_logger().info(f"the clock went back by {back:.3g} s: ages and rates start again")
             self.times.clear()
         age = (now - stamp) / 1e6 if stamp > 0 else None
         if age is not None:
@@ -140,7 +141,7 @@ class CameraChannel:
         return TakenImage(self, message, self._session, time.perf_counter(), age)
 
     def is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
-        """Tell whether an image is older than `max_input_age`, and count and name one that is."""
+        """Return whether an image is older than `max_input_age`; if it is, count and log it."""
         stamp = nanoseconds(header.stamp)
         if not settings.max_input_age or not stamp:
             return False
@@ -158,21 +159,22 @@ class CameraChannel:
         self.refuse(reason)
 
     def refuse(self, reason: str) -> None:
-        """Count an image that cannot be read, and say why."""
+        """Count an image that cannot be read, and log the reason."""
         self.counts.refused += 1
         self._node.get_logger().warning(self._drop(reason), throttle_duration_sec=5.0)
 
     def _drop(self, reason: str) -> str:
-        """Note why the newest image was dropped; returns what to log, each kind throttled by itself."""
+        """Record why the newest image was dropped, and return the log line."""
+        # The callers log it: rclpy throttles by the place of the call, and each kind of drop has its own place.
         self.refusal = reason
         text = f"image dropped: {reason}"
         self._refused(text)
         return text
 
     def publish(self, taken: TakenImage, found: DetectedFrame) -> None:
-        """Publish what was found in an image, unless the channel was closed since the image was taken.
+        """Publish the detections of an image, unless the channel was closed since the image was taken.
 
-        Pictures are drawn only while a node subscribes, and after the detections are out.
+        Debug images are drawn only while they have a subscriber, and after the detections are published.
         """
         self.refusal = ""
         with self._publishing:

@@ -13,13 +13,13 @@ from trt_ssd_ros.node.settings import DetectionSettings
 
 @dataclass(frozen=True, eq=False)
 class DetectedFrame:
-    """One image and what the detector found in it.
+    """One image and its detections.
 
     Attributes:
         header: Header of the image message, copied bit for bit into every result.
         frame: Pixels of the image, often a view of the message's bytes.
         detections: Boxes in pixels of the image.
-        settings: Live parameters that the image was detected with.
+        settings: Live parameters at the time of the detection.
     """
 
     header: Header

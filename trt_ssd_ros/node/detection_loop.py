@@ -1,4 +1,4 @@
-"""DetectionLoop: the executor's image callback, from images that were taken to results that are published."""
+"""DetectionLoop: the executor's image callback, which detects in images and publishes the results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trt_ssd_ros.node.opened_model import OpenedModel
 
 
 class DetectionLoop:
-    """Runs the engine on images; all of it belongs to the executor's thread.
+    """Runner of the engine; all methods run in the executor's thread.
 
     Args:
-        context: Of the node; a failure after its shutdown is none.
-        model: Its detector is open while a channel is.
-        fail: Called with the reason when the engine failed: an engine that failed once is not to be trusted again.
+        context: Context of the node; failures after its shutdown are ignored.
+        model: Opened model; its detector is open while a channel is.
+        fail: Called with the reason if the engine fails, because a failed engine cannot be trusted again.
     """
 
     def __init__(self, context: Context, model: OpenedModel, fail: Callable[[str], None]) -> None:
@@ -28,22 +28,22 @@ class DetectionLoop:
         self._fail = fail
 
     def process(self, images: Sequence[TakenImage]) -> None:
-        """Detect in images and publish what was found, one camera after the other."""
+        """Detect in images and publish the detections, one camera after the other."""
         for image in images:
             self.attempt(lambda taken=image: self._detect(taken))  # type: ignore[misc]
 
     def attempt(self, work: Callable[[], None]) -> None:
-        """Do something with the engine; its failure ends the node."""
+        """Run a function that uses the engine; if it fails, end the node."""
         try:
             work()
         except Exception as error:
             if self._context.ok():
-                self._fail(f"detection failed, the node ends: {type(error).__name__}: {error}")
+                self._fail(f"detection failed, the node exits: {type(error).__name__}: {error}")
 
     def _detect(self, taken: TakenImage) -> None:
         detector, channel, message = self._model.detector, taken.channel, taken.message
         if detector is None:
-            channel.counts.discarded += 1  # the model was closed after the image was taken, as was the channel
+            channel.counts.discarded += 1  # model and channel were closed after the image was taken
             return
         settings = channel.settings.current
         if channel.is_too_old(message.header, settings):

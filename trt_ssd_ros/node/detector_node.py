@@ -1,4 +1,4 @@
-"""The detector node: sensor_msgs/Image in, vision_msgs/Detection2DArray out."""
+"""DetectorNode: sensor_msgs/Image in, vision_msgs/Detection2DArray out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trt_ssd_ros.engines.backend import open_detector
 from trt_ssd_ros.node.camera_channel import CameraChannel
 from trt_ssd_ros.node.detection_loop import DetectionLoop
 from trt_ssd_ros.node.diagnostics import Health, Readings
-from trt_ssd_ros.node.image_input import HiddenImages, ImageSubscription
+from trt_ssd_ros.node.image_input import HiddenSubscriptions, ImageSubscription
 from trt_ssd_ros.node.input_watch import InputWatch
 from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
@@ -24,16 +24,16 @@ from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 
-class DetectorNode(HiddenImages, ManagedNode):
-    """Detects in the newest image of its camera.
+class DetectorNode(HiddenSubscriptions, ManagedNode):
+    """Lifecycle node that detects in the newest image of its camera.
 
-    Configured the node has an engine, active it has subscriptions. A dedicated executor (inference_executor.py)
-    waits for their images in a thread of its own. An image passes image_input.py, camera_channel.py, which counts
-    it, and detection_loop.py, which runs the engine; outputs.py has the topics. The main executor answers
-    parameters, services and diagnostics meanwhile. The channels are a list; this node has one.
+    A configured node has an engine; an active node also has subscriptions. A dedicated executor
+    (inference_executor.py) waits for images in its own thread. An image passes image_input.py, camera_channel.py,
+    which counts it, and detection_loop.py, which runs the engine; outputs.py publishes the results. Meanwhile the
+    main executor serves parameters, services and diagnostics. The channels are a list; this node has one.
 
     Args:
-        open_engine: Opens the detector of a card; as `open_detector`.
+        open_engine: Function that opens the detector of a card; see `open_detector`.
 
     Raises:
         ValueError: A parameter or the model card is wrong.
@@ -42,7 +42,7 @@ class DetectorNode(HiddenImages, ManagedNode):
     def __init__(self, open_engine: OpenEngine = open_detector) -> None:
         super().__init__("detector")
         model = declare_model(self)
-        self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_leaving)
+        self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_closing)
         self._settings = DetectionParameters(self, self._model.card)
         channel = CameraChannel(
             self, self._settings, self._model.card.labels, self.inference.wake, self._note_refusal
@@ -67,7 +67,7 @@ class DetectorNode(HiddenImages, ManagedNode):
         self.start()
 
     def destroy_node(self) -> None:
-        """End the inference thread, which closes the engine, then the node."""
+        """Stop the inference thread, which closes the engine, then destroy the node."""
         super().destroy_node()
         self._log_bridge.close()
 
@@ -82,13 +82,13 @@ class DetectorNode(HiddenImages, ManagedNode):
             self._take_images()
 
     def halt(self) -> None:
-        """Unsubscribe and publish nothing more; see `ManagedNode`."""
+        """Unsubscribe and stop publishing; see `ManagedNode`."""
         for channel in self._channels:
             channel.close()
-        self.inference.let_go()
+        self.inference.await_release()
         if self.context.ok():
             for channel in self._channels:
-                channel.look()  # counts what was not taken until now
+                channel.update()  # count the images that were not taken before the close
 
     def release(self) -> None:
         """Close the engine; see `ManagedNode`."""
@@ -118,18 +118,18 @@ class DetectorNode(HiddenImages, ManagedNode):
         self.last_error = reason
 
     def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Begin or stop to detect, if the node is active; else only once it will be."""
+        """Start or stop detection; in other states than active, from the next activation on."""
         self._enabled = request.data
         if not self._enabled:
             self.halt()
-        elif self.state == "active" and not self.is_leaving and not self._is_taking:
+        elif self.state == "active" and not self.is_closing and not self._is_taking:
             self._take_images()
         response.success = True
         response.message = f"{'enabled' if self._enabled else 'disabled'}, {self.state}"
         return response
 
     def _serve_reload(self, _: Trigger.Request, response: Trigger.Response) -> Future[Trigger.Response]:
-        """Open the model again in the inference thread, and answer then; images wait meanwhile."""
+        """Reopen the model in the inference thread, then respond; images wait meanwhile."""
 
         def reload() -> Trigger.Response:
             response.message = self._reload()
@@ -139,13 +139,13 @@ class DetectorNode(HiddenImages, ManagedNode):
         return self.inference.submit(reload)
 
     def _reload(self) -> str:
-        """Open the model again; return why it could not be, in which case the old one goes on."""
+        """Reopen the model; if that fails, keep the old one and return the reason."""
         if self._model.detector is None:
-            return f"reload is refused in state {self.state}: configure the node, which opens the model"
+            return f"reload is refused in state {self.state}: configure the node first"
         reason = self.failure_of(self._open_model)
         if not reason:
             return ""
-        self.last_error = f"not reloaded, the model that was open goes on: {reason}"
+        self.last_error = f"reload failed, the old model stays in use: {reason}"
         self.get_logger().error(self.last_error)
         return self.last_error
 
@@ -154,7 +154,7 @@ class DetectorNode(HiddenImages, ManagedNode):
         return any(channel.is_open for channel in self._channels)
 
     def _follow_settings(self, before: DetectionSettings) -> None:
-        self.inference.wake()  # max_rate may hold no camera back any more
+        self.inference.wake()  # a new max_rate may admit an image at once
         if self.state == "active" and before.thresholds != self._settings.current.thresholds:
             self._announce()
 
@@ -178,7 +178,7 @@ class DetectorNode(HiddenImages, ManagedNode):
             dropped=channel.recent.dropped(),
             counts=channel.counts,
             times=channel.times.percentiles(),
-            finding=watch.complaint,
+            finding=watch.alert,
             last_error=self.last_error,
         )
         detector = self._model.detector

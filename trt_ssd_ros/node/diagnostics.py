@@ -1,4 +1,4 @@
-"""Diagnostics: counts, rates and times of images, and Health, which judges them by limits."""
+"""Diagnostics: frame counts, rates, times, and Health, which compares them with limits."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from trt_ssd_ros.detection.detector import DetectorCounts
 from trt_ssd_ros.detection.timing import Timing
-from trt_ssd_ros.ros.parameters import ExplainedNode, Kind, ParameterSpec
+from trt_ssd_ros.ros.parameters import Kind, ParameterNode, ParameterSpec
 
 WINDOW = 300
-"""Frames that the percentiles look back on."""
-
+"""Number of frames in the percentiles."""
 
 UNKNOWN = "unknown"
-"""Value of counts that the middleware gives no numbers for."""
+"""Value of a count if the middleware does not number images."""
 
 
 @dataclass
 class FrameCounts:
-    """Counts of one camera's images since the first one that was taken.
+    """Frame counts of one camera since its first image.
 
-    While one publisher is matched, from the first to the last image taken in one subscription and once nothing is
-    in the engine: `published = processed + dropped + refused + discarded + rate_limited + too_old`.
+    `published = processed + dropped + refused + discarded + rate_limited + too_old`, if one publisher is matched,
+    for the images from the first to the last taken in one subscription, once the engine is idle.
 
     Attributes:
-        taken: Taken from the middleware.
-        processed: Detected and published.
-        dropped: Replaced by a newer one before the engine was free, or lost by the middleware.
-        refused: Not readable; the log says why.
-        discarded: In the engine when the node was deactivated or disabled.
-        rate_limited: Left in the middleware since max_rate began to hold the camera back.
-        too_old: Older than max_input_age when they were taken.
-        numbered: Whether the middleware numbers images (Fast DDS does, from Jazzy on); else the number of those
-            that were not taken is unknown. None before the first image.
+        taken: Images taken from the middleware.
+        processed: Images whose detections were published.
+        dropped: Images that a newer one replaced before the engine was free, or that the middleware lost.
+        refused: Images that cannot be read; the log gives the reason.
+        discarded: Images that were in the engine when the node was deactivated or disabled.
+        rate_limited: Images left in the middleware because of max_rate.
+        too_old: Images older than max_input_age when they were taken.
+        numbered: Whether the middleware numbers images (Fast DDS does, from Jazzy on); if not, `dropped` and
+            `rate_limited` are unknown. None before the first image.
     """
 
     taken: int = 0
@@ -51,15 +50,15 @@ class FrameCounts:
 
     @property
     def received(self) -> int:
-        """Images that reached the middleware of this node, as far as it numbers them."""
+        """Number of images that reached this node's middleware; without sequence numbers, only the taken ones."""
         return self.taken + self.dropped + self.rate_limited
 
     def add(self, name: str, number: int) -> None:
-        """Raise a count."""
+        """Add a number of images to the count of this name."""
         setattr(self, name, getattr(self, name) + number)
 
     def values(self) -> Mapping[str, str]:
-        """Return the counts as /diagnostics shows them."""
+        """Return the counts as texts for /diagnostics."""
         names = ("received", "processed", "dropped", "refused", "discarded", "rate_limited", "too_old")
         values = {name: str(getattr(self, name)) for name in names}
         unknown = {"dropped", "rate_limited"} if self.numbered is False else ()
@@ -72,13 +71,13 @@ def _window() -> deque[float]:
 
 @dataclass
 class StageTimes:
-    """Milliseconds that the last WINDOW frames took.
+    """Times of the last WINDOW frames in milliseconds.
 
     Attributes:
-        latency: From the image's stamp to the published detections, on the node's clock.
-        age: From the image's stamp to taking it, on the node's clock.
-        engine: From pixels to detections.
-        publish: From detections to the published message.
+        latency: Time from the image's stamp to the published detections, on the node's clock.
+        age: Time from the image's stamp until the node took the image, on the node's clock.
+        engine: Time from pixels to detections.
+        publish: Time from detections to the published message.
     """
 
     latency: deque[float] = field(default_factory=_window)
@@ -87,7 +86,7 @@ class StageTimes:
     publish: deque[float] = field(default_factory=_window)
 
     def clear(self) -> None:
-        """Forget everything, as when the clock was set."""
+        """Delete all times, e.g. after a jump of the clock."""
         for milliseconds in vars(self).values():
             milliseconds.clear()
 
@@ -107,17 +106,17 @@ def percentiles(name: str, milliseconds: Iterable[float]) -> Mapping[str, float]
 
 
 SPAN = 5.0
-"""Seconds that rates look back on."""
+"""Window of the rates in seconds."""
 
 
 class RecentCounts:
-    """Remembers the counts of the last SPAN seconds and tells their growth; begins anew when time goes back."""
+    """Growth of the frame counts over the last SPAN seconds; starts again if the clock jumps back."""
 
     def __init__(self) -> None:
         self._counts: deque[tuple[float, FrameCounts]] = deque()
 
     def add(self, now: float, counts: FrameCounts) -> None:
-        """Take the counts of now, in seconds on any clock."""
+        """Add the counts at time `now`, in seconds on any clock."""
         if self._counts and now < self._counts[-1][0]:
             self._counts.clear()
         if len(self._counts) > 1 and now == self._counts[-1][0]:
@@ -127,12 +126,12 @@ class RecentCounts:
             self._counts.popleft()
 
     def rate(self, name: str) -> float:
-        """Return by how much a count grew a second."""
+        """Return the growth of a count per second."""
         seconds = self._counts[-1][0] - self._counts[0][0] if self._counts else 0.0
         return self._growth(name) / seconds if seconds > 0 else 0.0
 
     def dropped(self) -> float:
-        """Return the share of the received images that came to nothing, 0 to 1."""
+        """Return the share of received images that were dropped or refused, 0 to 1."""
         received = self._growth("received")
         dropped = self._growth("dropped") + self._growth("refused")
         return min(dropped / received, 1.0) if received else 0.0
@@ -143,8 +142,8 @@ class RecentCounts:
         return int(getattr(self._counts[-1][1], name) - getattr(self._counts[0][1], name))
 
 
-class Complaint(NamedTuple):
-    """Something that is not as it should be, and the DiagnosticStatus level that it deserves."""
+class Alert(NamedTuple):
+    """One problem: its DiagnosticStatus level and its text."""
 
     level: bytes
     text: str
@@ -156,19 +155,19 @@ class Readings:
 
     Attributes:
         state: Label of the lifecycle state.
-        taking: Whether it takes images: active and enabled.
-        doing: What is being done to open the engine; empty otherwise.
-        engine: Runtime, version and device; empty while it is closed.
-        precision: What the network is computed in.
-        gpu_memory: MiB of GPU memory in use by everybody; None where nobody can tell.
-        input_rate: Images received a second, lately.
-        output_rate: Detections published a second, lately.
-        dropped: Share of the received images that came to nothing, lately, 0 to 1.
-        counts: Counts of the camera's images.
+        taking: Whether the node takes images: it is active and enabled.
+        doing: Current step of opening the engine; empty otherwise.
+        engine: Runtime, version and device; empty while the engine is closed.
+        precision: Precision of the network, e.g. fp16.
+        gpu_memory: GPU memory in MiB in use by all processes; None if unknown.
+        input_rate: Received images per second over the last SPAN seconds.
+        output_rate: Published detection arrays per second over the last SPAN seconds.
+        dropped: Share of received images that were dropped or refused in the last SPAN seconds, 0 to 1.
+        counts: Frame counts of the camera.
         detector: Counts of the detector.
         times: Percentiles of each stage, in ms.
-        finding: What is wrong with the input; None if nothing is.
-        last_error: The newest refusal or failure.
+        finding: Problem of the input; None if there is none.
+        last_error: Text of the newest refusal or failure.
     """
 
     state: str
@@ -183,19 +182,19 @@ class Readings:
     counts: FrameCounts = field(default_factory=FrameCounts)
     detector: DetectorCounts = field(default_factory=DetectorCounts)
     times: Mapping[str, float] = field(default_factory=dict)
-    finding: Complaint | None = None
+    finding: Alert | None = None
     last_error: str = ""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a reading begins to be a warning, and where an error; 0: never.
+    """Pair of parameters: the limits for WARN and for ERROR; 0: no limit.
 
     Attributes:
-        name: Of the two parameters, after `diagnostics.warn_` and `diagnostics.error_`.
-        what: What is limited, with its unit.
-        most: The highest limit that makes sense.
-        below: Whether low readings are bad, rather than high ones.
+        name: Name of the two parameters, after `diagnostics.warn_` and `diagnostics.error_`.
+        what: Name of the limited quantity, with its unit.
+        most: Largest value of the parameters.
+        below: Whether values below the limit are bad, not values above it.
     """
 
     name: str
@@ -204,18 +203,16 @@ class Limit:
     below: bool = False
 
     def parameter(self, level: str) -> ParameterSpec:
-        """Return the parameter that sets it for `warn` or `error`."""
+        """Return the parameter of a level, `warn` or `error`."""
         side = "below" if self.below else "above"
-        text = f"/diagnostics says {level.upper()} where the {self.what} is {side} this; 0: never"
+        text = f"/diagnostics reports {level.upper()} if the {self.what} is {side} this value; 0: never"
         return ParameterSpec(f"diagnostics.{level}_{self.name}", Kind.DOUBLE, 0.0, text, 0.0, self.most)
 
-    def complaint(self, value: float, warn: float, error: float) -> Complaint | None:
-        """Compare a reading with its limits."""
+    def alert(self, value: float, warn: float, error: float) -> Alert | None:
+        """Return an alert if a value is beyond a limit, else None."""
         for level, limit in ((DiagnosticStatus.ERROR, error), (DiagnosticStatus.WARN, warn)):
             if limit and (value < limit if self.below else value > limit):
-                return Complaint(
-                    level, f"{self.what} is {value:.4g}, {'below' if self.below else 'above'} {limit:g}"
-                )
+                return Alert(level, f"{self.what} is {value:.4g}, {'below' if self.below else 'above'} {limit:g}")
         return None
 
 
@@ -227,50 +224,50 @@ LIMIT_PARAMETERS = tuple(limit.parameter(level) for limit in LIMITS for level in
 
 
 class Health:
-    """Judges readings by limits that are parameters, and reports both.
+    """Comparison of readings with limits, and report of both.
 
     Args:
-        node: Gets the parameters `diagnostics.warn_*` and `diagnostics.error_*`.
+        node: Node that declares the parameters `diagnostics.warn_*` and `diagnostics.error_*`.
     """
 
-    def __init__(self, node: ExplainedNode) -> None:
+    def __init__(self, node: ParameterNode) -> None:
         self._node = node
         for spec in LIMIT_PARAMETERS:
             node.declare(spec)
 
-    def judge(self, readings: Readings) -> list[Complaint]:
-        """Return what is wrong, worst first."""
+    def judge(self, readings: Readings) -> list[Alert]:
+        """Return the alerts, highest level first."""
         if not readings.taking:
             return []
         if readings.finding is not None and readings.finding.level == DiagnosticStatus.ERROR:
             return [readings.finding]
         if readings.counts.processed == 0:
-            return [Complaint(DiagnosticStatus.WARN, "no image yet")]
-        complaints = [
+            return [Alert(DiagnosticStatus.WARN, "no image yet")]
+        alerts = [
             self._compare(INPUT_RATE, readings.input_rate) if readings.counts.numbered is not False else None,
             self._compare(LATENCY, readings.times.get("latency p99 ms", 0.0)),
             self._compare(DROPPED, readings.dropped),
             readings.finding,
         ]
-        return sorted((c for c in complaints if c is not None), key=lambda c: c.level, reverse=True)
+        return sorted((c for c in alerts if c is not None), key=lambda c: c.level, reverse=True)
 
-    def _compare(self, limit: Limit, value: float) -> Complaint | None:
+    def _compare(self, limit: Limit, value: float) -> Alert | None:
         warn, error = (
             self._node.get_parameter(f"diagnostics.{level}_{limit.name}").value for level in ("warn", "error")
         )
-        return limit.complaint(value, warn, error)
+        return limit.alert(value, warn, error)
 
     def fill(self, status: Any, readings: Readings) -> Any:
-        """Fill a diagnostic_updater status wrapper."""
-        complaints = self.judge(readings)
-        level = complaints[0].level if complaints else DiagnosticStatus.OK
-        status.summary(level, "; ".join(c.text for c in complaints) or _good_news(readings))
+        """Fill a diagnostic_updater status wrapper, and return it."""
+        alerts = self.judge(readings)
+        level = alerts[0].level if alerts else DiagnosticStatus.OK
+        status.summary(level, "; ".join(c.text for c in alerts) or _ok_summary(readings))
         for name, value in _values(readings).items():
             status.add(name, value)
         return status
 
 
-def _good_news(readings: Readings) -> str:
+def _ok_summary(readings: Readings) -> str:
     if readings.taking:
         return f"{readings.counts.processed} images"
     return readings.doing or ("disabled by ~/enable" if readings.state == "active" else readings.state)

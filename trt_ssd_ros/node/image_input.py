@@ -1,4 +1,4 @@
-"""ImageInput: one camera's subscription to its images, raw or compressed; the executor waits for it and takes."""
+"""ImageInput: subscription to the images of one camera, raw or compressed; the executor takes from it."""
 
 from __future__ import annotations
 
@@ -22,66 +22,65 @@ from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError
 
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "best_effort", "reliable")
-NUMBER = "publication_sequence_number"
-"""Counts the messages of a publisher; None with Cyclone DDS, missing in Humble."""
+SEQUENCE_NUMBER = "publication_sequence_number"
+"""Key of the publisher's message count in a message info: None with Cyclone DDS, missing in Humble."""
 
 
 def transport_topic(topic: str, transport: str) -> str:
-    """Return where a transport carries the images of a topic, as image_transport has it."""
+    """Return the topic of a transport, named as by image_transport."""
     return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
 
 
-class TakenByInference(CallbackGroup):
-    """Callback group of subscriptions that no executor but the InferenceExecutor takes from.
+class InferenceCallbackGroup(CallbackGroup):
+    """Callback group of subscriptions from which only the InferenceExecutor takes.
 
-    SingleThreadedExecutor asks the group; EventsExecutor ignores groups, so the node's `subscriptions` leave out
-    its members as well.
+    SingleThreadedExecutor asks the group. EventsExecutor ignores groups; see HiddenSubscriptions.
     """
 
     def can_execute(self, _: Any) -> bool:
-        """Return False: no other executor may take."""
+        """Return False: only the InferenceExecutor takes."""
         return False
 
     def beginning_execution(self, _: Any) -> bool:
-        """Return False: no other executor may take."""
+        """Return False: only the InferenceExecutor takes."""
         return False
 
     def ending_execution(self, _: Any) -> None:
-        """Do nothing: no callback of the group ever runs."""
+        """Do nothing: callbacks of the group never run."""
 
 
-class HiddenImages:
-    """Mixin of a node, before rclpy's: its `subscriptions` leave out those of TakenByInference."""
+class HiddenSubscriptions:
+    """Mixin that hides the subscriptions of InferenceCallbackGroup; list it before rclpy's Node."""
 
     @property
     def subscriptions(self) -> Iterator[Subscription]:
-        """Subscriptions that other executors may take from."""
+        """Subscriptions of other callback groups."""
         found: Iterator[Subscription] = super().subscriptions  # type: ignore[misc]
-        return (item for item in found if not isinstance(item.callback_group, TakenByInference))
+        return (item for item in found if not isinstance(item.callback_group, InferenceCallbackGroup))
 
 
 class Receiver(Protocol):
-    """The part of a camera's channel that its input talks to, in the executor's thread."""
+    """Interface of a camera's channel to its input, called in the executor's thread."""
 
-    def hold_back(self, now: float) -> float:
-        """Return for how many seconds from now on (time.monotonic) no image is wanted."""
+    def throttle_delay(self, now: float) -> float:
+        """Return the seconds from `now` (time.monotonic) until the next image is wanted."""
 
     def receive(self, message: Any) -> Any:
-        """Note an image that was taken; returns it as the executor's callback gets it."""
+        """Record an image that was taken, and return the value for the executor's callback."""
 
     def reject(self, reason: str) -> None:
-        """Count an image whose message cannot be deserialised, and say why."""
+        """Count an image whose message cannot be deserialised, and log the reason."""
 
 
 class SequenceGaps:
-    """Counts the images between those that were taken, by the publisher's sequence numbers.
+    """Counter of images that were not taken, by gaps in the publisher's sequence numbers.
 
-    The numbers of several publishers cannot be told apart, and those of a new one begin anew. Asking who publishes
-    takes a quarter of a millisecond, too much to do for each gap. So gaps wait until `settle`, and count if one
-    publisher was there all the time.
+    Each publisher has its own sequence numbers, and a message info does not name the publisher. Listing the
+    publishers takes a quarter of a millisecond, too long for each gap. So `collect` decides: gaps count if there
+    was only one publisher.
 
     Attributes:
-        numbered: Whether the middleware numbers images; None before the first one.
+        numbered: Whether the middleware numbers images; None before the first image.
     """
 
     def __init__(self) -> None:
@@ -92,22 +91,22 @@ class SequenceGaps:
         self._lock = Lock()
 
     def restart(self) -> None:
-        """Begin anew: what came before the next image was sent to no subscription."""
+        """Start again with the next image: images before it were sent without a subscription."""
         with self._lock:
             self._last = None
             self._publishers = frozenset()
 
     def skip(self) -> None:
-        """Note that the next image was taken, but that its number cannot be read."""
+        """Record that the next image was taken, but has no readable number."""
         with self._lock:
             self._last = None if self._last is None else self._last + 1
 
     def note(self, number: int | None, reason: str) -> None:
-        """Note an image that was taken.
+        """Record an image that was taken.
 
         Args:
-            number: Its sequence number; None if the middleware has none.
-            reason: Count that the images before it, which were not taken, belong to.
+            number: Sequence number of the image; None if the middleware has none.
+            reason: Name of the count for the images in the gap before this one.
         """
         with self._lock:
             last, self._last = self._last, number
@@ -115,11 +114,11 @@ class SequenceGaps:
             if number is not None and last is not None and number > last + 1:
                 self._pending[reason] += number - last - 1
 
-    def settle(self, publishers: frozenset[Any]) -> Mapping[str, int]:
-        """Return by reason the images that were not taken since the last time.
+    def collect(self, publishers: frozenset[Any]) -> Mapping[str, int]:
+        """Return the number of images not taken since the last call, by reason.
 
         Args:
-            publishers: Identifiers of all publishers that are there now.
+            publishers: Identifiers of all present publishers.
         """
         with self._lock:
             pending, self._pending = self._pending, Counter()
@@ -134,10 +133,10 @@ class ImageSubscription:
     """One subscription, from its creation to its destruction; an `Input` of the executor.
 
     Args:
-        subscription: The subscription; the node destroys it.
-        kind: Type of its messages.
-        receiver: The camera's channel.
-        gaps: Counts the images that are not taken.
+        subscription: Subscription of the node; the node destroys it.
+        kind: Message type.
+        receiver: Channel of the camera.
+        gaps: Counter of images that are not taken.
     """
 
     def __init__(self, subscription: Subscription, kind: Any, receiver: Receiver, gaps: SequenceGaps) -> None:
@@ -148,9 +147,9 @@ class ImageSubscription:
         self._receiver = receiver
         self._reason = "dropped"
 
-    def hold_back(self, now: float) -> float:
-        """Return for how many seconds `max_rate` holds the camera back; see `Input.hold_back`."""
-        pause = self._receiver.hold_back(now)
+    def throttle_delay(self, now: float) -> float:
+        """Return the seconds until `max_rate` admits an image; see `Input.throttle_delay`."""
+        pause = self._receiver.throttle_delay(now)
         if pause > 0:
             self._reason = "rate_limited"
         return pause
@@ -165,40 +164,40 @@ class ImageSubscription:
             return None
         try:
             taken = self.handle.take_message(self._kind, False)
-        except Exception as error:  # rclpy and the type support raise what they like for bytes they cannot read
+        except Exception as error:  # rclpy and the type support raise various exceptions for unreadable bytes
             self._gaps.skip()
             self._receiver.reject(f"the message cannot be read: {one_line(error)}")
             return None
         if taken is None:
             return None
         message, info = taken
-        self._gaps.note(info.get(NUMBER), self._reason)
+        self._gaps.note(info.get(SEQUENCE_NUMBER), self._reason)
         self._reason = "dropped"
         return self._receiver.receive(message)
 
 
 class ImageInput:
-    """Opens and closes the subscription of one camera, and follows its publishers.
+    """Image input of one camera: its subscription, with a reliability that adapts to the publishers.
 
     Keep-last 1 in the middleware is the newest-frame slot: an image that is replaced there is never deserialised.
-    So history and depth are fixed; `qos_overrides` allow durability and reliability (in place of the argument).
+    So history and depth are fixed; `qos_overrides` set durability and reliability (in place of the argument).
 
     Args:
-        node: Subscribes; destroys the subscription.
-        receiver: The camera's channel.
+        node: Node that creates and destroys the subscription.
+        receiver: Channel of the camera.
         transport: One of TRANSPORTS.
-        reliability: One of RELIABILITIES; auto: reliable if every publisher is, else best effort, as rosbag2 does.
-        changed: Called after a subscription was made or destroyed, so that the executor lists its inputs anew.
+        reliability: One of RELIABILITIES; auto: reliable if every publisher is, else best effort, as in rosbag2.
+        changed: Called when a subscription was created or destroyed, so that the executor lists its inputs again.
 
     Attributes:
         topic: Full name of the topic.
-        type_name: Type of its messages, as `sensor_msgs/msg/Image`.
-        qos: Quality of service that the input asks of publishers, `qos_overrides` included once it was open.
-        opened: The subscription while it is open, else None.
-        gaps: Counts the images that are not taken.
+        type_name: Message type, e.g. `sensor_msgs/msg/Image`.
+        qos: Quality of service requested from publishers, including `qos_overrides` after the first opening.
+        opened: Open subscription; None while the input is closed.
+        gaps: Counter of images that are not taken.
 
     Raises:
-        ValueError: An override of the reliability is none of RELIABILITIES.
+        ValueError: The override of the reliability is none of RELIABILITIES.
     """
 
     def __init__(
@@ -214,12 +213,12 @@ class ImageInput:
         self._wanted = self._overridden(reliability)
         self._reliable = self._wanted == "reliable"
         self._changed = changed
-        self._group = TakenByInference()
+        self._group = InferenceCallbackGroup()
         self.qos = self._new_qos()
         self._warn_of_fixed_policies()
 
     def open(self) -> None:
-        """Subscribe; further calls do nothing."""
+        """Subscribe; if the input is open, do nothing."""
         if self.opened is None:
             self.gaps.restart()
             self._choose_reliability(self.publishers())
@@ -227,33 +226,35 @@ class ImageInput:
             self._changed()
 
     def close(self) -> None:
-        """Unsubscribe; further calls do nothing. The endpoint leaves the graph once the executor lets go of it."""
+        """Unsubscribe; if the input is closed, do nothing.
+
+        The endpoint leaves the graph once the executor releases it.
+        """
         opened, self.opened = self.opened, None
         if opened is not None:
             self._node.destroy_subscription(opened.subscription)
             self._changed()
 
     def publishers(self) -> list[TopicEndpointInfo]:
-        """Return who publishes images on the topic, in a quarter of a millisecond."""
+        """Return the publishers of images on the topic; takes a quarter of a millisecond."""
         infos = self._node.get_publishers_info_by_topic(self.topic)
         return [info for info in infos if info.topic_type == self.type_name]
 
     def fit_reliability(self, publishers: list[TopicEndpointInfo]) -> None:
-        """Subscribe anew if `auto` wants another reliability for these publishers than there is."""
+        """Subscribe again if `auto` selects another reliability for these publishers."""
         if self.opened is not None and self._choose_reliability(publishers):
             self._node.destroy_subscription(self.opened.subscription)
             self._subscribe()
             self._changed()
 
     def _choose_reliability(self, publishers: list[TopicEndpointInfo]) -> bool:
-        """Choose the reliability that `auto` wants for these publishers; tells whether it is another than before."""
+        """Choose the reliability of `auto` for these publishers; return whether it changed."""
         reliable = all(info.qos_profile.reliability == QoSReliabilityPolicy.RELIABLE for info in publishers)
         if self._wanted != "auto" or not publishers or reliable == self._reliable:
             return False
         self._reliable = reliable
-        why = "every publisher offers it" if reliable else "a publisher offers no more"
-        named = "reliable" if reliable else "best effort"
-        self._node.get_logger().info(f"subscribing to {self.topic} {named}, as {why} (image_reliability: auto)")
+        choice = "reliable: every publisher is" if reliable else "best effort: a publisher is best effort"
+        self._node.get_logger().info(f"subscribing to {self.topic} as {choice} (image_reliability: auto)")
         return True
 
     def _subscribe(self) -> None:
@@ -270,12 +271,13 @@ class ImageInput:
         self.opened = ImageSubscription(subscription, self._type, self._receiver, self.gaps)
 
     def _new_qos(self) -> QoSProfile:
-        """Return a fresh profile: rclpy writes overrides into it."""
+        """Return a new profile, because rclpy writes overrides into it."""
         best_effort, reliable = QoSReliabilityPolicy.BEST_EFFORT, QoSReliabilityPolicy.RELIABLE
         return QoSProfile(depth=1, reliability=reliable if self._reliable else best_effort)
 
     def _declare(self, policy: str, value: str | int) -> tuple[str, Any]:
-        """Declare an override, whose first value rclpy would write into later profiles; returns name and value."""
+        """Declare an override, and return its name and value."""
+        # Not by QoSOverridingOptions, with which rclpy writes the first value into later profiles.
         name = f"qos_overrides.{self.topic}.subscription.{policy}"
         return name, self._node.declare_parameter(name, value, ParameterDescriptor(read_only=True)).value
 
@@ -290,20 +292,20 @@ class ImageInput:
             name, found = self._declare(policy, fixed)
             if found != fixed:
                 self._node.get_logger().warning(
-                    f"{name}: found {found}, which is ignored: the node keeps the newest image only, because "
-                    "older ones make results late"
+                    f"{name}: found {found}, which is ignored: the node keeps only the newest image, because "
+                    "older images delay the results"
                 )
 
 
 def _never_called(_: Any) -> None:
-    """Do nothing: the InferenceExecutor takes from the subscription itself."""
+    """Do nothing: the InferenceExecutor takes from the subscription without a callback."""
 
 
 def without_events() -> Any:
-    """Return the event callbacks of a subscription that has none, not even rclpy's own.
+    """Return event callbacks that disable all events of a subscription, including rclpy's defaults.
 
-    Up to rclpy 7.1.11 EventsExecutor ends with InvalidHandle where an event waits for a subscription that is
-    destroyed in the same moment. None where rclpy has no such executor (Humble).
+    Up to rclpy 7.1.11, EventsExecutor raises InvalidHandle if an event is pending for a subscription that is
+    destroyed at the same moment. Humble has no EventsExecutor; there the function returns None.
     """
     try:
         from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: PLC0415 - not in Humble
@@ -315,10 +317,10 @@ def without_events() -> Any:
 def read_image(message: Image | CompressedImage) -> Frame:
     """Return the pixels of an image message, as a view of the message where its layout allows.
 
-    Encodings that `frame_from_message` does not know go to cv_bridge, if it is installed.
+    If `frame_from_message` does not know the encoding and cv_bridge is installed, cv_bridge converts the image.
 
     Raises:
-        FrameError: The image cannot be read; says what was found and what was expected.
+        FrameError: The image cannot be read; the message names what was found and what was expected.
     """
     if isinstance(message, CompressedImage):
         return Frame(decode_image(message.data, message.format), "bgr")
@@ -331,6 +333,6 @@ def read_image(message: Image | CompressedImage) -> Frame:
             return Frame(CvBridge().imgmsg_to_cv2(message, desired_encoding="bgr8"), "bgr")
         except ImportError:
             raise unsupported from None
-        except Exception as error:  # besides CvBridgeError, whatever NumPy and OpenCV raise inside it
+        except Exception as error:  # CvBridgeError, or any error of NumPy and OpenCV inside it
             reason = one_line(error)
             raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {reason}") from error

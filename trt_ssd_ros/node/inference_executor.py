@@ -1,4 +1,4 @@
-"""InferenceExecutor: a dedicated executor, whose image callback runs the engine."""
+"""InferenceExecutor: a dedicated executor whose image callback runs the engine."""
 
 from __future__ import annotations
 
@@ -21,88 +21,88 @@ from trt_ssd_ros.ros.process import signals_blocked
 
 T = TypeVar("T")
 FOREVER = -1
-"""Nanoseconds to wait for in a wait set, as rcl_wait has it."""
-LONGEST_WAIT = 3600.0
-"""Seconds after which it looks again at what it holds back: rcl_wait takes no longer times than 292 years."""
+"""Timeout for rcl_wait that never expires."""
+MAX_WAIT = 3600.0
+"""Longest wait in seconds for a throttled input: rcl_wait takes at most 292 years."""
 
 
 class Input(Protocol):
-    """One source of images that the executor waits for; another thread may destroy it at any time."""
+    """Source of images for the executor; another thread may destroy it at any time."""
 
     @property
     def handle(self) -> AbstractContextManager[Any]:
-        """Handle that the executor holds while it waits; entering it raises InvalidHandle once it is destroyed."""
+        """Handle that the executor holds during the wait; once destroyed, it raises InvalidHandle on entering."""
 
-    def hold_back(self, now: float) -> float:
-        """Return for how many seconds from now on (time.monotonic) no image is wanted; 0: one is wanted now."""
+    def throttle_delay(self, now: float) -> float:
+        """Return the seconds from `now` (time.monotonic) until the next image is wanted; 0: at once."""
 
     def add_to(self, wait_set: Any) -> None:
         """Add the entity to an rclpy wait set."""
 
     def take(self, wait_set: Any) -> Any:
-        """Return the image that is there after waiting, None if there is none."""
+        """Return the image that is ready after the wait; None if there is none."""
 
 
 class InferenceExecutor(Executor):
-    """Waits for images and for work in a thread of its own, the only one that touches the engine.
+    """Executor with its own thread, the only thread that uses the engine.
 
-    CUDA contexts belong to a thread, so the engine is opened, run and closed here. Whatever work enters into
-    `resources` is closed in this thread when it ends, also when ROS is shut down. Parameters, services and
-    diagnostics belong to another executor: this one takes no node and no coroutine.
+    The thread waits for images and for work. CUDA contexts belong to a thread, so it opens, runs and closes the
+    engine. When it ends, also after a shutdown of ROS, it closes everything in `resources`. Parameters, services
+    and diagnostics belong to another executor: this one accepts no node and no coroutine.
 
-    The thread starts with the first work that is submitted: that of a node which could not be made would keep the
-    process, where a signal has shut ROS down, for rclpy then calls nothing of `Context.on_shutdown`.
+    The thread starts with the first submitted work. If it started earlier, and a signal shut ROS down during the
+    node's constructor, it would keep the process alive: rclpy then skips the callbacks of `Context.on_shutdown`.
 
     Args:
-        context: The context of the node whose images are taken.
+        context: Context of the node whose images are taken.
         fail: Called with the reason if the thread ends because of an error.
 
     Attributes:
-        resources: Closed in the executor's thread at its end.
+        resources: Exit stack that the executor's thread closes at its end.
     """
 
     def __init__(self, context: Context, fail: Callable[[str], None]) -> None:
         self.resources = ExitStack()
         self._fail = fail
-        self._alarm = GuardCondition(None, None, context=context)
+        self._wake_condition = GuardCondition(None, None, context=context)
         self._inputs: Callable[[], Sequence[Input]] = tuple
         self._callback: Callable[[list[Any]], None] = _ignore
         self._work: deque[Callable[[], None]] = deque()
         self._lock = Lock()
         self._ended = False
-        self._turn = Condition()
-        self._turns = 0
+        self._cycle_ended = Condition()
+        self._cycles = 0
         self._waiting = False
         self._busy, self._busy_since = 0.0, inf
         self._wait_set: Any = None
-        self._room = 0
+        self._capacity = 0
         self._thread = Thread(target=self.spin, name="inference")
         super().__init__(context=context)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the thread has nothing to do."""
+        """Whether the thread is idle."""
         return self._waiting
 
     @property
     def busy_seconds(self) -> float:
-        """Time that the thread has spent on work and images so far."""
-        with self._turn:
+        """Seconds that the thread has spent on work and images so far."""
+        with self._cycle_ended:
             return self._busy + max(0.0, monotonic() - self._busy_since)
 
     def listen(self, inputs: Callable[[], Sequence[Input]], callback: Callable[[list[Any]], None]) -> None:
-        """Say where images come from and what is called with them.
+        """Set the inputs, and the callback for their images.
 
         Args:
-            inputs: Returns the inputs that are open now; asked before each wait.
-            callback: Runs in the executor's thread with the images of all inputs that are ready, one of each.
+            inputs: Function that returns the open inputs; called before each wait.
+            callback: Runs in the executor's thread with one image of each input that is ready.
         """
         self._inputs, self._callback = inputs, callback
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run work in the executor's thread; the future gets its result or its exception.
+        """Run work in the executor's thread; the future gets the result or the exception.
 
-        If the executor ends before the work has begun, the exception is ExternalShutdownException.
+        If the executor ends before the work starts, the exception is ExternalShutdownException.
         """
         future: Future[T] = Future()
 
@@ -126,39 +126,42 @@ class InferenceExecutor(Executor):
         return future
 
     def wake(self) -> None:
-        """Have the thread look at its work and its inputs anew.
+        """Interrupt the wait, so that the thread checks its work and its inputs.
 
-        rclpy calls it when `Context.shutdown` is called, but not when a signal shuts ROS down: then `shutdown`, of
-        the executor, wakes the thread.
+        rclpy calls `wake` in `Context.shutdown`, but not if a signal shuts ROS down: then the executor's own
+        `shutdown` wakes the thread.
         """
-        self._alarm.trigger()
+        self._wake_condition.trigger()
 
-    def let_go(self) -> None:
-        """Return once the thread holds no input that was destroyed before this call, so that it left the graph."""
-        with self._turn:
-            turns = self._turns
+    def await_release(self) -> None:
+        """Block until the thread has released all inputs that were destroyed before the call.
+
+        After that they have left the graph.
+        """
+        with self._cycle_ended:
+            cycles = self._cycles
             self.wake()
-            self._turn.wait_for(lambda: not self._waiting or self._turns != turns)
+            self._cycle_ended.wait_for(lambda: not self._waiting or self._cycles != cycles)
 
     def spin(self) -> None:
-        """Work until the executor or ROS is shut down, then close the resources; the thread runs this."""
+        """Run cycles until the executor or ROS is shut down, then close the resources; called by the thread."""
         try:
             with self.resources:
                 while not self._ended and self.context.ok():
                     self.spin_once()
         except Exception as error:
             if self.context.ok():  # else ROS was shut down between two steps
-                self._fail(f"the inference thread ends: {type(error).__name__}: {error}")
+                self._fail(f"the inference thread failed: {type(error).__name__}: {error}")
         finally:
             with self._lock:
                 self._ended = True
-            self._do_work()  # futures of work that was not begun get their exception
+            self._do_work()  # sets the exceptions of work that has not started
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
-        """Do the work that is there, wait for images, and run the callback with them.
+        """Run one cycle: do the submitted work, wait for images, and call the callback with them.
 
         Args:
-            timeout_sec: Seconds to wait at most; None: until something happens.
+            timeout_sec: Longest wait in seconds; None: no limit.
         """
         self._do_work()
         images = self._await_images(timeout_sec)
@@ -171,62 +174,66 @@ class InferenceExecutor(Executor):
 
     def _await_images(self, timeout_sec: float | None) -> list[Any]:
         inputs = self._inputs()
-        with self._turn:
+        with self._cycle_ended:
             self._waiting = True
             self._busy += max(0.0, monotonic() - self._busy_since)
             self._busy_since = inf
         try:
             return self._wait(*self._wanted(inputs, timeout_sec), len(inputs))
         finally:
-            with self._turn:
+            with self._cycle_ended:
                 self._waiting = False
                 self._busy_since = monotonic()
-                self._turns += 1
-                self._turn.notify_all()
+                self._cycles += 1
+                self._cycle_ended.notify_all()
 
     @staticmethod
     def _wanted(inputs: Sequence[Input], timeout_sec: float | None) -> tuple[list[Input], int]:
-        """Return the inputs to wait for, and the nanoseconds until another one is wanted."""
+        """Return the inputs to wait for, and the timeout in ns after which a throttled input is wanted."""
         now = monotonic()
-        pauses = [(source, source.hold_back(now)) for source in inputs]
+        pauses = [(source, source.throttle_delay(now)) for source in inputs]
         seconds = [pause for _, pause in pauses if pause > 0] + ([] if timeout_sec is None else [timeout_sec])
         return [source for source, pause in pauses if pause <= 0], int(
-            min(*seconds, LONGEST_WAIT) * 1e9
+            min(*seconds, MAX_WAIT) * 1e9
         ) if seconds else FOREVER
 
-    def _wait(self, inputs: Sequence[Input], patience: int, room: int) -> list[Any]:
+    def _wait(self, inputs: Sequence[Input], timeout_ns: int, capacity: int) -> list[Any]:
         """Wait, and take from every input that is ready.
 
-        A wait set holds raw pointers, so each handle is held as long as it is in there: else another thread that
-        destroys a subscription ends the process. The handles are let go before the callback runs.
+        A wait set holds raw pointers. So each handle is held during the wait: otherwise the process crashes when
+        another thread destroys a subscription. The handles are released before the callback runs.
         """
         with ExitStack() as held:
             try:
-                for handle in (self.context.handle, self._alarm.handle, *(source.handle for source in inputs)):
+                for handle in (
+                    self.context.handle,
+                    self._wake_condition.handle,
+                    *(source.handle for source in inputs),
+                ):
                     held.enter_context(handle)
             except InvalidHandle:
-                return []  # destroyed since the inputs were listed: the next turn lists them anew
-            wait_set = self._wait_set_for(room)
+                return []  # destroyed after the inputs were listed: the next cycle lists them again
+            wait_set = self._wait_set_for(capacity)
             if wait_set is None:
                 return []
             wait_set.clear_entities()
             for source in inputs:
                 source.add_to(wait_set)
-            wait_set.add_guard_condition(self._alarm.handle)
-            wait_set.wait(patience)
+            wait_set.add_guard_condition(self._wake_condition.handle)
+            wait_set.wait(timeout_ns)
             return [image for source in inputs if (image := source.take(wait_set)) is not None]
 
-    def _wait_set_for(self, room: int) -> Any:
-        """Return a wait set with room for so many inputs; None after a shutdown of ROS, when none can be made."""
-        if self._wait_set is None or self._room != room:
+    def _wait_set_for(self, capacity: int) -> Any:
+        """Return a wait set for a number of inputs; None after a shutdown of ROS, which forbids new wait sets."""
+        if self._wait_set is None or self._capacity != capacity:
             if not self.context.ok():
                 return None
-            self._wait_set = rclpy_implementation.WaitSet(room, 1, 0, 0, 0, 0, self.context.handle)
-            self._room = room
+            self._wait_set = rclpy_implementation.WaitSet(capacity, 1, 0, 0, 0, 0, self.context.handle)
+            self._capacity = capacity
         return self._wait_set
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
-        """Finish the work in hand, close the resources and end the thread; further calls do nothing."""
+        """Finish the current work, close the resources and end the thread; further calls do nothing."""
         with self._lock:
             self._ended = True
             started = self._thread.ident is not None
@@ -238,21 +245,21 @@ class InferenceExecutor(Executor):
         return not self._thread.is_alive() and super().shutdown()
 
     def add_node(self, node: Any) -> NoReturn:
-        """Refuse: a node that is added here leaves the executor that answers its services.
+        """Refuse a node: adding it here would remove it from the executor that serves its services.
 
         Raises:
             RuntimeError: Always.
         """
-        raise RuntimeError(f"{node.get_name()}: an InferenceExecutor takes images and work, no node")
+        raise RuntimeError(f"{node.get_name()}: an InferenceExecutor runs only submitted work and image callbacks")
 
     def create_task(self, callback: Any, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: `submit` runs work.
+        """Refuse a task; `submit` runs work instead.
 
         Raises:
             RuntimeError: Always.
         """
-        raise RuntimeError(f"{callback!r}: an InferenceExecutor runs no tasks: submit the work")
+        raise RuntimeError(f"{callback!r}: an InferenceExecutor runs no tasks, use submit() instead")
 
 
 def _ignore(_: list[Any]) -> None:
-    """Take images that nobody listens for."""
+    """Discard images that come before `listen` sets a callback."""

@@ -1,4 +1,4 @@
-"""Input doctor: examines what is wrong with a camera's input, and what mends it. It needs no ROS."""
+"""Input doctor: finds the cause of a camera's input problem and its fix, without ROS."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-STALE_STAMP = 10.0
-"""Seconds that a stamp may be older than its arrival before it looks as if it came from another clock."""
+MAX_STAMP_AGE = 10.0
+"""Largest age of a stamp at its arrival in seconds; an older stamp seems to come from another clock."""
 STAMP_MEMORY = 5.0
-"""Seconds for which a wrong stamp is remembered."""
-EARLY_STAMP = 1.0
-"""Seconds that a stamp may be ahead of the clock."""
+"""Seconds for which a problem of a stamp is reported."""
+MAX_STAMP_LEAD = 1.0
+"""Largest lead of a stamp over the clock in seconds."""
 
 
 @dataclass(frozen=True)
 class Publisher:
-    """Somebody who publishes the topic.
+    """One publisher of the topic.
 
     Attributes:
         node: Full name of the node.
-        type: What it publishes, as `sensor_msgs/msg/Image`.
-        mismatch: Why its quality of service does not fit the subscription; empty if it does.
-        best_effort: Whether it is best effort.
+        type: Message type, e.g. `sensor_msgs/msg/Image`.
+        mismatch: Reason why the quality of service does not match the subscription; empty if it does.
+        best_effort: Whether the reliability is best effort.
     """
 
     node: str
@@ -33,19 +33,19 @@ class Publisher:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about the input.
+    """Observations of the input.
 
     Attributes:
         topic: Full name of the topic.
-        type: What is expected on it.
-        publishers: Everybody who publishes it.
-        image_topics: Topics that somebody publishes images of the expected type on.
-        silent: Whether no image that can be read has come for too long.
-        refusal: Why the newest image was refused; empty if it was not.
-        arriving: Whether images come at all, readable or not.
+        type: Expected message type.
+        publishers: All publishers of the topic.
+        image_topics: Topics on which nodes publish the expected type.
+        silent: Whether the timeout has passed without a readable image.
+        refusal: Reason why the newest image was refused; empty if it was not.
+        arriving: Whether images arrive, readable or not.
         clock_stands: Whether the clock is simulated and does not advance.
-        stamp: What is wrong with the newest stamp; empty if nothing is.
-        loss: Share of the images that get lost although the detector is free to take them, 0 to 1; 0 if small.
+        stamp: Problem of the newest stamp; empty if there is none.
+        loss: Share of images lost in transport while the detector has time for them, 0 to 1; 0 if small.
     """
 
     topic: str
@@ -62,12 +62,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong.
+    """Problem of the input.
 
     Attributes:
-        kind: One word for it, the same as long as it is the same trouble.
-        text: What was found, and what to do.
-        severe: Whether nothing can be detected, or only the times are wrong.
+        kind: Identifier of the kind of problem.
+        text: Description of the problem, and its fix.
+        severe: Whether the problem prevents detection.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Finding:
 
 
 def examine(evidence: Evidence) -> Finding | None:
-    """Say what is wrong with the input; None if nothing is."""
+    """Return the problem of the input; None if there is none."""
     if evidence.clock_stands:
         return Finding(
             "clock",
@@ -94,9 +94,9 @@ def examine(evidence: Evidence) -> Finding | None:
 def _loss(evidence: Evidence) -> Finding:
     return Finding(
         "loss",
-        f"{evidence.loss:.0%} of the images on {evidence.topic} get lost between their publisher and the node, "
-        "although the detector is free to take them: start the publisher with our Fast DDS profile "
-        "(config/fastdds_large_images.xml), make it reliable, or set image_transport to compressed",
+        f"{evidence.loss:.0%} of the images on {evidence.topic} are lost in transport, although the detector has "
+        "time for them: start the publisher with the Fast DDS profile config/fastdds_large_images.xml, make the "
+        "publisher reliable, or set the parameter image_transport to compressed",
         severe=False,
     )
 
@@ -104,9 +104,9 @@ def _loss(evidence: Evidence) -> Finding:
 def _examine_silence(evidence: Evidence) -> Finding:
     topic = evidence.topic
     if evidence.arriving and evidence.refusal:
-        return Finding("refused", f"images arrive on {topic}, but are refused: {evidence.refusal}")
+        return Finding("refused", f"images arrive on {topic}, but the node refuses them: {evidence.refusal}")
     if not evidence.publishers:
-        return Finding("nobody", f"nobody publishes {topic}: {_advice(evidence)}")
+        return Finding("no publisher", f"{topic} has no publisher: {_advice(evidence)}")
     fitting = [publisher for publisher in evidence.publishers if publisher.type == evidence.type]
     if not fitting:
         return _other_type(evidence)
@@ -115,15 +115,16 @@ def _examine_silence(evidence: Evidence) -> Finding:
     names = ", ".join(sorted({publisher.node for publisher in fitting}))
     return Finding(
         "silence",
-        f"{names} publishes {topic}, but no image comes: is the camera connected, the bag not paused, and does "
-        "the network carry large messages?",
+        f"{names} publishes {topic}, but no image arrives: check that the camera is connected, the bag is not "
+        "paused, and the network carries large messages",
     )
 
 
 def _advice(evidence: Evidence) -> str:
     if not evidence.image_topics:
         return (
-            f"no topic of type {evidence.type} is published: is the camera driver running, in this ROS_DOMAIN_ID?"
+            f"no topic of type {evidence.type} has a publisher: start the camera driver, with this node's "
+            "ROS_DOMAIN_ID"
         )
     return f"remap image (launch: image_topic) to one of {', '.join(evidence.image_topics)}"
 
@@ -144,64 +145,72 @@ def _mismatch(topic: str, publisher: Publisher) -> Finding:
     advice = "change the publisher's quality of service"
     if publisher.best_effort:
         advice = f"set the parameter qos_overrides.{topic}.subscription.reliability to best_effort"
-    return Finding("qos", f"{publisher.node} publishes {topic}, but does not fit: {publisher.mismatch}; {advice}")
+    return Finding(
+        "qos",
+        f"{publisher.node} publishes {topic}, but its quality of service does not match: {publisher.mismatch}; "
+        f"{advice}",
+    )
 
 
 def examine_stamp(stamp: float, before: float | None, now: float) -> str:
-    """Say what is wrong with an image's stamp; empty if nothing is.
+    """Return the problem of an image's stamp; empty if there is none.
 
     Args:
-        stamp: Seconds.
-        before: The stamp of the image before this one; None if there was none.
-        now: The node's clock.
+        stamp: Stamp of the image in seconds.
+        before: Stamp of the image before in seconds; None for the first image.
+        now: Time of the node's clock in seconds.
     """
     if stamp == 0:
-        return "the images' stamps are zero, so ages cannot be told: set them in the camera driver"
+        return "the images' stamps are zero, so the images' age is unknown: set the stamps in the camera driver"
     if before is not None and 0 < stamp < before:
         return (
-            f"the images' stamps jump back by {before - stamp:.3g} s: do two cameras publish the same topic, "
-            "or does a bag loop?"
+            f"the images' stamps jump back by {before - stamp:.3g} s: check whether two cameras publish the same "
+            "topic, or a bag loops"
         )
-    if not -EARLY_STAMP <= now - stamp <= STALE_STAMP:
+    if not -MAX_STAMP_LEAD <= now - stamp <= MAX_STAMP_AGE:
         return (
             f"the images' stamps are {abs(now - stamp):.3g} s {'behind' if now > stamp else 'ahead of'} this "
-            "node's clock: set use_sim_time where a bag or a simulation plays, else synchronise the clocks"
+            "node's clock: if a bag or a simulation plays, set use_sim_time; else synchronise the clocks"
         )
     return ""
 
 
 class StampWatch:
-    """Remembers what was wrong with a camera's stamps for STAMP_MEMORY seconds."""
+    """Newest problem of a camera's stamps, kept for STAMP_MEMORY seconds."""
 
     def __init__(self) -> None:
         self._last: float | None = None
         self._newest_time = 0
-        self._trouble, self._since = "", 0.0
+        self._problem, self._since = "", 0.0
 
     def note(self, stamp: int, now: int) -> float:
-        """Look at the stamp of an image that was taken.
+        """Check the stamp of an image that was taken.
 
         Args:
-            stamp: The stamp in ns.
-            now: The node's clock in ns.
+            stamp: Stamp of the image in ns.
+            now: Time of the node's clock in ns.
 
         Returns:
-            Seconds by which the clock went back since the image before, as when a bag loops; else 0.
+            Seconds by which the clock went back since the image before, e.g. because a bag loops; else 0.
         """
         back = max(0, self._newest_time - now) / 1e9
         if back:
             self.forget()
         self._newest_time = now
-        trouble = examine_stamp(stamp / 1e9, self._last, now / 1e9)
+        problem = examine_stamp(stamp / 1e9, self._last, now / 1e9)
         self._last = stamp / 1e9
-        if trouble:
-            self._trouble, self._since = trouble, monotonic()
+        if problem:
+            self._problem, self._since = problem, monotonic()
         return back
 
     def forget(self) -> None:
-        """Begin anew, as when the clock was set."""
-        self._last, self._trouble = None, ""
+        """Start again, e.g. after a jump of the clock."""
+        self._last, self._problem = None, ""
 
-    def trouble(self, now: float) -> str:
-        """Return what was wrong lately, seen from a time.monotonic; empty if nothing was."""
-        return self._trouble if now - self._since < STAMP_MEMORY else ""
+    def problem(self, now: float) -> str:
+        """Return the problem of the last STAMP_MEMORY seconds; empty if there was none.
+
+        Args:
+            now: Time of time.monotonic in seconds.
+        """
+        return self._problem if now - self._since < STAMP_MEMORY else ""

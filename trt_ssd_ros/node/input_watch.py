@@ -1,4 +1,4 @@
-"""InputWatch: gathers evidence for the input doctor, and tells the log and /diagnostics what it finds."""
+"""InputWatch: collects evidence for the input doctor, and reports its findings to the log and /diagnostics."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from rclpy.qos import QoSCompatibility, QoSReliabilityPolicy, qos_check_compatib
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from trt_ssd_ros.node.camera_channel import CameraChannel
-from trt_ssd_ros.node.diagnostics import Complaint
+from trt_ssd_ros.node.diagnostics import Alert
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.node.input_doctor import Evidence, Finding, Publisher, examine
 from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
-from trt_ssd_ros.ros.parameters import ExplainedNode
+from trt_ssd_ros.ros.parameters import ParameterNode
 
-PERIOD, COUNT_PERIOD = 0.5, 1.0
-"""Seconds between two looks, and between two counts of what was not taken, on a clock that always runs."""
+CHECK_PERIOD, COUNT_PERIOD = 0.5, 1.0
+"""Seconds between two checks, and between two counts of images that were not taken, on a steady clock."""
 LOSS_SPAN = 5
-"""Counts over which lost images are summed up."""
+"""Number of counts in the share of lost images."""
 LOSS_SHARE, BUSY_SHARE = 0.1, 0.5
-"""Least share of lost images that is worth a word, and share of a period from which being busy explains them."""
+"""Smallest share of lost images that is reported, and busy share of a period that explains the loss."""
 
 
 class InputWatch:
-    """Looks at a camera's input twice a second, while it is open.
+    """Monitor of a camera's input, which checks it twice a second while it is open.
 
     Args:
-        node: Looks at the graph; gets the parameter `input_timeout`.
-        channel: The camera.
-        executor: Takes the camera's images.
-        report: Called at every look while the clock stands, and with it the timers on it.
+        node: Node that reads the graph and declares the parameter `input_timeout`.
+        channel: Channel of the camera.
+        executor: Executor that takes the camera's images.
+        report: Called at every check while the node's clock stands, because timers on that clock stand too.
 
     Attributes:
-        finding: What is wrong; None if nothing is.
+        finding: Problem of the input; None if there is none.
     """
 
     def __init__(
         self,
-        node: ExplainedNode,
+        node: ParameterNode,
         channel: CameraChannel,
         executor: InferenceExecutor,
         report: Callable[[], None],
@@ -57,31 +57,29 @@ class InputWatch:
         self._clock_at, self._clock_since = -1, monotonic()
         self._taken, self._arrived_at, self._accepted_at = 0, 0.0, 0.0
         self._history: deque[tuple[float, int, int]] = deque(maxlen=LOSS_SPAN + 1)
-        for period, callback in ((PERIOD, self._look), (COUNT_PERIOD, self._count)):
+        for period, callback in ((CHECK_PERIOD, self._check), (COUNT_PERIOD, self._count)):
             node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
-    def complaint(self) -> Complaint | None:
-        """What is wrong, as the diagnostics want it."""
+    def alert(self) -> Alert | None:
+        """Problem of the input as an alert for /diagnostics; None if there is none."""
         if self.finding is None:
             return None
-        return Complaint(
-            DiagnosticStatus.ERROR if self.finding.severe else DiagnosticStatus.WARN, self.finding.text
-        )
+        return Alert(DiagnosticStatus.ERROR if self.finding.severe else DiagnosticStatus.WARN, self.finding.text)
 
     def restart(self) -> None:
-        """Begin anew: the input was opened."""
+        """Start again after the input was opened."""
         self._arrived_at = self._accepted_at = self._clock_since = monotonic()
         self._history.clear()
         self.finding = None
 
     def _count(self) -> None:
         if self._node.context.ok():
-            self._channel.look()
+            self._channel.update()
             counts = self._channel.counts
             self._history.append((self._executor.busy_seconds, counts.received, counts.dropped))
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if not self._node.context.ok():
             return
         timeout = self._node.get_parameter("input_timeout").value
@@ -91,7 +89,7 @@ class InputWatch:
         before, self.finding = self.finding, examine(self._evidence(timeout))
         if self.finding is None:
             if before is not None:
-                self._node.get_logger().info(f"the input of {self._input.topic} is in order again")
+                self._node.get_logger().info(f"the problem with {self._input.topic} is solved")
         elif before is None or before.kind != self.finding.kind:
             self._node.get_logger().warning(self.finding.text)
         if self.finding is not None and self.finding.kind == "clock":
@@ -99,7 +97,7 @@ class InputWatch:
 
     def _evidence(self, timeout: float) -> Evidence:
         now, taken = monotonic(), self._channel.counts.taken
-        listening = self._executor.is_waiting and self._channel.hold_back(now) <= 0
+        listening = self._executor.is_waiting and self._channel.throttle_delay(now) <= 0
         if taken != self._taken or not listening:
             self._taken, self._arrived_at = taken, now
             if not self._channel.refusal:
@@ -114,12 +112,12 @@ class InputWatch:
             refusal=self._channel.refusal,
             arriving=now - self._arrived_at <= timeout,
             clock_stands=self._clock_stands(now, timeout),
-            stamp=self._channel.stamps.trouble(now),
+            stamp=self._channel.stamps.problem(now),
             loss=self._loss(),
         )
 
     def _loss(self) -> float:
-        """Return the share of images that got lost lately; 0 if it is small, or if the detector was ever busy."""
+        """Return the share of recently lost images; 0 if it is small or the detector was busy in any period."""
         busy, received, dropped = zip(*self._history, strict=True) if self._history else ((), (), ())
         longest = max((after - before for before, after in pairwise(busy)), default=0.0)
         if len(self._history) <= LOSS_SPAN or longest > BUSY_SHARE * COUNT_PERIOD:

@@ -1,4 +1,4 @@
-"""ManagedNode: a lifecycle node whose slow transitions leave its executor free and whose failures say why."""
+"""ManagedNode: a lifecycle node whose slow transitions do not block its executor, and whose errors are logged."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from trt_ssd_ros.ros.process import FailableNode
 
 
 def answer_later(service: Any) -> None:
-    """Let a service's callback return a future that gets the response.
+    """Let the callback of a service return a future of the response.
 
-    Executors send at once what a service's callback returns; here sending waits for the future. One that ends with
-    an exception leaves its client without an answer, as the end of a process does.
+    Executors send the return value of a service callback at once; here the response is sent when the future is
+    done. If the future ends with an exception, the client gets no response, as if the process had ended.
 
     Args:
-        service: A node's rclpy service.
+        service: Service of an rclpy node.
     """
     send = service.send_response
 
@@ -41,7 +41,7 @@ def answer_later(service: Any) -> None:
 
 
 SLOW = ("configure", "cleanup", "shutdown")
-"""The transitions that run in the inference thread, because they open or close what belongs to it."""
+"""Transitions that run in the inference thread, because they open or close its resources."""
 NAMES = {
     Transition.TRANSITION_CONFIGURE: "configure",
     Transition.TRANSITION_CLEANUP: "cleanup",
@@ -56,26 +56,26 @@ NAMES = {
 class ManagedNode(FailableNode, LifecycleNode):
     """A lifecycle node that configures, cleans up and shuts down in its inference thread.
 
-    rclpy's own change_state service blocks the executor for as long as a transition takes, loses the exceptions of
-    transitions, and lets an illegal one end the process (rclpy issues 1209 and 1673). Here they are answered when
-    they are done, logged with their cause, and refused with what would be possible.
+    The change_state service of rclpy blocks the executor during a transition, loses exceptions, and an illegal
+    transition ends the process (https://github.com/ros2/rclpy/issues/1209 and 1673). Here the node responds when
+    the transition is done, logs failures with their cause, and lists the possible transitions in a refusal.
 
-    A subclass says what the transitions do. Where `configure` or `activate` fails, the state is what it was; after
-    another's failure the node is unconfigured. Exceptions that no user can mend are logged in full.
+    A subclass implements the transitions. If `configure` or `activate` fails, the state is unchanged; after any
+    other failure the node is unconfigured. Exceptions that a user cannot fix are logged with their traceback.
 
     Args:
-        name: Of the node.
+        name: Name of the node.
 
     Attributes:
-        inference: Runs the slow transitions, and whatever else belongs to their thread.
-        last_error: The newest refusal or failure.
+        inference: Executor that runs the slow transitions and all work of the inference thread.
+        last_error: Text of the newest refusal or failure.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._autostart: bool = self.declare(AUTOSTART)
         self.last_error = ""
-        self._under_way = ""
+        self._in_progress = ""
         self._failure = ""
         change_state: Any
         [change_state] = [service for service in self.services if service.srv_type is ChangeState]
@@ -89,147 +89,153 @@ class ManagedNode(FailableNode, LifecycleNode):
 
     @abstractmethod
     def activate(self) -> None:
-        """Begin to work."""
+        """Start working."""
 
     @abstractmethod
     def halt(self) -> None:
-        """Stop working, at once; may be called in any state."""
+        """Stop working at once; may be called in any state."""
 
     @abstractmethod
     def release(self) -> None:
-        """Close whatever `configure` opened; runs in the inference thread; may be called in any state."""
+        """Close all resources of `configure`; runs in the inference thread; may be called in any state."""
 
     @property
     def state(self) -> str:
-        """The label of the present lifecycle state."""
+        """Label of the present lifecycle state."""
         label: str = self._state_machine.current_state[1]
         return label
 
     @property
-    def is_leaving(self) -> bool:
-        """Whether a transition waits for the inference thread to close everything, or ROS is shut down."""
-        return self._under_way in ("cleanup", "shutdown") or not self.context.ok()
+    def is_closing(self) -> bool:
+        """Whether cleanup or shutdown is in progress, or ROS is shut down."""
+        return self._in_progress in ("cleanup", "shutdown") or not self.context.ok()
 
     def destroy_node(self) -> None:
-        """End the inference thread, which releases everything, then the node."""
+        """Stop the inference thread, which releases all resources, then destroy the node."""
         self.halt()
         self.inference.shutdown()
         super().destroy_node()
 
     def start(self) -> None:
-        """Bring the node up once it is spun, if it is to come up by itself; a constructor's last act."""
-        self.inference.resources.callback(self._release_at_last)
+        """Start the lifecycle transitions once the executor spins, if `autostart` is set.
+
+        Subclasses call it at the end of their constructor.
+        """
+        self.inference.resources.callback(self._final_release)
         if not self._autostart:
             return
 
         def once() -> None:
             self.destroy_timer(timer)
-            if self.state == "unconfigured" and not self._under_way:
+            if self.state == "unconfigured" and not self._in_progress:
                 self.change_state("configure").add_done_callback(self._activate_next)
 
-        # Not on the node's clock, which may stand still under use_sim_time.
+        # A steady clock, because the node's clock may stand still under use_sim_time.
         timer = self.create_timer(0.0, once, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def change_state(self, transition: str) -> Future[str]:
-        """Begin a transition; called in the executor's thread.
+        """Start a transition; called in the executor's thread.
 
         Args:
-            transition: configure, activate, deactivate, cleanup or shutdown.
+            transition: One of configure, activate, deactivate, cleanup and shutdown.
 
         Returns:
-            Gets an empty text once it is done, or why it was refused or failed.
+            Future of an empty text after success, else of the reason of the refusal or failure.
         """
         done: Future[str] = Future()
         refusal = self._refusal(transition)
         if refusal:
             done.set_result(refusal)
             return done
-        self._under_way = transition
+        self._in_progress = transition
         if transition not in SLOW:
-            done.set_result(self._carry_out(transition))
+            done.set_result(self._execute(transition))
             return done
         if transition != "configure":
             self.halt()
-        return self.inference.submit(lambda: self._carry_out(transition))
+        return self.inference.submit(lambda: self._execute(transition))
 
     def _refusal(self, transition: str) -> str:
-        if self._under_way:
-            return f"{transition} is refused while {self._under_way} is in progress: try again when that is done"
+        if self._in_progress:
+            return f"{transition} is refused while {self._in_progress} is in progress: try again afterwards"
         possible = [label for _, label, *_ in self._state_machine.available_transitions]
         if transition in possible:
             return ""
-        return f"{transition} is refused in state {self.state}; possible: {', '.join(possible) or 'nothing'}"
+        return f"{transition} is refused in state {self.state}; possible: {', '.join(possible) or 'none'}"
 
-    def _carry_out(self, transition: str) -> str:
+    def _execute(self, transition: str) -> str:
         self._failure = ""
         try:
             getattr(self, f"trigger_{transition}")()
-        except RuntimeError as error:  # rclpy's, as when ROS is shut down meanwhile
+        except RuntimeError as error:  # of rclpy, e.g. if ROS is shut down during the transition
             self._failure = f"{transition} failed: {one_line(error)}"
         finally:
-            self._under_way = ""
+            self._in_progress = ""
         return self._failure
 
     def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
-        """Carry out a transition; see `configure`."""
+        """Run a transition; see `configure`."""
         return self._attempt(self.configure, undo=self.release)
 
     def on_activate(self, _: LifecycleState) -> TransitionCallbackReturn:
-        """Carry out a transition; see `activate`."""
+        """Run a transition; see `activate`."""
         return self._attempt(self.activate, undo=self.halt)
 
     def on_deactivate(self, _: LifecycleState) -> TransitionCallbackReturn:
-        """Carry out a transition; see `halt`."""
+        """Run a transition; see `halt`."""
         return self._attempt(self.halt)
 
     def on_cleanup(self, _: LifecycleState) -> TransitionCallbackReturn:
-        """Carry out a transition; see `release`."""
+        """Run a transition; see `release`."""
         return self._attempt(self.release)
 
     def on_shutdown(self, _: LifecycleState) -> TransitionCallbackReturn:
-        """Carry out a transition, in any event: a node that cannot close everything is at its end as well."""
-        self._release_at_last()
+        """Release all resources, and succeed even if that fails, because the node ends anyway."""
+        self._final_release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, _: LifecycleState) -> TransitionCallbackReturn:
-        """Release everything after a transition that broke; the node is unconfigured then."""
+        """Release all resources after a failed transition; afterwards the node is unconfigured."""
         reason = self.failure_of(self.halt)
-        self.inference.submit(self._release_at_last)
+        self.inference.submit(self._final_release)
         return TransitionCallbackReturn.FAILURE if reason else TransitionCallbackReturn.SUCCESS
 
     def failure_of(self, action: Callable[[], None]) -> str:
-        """Do something and return why it failed, on one line, or nothing; a bug is logged in full."""
+        """Run an action, and return the reason of its failure in one line; empty after success.
+
+        Exceptions other than OSError, RuntimeError and ValueError are bugs: they are logged with their traceback.
+        """
         try:
             action()
         except (OSError, RuntimeError, ValueError) as error:
             return one_line(error) or type(error).__name__
         except Exception as error:
-            self.get_logger().error(f"in {action.__name__}:\n{traceback.format_exc()}")
+            self.get_logger().error(f"bug in {action.__name__}:\n{traceback.format_exc()}")
             return f"{type(error).__name__}: {one_line(error)}"
         return ""
 
     def _attempt(
         self, action: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
-        """Do a transition's work; where it fails and can be undone it has not happened, else it is an error."""
+        """Run the action of a transition; if it fails and cannot be undone, return ERROR instead of FAILURE."""
         self._failure = self.failure_of(action)
         if not self._failure:
             return TransitionCallbackReturn.SUCCESS
-        reason = self.failure_of(undo) if undo is not None else "it cannot be undone"
+        reason = self.failure_of(undo) if undo is not None else "the transition cannot be undone"
         if reason:
-            self._failure += f"; {reason}, so the node begins anew"
+            self._failure += f"; {reason}: the node becomes unconfigured"
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.FAILURE
 
-    def _release_at_last(self) -> None:
+    def _final_release(self) -> None:
         reason = self.failure_of(self.release)
         if reason:
-            self.get_logger().error(f"cannot close everything: {reason}")
+            self.get_logger().error(f"cannot release all resources: {reason}")
 
     def _serve_change_state(
         self, request: ChangeState.Request, response: ChangeState.Response
     ) -> Future[ChangeState.Response]:
-        """Answer the change_state service once the transition is done."""
+        """Respond to the change_state service when the transition is done."""
         done: Future[ChangeState.Response] = Future()
 
         def answer(outcome: Future[str]) -> None:
@@ -244,13 +250,13 @@ class ManagedNode(FailableNode, LifecycleNode):
         return done
 
     def _wanted(self, transition: Any) -> str:
-        """Return the name of a requested transition; its label counts, if it has one."""
+        """Return the name of a requested transition; its label takes precedence over its id."""
         by_id = {number: label for number, label, *_ in self._state_machine.available_transitions}
         name: str = transition.label or by_id.get(transition.id) or NAMES.get(transition.id, str(transition.id))
         return name
 
     def _activate_next(self, configured: Future[str]) -> None:
-        """Go on with coming up by itself; a node that cannot ends its process."""
+        """Activate after the automatic configure; if that failed, end the process."""
         if configured.exception() is not None or not self.context.ok():
             return
         if configured.result():
@@ -259,7 +265,7 @@ class ManagedNode(FailableNode, LifecycleNode):
             self.executor.create_task(self._activate_by_itself)
 
     def _activate_by_itself(self) -> None:
-        if self.state == "inactive" and not self._under_way:
+        if self.state == "inactive" and not self._in_progress:
             reason = self.change_state("activate").result()
             if reason and self.context.ok():
                 self.fail(reason)

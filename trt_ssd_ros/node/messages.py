@@ -1,4 +1,4 @@
-"""Convert the project's values to ROS messages."""
+"""Conversion of the project's values to ROS messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASS_ID_FORMATS = ("name", "id")
 
 
 def nanoseconds(stamp: Time) -> int:
-    """Return a stamp as nanoseconds; unlike rclpy's Time it may lie before 1970, as broken drivers have it."""
+    """Return a stamp in nanoseconds; unlike in rclpy's Time it may lie before 1970, which broken drivers send."""
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
@@ -31,9 +31,9 @@ def detections_to_msg(
 
     Args:
         detections: Boxes in pixels of the source image.
-        header: The source image's header; it is copied into the array and into each detection.
+        header: Header of the source image, copied into the array and into each detection.
         labels: Name of each class id.
-        class_id_format: Whether `class_id` carries the label's `name` or its `id` in LabelInfo.
+        class_id_format: Content of `class_id`: `name` for the label, `id` for its id in LabelInfo.
     """
     names = labels if class_id_format == "name" else [str(index) for index in range(len(labels))]
     found = zip(detections.class_ids.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True)
@@ -55,7 +55,7 @@ def _detection(header: Header, class_id: str, score: float, box: Sequence[float]
 
 
 def label_info_to_msg(labels: Sequence[str], threshold: float, header: Header) -> LabelInfo:
-    """Return the message that maps class ids to names; threshold is the lowest score reported."""
+    """Return the message that maps class ids to names; threshold is the lowest reported score."""
     classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels)]
     return LabelInfo(header=header, class_map=classes, threshold=threshold)
 
@@ -71,14 +71,14 @@ def image_to_msg(pixels: NDArray[np.uint8], channel_order: ChannelOrder, header:
 
 
 def compressed_to_msg(jpeg: bytes, header: Header) -> CompressedImage:
-    """Return the message for an image that was compressed to JPEG from bgr8."""
+    """Return the message for a JPEG made from a bgr8 image."""
     message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
     message.data = array.array("B", jpeg)
     return message
 
 
 def camera_info_to_msg(calibration: Calibration | None, width: int, height: int, header: Header) -> CameraInfo:
-    """Return the camera_info of an image; only its size is known without a calibration for images of that size."""
+    """Return the camera_info of an image; without a calibration for its size, it holds only the size in pixels."""
     message = CameraInfo(header=header, height=height, width=width)
     if calibration is None or (calibration.width, calibration.height) != (width, height):
         return message

@@ -14,21 +14,21 @@ OpenEngine = Callable[..., Detector]
 
 
 class OpenedModel:
-    """Opens a model, opens it again, and closes it. All but the constructor belongs to the inference thread.
+    """Model that can be opened, reopened and closed; all methods run in the inference thread.
 
     Args:
-        model: Name of a shipped model card, or the path of one.
-        choice: What runs it, and how.
-        open_engine: Opens the detector of a card; as `open_detector`.
-        cancelled: Tells whether to stop opening.
+        model: Name of a shipped model card, or path of a model card.
+        choice: Backend, precision and build options.
+        open_engine: Function that opens the detector of a card; see `open_detector`.
+        cancelled: Function that returns whether to cancel the opening.
 
     Attributes:
-        card: The card, as it was when it was last opened.
-        detector: Runs it; None while it is closed.
-        gpu_memory: MiB in use on its GPU, by everybody, when it was last measured; None without a GPU.
+        card: Model card, as read at the last opening.
+        detector: Detector that runs the model; None while it is closed.
+        gpu_memory: GPU memory in MiB in use by all processes at the last measurement; None without a GPU.
 
     Raises:
-        OSError: There is no such card.
+        OSError: The card does not exist.
         ValueError: The card is wrong.
     """
 
@@ -46,23 +46,23 @@ class OpenedModel:
 
     @property
     def doing(self) -> str:
-        """What is being done to open it, and how far that is; empty once it is done."""
+        """Current step of opening the model, and its progress; empty while the model is not being opened."""
         return self._progress.doing if self._opening else ""
 
     def open(self) -> Detector:
-        """Read the card and open its detector; one that was open goes on until then, and if this fails.
+        """Read the card and open its detector; until this succeeds, an open detector stays in use.
 
         Raises:
-            OSError: There is no such card.
-            ValueError: The card or its ONNX file is wrong, or it has other labels than before.
-            RuntimeError: The backend is not installed, or its plan cannot be built, or it was cancelled.
+            OSError: The card does not exist.
+            ValueError: The card or its ONNX file is wrong, or the labels have changed.
+            RuntimeError: The backend is not installed, the plan cannot be built, or the opening was cancelled.
         """
         card = ModelCard.load(model_card_path(self._model))
         if card.labels != self.card.labels:
             found, expected = len(card.labels), len(self.card.labels)
             raise ValueError(
-                f"{card.name}: found other labels ({found}) than the {expected} it had when the node started: "
-                "restart the node"
+                f"the labels of {card.name} have changed: found {found} labels, expected the {expected} labels "
+                "that it had when the node started; restart the node"
             )
         self._opening = True
         try:
@@ -75,7 +75,7 @@ class OpenedModel:
         return detector
 
     def measure_memory(self) -> None:
-        """Measure how much of the GPU's memory is in use.
+        """Measure the GPU memory in use.
 
         Raises:
             RuntimeError: The GPU failed.
@@ -84,7 +84,7 @@ class OpenedModel:
         self.gpu_memory = None if used is None else used / 2**20
 
     def close(self) -> None:
-        """Close the detector and give back what it holds; further calls do nothing."""
+        """Close the detector and release its resources; further calls do nothing."""
         detector, self.detector = self.detector, None
         if detector is not None:
             detector.close()

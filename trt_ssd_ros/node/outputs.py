@@ -1,4 +1,4 @@
-"""Outputs of one camera, one class a topic. A new topic gets a class and a place in `Outputs`."""
+"""Outputs of one camera, one class per topic. A new topic needs a class and an entry in `Outputs`."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
 """Reliable, so that rviz2, rqt and Foxglove get results."""
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 RECENT = 30
-"""Images over which debug_image states the rate."""
+"""Number of images in the rate that debug_image shows."""
 
 
 class Output(ABC):
-    """One topic.
+    """One published topic.
 
     Args:
-        node: Publishes.
-        kind: Type of the messages.
+        node: Node that publishes.
+        kind: Message type.
         topic: Name of the topic.
         overridable: Whether `qos_overrides` parameters change the quality of service.
     """
@@ -54,7 +54,7 @@ class Output(ABC):
         self._publisher = node.create_publisher(kind, topic, RESULTS, qos_overriding_options=options)
 
     def is_wanted(self, settings: DetectionSettings) -> bool:  # noqa: ARG002 - other topics ask the settings
-        """Tell whether a node subscribes to the topic."""
+        """Return whether the topic has a subscriber."""
         return self._publisher.get_subscription_count() > 0
 
     @abstractmethod
@@ -62,12 +62,12 @@ class Output(ABC):
         """Return the message for one image."""
 
     def publish(self, message: Any) -> None:
-        """Publish a message of `message`."""
+        """Publish a message that `message` returned."""
         self._publisher.publish(message)
 
 
 class DetectionsOutput(Output):
-    """`detections`: a message for every processed image, also for one in which nothing was found."""
+    """`detections`: one message per processed image, also without detections."""
 
     def __init__(self, node: Node, labels: Sequence[str]) -> None:
         super().__init__(node, Detection2DArray, "detections")
@@ -79,10 +79,10 @@ class DetectionsOutput(Output):
 
 
 class Painter:
-    """Draws an image with its boxes once for all topics that show it.
+    """Renderer that draws an image with its boxes once for all topics that show it.
 
     Args:
-        node: Its clock tells the latency.
+        node: Node whose clock measures the latency.
         labels: Name of each class id.
     """
 
@@ -109,7 +109,7 @@ class Painter:
         )
 
     def _timing(self, header: Header) -> str:
-        """Return the image's age, if it has a stamp, and the images drawn a second."""
+        """Return the image's age in ms, if it has a stamp, and the number of drawn images per second."""
         stamp, times = nanoseconds(header.stamp), self._drawn_at
         age = (self._node.get_clock().now().nanoseconds - stamp) / 1e6
         latency = f"{age:.0f} ms  " if stamp else ""
@@ -125,7 +125,7 @@ class DebugImageOutput(Output):
         self._painter = painter
 
     def is_wanted(self, settings: DetectionSettings) -> bool:
-        """Tell whether a node subscribes and `debug_image` is set."""
+        """Return whether the topic has a subscriber and the parameter `debug_image` is true."""
         return settings.debug_image and super().is_wanted(settings)
 
     def message(self, found: DetectedFrame) -> Image:
@@ -142,7 +142,7 @@ class CompressedDebugImageOutput(Output):
         self._painter = painter
 
     def is_wanted(self, settings: DetectionSettings) -> bool:
-        """Tell whether a node subscribes and `debug_image` is set."""
+        """Return whether the topic has a subscriber and the parameter `debug_image` is true."""
         return settings.debug_image and super().is_wanted(settings)
 
     def message(self, found: DetectedFrame) -> CompressedImage:
@@ -155,7 +155,7 @@ class AnnotationsOutput(Output):
     """`annotations`: boxes and names, which Foxglove draws over the image.
 
     Raises:
-        RuntimeError: foxglove_msgs is not installed; says what to do.
+        RuntimeError: foxglove_msgs is not installed; the message names the package to install.
     """
 
     def __init__(self, node: Node, labels: Sequence[str]) -> None:
@@ -174,13 +174,13 @@ class Outputs:
     """All topics of one camera.
 
     Args:
-        node: Publishes.
+        node: Node that publishes.
         labels: Name of each class id.
-        annotations: Whether to publish `annotations`; without foxglove_msgs the log says how to install it.
+        annotations: Whether to publish `annotations`; if foxglove_msgs is missing, the log names the package.
 
     Attributes:
-        detections: The topic that gets every image.
-        optional: Topics that get an image only while a node subscribes, in the order of publishing.
+        detections: Topic that is published for every image.
+        optional: Topics that are published only while they have a subscriber, in the order of publishing.
     """
 
     def __init__(self, node: Node, labels: Sequence[str], annotations: bool = False) -> None:
@@ -197,6 +197,6 @@ class Outputs:
                 node.get_logger().warning(str(error))
 
     def announce(self, settings: DetectionSettings) -> None:
-        """Publish the names of the classes and the lowest score reported."""
+        """Publish the class names and the lowest reported score on `label_info`."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
         self._label_info.publish(label_info_to_msg(self._labels, settings.thresholds.lowest, header))

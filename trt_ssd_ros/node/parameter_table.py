@@ -1,4 +1,4 @@
-"""Table of the detector node's parameters; docs/parameters.md and the descriptors are made of it."""
+"""Table of the detector node's parameters, the source of docs/parameters.md and of the descriptors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from trt_ssd_ros.node.image_input import RELIABILITIES, TRANSPORTS
 from trt_ssd_ros.node.messages import CLASS_ID_FORMATS
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
-_OPENED = "the engine is opened with it when the node starts"
-_BUILT = "the plan is built with it when the node starts"
+_OPENED = "the node opens the engine with it at the start"
+_BUILT = "the node builds the plan with it at the start"
 _CARD = "the model card's"
 
 MODEL = ParameterSpec(
     "model",
     Kind.STRING,
     DEFAULT_MODEL,
-    "Name of a shipped model card, or the path of one (YAML)",
+    "Name of a shipped model card, or path of a model card (YAML)",
     fixed=_OPENED,
 )
 
@@ -28,7 +28,7 @@ ENGINE = (
         "backend",
         Kind.STRING,
         BACKENDS[0],
-        "What runs the network; auto: tensorrt where it is installed and a GPU answers, else onnxruntime",
+        "Inference backend; auto: tensorrt if it is installed and a GPU responds, else onnxruntime",
         choices=BACKENDS,
         fixed=_OPENED,
     ),
@@ -36,7 +36,7 @@ ENGINE = (
         "precision",
         Kind.STRING,
         PRECISIONS[0],
-        "What TensorRT computes the network in; auto: fp16 where it is faster and finds the same",
+        "Precision of TensorRT; auto: fp16 if it is faster and finds what fp32 finds, else fp32",
         choices=PRECISIONS,
         fixed=_BUILT,
     ),
@@ -44,7 +44,7 @@ ENGINE = (
         "max_image_side",
         Kind.INTEGER,
         4096,
-        "Most pixels of an image's height and width for TensorRT; with a roi, of the roi's",
+        "Largest height and width of an image in pixels for TensorRT; with a roi, of the roi",
         lowest=64,
         highest=16384,
         fixed=_BUILT,
@@ -53,7 +53,7 @@ ENGINE = (
         "workspace_mib",
         Kind.INTEGER,
         1024,
-        "Most scratch memory for a TensorRT layer, in MiB",
+        "Largest scratch memory of a TensorRT layer in MiB",
         lowest=1,
         highest=65536,
         fixed=_BUILT,
@@ -62,7 +62,7 @@ ENGINE = (
         "optimization_level",
         Kind.INTEGER,
         -1,
-        "TensorRT's builder optimization level, 0 (fast to build) to 5 (thorough); -1: TensorRT's default",
+        "Builder optimization level of TensorRT, 0 (fast build) to 5 (thorough); -1: TensorRT's default",
         lowest=-1,
         highest=5,
         fixed=_BUILT,
@@ -71,7 +71,7 @@ ENGINE = (
         "dla_core",
         Kind.INTEGER,
         -1,
-        "Deep learning accelerator (Jetson) to run the network; -1: GPU",
+        "Number of the deep learning accelerator (DLA, on Jetson) that runs the network; -1: GPU",
         lowest=-1,
         highest=7,
         fixed=_BUILT,
@@ -82,16 +82,17 @@ AUTOSTART = ParameterSpec(
     "autostart",
     Kind.BOOL,
     True,
-    "Configure and activate by itself; false: leave it to a lifecycle manager",
-    fixed="it is looked at when the node starts",
+    "Configure and activate at the start; false: a lifecycle manager starts the transitions",
+    fixed="the node reads it at the start",
 )
 IMAGE_TRANSPORT = ParameterSpec(
     "image_transport",
     Kind.STRING,
     TRANSPORTS[0],
-    "How the images come; compressed: sensor_msgs/CompressedImage (JPEG or PNG) on image/compressed",
+    "Image transport; raw: sensor_msgs/Image on image; compressed: sensor_msgs/CompressedImage (JPEG or PNG) on "
+    "image/compressed",
     choices=TRANSPORTS,
-    fixed="the node subscribes with it",
+    fixed="the node creates its subscription with it",
 )
 IMAGE_RELIABILITY = ParameterSpec(
     "image_reliability",
@@ -99,14 +100,14 @@ IMAGE_RELIABILITY = ParameterSpec(
     RELIABILITIES[0],
     "Reliability of the image subscription; auto: reliable while every publisher offers it, else best effort",
     choices=RELIABILITIES,
-    fixed="the node subscribes with it",
+    fixed="the node creates its subscription with it",
 )
 ANNOTATIONS = ParameterSpec(
     "annotations",
     Kind.BOOL,
     False,
-    "Publish annotations (foxglove_msgs/ImageAnnotations) while somebody subscribes to it; needs foxglove_msgs",
-    fixed="the publisher is made when the node starts",
+    "Publish annotations (foxglove_msgs/ImageAnnotations) while it has a subscriber; needs foxglove_msgs",
+    fixed="the node creates the publisher at the start",
 )
 INPUT_TIMEOUT = ParameterSpec(
     "input_timeout",
@@ -118,13 +119,13 @@ INPUT_TIMEOUT = ParameterSpec(
 )
 
 SCORE_THRESHOLD = ParameterSpec(
-    "score_threshold", Kind.DOUBLE, None, "Lowest score reported", 0.0, 1.0, default_is=_CARD
+    "score_threshold", Kind.DOUBLE, None, "Lowest reported score", 0.0, 1.0, default_is=_CARD
 )
 IOU_THRESHOLD = ParameterSpec(
     "iou_threshold",
     Kind.DOUBLE,
     None,
-    "Of two boxes of a class that overlap (IoU) by more than this, the lesser is dropped",
+    "IoU of two boxes of a class above which non-maximum suppression drops the one with the lower score",
     0.0,
     1.0,
     default_is=_CARD,
@@ -133,7 +134,7 @@ MAX_DETECTIONS = ParameterSpec(
     "max_detections",
     Kind.INTEGER,
     None,
-    "Most boxes reported for an image; up to the card's candidates (400 unless it says otherwise)",
+    "Largest number of detections per image; at most the card's candidates (400 by default)",
     lowest=1,
     highest=MAX_CANDIDATES,
     default_is=_CARD,
@@ -145,13 +146,16 @@ DETECTION = (
         "class_thresholds",
         Kind.STRING_ARRAY,
         [],
-        "Lowest scores of single classes in place of score_threshold, each as Name=0.5 (or Name: 0.5)",
+        "Lowest reported scores of single classes, instead of score_threshold; each as Name=0.5 or Name: 0.5",
     ),
     ParameterSpec(
-        "include_classes", Kind.STRING_ARRAY, [], "Names of the only classes reported; an empty list: all classes"
+        "include_classes", Kind.STRING_ARRAY, [], "Names of the only reported classes; an empty list: all classes"
     ),
     ParameterSpec(
-        "exclude_classes", Kind.STRING_ARRAY, [], "Names of classes that are not reported, even if included"
+        "exclude_classes",
+        Kind.STRING_ARRAY,
+        [],
+        "Names of classes that are not reported, even if include_classes has them",
     ),
     IOU_THRESHOLD,
     MAX_DETECTIONS,
@@ -159,19 +163,24 @@ DETECTION = (
         "roi",
         Kind.DOUBLE_ARRAY,
         [0.0, 0.0, 1.0, 1.0],
-        "Part of the image that is looked at: x, y, width, height. All at most 1: fractions of the image; "
-        "else whole pixels, of which those outside of the image are cut off. Boxes stay in pixels of the whole "
-        "image; an image of which nothing is left is refused",
+        "Region of interest: x, y, width, height. If all are at most 1, they are fractions of the image; else "
+        "they are whole pixels, and the part outside the image is cut off. If nothing is left, the image is "
+        "refused. Boxes stay in pixels of the whole image",
     ),
     ParameterSpec(
-        "max_rate", Kind.DOUBLE, 0.0, "Most images a second that are looked at, evenly chosen; 0: all", 0.0, 1000.0
+        "max_rate",
+        Kind.DOUBLE,
+        0.0,
+        "Largest rate of processed images in Hz, evenly spaced; 0: no limit",
+        0.0,
+        1000.0,
     ),
     ParameterSpec(
         "max_input_age",
         Kind.DOUBLE,
         0.0,
-        "Seconds since an image's stamp, on the node's clock, from which on it is dropped as too old; 0: any age. "
-        "An image without a stamp (0) has no age",
+        "Largest age of an image in seconds since its stamp, on the node's clock; older images are dropped; "
+        "0: no limit. An image without a stamp (0) has no age",
         0.0,
         3600.0,
     ),
@@ -179,20 +188,22 @@ DETECTION = (
         "class_id_format",
         Kind.STRING,
         CLASS_ID_FORMATS[0],
-        "What class_id carries in the detections: the label's name, or its id in label_info",
+        "Content of class_id in the detections; name: name of the label; id: id of the label in label_info",
         choices=CLASS_ID_FORMATS,
     ),
-    ParameterSpec("debug_image", Kind.BOOL, True, "Publish debug_image while somebody subscribes to it"),
+    ParameterSpec("debug_image", Kind.BOOL, True, "Publish debug_image while it has a subscriber"),
     ParameterSpec(
         "debug_line_width",
         Kind.INTEGER,
         0,
-        "Pixels of a box's line in debug_image; 0: in proportion to the image",
+        "Line width of boxes in debug_image in pixels; 0: in proportion to the image",
         lowest=0,
         highest=100,
     ),
-    ParameterSpec("debug_labels", Kind.BOOL, True, "Write name and score at the boxes in debug_image"),
-    ParameterSpec("debug_timing", Kind.BOOL, False, "Write latency and rate into a corner of debug_image"),
+    ParameterSpec("debug_labels", Kind.BOOL, True, "Write class name and score at each box in debug_image"),
+    ParameterSpec(
+        "debug_timing", Kind.BOOL, False, "Write latency (ms) and rate (Hz) into a corner of debug_image"
+    ),
 )
 
 DETECTOR_NODE = (

@@ -1,4 +1,4 @@
-"""DetectionSettings: all live parameters at one moment, and the parameters they are made of."""
+"""DetectionSettings: values of all live parameters at one moment, and DetectionParameters, which declares them."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from trt_ssd_ros.node.parameter_table import (
     MODEL,
     SCORE_THRESHOLD,
 )
-from trt_ssd_ros.ros.parameters import ExplainedNode, ParameterSpec
+from trt_ssd_ros.ros.parameters import ParameterNode, ParameterSpec
 
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """All live parameters at one moment, validated together. An image keeps one of these from start to end.
+    """Values of all live parameters at one moment, validated together; each image uses one object throughout.
 
     Attributes:
-        score_threshold: Lowest score reported of classes without a threshold of their own.
-        thresholds: What the detector runs with.
-        region: Part of the image that is looked at.
-        max_rate: Most frames a second; 0: all.
-        max_input_age: Seconds from which on a frame is too old; 0: never.
-        class_id_format: Whether `class_id` carries the label's `name` or its `id`.
-        debug_image: Whether debug_image is published while somebody subscribes to it.
-        style: How it is drawn.
+        score_threshold: Lowest reported score of classes without their own threshold.
+        thresholds: Thresholds of the detector.
+        region: Region of interest in the image.
+        max_rate: Largest rate of processed images in Hz; 0: no limit.
+        max_input_age: Largest age of an image in seconds; 0: no limit.
+        class_id_format: Content of `class_id`: `name` for the label, `id` for its id in LabelInfo.
+        debug_image: Whether debug_image is published while it has a subscriber.
+        style: Style of the boxes in debug_image.
     """
 
     score_threshold: float
@@ -53,10 +53,10 @@ class DetectionSettings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], card: ModelCard) -> DetectionSettings:
-        """Return the settings that parameters mean, by the names in `parameter_table.DETECTION`.
+        """Return the settings for parameter values, by the names in `parameter_table.DETECTION`.
 
         Raises:
-            ValueError: They do not fit the card or each other; begins with the parameter that is wrong.
+            ValueError: A value does not fit the card or other values; the message starts with the parameter.
         """
         classes = class_thresholds(
             card.labels,
@@ -77,18 +77,18 @@ class DetectionSettings:
         )
 
     def too_old(self, age: float) -> bool:
-        """Tell whether a frame of an age in seconds is to be dropped."""
+        """Return whether an image of this age in seconds is too old."""
         return 0 < self.max_input_age < age
 
 
-def declare_model(node: ExplainedNode) -> str:
-    """Declare the model and return it."""
+def declare_model(node: ParameterNode) -> str:
+    """Declare the parameter `model` and return its value."""
     model: str = node.declare(MODEL)
     return model
 
 
-def declare_engine(node: ExplainedNode) -> EngineChoice:
-    """Declare what runs the model, and how."""
+def declare_engine(node: ParameterNode) -> EngineChoice:
+    """Declare the engine parameters and return their values."""
     values = {spec.name: node.declare(spec) for spec in ENGINE}
     level, core = values["optimization_level"], values["dla_core"]
     options = BuildOptions(
@@ -101,21 +101,21 @@ def declare_engine(node: ExplainedNode) -> EngineChoice:
 
 
 class DetectionParameters:
-    """The parameters that may change while frames flow.
+    """Parameters that may change while images arrive.
 
     Args:
-        node: The node that gets them.
-        card: Gives the defaults and the names of the classes.
+        node: Node that declares the parameters.
+        card: Model card with the defaults and the class names.
 
     Attributes:
-        current: What the next frame is detected with. Replaced as a whole once a set is complete, so whoever reads
-            it once for a frame, in whatever thread, has values that were validated together.
+        current: Settings for the next image. Each change replaces the object as a whole, so a thread that reads it
+            once per image gets values that were validated together.
 
     Raises:
-        ValueError: The node was started with a value that is wrong; begins with the parameter's name.
+        ValueError: A value at the node's start is wrong; the message starts with the parameter's name.
     """
 
-    def __init__(self, node: ExplainedNode, card: ModelCard) -> None:
+    def __init__(self, node: ParameterNode, card: ModelCard) -> None:
         self._node = node
         self._card = card
         self._listeners: list[Callable[[DetectionSettings], None]] = []
@@ -126,11 +126,14 @@ class DetectionParameters:
         node.call_after_set(self._apply)
 
     def call_when_changed(self, callback: Callable[[DetectionSettings], None]) -> None:
-        """Call back with the settings before, in the thread that sets parameters, once `current` is another."""
+        """Register a callback for changes of `current`.
+
+        It gets the old settings, and runs in the thread that sets parameters.
+        """
         self._listeners.append(callback)
 
     def _settings_after(self, parameters: list[Parameter]) -> DetectionSettings:
-        """Return the settings as they would be with some parameters set."""
+        """Return the settings that would result from setting these parameters."""
         values = {spec.name: self._node.get_parameter(spec.name).value for spec in DETECTION}
         values.update((parameter.name, parameter.value) for parameter in parameters)
         return DetectionSettings.of(values, self._card)
@@ -150,7 +153,7 @@ class DetectionParameters:
 
 
 def _with_defaults(defaults: Defaults) -> list[ParameterSpec]:
-    """Return the live parameters with a card's defaults."""
+    """Return the live parameters with the defaults of a card."""
     from_card = (
         SCORE_THRESHOLD.with_default(defaults.score_threshold),
         IOU_THRESHOLD.with_default(defaults.iou_threshold),

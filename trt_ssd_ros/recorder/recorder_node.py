@@ -1,4 +1,4 @@
-"""Watch a running detector for a while: a live line, a table of what was seen, pictures and a video."""
+"""Recorder of a running detector: a live status line, a table of the detections, pictures and a video."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 STARTUP_SECONDS = 30.0
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
-"""What the middleware calls the node of a publisher that it has not discovered yet."""
+"""Name that the middleware gives to the node of a publisher until it discovers the node."""
 
 
 class RecorderNode(Node):
-    """Subscribes to detections, debug_image and /diagnostics and keeps what a person wants to see.
+    """Node that subscribes to detections, debug_image and /diagnostics, and fills a recording.
 
     Args:
-        recording: Gets what is received.
-        video: Gets the debug images.
-        live: Where the live line goes.
-        view: Whether a window shows the debug images.
+        recording: Recording that the node fills.
+        video: Video for the debug images.
+        live: Stream for the live status line.
+        view: Whether to show the debug images in a window.
     """
 
     def __init__(self, recording: Recording, video: Video, live: TextIO, view: bool = False) -> None:
@@ -49,11 +49,11 @@ class RecorderNode(Node):
         self.create_subscription(Detection2DArray, "detections", self._on_detections, 10)
         self.create_subscription(Image, "debug_image", self._on_debug_image, 5)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.create_timer(0.25 if live.isatty() else 2.0, self._say)
+        self.create_timer(0.25 if live.isatty() else 2.0, self._write_live_line)
 
     @property
     def detectors(self) -> set[str]:
-        """Full names of the nodes that publish the detections, as far as they are known yet."""
+        """Full names of the discovered nodes that publish detections."""
         publishers = self.get_publishers_info_by_topic(self.resolve_topic_name("detections"))
         known = (info for info in publishers if info.node_name != UNKNOWN_NODE)
         return {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in known}
@@ -90,11 +90,13 @@ class RecorderNode(Node):
                 self.recording.counts = {item.key: item.value for item in status.values}
                 self.recording.counts_before = self.recording.counts_before or self.recording.counts
 
-    def _say(self) -> None:
+    def _write_live_line(self) -> None:
         if not self._recent:
             return
         seen = ", ".join(f"{_label(d)} {d.results[0].hypothesis.score:.2f}" for d in self._recent[-1].detections)
-        line = f"{self.recording.frames:5d} frames, {self.recording.latencies[-1]:4.0f} ms: {seen or 'nothing'}"
+        line = (
+            f"{self.recording.frames:5d} frames, {self.recording.latencies[-1]:4.0f} ms: {seen or 'no detections'}"
+        )
         if self._live.isatty():
             self._live.write(f"\r\x1b[K{line[:100]}")
         else:
@@ -103,7 +105,7 @@ class RecorderNode(Node):
 
 
 def status_names(nodes: Iterable[str]) -> set[str]:
-    """Return what /diagnostics calls the status of detector nodes: those in the root namespace by name alone."""
+    """Return the names of the detector nodes' status in /diagnostics; in the root namespace without a slash."""
     return {f"{node.lstrip('/') if node.count('/') == 1 else node}: detector" for node in nodes}
 
 
@@ -118,10 +120,10 @@ def _corners(detection: Detection2D) -> tuple[int, int, int, int]:
 
 
 def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.stderr) -> Recording:
-    """Watch for some seconds from the first detections on, or until interrupted.
+    """Record for a number of seconds from the first detections on, or until an interrupt.
 
     Raises:
-        RuntimeError: No detections arrive, or those of several detectors.
+        RuntimeError: No detections arrive, or several detectors publish them.
     """
     recording = Recording()
     with ros_context() as ros:
@@ -132,7 +134,9 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
         started = node.get_clock().now()
         while recording.frames == 0:
             if (node.get_clock().now() - started).nanoseconds > STARTUP_SECONDS * 1e9:
-                raise RuntimeError(f"no {topic} in {STARTUP_SECONDS:g} s: is a detector running?")
+                raise RuntimeError(
+                    f"no message on {topic} in {STARTUP_SECONDS:g} s: check that a detector runs and gets images"
+                )
             ros.executor.spin_once(timeout_sec=0.2)
         first = node.get_clock().now()
         while (node.get_clock().now() - first).nanoseconds < seconds * 1e9:
@@ -140,7 +144,7 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
         detectors = sorted(node.detectors)
         if len(detectors) > 1:
             raise RuntimeError(
-                f"{topic} mixes the detections of {', '.join(detectors)}: give each a topic of its own"
+                f"{topic} has several publishers ({', '.join(detectors)}): give each detector its own topic"
             )
     live.write("\r\x1b[K" if live.isatty() else "")
     if recording.frames == 0:
@@ -151,8 +155,10 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
 def main(args: Sequence[str] | None = None) -> int:
     """Run the recorder from the command line."""
     parser = argparse.ArgumentParser(prog="record", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long to watch (default: 10)")
-    parser.add_argument("--output", type=Path, default=Path("recording"), help="folder for pictures and video")
+    parser.add_argument("--seconds", type=float, default=10.0, help="recording time in seconds (default: 10)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("recording"), help="folder for pictures and video (default: recording)"
+    )
     parser.add_argument("--view", action="store_true", help="show the debug images in a window")
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:

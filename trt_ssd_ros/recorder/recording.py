@@ -1,4 +1,4 @@
-"""Recording: the messages of a detector over a while, as a table, as pictures and as a video."""
+"""Recording: the messages of a detector, as a table, pictures and a video."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 PICTURES = 3
 REPORT = "recording.txt"
-"""The table, and the names of the files beside it."""
+"""File with the table and the names of the other files."""
 
 
 @dataclass
 class Sighting:
-    """What was seen of one label: in how many frames, and where it scored best.
+    """Detections of one label: their number of frames, and the best one.
 
     Attributes:
-        frames: In how many it was seen.
-        score: The best of them.
-        box: Where, x1 y1 x2 y2 in pixels.
-        picture: One of the best whose picture came; None if there is none.
-        stamp: Of the image that it scored best in, in ns.
+        frames: Number of frames with the label.
+        score: Score of the best detection.
+        box: Bounding box of the best detection, x1 y1 x2 y2 in pixels.
+        picture: Debug image (H, W, 3) of the best detection for which one arrived; None if there is none.
+        stamp: Stamp of the best detection's image in ns.
     """
 
     frames: int = 0
@@ -36,14 +36,14 @@ class Sighting:
 
 @dataclass
 class Recording:
-    """Everything that was received.
+    """Summary of the received messages.
 
     Attributes:
-        frames: Detection arrays received.
-        latencies: Milliseconds from each image's stamp to its detections' arrival here.
-        sightings: By label.
-        counts: The detector's own counts, from the latest /diagnostics.
-        counts_before: The same from the first.
+        frames: Number of received detection arrays.
+        latencies: Times in ms from each image's stamp to the arrival of its detections.
+        sightings: Detections by label.
+        counts: Values of the detector's status in the latest /diagnostics.
+        counts_before: Values of the detector's status in the first /diagnostics.
     """
 
     frames: int = 0
@@ -53,17 +53,17 @@ class Recording:
     counts_before: dict[str, str] = field(default_factory=dict)
 
     def by_frames(self) -> list[tuple[str, Sighting]]:
-        """Return what was seen, most often seen first."""
+        """Return the labels and their detections, by falling number of frames."""
         return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
 
     def count(self, name: str) -> int:
-        """Return how much one of the detector's counts grew; 0 if the middleware cannot tell."""
+        """Return the growth of a frame count; 0 if the count is unknown."""
         after, before = (counts.get(name, "0") for counts in (self.counts, self.counts_before))
         return int(after) - int(before) if after.isdigit() and before.isdigit() else 0
 
 
 def table(recording: Recording) -> str:
-    """Return what was seen and how fast, as text."""
+    """Return the detections, frame counts and latencies as a text table."""
     lines = [f"{'label':<16}{'score':>6}   {'box x1 y1 x2 y2':<22}{'seen in':>9} frames"]
     for label, sighting in recording.by_frames():
         box = " ".join(f"{corner:4d}" for corner in sighting.box)
@@ -81,7 +81,7 @@ def table(recording: Recording) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Delete what an earlier recording wrote into a folder, if there was one."""
+    """Delete the files of an earlier recording from a folder, if there are any."""
     report = folder / REPORT
     if report.exists():
         for name in re.findall(r"^wrote +(.+)$", report.read_text(), re.MULTILINE):
@@ -90,13 +90,13 @@ def clear(folder: Path) -> None:
 
 
 def write_pictures(recording: Recording, folder: Path) -> list[Path]:
-    """Write the best picture of each of the labels seen most, and return the paths."""
+    """Write the best picture of each of the most frequent labels, and return the paths."""
     paths = []
     for label, sighting in recording.by_frames()[:PICTURES]:
         if sighting.picture is not None:
             paths.append(folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png")
             if not cv2.imwrite(str(paths[-1]), sighting.picture):
-                raise RuntimeError(f"cannot write {paths[-1]}: is the folder writable?")
+                raise RuntimeError(f"cannot write {paths[-1]}: check that the folder is writable")
     return paths
 
 
@@ -105,13 +105,13 @@ VIDEO_WIDTH = 640
 
 
 class Video:
-    """A small video of VIDEO_RATE frames a second, written while frames come.
+    """Small video with VIDEO_RATE frames per second, written while frames arrive.
 
     Args:
-        path: Of the file.
+        path: Path of the video file.
 
     Attributes:
-        frames: Frames written.
+        frames: Number of written frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,19 +121,19 @@ class Video:
         self._first = 0.0
 
     def add(self, picture: NDArray[np.uint8], seconds: float) -> None:
-        """Add a BGR picture (H, W, 3) that was taken at this time, unless its time is not due."""
+        """Add a BGR picture (H, W, 3) taken at a time in seconds, if the next frame of the video is due."""
         if self._writer is None:
             height = round(VIDEO_WIDTH * picture.shape[0] / picture.shape[1] / 2) * 2
             self._size, self._first = (VIDEO_WIDTH, height), seconds
             codec = cv2.VideoWriter.fourcc(*"VP80")
             self._writer = cv2.VideoWriter(str(self.path), codec, VIDEO_RATE, self._size)
             if not self._writer.isOpened():
-                raise RuntimeError(f"cannot write {self.path}: does this OpenCV have a VP8 encoder?")
+                raise RuntimeError(f"cannot write {self.path}: check that OpenCV has a VP8 encoder")
         if (seconds - self._first) * VIDEO_RATE >= self.frames:
             self._writer.write(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA))
             self.frames += 1
 
     def close(self) -> None:
-        """Finish the file."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.release()

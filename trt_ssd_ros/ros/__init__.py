@@ -1,1 +1,1 @@
-"""The ROS 2 edge: the only code that imports rclpy."""
+"""Parts shared by all nodes: parameters, life of the process, transport."""

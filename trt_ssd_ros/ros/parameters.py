@@ -1,4 +1,4 @@
-"""ParameterSpec: one parameter, specified once; ExplainedNode: a node that declares them and explains refusals."""
+"""ParameterSpec: specification of one parameter; ParameterNode: a node that declares and checks parameters."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ KIND_NAMES = {
     Kind.BOOL: "true or false",
     Kind.INTEGER: "a whole number",
     Kind.DOUBLE: "a number",
-    Kind.STRING: "a text",
+    Kind.STRING: "a string",
     Kind.DOUBLE_ARRAY: "a list of numbers",
-    Kind.STRING_ARRAY: "a list of texts",
+    Kind.STRING_ARRAY: "a list of strings",
 }
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter: its type, default and bounds, and what it means.
+    """Specification of one parameter.
 
     Attributes:
-        name: As in `ros2 param set`.
-        kind: Its type.
-        default: Its value where nobody sets one; None: somebody who knows more fills it in by `with_default`.
-        description: What it does, with its unit.
+        name: Name for `ros2 param set`.
+        kind: Parameter type.
+        default: Default value; None: `with_default` sets it before the declaration.
+        description: Description with unit.
         lowest: Smallest value of a number.
         highest: Largest value of a number.
-        choices: The only texts allowed; none: any.
-        fixed: Why it cannot change while the node runs; empty: it can.
-        default_is: What `default` will be, in words, if it is None.
+        choices: Allowed strings; empty: any string.
+        fixed: Reason why the parameter cannot change while the node runs; empty: it can.
+        default_is: Description of the default if `default` is None.
     """
 
     name: str
@@ -53,18 +53,18 @@ class ParameterSpec:
     default_is: str = ""
 
     def with_default(self, default: Any, highest: float | None = None) -> ParameterSpec:
-        """Return the same parameter with another default, and perhaps another largest value."""
+        """Return a copy with another default and, if given, another largest value."""
         return replace(self, default=default, highest=self.highest if highest is None else highest)
 
     @property
     def range(self) -> str:
-        """What a value has to be beyond its type, in words; may be empty."""
+        """Allowed values as text, e.g. `0 to 1`; empty if the type is the only limit."""
         if self.choices:
             return " | ".join(self.choices)
         return f"{self.lowest:g} to {self.highest:g}" if math.isfinite(self.highest) else ""
 
     def descriptor(self) -> ParameterDescriptor:
-        """Return what ROS tells others about it."""
+        """Return the ROS descriptor of the parameter."""
         described = ParameterDescriptor(name=self.name, type=self.kind.value, description=self.description)
         described.read_only = bool(self.fixed)
         if self.choices:
@@ -78,14 +78,14 @@ class ParameterSpec:
         return described
 
     def adapt(self, parameter: Parameter) -> Parameter:
-        """Return a parameter as one of this type, if its value can be read as that without a doubt.
+        """Return the parameter with its value converted to this type, if the conversion is unambiguous.
 
-        What ROS's command line tools make of `1`, `[]` or `[0, 0.5]` is not what they are meant to be here.
+        The command line tools of ROS turn `1`, `[]` and `[0, 0.5]` into other types than these parameters have.
 
         Raises:
-            ValueError: Its value is of another type or out of range; says what was found and what was expected.
+            ValueError: The value has another type or is out of range; the message names what was expected.
         """
-        value = _READINGS.get(self.kind, _as_it_is)(parameter.value)
+        value = _CONVERTERS.get(self.kind, _unchanged)(parameter.value)
         if not self.kind.check(value) or (self.kind == Kind.INTEGER and isinstance(value, bool)):
             self._refuse(value)
         if self.choices and value not in self.choices:
@@ -101,17 +101,17 @@ class ParameterSpec:
         raise ValueError(f"{self.name}: found {found}, expected {expected}")
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 def _number(value: Any) -> Any:
-    """Read 1 as 1.0."""
+    """Convert an integer to a float."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _numbers(value: Any) -> Any:
-    """Read whole numbers, and the text that `ros2 param set` makes of whole and other numbers in one list."""
+    """Convert integers, and the string that `ros2 param set` makes of a list with integers and floats."""
     if isinstance(value, str):
         try:
             return [float(number) for number in value.strip(" []").split(",")]
@@ -121,20 +121,20 @@ def _numbers(value: Any) -> Any:
 
 
 def _texts(value: Any) -> Any:
-    """Read a list without a type, which is what an empty one is, and a text outside of a list."""
+    """Convert an empty list, which has no type in ROS, and a string without a list."""
     if value is None or (isinstance(value, (str, list, tuple, array)) and not len(value)):
         return []
     return [value] if isinstance(value, str) else value
 
 
-_READINGS = {Kind.DOUBLE: _number, Kind.DOUBLE_ARRAY: _numbers, Kind.STRING_ARRAY: _texts}
+_CONVERTERS = {Kind.DOUBLE: _number, Kind.DOUBLE_ARRAY: _numbers, Kind.STRING_ARRAY: _texts}
 
 
-class ExplainedNode(Node):
-    """A node that declares `ParameterSpec`s.
+class ParameterNode(Node):
+    """Node that declares `ParameterSpec`s, converts values, and explains refusals.
 
-    rclpy refuses a whole number for a parameter that is none, an empty list for a list of texts, and anything it
-    does not take with words that help little. Every way to set parameters of a running node comes through here.
+    rclpy refuses an integer for a float parameter and an empty list for a list of strings, and its messages are of
+    little help. All ways to set parameters of a running node end in the two set methods below.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -146,7 +146,7 @@ class ExplainedNode(Node):
         """Declare a parameter and return its value.
 
         Raises:
-            ValueError: It was set to something else than `spec` wants; says what was found and what was expected.
+            ValueError: The value at the start does not fit; the message names what was expected.
         """
         as_set = self.declare_parameter(spec.name, spec.default, ParameterDescriptor(dynamic_typing=True))
         adapted = spec.adapt(as_set)
@@ -155,7 +155,10 @@ class ExplainedNode(Node):
         return adapted.value
 
     def call_after_set(self, callback: Callable[[], None]) -> None:
-        """Call back whenever parameters were set, before the answer is sent; Humble's rclpy cannot."""
+        """Register a callback that runs after each successful set, before the response is sent.
+
+        rclpy of Humble has no post-set callback.
+        """
         self._after_set.append(callback)
 
     def set_parameters(self, parameter_list: list[Parameter]) -> list[SetParametersResult]:
@@ -166,7 +169,7 @@ class ExplainedNode(Node):
         """Set all parameters or none; see `rclpy.node.Node.set_parameters_atomically`.
 
         Raises:
-            ParameterNotDeclaredException: There is no such parameter; names those that are near.
+            ParameterNotDeclaredException: The parameter does not exist; the message suggests similar names.
         """
         unknown = [parameter.name for parameter in parameter_list if not self.has_parameter(parameter.name)]
         if unknown:
@@ -182,7 +185,7 @@ class ExplainedNode(Node):
 
     def _with_near_names(self, name: str) -> str:
         near = get_close_matches(name, self._specs)
-        return f"{name} (perhaps {' or '.join(near)})" if near else name
+        return f"{name} (did you mean {' or '.join(near)}?)" if near else name
 
     def _adapt(self, parameter: Parameter) -> Parameter:
         spec = self._specs.get(parameter.name)

@@ -1,9 +1,9 @@
-"""The life of one ROS process: signals, spinning, an orderly end, an exit code, and Python's log in ROS's.
+"""Life of a ROS process: signals, spinning, shutdown, exit code, and a bridge from Python's log to ROS's.
 
-SIGINT and SIGTERM wait while an executor starts to spin. A signal shuts rclpy's context down. Up to rclpy 7.1.11
-(Jazzy) an EventsExecutor whose context goes in the first millisecond of its spinning aborts the process (5 of 100
-starts). A signal is delivered to any thread that does not block it, so all threads that rclpy, DDS and the engines
-start are made to block both; the main thread takes them.
+A signal shuts down the context of rclpy. Up to rclpy 7.1.11 (Jazzy), an EventsExecutor whose context is shut down
+in the first millisecond of spinning aborts the process (5 of 100 starts). So SIGINT and SIGTERM are blocked until
+the executor spins. The kernel delivers a signal to any thread that does not block it. So all threads that rclpy,
+DDS and the engines start block both signals, and the main thread handles them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from rclpy.utilities import get_default_context
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.ros.parameters import ExplainedNode
+from trt_ssd_ros.ros.parameters import ParameterNode
 from trt_ssd_ros.ros.transport import keep_freed_blocks, profile_environment
 
-ENDING = {signal.SIGINT, signal.SIGTERM}
+TERMINATION_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Let signals wait; threads that are started meanwhile never take them."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    """Block the termination signals in the block; threads that start in it block them for good."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINATION_SIGNALS)
     try:
         yield
     finally:
@@ -46,33 +46,33 @@ def signals_blocked() -> Iterator[None]:
 
 
 def spin(executor: Executor) -> None:
-    """Spin in this thread, with signals waiting until the executor does what it is told."""
+    """Spin in this thread, with signals blocked until the executor runs its first task."""
     with signals_blocked():
-        executor.create_task(partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING))
+        executor.create_task(partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, TERMINATION_SIGNALS))
         executor.spin()
 
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 
 
-class FailableNode(ExplainedNode):
-    """A node that may end its process with an error.
+class FailableNode(ParameterNode):
+    """Node that can end its process with an error.
 
     Attributes:
-        failed: Whether it did.
+        failed: Whether `fail` was called.
     """
 
     failed = False
 
     def fail(self, reason: str) -> None:
-        """Log the reason and shut ROS down, which ends the process with exit code 1."""
+        """Log the reason and shut down ROS, so that the process ends with exit code 1."""
         self.failed = True
         self.get_logger().fatal(reason)
         self.context.try_shutdown()
 
 
 def new_executor(context: Context) -> Executor:
-    """Return the fastest executor there is: EventsExecutor (Jazzy and newer), else SingleThreadedExecutor."""
+    """Return the fastest available executor: EventsExecutor (Jazzy and newer), else SingleThreadedExecutor."""
     try:
         from rclpy.experimental import EventsExecutor  # noqa: PLC0415 - Humble has none
     except ImportError:
@@ -82,25 +82,24 @@ def new_executor(context: Context) -> Executor:
 
 @dataclass
 class RosProcess:
-    """ROS in this process.
+    """Executor and nodes of this process.
 
     Attributes:
-        executor: Spins the nodes.
-        nodes: Destroyed at the end. An EventsExecutor cannot be asked for them then: woken after a shutdown, it
-            forgets them.
+        executor: Executor that spins the nodes.
+        nodes: Nodes that `end` destroys; an EventsExecutor forgets its own list when it wakes after a shutdown.
     """
 
     executor: Executor
     nodes: list[Node] = field(default_factory=list)
 
     def add(self, node: AnyNode) -> AnyNode:
-        """Let the executor spin a node, and return it."""
+        """Add a node to the executor, and return the node."""
         self.nodes.append(node)
         self.executor.add_node(node)
         return node
 
     def end(self) -> None:
-        """Stop the executor, destroy its nodes and shut ROS down, each even if another fails."""
+        """Stop the executor, destroy its nodes and shut down ROS; a failed step does not skip the others."""
         with ExitStack() as steps:
             steps.callback(rclpy.try_shutdown)
             for node in self.nodes:
@@ -110,14 +109,14 @@ class RosProcess:
 
 @contextmanager
 def ros_context(args: Sequence[str] | None = None) -> Iterator[RosProcess]:
-    """Start ROS with room for large images, and end it.
+    """Start ROS with the Fast DDS profile for large images, and shut it down after the block.
 
-    A signal or a shutdown from elsewhere ends the block without an error. SIGINT only shuts ROS down: Python would
-    raise KeyboardInterrupt as well, in the middle of whatever callback runs.
+    A signal or another shutdown of ROS ends the block without an error.
 
     Args:
-        args: Command line, sys.argv by default.
+        args: Command line; None: sys.argv.
     """
+    # SIGINT only shuts down ROS. Python's own handler would raise KeyboardInterrupt in the middle of a callback.
     python_handler = signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
     with signals_blocked():
@@ -133,7 +132,7 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[RosProcess]:
 
 @contextmanager
 def until_shutdown(executor: Executor) -> Iterator[None]:
-    """Let a shutdown of ROS end the block, be it in a callback, a new entity or the start of spinning."""
+    """Suppress errors of a shutdown of ROS, in a callback, a new entity or the start of spinning."""
     try:
         yield
     except ExternalShutdownException:
@@ -145,7 +144,10 @@ def until_shutdown(executor: Executor) -> Iterator[None]:
 
 
 def _keep_forever(executor: Executor) -> None:
-    """Never destroy an executor: EventsExecutor aborts then if a shutdown overtook it while it added an entity."""
+    """Keep an executor from being destroyed.
+
+    If a shutdown overtakes an EventsExecutor while it adds an entity, its destruction aborts the process.
+    """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(executor))
 
 
@@ -153,12 +155,12 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
     """Create a node and spin it until ROS is shut down.
 
     Args:
-        create: Makes the node.
-        args: Command line, sys.argv by default.
+        create: Function that creates the node.
+        args: Command line; None: sys.argv.
 
     Returns:
-        The exit code: 0 after a shutdown or a signal; 1 if the node failed, or could not be made, for which the
-        log then has one line.
+        Exit code: 0 after a shutdown or a signal; 1 if the node failed or could not be created. In that case one
+        line of the log gives the reason.
     """
     node = ros = None
     with ExitStack() as stack:
@@ -168,7 +170,7 @@ def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = N
             node = create()
         except (OSError, ParameterException, RuntimeError, ValueError) as error:
             if ros is not None and not rclpy.ok():
-                return 0  # a signal came while the node was made
+                return 0  # a signal shut down ROS while the node was created
             get_logger("trt_ssd_ros").fatal(one_line(error))
             return 1
         ros.add(node)
@@ -181,10 +183,10 @@ PACKAGE_LOGGER = logging.getLogger("trt_ssd_ros")
 
 
 class LogBridge(logging.Handler):
-    """A handler of Python's logging that writes to a ROS logger.
+    """Handler of Python's logging that writes to a ROS logger.
 
     Args:
-        logger: A node's logger.
+        logger: Logger of a node.
     """
 
     def __init__(self, logger: RcutilsLogger) -> None:
@@ -192,7 +194,8 @@ class LogBridge(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; rclpy wants a line of its own for every severity."""
+        """Write one record to the ROS logger."""
+        # One call per severity, because rclpy refuses a call whose severity changes.
         text = record.getMessage().encode(errors="backslashreplace").decode()
         if record.levelno >= logging.ERROR:
             self._logger.error(text)
@@ -202,11 +205,11 @@ class LogBridge(logging.Handler):
             self._logger.info(text)
 
     def open(self) -> None:
-        """Begin."""
+        """Start forwarding the package's log."""
         PACKAGE_LOGGER.setLevel(logging.INFO)
         PACKAGE_LOGGER.addHandler(self)
 
     def close(self) -> None:
-        """End; further calls do nothing."""
+        """Stop forwarding; further calls do nothing."""
         PACKAGE_LOGGER.removeHandler(self)
         super().close()

@@ -1,9 +1,9 @@
-"""Transport of images: Fast DDS's shared memory, glibc's allocator, quality of service.
+"""Transport of images: shared memory of Fast DDS, allocator of glibc, quality of service.
 
-Fast DDS's default segment of 512 kB is smaller than one 640x480 frame, so large images go through loopback UDP and
-are lost in bursts; the profile is config/fastdds_large_images.xml. By default glibc maps each large block afresh
-and unmaps it when freed, so every image message pays for the page faults of its whole buffer; keeping freed blocks
-took a 1280x720 subscriber from 5.2 to 1.9 ms of CPU per frame (docs/architecture.md).
+The default segment of Fast DDS (512 kB) is smaller than one 640x480 frame, so large images go through loopback UDP
+and are lost in bursts; the profile is config/fastdds_large_images.xml. By default glibc maps each large block and
+unmaps it when it is freed, so every image message causes page faults for its whole buffer. If glibc keeps freed
+blocks, a 1280x720 subscriber needs 1.9 instead of 5.2 ms of CPU per frame (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 PROFILE_SWITCH = "TRT_SSD_DDS_PROFILE"
-"""Set this environment variable to 0 to leave Fast DDS alone."""
+"""Environment variable; 0 leaves the configuration of Fast DDS unchanged."""
 
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Read by Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted)."""
+"""Environment variables of Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted)."""
 
 _PROFILE_FILES = ("DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml")
 _SEGMENT_BYTES = 64 << 20
 
 
 def profile_environment(profile: Path, shared_memory: Path = Path("/dev/shm")) -> Mapping[str, str]:  # noqa: S108
-    """Return the environment variables that select the profile; none where the user has chosen otherwise.
+    """Return the environment variables that select the profile; empty if the user has configured Fast DDS.
 
-    None as well where another middleware is chosen; where ROS_LOCALHOST_ONLY=1, which Humble could not apply to
-    the profile's transports; and where the shared memory is too small for the segment (as in a container with the
-    default 64 MB), since Fast DDS would start without any shared memory.
+    Also empty if the user selects another middleware, or sets ROS_LOCALHOST_ONLY=1, which Humble cannot apply to
+    the profile's transports. Also empty if the shared memory is too small for the segment, as in a container with
+    the default 64 MB: Fast DDS would start without any shared memory.
     """
     chosen = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
     if os.environ.get(PROFILE_SWITCH) == "0" or any(name in os.environ for name in chosen):
@@ -56,7 +56,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 ALLOCATOR_SWITCH = "TRT_SSD_ALLOCATOR"
-"""Set this environment variable to 0 to leave the allocator alone."""
+"""Environment variable; 0 leaves the allocator unchanged."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 _MEBIBYTE = 1 << 20
@@ -68,12 +68,12 @@ _SETTINGS = {
 
 
 def keep_freed_blocks() -> bool:
-    """Tell glibc to keep freed blocks from now on, unless the user has set the allocator up or it is not glibc.
+    """Let glibc keep freed blocks from now on, unless the user has configured the allocator, or libc is not glibc.
 
-    What was freed before is given back first, so call it once the large temporaries of the start are gone.
+    Call it after the start has freed its large temporary blocks: it returns all memory that is free by then.
 
     Returns:
-        Whether the setting was made.
+        Whether the allocator was changed.
     """
     tuned_by_user = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(
         name.startswith("MALLOC_") for name in os.environ
@@ -88,9 +88,12 @@ def keep_freed_blocks() -> bool:
 
 
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
-"""Lets `qos_overrides.*` parameters change history, depth and reliability."""
+"""Policies that `qos_overrides.*` parameters may change: history, depth and reliability."""
 
 
 def newest_image() -> QoSProfile:
-    """Return what matches every camera, and keeps only its newest image; rclpy writes overrides into a profile."""
+    """Return a new profile that matches every camera and keeps only the newest image.
+
+    It is a function because rclpy writes overrides into a profile.
+    """
     return QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)

@@ -1,4 +1,4 @@
-"""Build a model's TensorRT plan ahead of time, so that the node starts at once; look at the plans that are kept.
+"""Build a model's TensorRT plan ahead of time, so that the node starts at once; list or delete cached plans.
 
 ros2 run trt_ssd_ros build_engine                                 the default model, the better of fp32 and fp16
 ros2 run trt_ssd_ros build_engine --model my_card.yaml --precision fp16 --verify
@@ -31,7 +31,7 @@ from trt_ssd_ros.tools.command_line import add_options
 
 
 class ProgressBar:
-    """Shows how far a build is. Ctrl-C cancels it: an exception must not go through TensorRT's callbacks."""
+    """Progress bar of a build; Ctrl-C only sets a flag: no exception may pass TensorRT's callbacks."""
 
     def __init__(self) -> None:
         self._interrupted = False
@@ -39,17 +39,17 @@ class ProgressBar:
         self._bar = tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", leave=False)
 
     def report(self, doing: str, fraction: float | None) -> None:
-        """Take note; see `BuildProgress.report`."""
+        """Update the bar; see `BuildProgress.report`."""
         self._bar.set_description(doing, refresh=False)
         self._bar.n = self._bar.n if fraction is None else fraction
         self._bar.refresh()
 
     def cancelled(self) -> bool:
-        """Tell whether Ctrl-C was pressed."""
+        """Return whether Ctrl-C was pressed."""
         return self._interrupted
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove the bar and restore the SIGINT handler."""
         self._bar.close()
         signal.signal(signal.SIGINT, self._python_handler)
 
@@ -58,7 +58,7 @@ class ProgressBar:
 
 
 def build(options: argparse.Namespace, cache: PlanCache) -> int:
-    """Build the plan, compile its kernels, say what there is, and verify it if asked to."""
+    """Build the plan and its kernels, print a summary, verify it if asked, and return the exit code."""
     card = ModelCard.load(model_card_path(options.model))
     build_options = BuildOptions(
         batch=options.batch,
@@ -87,26 +87,26 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
 
 
 def summary(plans: CardPlans, precision: str, engine: TensorRtEngine) -> str:
-    """Say what a plan is and where."""
+    """Return a table of a plan's file, GPU, key, build time and precision."""
     key, notes = plans.key(precision), plans.notes(precision)
     rows = {
         "plan": plans.path(precision),
-        "for": f"{key.gpu} (compute capability {key.compute_capability}), {key.flavour} {key.version}",
+        "target": f"{key.gpu} (compute capability {key.compute_capability}), {key.flavour} {key.version}",
         "key": key.stem.rpartition("-")[2],
-        "built": f"{notes.get('built_at', 'just now, not kept')}, in {notes.get('seconds', '?')} s",
+        "built": f"{notes.get('built_at', 'just now, not cached')}, in {notes.get('seconds', '?')} s",
         "layers": engine.layer_count,
     }
     choice = plans.choice()
     if choice:
         rows["chosen"] = f"{choice['precision']}: fp32 {choice['fp32_ms']:.2f} ms, fp16 {choice['fp16_ms']:.2f} ms"
-        rows["disagree"] = "; ".join(choice["disagreements"]) or "nothing: fp16 finds what fp32 finds"
+        rows["differs"] = "; ".join(choice["disagreements"]) or "no: fp16 detections match those of fp32"
     return "\n".join(
         [f"{key.model} in {engine.precision}", *(f"  {name:<9}{value}" for name, value in rows.items())]
     )
 
 
 def verify(detector: Detector, card: ModelCard) -> int:
-    """Hold the plan against ONNX Runtime on the photos of this package, and return the exit code."""
+    """Compare the plan with ONNX Runtime on the sample photos, print the result, and return the exit code."""
     reference = open_onnxruntime(card)
     tolerance, failures = TOLERANCES[detector.precision], 0
     for number, photo in enumerate(sample_photos(), 1):
@@ -115,12 +115,12 @@ def verify(detector: Detector, card: ModelCard) -> int:
         problems = disagreements(found, expected, tolerance, card.defaults.score_threshold, side)
         failures += bool(problems)
         verdict = "; ".join(problems) or "agrees with ONNX Runtime"
-        print(f"  photo {number}: {len(found)} found, {verdict}")
+        print(f"  photo {number}: {len(found)} detections, {verdict}")
     return int(failures > 0)
 
 
 def list_plans(cache: PlanCache) -> int:
-    """Print the plans that are kept."""
+    """Print the cached plans."""
     entries = cache.entries()
     print(f"{len(entries)} plans in {cache.folder}")
     for path, sidecar in entries:
@@ -134,32 +134,32 @@ def list_plans(cache: PlanCache) -> int:
 
 
 def clean(cache: PlanCache) -> int:
-    """Delete the plans that are kept."""
+    """Delete the cached plans."""
     print(f"{len(cache.clean())} files deleted from {cache.folder}")
     return 0
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="build_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser, "model", "precision")
     defaults = BuildOptions()
     for name, text in (
-        ("batch", "most images at once"),
-        ("max_image_side", "most pixels of an image's height and width"),
-        ("workspace_mib", "most scratch memory for a layer, in MiB"),
-        ("optimization_level", "TensorRT's, 0 (fast to build) to 5 (thorough)"),
-        ("dla_core", "deep learning accelerator (Jetson) instead of the GPU"),
+        ("batch", "largest batch, in images"),
+        ("max_image_side", "largest image width and height, in pixels"),
+        ("workspace_mib", "limit of scratch memory per layer, in MiB"),
+        ("optimization_level", "TensorRT builder level, 0 (fast build) to 5 (thorough)"),
+        ("dla_core", "Jetson DLA core to run on instead of the GPU"),
     ):
         default = getattr(defaults, name)
         stated = "" if default is None else f" (default: {default})"
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=int, default=default, metavar="N", help=text + stated)
-    parser.add_argument("--verify", action="store_true", help="compare with ONNX Runtime on the package's photos")
-    parser.add_argument("--list", action="store_true", help="print the plans that are kept")
-    parser.add_argument("--clean", action="store_true", help="delete the plans that are kept")
+    parser.add_argument("--verify", action="store_true", help="compare with ONNX Runtime on the sample photos")
+    parser.add_argument("--list", action="store_true", help="print the cached plans")
+    parser.add_argument("--clean", action="store_true", help="delete the cached plans")
     return parser
 
 

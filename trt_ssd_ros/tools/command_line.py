@@ -1,4 +1,4 @@
-"""Parts of the offline tools' command lines: signals, errors, exit codes, progress, and options of a detector."""
+"""Shared parts of the offline tools: signals, error lines, exit codes, progress bars, detector options."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 
 BROKEN_PIPE = 141
-"""The exit code that shells give to a process which SIGPIPE ended."""
+"""Exit code that shells report for a process that SIGPIPE ended."""
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Event]:
-    """Give an event that SIGINT and SIGTERM set; a second one does what it would have done without."""
+    """Yield an event that the first SIGINT or SIGTERM sets; a second signal has its previous effect."""
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(number: int, _: object) -> None:
+    def on_signal(number: int, _: object) -> None:
         stop.set()
         signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, on_signal)
     try:
         yield stop
     finally:
@@ -46,41 +46,41 @@ def stopped_by_signals() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def occupy_standard_streams() -> None:
-    """Open those that were closed before we began: else the next file that is opened takes what is said there."""
+def open_standard_streams() -> None:
+    """Open closed standard streams on /dev/null: else the next opened file would receive their output."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
 
 
 def discard_stdout() -> None:
-    """Send what is still printed nowhere: whoever read it has had enough."""
+    """Redirect stdout to /dev/null once its reader has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_command(name: str, task: Callable[[Event], int]) -> int:
-    """Run a tool and return its exit code: what goes wrong is said on one line of stderr.
+    """Run a tool and return its exit code; print an error as one line on stderr.
 
     Args:
-        name: Of the tool.
-        task: Given an event that tells it to come to an end; returns the exit code.
+        name: Tool name, printed before each error.
+        task: Function that runs the tool until its event is set, and returns the exit code.
     """
-    occupy_standard_streams()
+    open_standard_streams()
     logging.basicConfig(format=f"{name}: %(message)s")
     logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:
         with stopped_by_signals() as stop:
             code = task(stop)
-            print(end="", flush=True)  # which takes a stdout that was closed before we began
+            print(end="", flush=True)  # raises BrokenPipeError here, not at exit; None is a valid stdout
             return code
     except (BuildCancelledError, KeyboardInterrupt) as error:
         print(f"{name}: {str(error) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has had enough
+    except BrokenPipeError:  # the reader closed the pipe
         discard_stdout()
         return BROKEN_PIPE
     except (OSError, RuntimeError, ValueError) as error:
@@ -90,7 +90,7 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
 
 @contextmanager
 def progress(total: int, unit: str, stop: Event) -> Iterator[Callable[[], None]]:
-    """Give a callback that advances a progress bar, and raises KeyboardInterrupt once `stop` is set."""
+    """Yield a callback that advances a progress bar, and raises KeyboardInterrupt once `stop` is set."""
 
     def advance() -> None:
         bar.update()
@@ -102,36 +102,40 @@ def progress(total: int, unit: str, stop: Event) -> Iterator[Callable[[], None]]
 
 
 def expect_writable(folder: Path) -> None:
-    """Require that a folder can be written into, or made, before there is something to lose.
+    """Require that a folder is writable or can be created, before the tool computes results.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: The folder is not writable.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ValueError(f"--output: found {there}, which cannot be written into, expected a folder, there or not")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise ValueError(
+            f"--output: {existing} is no writable folder: change its permissions or give another folder"
+        )
 
 
 def expect_free(files: Sequence[Path], force: bool) -> None:
-    """Require that no file is there already, or may be overwritten.
+    """Require that no output file exists, unless `force` allows overwriting.
 
     Raises:
-        ValueError: There is one.
+        ValueError: A file exists and `force` is False.
     """
-    standing = [str(path) for path in files if path.exists()]
-    if standing and not force:
-        raise ValueError(f"{' and '.join(standing)} are there already: give --force, --name or --output")
+    existing = [str(path) for path in files if path.exists()]
+    if existing and not force:
+        raise ValueError(
+            f"found existing {' and '.join(existing)}: give --force to overwrite, or another --name or --output"
+        )
 
 
 def count(text: str) -> int:
-    """Read a whole number of 1 or more from a command line."""
+    """Parse a whole number of 1 or more from the command line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 1 or more")
     return int(text)
 
 
 def fraction(text: str) -> float:
-    """Read a number from 0 to 1 from a command line."""
+    """Parse a number from 0 to 1 from the command line."""
     try:
         number = float(text)
     except ValueError:
@@ -142,23 +146,23 @@ def fraction(text: str) -> float:
 
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "model": {"default": DEFAULT_MODEL, "help": "a shipped model card or the path of one"},
-    "backend": {"choices": BACKENDS, "default": "auto", "help": "default: auto"},
-    "precision": {"choices": PRECISIONS, "default": "auto", "help": "for TensorRT; default: auto"},
-    "threshold": {"type": fraction, "metavar": "SCORE", "help": "lowest reported; default: the card's"},
-    "batch": {"type": count, "default": 1, "metavar": "N", "help": "images in a call; default: 1"},
-    "topic": {"default": "", "help": "of a recording; default: the only one with images"},
+    "model": {"default": DEFAULT_MODEL, "help": "name of a shipped model, or path of a model card"},
+    "backend": {"choices": BACKENDS, "default": "auto", "help": "inference backend; default: auto"},
+    "precision": {"choices": PRECISIONS, "default": "auto", "help": "TensorRT precision; default: auto"},
+    "threshold": {"type": fraction, "metavar": "SCORE", "help": "lowest reported score; default: the card's"},
+    "batch": {"type": count, "default": 1, "metavar": "N", "help": "images per inference call; default: 1"},
+    "topic": {"default": "", "help": "image topic of a recording; default: its only one"},
 }
-"""Options of a detector and its input, as `add_argument` takes them."""
+"""Detector and input options: keyword arguments of `add_argument` by option name."""
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
     """Add options to a command line.
 
     Args:
-        parser: Command line.
-        names: Keys of OPTIONS.
-        changes: Arguments of `add_argument` that differ from OPTIONS.
+        parser: Parser to extend.
+        names: Option names, keys of OPTIONS.
+        changes: Keyword arguments of `add_argument` that override those in OPTIONS.
     """
     for name in names:
         parser.add_argument(f"--{name}", **{**OPTIONS[name], **changes})

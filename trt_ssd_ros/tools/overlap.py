@@ -1,4 +1,4 @@
-"""Overlap: what follows upon each other is done at the same time, in threads with bounded queues between them."""
+"""Overlap of pipeline stages: threads with bounded queues between them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 5.0
-"""How long a thread may take to notice that it is no longer wanted: it may wait for a camera that is gone."""
+JOIN_TIMEOUT = 5.0
+"""Seconds to wait for the producer thread to end: it may block on an unplugged camera."""
 
 
 class _End:
-    """Follows the last item; holds what ended it, if that was an error."""
+    """End marker behind the last item, with the error that ended the stage, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-def ahead(
+def prefetch(
     items: Iterable[Item], depth: int, stop: threading.Event, newest: bool = False
 ) -> Generator[Item, None, None]:
-    """Go through items in a thread of its own, at most `depth` ahead of whoever takes them.
+    """Iterate over items in a background thread, at most `depth` items ahead of the consumer.
 
     Args:
-        items: Iterated in that thread only; what it raises is raised here.
-        depth: Most items that wait.
-        stop: Set from outside; the items end here, even while one is waited for that never comes.
-        newest: Drop the oldest that waits rather than let `items` wait: for a camera.
+        items: Items to prefetch, iterated in that thread only; their exceptions are raised here.
+        depth: Largest number of queued items.
+        stop: Event that ends the iteration, even while the thread blocks on an item that never comes.
+        newest: Drop the oldest queued item instead of blocking the thread; for cameras.
     """
     queue: Queue[Item | _End] = Queue(depth)
-    unwanted = threading.Event()
-    thread = threading.Thread(target=_produce, args=(items, queue, unwanted, newest), daemon=True)
+    cancelled = threading.Event()
+    thread = threading.Thread(target=_produce, args=(items, queue, cancelled, newest), daemon=True)
     thread.start()
     try:
         while not isinstance(item := _get(queue, stop), _End):
@@ -42,8 +42,8 @@ def ahead(
         if item.error is not None:
             raise item.error
     finally:
-        unwanted.set()
-        thread.join(GRACE_SECONDS)
+        cancelled.set()
+        thread.join(JOIN_TIMEOUT)
 
 
 def _get(queue: Queue[Item | _End], stop: threading.Event) -> Item | _End:
@@ -73,7 +73,7 @@ def _drop_oldest(queue: Queue[Item | _End]) -> None:
     try:
         queue.get_nowait()
     except Empty:
-        return  # taken meanwhile
+        return  # the consumer was faster
 
 
 def _put(queue: Queue[Item | _End], item: Item | _End, stop: threading.Event) -> None:
@@ -85,12 +85,12 @@ def _put(queue: Queue[Item | _End], item: Item | _End, stop: threading.Event) ->
         return
 
 
-class Behind(Generic[Item]):
-    """Hands items to a function in a thread of its own, at most `depth` of them waiting.
+class BackgroundConsumer(Generic[Item]):
+    """Background thread that passes queued items to a function.
 
     Args:
-        consume: Called with one item after the other, in that thread only.
-        depth: Most items that wait; then `put` waits.
+        consume: Function to call with each item in order, in that thread only.
+        depth: Largest number of queued items; `put` blocks while the queue is full.
     """
 
     def __init__(self, consume: Callable[[Item], None], depth: int) -> None:
@@ -101,16 +101,16 @@ class Behind(Generic[Item]):
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def put(self, item: Item) -> None:
-        """Hand over one item.
+        """Queue one item.
 
         Raises:
-            BaseException: What `consume` raised at an earlier one.
+            BaseException: `consume` failed on an earlier item and raised this error.
         """
         _put(self._queue, item, self._failed)
         if self._error is not None:
             raise self._error
 
-    def __enter__(self) -> Behind[Item]:
+    def __enter__(self) -> BackgroundConsumer[Item]:
         """Start the thread."""
         self._thread.start()
         return self
@@ -118,7 +118,7 @@ class Behind(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until all that was handed over is done; raise what `consume` raised."""
+        """Wait until all queued items are consumed; raise the error of `consume`, if any."""
         _put(self._queue, _End(), self._failed)
         self._thread.join()
         if self._error is not None and error is None:

@@ -1,8 +1,8 @@
-"""Results as JSON lines: what a detector found, image by image, written while it runs and read again to go on.
+"""Detections as JSON lines, written image by image during a run and read again to resume it.
 
-The first line says what made the rest: {"detector": {...}, "labels": [...]}. Each other line is one image:
-{"index", "image", "width", "height", "seconds", "detections": [{"class_id", "label", "score", "box"}]}, its boxes
-x1 y1 x2 y2 in pixels; or {"index", "image", "unreadable": why}.
+The first line holds the settings of the run: {"detector": {...}, "labels": [...]}. Each other line is one image:
+{"index", "image", "width", "height", "seconds", "detections": [{"class_id", "label", "score", "box"}]}, with
+boxes as x1 y1 x2 y2 in pixels; or {"index", "image", "unreadable": reason}.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ BOX_DIGITS, SCORE_DIGITS = 3, 6
 
 
 class ResultError(ValueError):
-    """A file of results is damaged or does not fit: says what was found and what was expected."""
+    """Damaged results file, or one that does not match the run."""
 
 
 @dataclass(frozen=True)
 class ResultHeader:
-    """Settings that made the results.
+    """Settings of the run that wrote a results file.
 
     Attributes:
-        detector: Settings that change what is found, by name.
-        labels: Name of each class id.
+        detector: Settings that affect detections, by name.
+        labels: Class names, indexed by class id.
     """
 
     detector: Mapping[str, Any]
     labels: tuple[str, ...]
 
     def line(self) -> str:
-        """Return the first line of a file of results."""
+        """Return the first line of a results file."""
         return json.dumps({"detector": dict(self.detector), "labels": list(self.labels)})
 
 
@@ -46,13 +46,13 @@ class ImageResult:
     """Detections in one image.
 
     Attributes:
-        index: Its number in the input.
-        name: Its name in the input.
-        width: Of the image, in pixels; 0 if it could not be read.
-        height: Likewise.
-        seconds: Its time in a video or a recording.
-        detections: What was found.
-        unreadable: Why it could not be read; empty if it could.
+        index: Image number in the input, from 0.
+        name: Image name in the input.
+        width: Image width in pixels; 0 if the image is unreadable.
+        height: Image height in pixels; 0 if the image is unreadable.
+        seconds: Time in a video or recording, in seconds; None for other inputs.
+        detections: Detections in the image.
+        unreadable: Reason why the image is unreadable; empty if it is readable.
     """
 
     index: int
@@ -64,7 +64,7 @@ class ImageResult:
     unreadable: str = ""
 
     def line(self, labels: Sequence[str]) -> str:
-        """Return its line."""
+        """Return the image as a line of JSON, with class names from `labels`."""
         if self.unreadable:
             return json.dumps({"index": self.index, "image": self.name, "unreadable": self.unreadable})
         found = self.detections
@@ -89,7 +89,7 @@ class ImageResult:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], classes: int) -> ImageResult:
-        """Return the image of a parsed line, whose class ids lie below `classes`.
+        """Return the image of a parsed line; its class ids must be below `classes`.
 
         Raises:
             KeyError, TypeError, ValueError: A field is missing or wrong.
@@ -108,33 +108,33 @@ class ImageResult:
         return cls(int(fields["index"]), str(fields["image"]), *size, fields["seconds"], detections)
 
 
-def as_written(detections: Detections) -> Detections:
-    """Return detections with the digits that a line has, so that what is drawn from it later is the same."""
+def rounded(detections: Detections) -> Detections:
+    """Round detections like a line of JSON, so that a resumed run draws the same boxes."""
     boxes = np.round(detections.boxes.astype(np.float64), BOX_DIGITS)
     scores = np.round(detections.scores.astype(np.float64), SCORE_DIGITS)
     return Detections(boxes.astype(np.float32), scores.astype(np.float32), detections.class_ids)
 
 
 def read_header(path: Path) -> ResultHeader:
-    """Read the first line of a file of results.
+    """Read the first line of a results file.
 
     Raises:
-        ResultError: It is none.
-        OSError: It cannot be read.
+        ResultError: The first line is no header.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         fields = _parsed(file.readline())
     try:
         return ResultHeader(dict(fields["detector"]), tuple(fields["labels"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"{path} does not begin with what made it: expected results.jsonl of detect") from error
+        raise ResultError(f"{path}: line 1 is no header, expected a results.jsonl that detect wrote") from error
 
 
 def read_results(path: Path) -> Iterator[ImageResult]:
-    """Read the images of a file of results, one at a time.
+    """Read the images of a results file, one at a time.
 
     Raises:
-        ResultError: A line is damaged; names it.
+        ResultError: A line is damaged; the message names it.
         OSError: The file cannot be read.
     """
     classes = len(read_header(path).labels)
@@ -144,16 +144,17 @@ def read_results(path: Path) -> Iterator[ImageResult]:
             try:
                 yield ImageResult.from_fields(_parsed(line), classes)
             except (KeyError, TypeError, ValueError) as error:
-                raise ResultError(f"{path}, line {number}: found {line[:60]!r}, expected an image") from error
+                raise ResultError(
+                    f"{path}, line {number}: found {line[:60]!r}, expected the JSON of an image"
+                ) from error
 
 
-def whole_lines(path: Path, multiple: int) -> tuple[int, int]:
-    """Return how many images stand before what a killed process left unfinished, and the bytes up to there.
+def completed_images(path: Path, multiple: int) -> tuple[int, int]:
+    """Return the number of images, and of bytes up to their end, that a killed run has completed.
 
     Args:
-        path: A file of results.
-        multiple: Images that were detected in together; only whole groups count, so that those after
-            them are the same again.
+        path: Results file.
+        multiple: Batch size in images; only full batches count, so that a resumed run has the same batches.
 
     Raises:
         OSError: The file cannot be read.

@@ -39,7 +39,7 @@ def test_a_folder_of_photos(tmp_path, repository, detector, capsys):
     assert np.abs(shown.astype(int) - drawn).mean() < 3 < np.abs(shown.astype(int) - photo).mean()
     said = capsys.readouterr().out
     assert "3 images, 0 of them unreadable; found: " in said
-    assert "FPS with reading and writing" in said
+    assert "FPS including reading and writing" in said
 
 
 def test_batches_of_mixed_sizes_find_the_same(tmp_path, repository):
@@ -80,7 +80,7 @@ def test_names_that_are_no_utf_8(tmp_path, repository, video):
     assert os.fsencode(odd) in (tmp_path / "out" / "detections.csv").read_bytes()
     process = start(tmp_path / f"{odd}.mp4", "--output", tmp_path / "out2")
     assert process.wait(60) == 1
-    assert "its name is no UTF-8, rename it" in process.stderr.read()
+    assert "its name is not UTF-8, rename it" in process.stderr.read()
 
 
 def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
@@ -93,7 +93,7 @@ def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
     said, warned = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "2 images, 1 of them unreadable; found: 1 Cat" in said
-    assert "detect: passed over broken.jpg: cannot read" in warned
+    assert "detect: skipped broken.jpg: cannot read" in warned
     (folder / "cat.jpg").unlink()
     assert run(folder, "--output", tmp_path / "out2") == 1
 
@@ -124,7 +124,7 @@ def test_images_that_gave_way_to_newer_ones_are_counted(tmp_path):
     log.write_text("\n".join([ResultHeader({}, ()).line(), *lines]) + "\n")
     nothing_read, said = summary(log, RunTimes())
     assert not nothing_read
-    assert said == "4 images, 0 of them unreadable; found: nothing\n4 images of the camera gave way to newer ones"
+    assert said == "4 images, 0 of them unreadable; found: nothing\n4 camera images were dropped for newer ones"
 
 
 def test_a_video_without_a_steady_rate_keeps_its_times(tmp_path, repository):

@@ -9,7 +9,7 @@ import av
 import pytest
 from detect_command import files, run, start
 
-from trt_ssd_ros.tools.detect.folder import claimed
+from trt_ssd_ros.tools.detect.folder import locked
 from trt_ssd_ros.tools.results import read_results
 
 
@@ -65,7 +65,9 @@ def test_what_is_refused_is_left_as_it_was(tmp_path, repository, capsys):
     before = log.read_bytes()
     (tmp_path / "in" / "a.jpg").unlink()
     assert run(*arguments, "--resume") == 1
-    assert "results.jsonl has a.jpg, expected b.jpg" in capsys.readouterr().err
+    assert (
+        "results.jsonl has a.jpg, expected b.jpg: if images changed, give --overwrite" in capsys.readouterr().err
+    )
     assert log.read_bytes() == before
 
 
@@ -74,11 +76,15 @@ def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
     assert run(video, "--output", out, "--no-draw", "--max-images", 2) == 0
     before = (out / "results.jsonl").read_bytes()
     assert run(video, "--output", out, "--no-draw") == 1
+    error = capsys.readouterr().err
     assert (
-        f"{out}/results.jsonl exists: --resume goes on with it, --overwrite begins anew" in capsys.readouterr().err
+        f"{out}/results.jsonl exists: give --resume to continue this run, or --overwrite to start again" in error
     )
     assert run(video, "--output", out, "--no-draw", "--resume", "--threshold", 0.5) == 1
-    assert "was made with score_threshold 0.3, expected 0.5 as now" in capsys.readouterr().err
+    assert (
+        "has score_threshold 0.3, this run has 0.5: give the earlier settings, or --overwrite"
+        in capsys.readouterr().err
+    )
     assert (out / "results.jsonl").read_bytes() == before
     assert run(video, "--output", out, "--no-draw", "--overwrite", "--max-images", 1) == 0
     assert len((out / "results.jsonl").read_text().splitlines()) == 2
@@ -99,10 +105,10 @@ def test_beginning_anew_leaves_nothing_of_the_earlier_run_and_all_else(tmp_path,
 
 def test_two_runs_in_one_folder_do_not_mix(tmp_path, video, capsys):
     out = tmp_path / "out"
-    with claimed(out):
+    with locked(out):
         assert run(video, "--output", out) == 1
         assert list(out.iterdir()) == []
-    assert f"found another run at work in {out}, expected a folder of its own" in capsys.readouterr().err
+    assert f"another run is writing to {out}: wait for it or give another folder" in capsys.readouterr().err
 
 
 def test_what_was_written_is_not_read(tmp_path, repository):
@@ -120,11 +126,15 @@ def test_resuming_with_other_images_is_refused(tmp_path, repository, capsys):
         (tmp_path / "in" / name).write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
         code = run(tmp_path / "in", "--output", tmp_path / "out", "--resume")
     assert code == 1
-    assert "results.jsonl has b.jpg, expected a.jpg: are images new or gone?" in capsys.readouterr().err
+    assert (
+        "results.jsonl has b.jpg, expected a.jpg: if images changed, give --overwrite" in capsys.readouterr().err
+    )
     assert run(tmp_path / "in", "--output", tmp_path / "both") == 0
     (tmp_path / "in" / "b.jpg").unlink()
     assert run(tmp_path / "in", "--output", tmp_path / "both", "--resume") == 1
-    assert "results.jsonl has b.jpg, expected nothing: are images new or gone?" in capsys.readouterr().err
+    assert (
+        "results.jsonl has b.jpg, expected nothing: if images changed, give --overwrite" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
@@ -134,7 +144,7 @@ def test_a_signal_leaves_whole_files_and_says_how_to_go_on(tmp_path, video, endi
     process.send_signal(ending)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
-    assert "interrupted; --resume goes on" in error
+    assert "interrupted; --resume continues the run" in error
     assert "Traceback" not in error
     assert files(tmp_path / "out") == ["annotated.mp4", "coco.json", "results.jsonl"]
 

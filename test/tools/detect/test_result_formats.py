@@ -18,10 +18,10 @@ from trt_ssd_ros.tools.results import (
     ImageResult,
     ResultError,
     ResultHeader,
-    as_written,
+    completed_images,
     read_header,
     read_results,
-    whole_lines,
+    rounded,
 )
 
 LABELS = ("Cat", "Coffee cup")
@@ -59,7 +59,7 @@ numbers = st.floats(0, 8192, width=32)
 
 @given(st.tuples(numbers, numbers, numbers, numbers), st.floats(0, 1, width=32))
 def test_what_was_drawn_once_is_drawn_the_same_from_a_line(box, score):
-    found = as_written(Detections(np.array([box], np.float32), np.array([score]), np.array([0])))
+    found = rounded(Detections(np.array([box], np.float32), np.array([score]), np.array([0])))
     line = ImageResult(0, "a", 1, 1, None, found).line(LABELS)
     again = ImageResult.from_fields(json.loads(line), 2).detections
     np.testing.assert_array_equal(again.boxes, found.boxes)
@@ -73,7 +73,7 @@ def test_a_killed_run_leaves_whole_groups(log, multiple, kept, torn):
     whole = log.read_bytes().splitlines(keepends=True)
     last = whole[3][: -min(torn, len(whole[3]))]
     log.write_bytes(b"".join(whole[:3]) + last)
-    images, size = whole_lines(log, multiple)
+    images, size = completed_images(log, multiple)
     assert images == kept
     assert size == len(b"".join(whole[: 1 + kept]))
 
@@ -81,7 +81,7 @@ def test_a_killed_run_leaves_whole_groups(log, multiple, kept, torn):
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "results.jsonl"
     path.write_text("index,image\n1,2\n")
-    with pytest.raises(ResultError, match="does not begin with what made it"):
+    with pytest.raises(ResultError, match=r"line 1 is no header, expected a results\.jsonl that detect wrote"):
         read_header(path)
 
 
@@ -130,7 +130,5 @@ def test_kitti_has_sixteen_columns_and_a_file_for_an_empty_image(log, tmp_path):
 
 
 def test_two_images_cannot_share_a_kitti_file():
-    with pytest.raises(
-        ResultError, match=r"a/one\.png and a/one\.jpg would both be written into kitti/a/one\.txt"
-    ):
+    with pytest.raises(ResultError, match=r"a/one\.png and a/one\.jpg would both be written to kitti/a/one\.txt"):
         expect_distinct(["a/one.png", "b/one.png", "a/one.jpg"], kitti_name)

@@ -113,7 +113,7 @@ def test_no_onnxruntime_and_no_gpu_is_a_failure(tmp_path):
     ("device", "topics", "remedy"),
     [
         ("dev/nvidia0", {"TensorRT", "GPU"}, "pip install tensorrt pycuda"),
-        ("dev/null", {"GPU"}, "where there is one"),
+        ("dev/null", {"GPU"}, "if there is one"),
     ],
 )
 def test_what_a_gpu_needs_is_named_where_there_is_one(tmp_path, device, topics, remedy):
@@ -140,12 +140,12 @@ def test_plans_of_another_tensorrt_are_found(tmp_path):
     environment = {**here, "TRT_SSD_ENGINE_DIR": str(tmp_path / "plans"), "PYTHONPATH": path}
     found = by_topic(engine_findings(Machine(environment=environment)))
     assert found["TensorRT"].found.startswith("tensorrt_rtx 1.")
-    assert found["plans"].found == "1 kept, 1 of them for another TensorRT or GPU"
+    assert found["plans"].found == "1 cached, 1 of them for another TensorRT or GPU"
 
 
 def test_without_ros_the_tools_run(tmp_path):
     [found] = ros_findings(Machine(tmp_path, {}))
-    assert (found.level, found.found) == ("WARN", "none is sourced")
+    assert (found.level, found.found) == ("WARN", "no ROS 2 is sourced")
 
 
 def test_a_middleware_that_is_not_installed_is_found(tmp_path):
@@ -156,7 +156,7 @@ def test_a_middleware_that_is_not_installed_is_found(tmp_path):
     assert by_topic(ros_findings(there))["middleware"].level == "OK"
     other = Machine(tmp_path, {**there.environment, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
     found = by_topic(ros_findings(other))["middleware"]
-    assert (found.level, found.found) == ("FAIL", "rmw_zenoh_cpp, of rmw_connextdds, rmw_fastrtps_cpp")
+    assert (found.level, found.found) == ("FAIL", "rmw_zenoh_cpp; installed: rmw_connextdds, rmw_fastrtps_cpp")
 
 
 def test_a_jetson_that_saves_power_is_told_its_own_commands(tmp_path):
@@ -167,7 +167,7 @@ def test_a_jetson_that_saves_power_is_told_its_own_commands(tmp_path):
     assert found["power mode"].remedy == "sudo nvpmodel -m 2"
     assert (found["clocks"].found, found["clocks"].remedy) == ("GPU 306 to 1020 MHz", "sudo jetson_clocks")
     assert (found["swap"].level, found["desktop"].level) == ("WARN", "WARN")
-    assert "0 MiB on disk and 634 MiB zram, beside 7618 MiB" in found["swap"].found
+    assert "0 MiB on disk, 634 MiB zram, 7618 MiB of memory" in found["swap"].found
 
 
 def test_a_jetson_at_full_speed_is_fine(tmp_path):
@@ -184,7 +184,7 @@ def test_a_jetson_at_full_speed_is_fine(tmp_path):
 def test_a_jetson_whose_nvpmodel_says_nothing_is_told(tmp_path):
     program(tmp_path / "bin", "nvpmodel", "exit 1")
     found = by_topic(jetson_findings(machine(tmp_path, NANO, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")))
-    assert found["power mode"].found == "nvpmodel does not tell"
+    assert found["power mode"].found == "nvpmodel reports no power mode"
 
 
 def test_a_jetson_without_a_maxn_mode_is_not_told_a_slow_one(tmp_path):

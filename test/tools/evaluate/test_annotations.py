@@ -146,10 +146,10 @@ WRONG = {
     ),
     "COCO, missing image": (
         change_coco(lambda f: f["images"][1].update(file_name="z.png")),
-        "1 of 2 annotated images are not in {images}, e.g. {images}/z.png: is --images right?",
+        "1 of 2 annotated images are not in {images}, e.g. {images}/z.png: check --images",
     ),
-    "VOC, cut short": (replace_in(write_voc, "a.xml", "</annotation>", ""), "a.xml is no XML that can be trusted"),
-    "VOC, entities": (whole_file("a.xml", BOMB), "a.xml is no XML that can be trusted: EntitiesForbidden"),
+    "VOC, cut short": (replace_in(write_voc, "a.xml", "</annotation>", ""), "a.xml is damaged or unsafe XML"),
+    "VOC, entities": (whole_file("a.xml", BOMB), "a.xml is damaged or unsafe XML: EntitiesForbidden"),
     "VOC, something else": (whole_file("a.xml", b"<html/>"), "a.xml: found <html>, expected <annotation>"),
     "VOC, no name": (replace_in(write_voc, "a.xml", "<name>Dog</name>", ""), "a.xml: object 2: found no <name>"),
     "VOC, no corner": (replace_in(write_voc, "a.xml", "<xmax>50</xmax>", ""), "a.xml: object 1: found bndbox"),
@@ -160,11 +160,11 @@ WRONG = {
     "YOLO, words": (replace_in(write_yolo, "b.txt", "0.4 0.4", "0.4"), "expected a class and 4 numbers"),
     "YOLO, pixels": (replace_in(write_yolo, "b.txt", "0.4", "40"), "expected fractions of the image, 0 to 1"),
     "YOLO, nan": (replace_in(write_yolo, "b.txt", "0.4", "nan"), "expected fractions of the image, 0 to 1"),
-    "YOLO, YAML that swells": (swelling_names, "data.yaml: aliases are not read here, expected names"),
-    "YOLO, no names": (whole_file("a.txt", b"0 .5 .5 .5 .5"), "found no names of the classes near"),
+    "YOLO, YAML that swells": (swelling_names, "data.yaml: aliases are not supported, expected names"),
+    "YOLO, no names": (whole_file("a.txt", b"0 .5 .5 .5 .5"), "found no class names near"),
     "KITTI, words": (replace_in(write_kitti, "b.txt", " 9 0\n", "\n"), "b.txt, line 1: found 'Cat 0.0 0 -1.57"),
     "KITTI, text": (replace_in(write_kitti, "b.txt", "40 40", "40 x"), "expected a type and 14 numbers"),
-    "KITTI, no text": (whole_file("a.txt", b"\xff\xfe\x00"), "a.txt is no text"),
+    "KITTI, no text": (whole_file("a.txt", b"\xff\xfe\x00"), "a.txt is no UTF-8 text"),
     "nothing at all": (whole_file("readme.md", b""), "found neither XML nor text"),
 }  # fmt: skip
 
@@ -191,5 +191,5 @@ def test_places_that_are_not_there(tmp_path, images):
         read_annotations(tmp_path / "nothing", images)
     with pytest.raises(AnnotationError, match=r"--images: .*nowhere is no folder"):
         read_annotations(write_coco(tmp_path / "x.json"), tmp_path / "nowhere")
-    with pytest.raises(AnnotationError, match="is a folder, expected a JSON file of coco"):
+    with pytest.raises(AnnotationError, match="is a folder, expected a JSON file for --format coco"):
         read_annotations(write_voc(tmp_path / "voc"), images, "coco")

@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluate.annotations import TrueBox
-from trt_ssd_ros.tools.evaluate.average_precision import Truth, average_precision
+from trt_ssd_ros.tools.evaluate.average_precision import GroundTruth, average_precision
 
 LABELS = ("Bear", "Cat", "Dog")
 
@@ -30,7 +30,7 @@ def random_set(seed, images=12):
         annotations = [
             TrueBox(LABELS[k], tuple(b), bool(i)) for k, b, i in zip(kinds, boxes, ignored, strict=True)
         ]
-        truths.append(Truth(boxes, tuple(annotations)))
+        truths.append(GroundTruth(boxes, tuple(annotations)))
         near = np.sort((boxes + random.normal(0, 3, boxes.shape)).reshape(-1, 2, 2), 1).reshape(-1, 4)
         stray = np.hstack([corner, corner + 10])
         class_ids = np.concatenate([np.where(random.random(count) < 0.8, kinds, 0), kinds])
@@ -101,24 +101,26 @@ def test_the_hundred_strongest_detections_of_a_class_count(stronger, found_it):
     box = np.array([[0, 0, 10, 10]], np.float32)
     wrong = np.tile(np.array([[50, 50, 60, 60]], np.float32), (stronger, 1))
     found = Detections(np.vstack([wrong, box]), np.linspace(1, 0.5, stronger + 1), np.zeros(stronger + 1, int))
-    precision = average_precision([Truth(box, (TrueBox("Cat", tuple(box[0])),))], [found], ("Cat",), {"Cat": 0})
+    precision = average_precision(
+        [GroundTruth(box, (TrueBox("Cat", tuple(box[0])),))], [found], ("Cat",), {"Cat": 0}
+    )
     assert (precision.classes["Cat"].recall50, precision.map > 0) == (float(found_it), found_it)
 
 
 def test_a_class_without_an_object_does_not_count():
-    nothing = Truth(np.empty((0, 4), np.float32), ())
+    nothing = GroundTruth(np.empty((0, 4), np.float32), ())
     precision = average_precision([nothing], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0))
     assert precision.classes == {}
     assert (precision.map, precision.map50) == (None, None)
-    crowd = Truth(np.array([[0, 0, 9, 9]], np.float32), (TrueBox("Cat", (0, 0, 9, 9), ignored=True),))
+    crowd = GroundTruth(np.array([[0, 0, 9, 9]], np.float32), (TrueBox("Cat", (0, 0, 9, 9), ignored=True),))
     assert average_precision([crowd], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0)).classes == {}
 
 
 def test_a_region_without_a_label_excuses_every_class():
     boxes = np.array([[0, 0, 10, 10], [50, 50, 90, 90]], np.float32)
-    truth = Truth(boxes, (TrueBox("Cat", tuple(boxes[0])), TrueBox("", tuple(boxes[1]), ignored=True)))
+    truth = GroundTruth(boxes, (TrueBox("Cat", tuple(boxes[0])), TrueBox("", tuple(boxes[1]), ignored=True)))
     found = Detections(np.array([[55, 55, 80, 80], [0, 0, 10, 10]]), np.array([0.9, 0.8]), np.array([1, 1]))
     numbers = {label: n for n, label in enumerate(LABELS)}
     assert average_precision([truth], [found], ("Cat",), numbers).map == pytest.approx(1)
-    bare = Truth(truth.boxes[:1], truth.annotations[:1])
+    bare = GroundTruth(truth.boxes[:1], truth.annotations[:1])
     assert average_precision([bare], [found], ("Cat",), numbers).map == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""What is taken for what, and what changed."""
+"""Confusion matrix, and differences in one image."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from annotated_images import LABELS, as_detections
 from trt_ssd_ros.detection.agreement import match_boxes
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.evaluate.annotations import TrueBox
-from trt_ssd_ros.tools.evaluate.average_precision import Truth
-from trt_ssd_ros.tools.evaluate.confusion import NOTHING, Confusion, change, mistakes
+from trt_ssd_ros.tools.evaluate.average_precision import GroundTruth
+from trt_ssd_ros.tools.evaluate.confusion import BACKGROUND, ConfusionMatrix, change, mistakes
 
 HERE, THERE, NEAR = (10, 10, 50, 50), (60, 60, 90, 90), (12, 10, 52, 50)
 
 
 def truth(*items):
     boxes = np.array([box for _, box, *_ in items], np.float32).reshape(-1, 4)
-    return Truth(boxes, tuple(TrueBox(label, box, bool(more)) for label, box, *more in items))
+    return GroundTruth(boxes, tuple(TrueBox(label, box, bool(more)) for label, box, *more in items))
 
 
 def test_each_box_is_matched_once_to_the_one_that_overlaps_it_most():
@@ -59,11 +59,12 @@ def test_confusion_and_mistakes():
     found = as_detections(
         [("Cat", 0.9, NEAR), ("Bear", 0.6, THERE), ("Dog", 0.5, (60, 0, 90, 30)), ("Cat", 0.2, HERE)]
     )
-    confusion = Confusion(LABELS, LABELS, 0.3)
+    confusion = ConfusionMatrix(LABELS, LABELS, 0.3)
     confusion.add(there, found)
     confusion.add(there, Detections.empty())
     assert confusion.counts == {
-        ("Cat", "Cat"): 1, ("Dog", "Bear"): 1, ("Cat", NOTHING): 3, ("Dog", NOTHING): 1, (NOTHING, "Dog"): 1,
+        ("Cat", "Cat"): 1, ("Dog", "Bear"): 1,
+        ("Cat", BACKGROUND): 3, ("Dog", BACKGROUND): 1, (BACKGROUND, "Dog"): 1,
     }  # fmt: skip
     assert confusion.labels() == ["Dog", "Bear", "Cat"], "the confused ones first"
     dog, bear, cat, nothing = [0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 3], [1, 0, 0, 0]
@@ -71,7 +72,7 @@ def test_confusion_and_mistakes():
     assert confusion.table(["Dog"]).tolist() == [[0, 1, 1], [0, 1, 3], [1, 0, 0]], "cats and bears in one"
     seen = found[found.scores > 0.3]
     assert set(mistakes(0, there, seen, LABELS, LABELS).lines) == {
-        "Dog is taken for Bear 60%", "Cat is missed", "Dog 50% where nothing is",
+        "Dog is detected as Bear 60%", "Cat is missed", "Dog 50% is a false positive",
     }  # fmt: skip
     assert mistakes(0, there, seen, LABELS, LABELS).size == pytest.approx(0.6 + 1 + 0.5)
 
@@ -81,10 +82,10 @@ def test_what_lies_in_an_ignored_region_is_no_mistake():
     found = as_detections([("Dog", 0.9, THERE), ("Cat", 0.8, HERE)])
     assert mistakes(0, there, found, LABELS, LABELS).lines == ()
     partly = as_detections([("Dog", 0.9, (80, 0, 118, 10)), ("Dog", 0.7, (80, 0, 122, 10)), ("Cat", 0.8, HERE)])
-    assert mistakes(0, there, partly, LABELS, LABELS).lines == ("Dog 70% where nothing is",)
+    assert mistakes(0, there, partly, LABELS, LABELS).lines == ("Dog 70% is a false positive",)
 
 
 def test_what_nobody_annotated_is_no_mistake_unless_it_takes_the_place_of_something():
     found = as_detections([("Bear", 0.9, THERE), ("Bear", 0.8, HERE)])
     said = mistakes(0, truth(("Cat", HERE)), found, LABELS, ("Cat",))
-    assert said.lines == ("Cat is taken for Bear 80%",)
+    assert said.lines == ("Cat is detected as Bear 80%",)

@@ -95,7 +95,7 @@ def test_several_runs_and_their_difference(place):
     assert comparison["changes"] == [{"image": "a.png", "size": 1, "changes": ["Dog 70% became Bear 64%"]}]
     (warning,) = found["warnings"]
     assert warning.startswith(
-        "<new>: nothing below a score of 0.30 is there: the precision/recall curve is cut off"
+        "<new>: detections below a score of 0.30 are missing: the precision-recall curve is truncated"
     )
     page = (place / "out" / "report.html").read_text()
     assert "Dog 70% became Bear 64%" in page
@@ -116,7 +116,7 @@ def test_labels_are_mapped_or_left_out(place, capsys):
     annotations = write_coco(place / "x", truth)
     assert evaluate(place, annotations) == 1
     assert (
-        "does not know 'cow', 'ufo': --map cow=LABEL names one as the model does, --known-only"
+        "does not know 'cow', 'ufo': rename a label with --map cow=LABEL, or exclude all with --known-only"
         in capsys.readouterr().err
     )
     assert not (place / "out").exists()
@@ -124,7 +124,7 @@ def test_labels_are_mapped_or_left_out(place, capsys):
     assert {label: item["ap"] for label, item in report(place)["runs"][0]["classes"].items()} == pytest.approx(
         {"DOG": 1, "Cat": 1}
     )
-    assert "left out, as not every run knows them: ufo" in capsys.readouterr().err
+    assert "excluded labels, which not every run knows: ufo" in capsys.readouterr().err
     assert evaluate(place, annotations, "--map", "cat=Cat") == 1
     assert "--map: found 'cat', expected a label" in capsys.readouterr().err
 
@@ -145,7 +145,7 @@ def test_images_of_another_size_than_annotated_are_told(place, capsys):
     annotations.write_text(json.dumps(content))
     assert evaluate(place, annotations) == 0
     assert (
-        "1 images are of another size than their annotations say, so that boxes lie wrong, e.g. b.png"
+        "1 images differ in size from their annotations, so that boxes are misplaced, e.g. b.png"
         in capsys.readouterr().err
     )
 
@@ -169,22 +169,26 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
     ("arguments", "runs", "said"),
     [
         ([], ("nothing.jsonl",), "nothing.jsonl"),
-        (["--output", "{place}/results.jsonl/out"], ("results.jsonl",), "which cannot be written into"),
+        (["--output", "{place}/results.jsonl/out"], ("results.jsonl",), "is no writable folder"),
         (
             [],
             ("truth",),
             "found '{place}/truth', expected auto|tensorrt|onnxruntime[:auto|fp32|fp16], or results.jsonl",
         ),
-        ([], ("x=onnxruntime:fp16",), "ONNX Runtime takes the network as it is: give none"),
+        ([], ("x=onnxruntime:fp16",), "ONNX Runtime runs the network as it is: give no precision"),
         ([], ("x=tensorrt",), "TensorRT cannot be imported"),
         ([], ("results.jsonl", "results.jsonl"), "twice, expected different names"),
         (
             [],
             ("part.jsonl",),
-            "part.jsonl has no result for 1 of 2 images, e.g. b.png: was detect run on the folder",
+            "part.jsonl has no result for 1 of 2 images, e.g. b.png: run detect on the whole folder",
         ),
-        ([], ("damaged.json",), "damaged.json holds no results: expected results.jsonl or coco.json of detect"),
-        (["--format", "voc"], ("results.jsonl",), "is a file, expected a folder of voc"),
+        (
+            [],
+            ("damaged.json",),
+            "damaged.json holds no results: expected a results.jsonl or coco.json that detect wrote",
+        ),
+        (["--format", "voc"], ("results.jsonl",), "is a file, expected a folder for --format voc"),
     ],
 )
 def test_mistakes_are_told_on_one_line_and_nothing_is_written(place, capsys, arguments, runs, said):
@@ -215,7 +219,7 @@ def test_unreadable_images_are_left_out_and_told(place, capsys):
     assert "1 images could not be read, e.g. cannot read" in capsys.readouterr().err
     (place / "images" / "a.png").write_bytes(b"no image")
     assert evaluate(place, place / "x") == 1
-    assert "not a single image was evaluated" in capsys.readouterr().err
+    assert "no image was evaluated: 2 could not be read, e.g. cannot read" in capsys.readouterr().err
 
 
 def test_the_network_itself_against_its_own_results(tmp_path, repository, detector):
@@ -238,7 +242,7 @@ def test_the_network_itself_against_its_own_results(tmp_path, repository, detect
     assert report(tmp_path)["comparisons"][0]["changed_images"] == 0
 
 
-@pytest.mark.parametrize(("stated", "said"), [(10, ["at most 10 detections of an image are there"]), (None, [])])
+@pytest.mark.parametrize(("stated", "said"), [(10, ["at most 10 detections per image were stored"]), (None, [])])
 def test_results_that_are_cut_off_are_told(place, stated, said):
     path = place / "results.jsonl"
     header, *rest = path.read_text().splitlines()
@@ -267,11 +271,11 @@ def test_ctrl_c_leaves_what_was_seen(tmp_path):
     images = [AnnotatedImage(str(n), tmp_path / "images" / "a.png", (box,)) for n in range(1000)]
     stop, evaluation = threading.Event(), Evaluation(AnnotatedSet("", tuple(images), ("Cat",)), [Blind()])
 
-    def told():
+    def on_image():
         if len(evaluation.images) == 3:
             stop.set()
 
-    evaluation.run(stop, told)
+    evaluation.run(stop, on_image)
     assert len(evaluation.images) == len(evaluation.truths) == len(evaluation.found[0]) == 3
     assert evaluation.precision(0).classes["Cat"].objects == 3
 

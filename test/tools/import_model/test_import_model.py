@@ -53,7 +53,7 @@ def test_labels_are_asked_for(refused):
 def test_too_few_labels_are_named(refused, labels):
     error = refused(raw_network(TF_300), *labels("a", "b"))
     assert "labels: found 2 in" in error
-    assert "expected 90 for 91 columns" in error
+    assert "expected 90 for 91 score columns" in error
 
 
 def test_what_is_no_detector_is_listed(refused):
@@ -72,9 +72,9 @@ def test_what_is_no_detector_is_listed(refused):
     [
         ("net.onnx", b"", "an empty file"),
         ("net.onnx", b"\x08\x08", "without a graph"),
-        ("net.onnx", b"\x08\x08\x3a", "is it complete?"),
+        ("net.onnx", b"\x08\x08\x3a", "an incomplete file"),
         ("net.onnx", b"\x1f\x8b", "unpack it"),
-        ("net.onnx", b"ftrt\0\0\0\0", "the ONNX file that it was built of"),
+        ("net.onnx", b"ftrt\0\0\0\0", "the ONNX file that it was built from"),
         ("net.onnx", b"\x1c\0\0\0TFL3", "tf2onnx"),
         ("net.onnx", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         ("NET.TFLITE", b"", "tf2onnx"),
@@ -83,7 +83,7 @@ def test_what_is_no_detector_is_listed(refused):
         ("net.etlt", b"", "encrypted TAO model"),
         ("net.tflite", b"", "tf2onnx"),
         ("net.pt", b"", "torch.onnx.export"),
-        ("net.plan", b"", "the ONNX file that it was built of"),
+        ("net.plan", b"", "the ONNX file that it was built from"),
     ],
 )
 def test_other_files_are_named_with_what_to_do(refused, name, content, expected):
@@ -99,7 +99,7 @@ def test_files_of_an_earlier_import_stay_unless_forced(run_import, capsys):
     imported = run_import(raw_network(TF_300))
     before = (imported.folder / "net.yaml").read_bytes()
     assert main([str(imported.folder / "net.onnx"), "--score-threshold", "0.9"]) == 1
-    assert "are there already: give --force" in capsys.readouterr().err
+    assert "give --force to overwrite" in capsys.readouterr().err
     assert (imported.folder / "net.yaml").read_bytes() == before
     assert main([str(imported.folder / "net.onnx"), "--score-threshold", "0.9", "--force"]) == 0
     assert ModelCard.load(imported.folder / "net.yaml").defaults.score_threshold == 0.9
@@ -168,14 +168,15 @@ def test_another_network_of_that_name_is_not_written_over(tmp_path, capsys, labe
     other.write_bytes(b"precious")
     flags = ["--output", str(other.parent), "--family", "other", *labels("a", "b", "c")]
     assert main([str(tmp_path / "net.onnx"), *flags]) == 1
-    assert f"{other} is there already: give --force" in capsys.readouterr().err
+    assert f"{other} already exists: give --force" in capsys.readouterr().err
     assert ([file.name for file in other.parent.iterdir()], other.read_bytes()) == (["net.onnx"], b"precious")
 
 
 def test_a_name_is_no_path(refused):
-    assert "--name: found '../net', expected a file's name" in refused(raw_network(TF_300), "--name", "../net")
+    error = refused(raw_network(TF_300), "--name", "../net")
+    assert "--name: found '../net', expected a file name without a folder" in error
 
 
 @pytest.mark.parametrize("name", ["net.json", "net.textproto", "net.onnxtxt"])
 def test_a_suffix_does_not_choose_the_parser(refused, name):
-    assert "expected ONNX, found something else" in refused(b"no protobuf", name=name)
+    assert "expected ONNX, found another format or an incomplete file" in refused(b"no protobuf", name=name)

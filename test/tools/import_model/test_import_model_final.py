@@ -228,10 +228,8 @@ def assert_finds_what_it_finds(imported: Imported, layout: Layout) -> None:
 )
 def test_tensors_of_a_varying_number_of_rows_are_refused(refused, labels, layout, show, tensors):
     error = refused(network(layout, show, "D"), *labels("a", "b", "c"), *layout.flags)
-    assert f"ends in detections in {tensors}: found a number of rows that varies, expected a fixed one" in error
-    assert (
-        "with a fixed number of detections, or name the boxes and scores in front of its NMS with --boxes" in error
-    )
+    assert f"ends in detections in {tensors}: found a varying number of rows, expected a fixed one" in error
+    assert "with a fixed number of detections, or name the boxes and scores before its NMS with --boxes" in error
 
 
 def test_tensors_that_may_both_be_labels_are_named(refused, labels):
@@ -263,7 +261,7 @@ def test_numbers_that_may_both_be_the_count_are_named(refused, labels):
     [
         ((), "give --background first or none"),
         (("--background", "first"), "give --box-order xyxy or yxyx"),
-        (("--box-order", "xyxy", "--background", "none"), "the network finds label 3 in the photo"),
+        (("--box-order", "xyxy", "--background", "none"), "the network detects label 3 in the photo"),
     ],
 )
 def test_what_detections_do_not_tell_is_asked_for(refused, labels, flags, expected):
@@ -332,7 +330,7 @@ def test_boxes_that_nobody_suppressed_are_no_detections(refused, labels, kind):
     net.output("boxes", [1, TINY.count, 4])
     net.output("scores", [1, TINY.count])
     net.output("labels", [1, TINY.count], kind)
-    assert "on top of others of their class" in refused(net.model(), *labels("a", "b", "c", "d"), *FLAGS)
+    assert "duplicate a better one of their class" in refused(net.model(), *labels("a", "b", "c", "d"), *FLAGS)
 
 
 def test_a_network_is_looked_at_with_the_pixels_that_the_user_states(refused, run_import, labels):

@@ -131,7 +131,8 @@ def test_as_many_labels_as_columns_are_no_background(run_import, labels):
 
 def test_a_network_of_no_known_family_is_listed(refused):
     error = refused(raw_network(Anatomy(64, TINY.maps, TINY.boxes, 81)), "--labels", "coco_80")
-    assert "240 boxes for an input of 64x64, on feature maps of 8x8x3, 4x4x3 boxes, are the priors of no" in error
+    assert "240 boxes for an input of 64x64, on feature maps of 8x8x3, 4x4x3 boxes, match the" in error
+    assert "match the prior boxes of no known family" in error
     assert "torchvision_ssd300" in error
 
 
@@ -153,7 +154,7 @@ def test_boxes_and_scores_that_nothing_tells_apart_are_asked_for(refused, names)
     """Their names do not count."""
     error = refused(raw_network(TINY, names=("image", *names)), "--labels", "coco_80")
     assert f"{names[0]!r} and {names[1]!r} both have four numbers a box" in error
-    assert "no sigmoid or softmax tells which are scores: name them with --boxes and --scores" in error
+    assert "no sigmoid or softmax tells which are scores: name both with --boxes and --scores" in error
 
 
 @pytest.mark.parametrize("names", [("412", "530"), ("scores", "boxes")])
@@ -213,7 +214,7 @@ def test_a_count_of_boxes_that_lie_in_other_cells_is_no_family_s(refused):
     """1917 boxes, but not as many of them on each feature map as the family has."""
     error = refused(raw_network(Anatomy(300, TF_300.maps, (3, 6, 6, 8, 2, 4), 91)))
     assert "1917 boxes for an input of 300x300, on feature maps of 19x19x3, 10x10x6, 5x5x6, 3x3x8" in error
-    assert "has other prior boxes" in refused(
+    assert f"the prior boxes of family {TENSORFLOW} do not match" in refused(
         raw_network(Anatomy(300, TF_300.maps, (3, 6, 6, 8, 2, 4), 91)), "--family", TENSORFLOW
     )
 
@@ -237,7 +238,7 @@ def test_prior_boxes_are_checked_where_the_network_decodes_with_them(run_import)
     suppressed(net, decoded(net, swapped, priors, name="corners", order="yxyx"), scores)
     imported = run_import(net.model(), "--family", TENSORFLOW)
     assert imported.card.outputs.kind == "raw_heads"
-    assert "they decode to the corners that the network makes" in imported.said
+    assert "they decode to the network's own corners" in imported.said
 
 
 def suppressed(net: Net, corners: str, scores: str, iou_threshold: float = 0.5) -> None:
@@ -302,7 +303,7 @@ def test_boxes_given_as_a_point_and_their_size(run_import, labels, form, unit):
     net.output("boxes", ["N", TINY.count, 4])
     net.output("scores", ["N", TINY.count, 4])
     imported = run_import(net.model(), *labels("a", "b", "c"), "--family", TENSORFLOW)
-    assert f"boxes are given as {form}" in imported.said
+    assert f"boxes are converted from {form} to corners" in imported.said
     assert_finds_boxes_of(TINY, imported, sigmoid)
 
 

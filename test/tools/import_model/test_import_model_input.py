@@ -35,7 +35,7 @@ def test_shapes_that_are_not_stated_are_measured(run_import):
         for axis in axes:
             tensor.type.tensor_type.shape.dim[axis].dim_param = "any"
     imported = run_import(network, "--size", "300x300")
-    assert "shapes are stated" in imported.said
+    assert "shapes are declared" in imported.said
     assert len(imported.card.prior_boxes()) == 1917
 
 
@@ -185,7 +185,7 @@ def test_a_size_that_nothing_tells_is_asked_for(refused):
     network = raw_network(TF_300)
     for axis in (1, 2):
         network.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "any"
-    assert "input image: FLOAT [?, ?, ?, 3] has no size: give --size" in refused(network)
+    assert "input image: FLOAT [?, ?, ?, 3] has no fixed size: give --size" in refused(network)
 
 
 def test_a_size_other_than_the_file_s_is_refused(refused):
@@ -232,7 +232,7 @@ def test_bytes_that_are_not_normalised_are_0_to_255(refused, run_import, labels)
     net = Net()
     image = net("Cast", net.input("image", ["N", 3, 64, 64], TensorProto.UINT8), to=TensorProto.FLOAT)
     model, flags = decoded_network(net, image), (*labels("a", "b", "c"), "--family", "pytorch_ssd")
-    assert "which number of a box's corners comes first: give --box-order xyxy or yxyx" in refused(model, *flags)
+    assert "the order of a box's corners: give --box-order xyxy or yxyx" in refused(model, *flags)
     card = run_import(model, *flags, "--box-order", "xyxy").card
     assert card.outputs.box_order == "xyxy"
     assert (card.input.mean, card.input.scale) == ((0,) * 3, (1,) * 3)
@@ -310,7 +310,7 @@ def test_a_part_that_is_cut_out_of_the_image_is_refused(refused, labels):
     image = net.input("image", ["N", 3, 80, 80])
     part = net("Slice", image, *(net.constant(ends, np.int64) for ends in ([8, 8], [72, 72], [2, 3])))
     error = refused(decoded_network(net, part), *labels("a", "b", "c"), "--family", "other")
-    assert "takes 64x64 of the 80x80 pixels of its input" in error
+    assert "reads 64x64 of the 80x80 pixels of its input" in error
 
 
 def test_a_batch_normalisation_of_the_input_is_no_mean(refused, run_import, labels):
@@ -327,7 +327,7 @@ def test_a_batch_normalisation_of_the_input_is_no_mean(refused, run_import, labe
 
 @pytest.mark.parametrize(
     ("height", "expected"),
-    [(64, "puts bars beside its images"), ("height", "by the image's shape, expected one size")],
+    [(64, "letterboxes its images"), ("height", "depending on the image's shape, expected one shape")],
 )
 def test_images_of_any_shape_are_to_be_stretched(refused, labels, height, expected):
     """Both are right for the square image that is tried first."""
@@ -354,7 +354,7 @@ def test_the_mean_tells_the_order_of_channels(run_import, labels, mean, order):
     image = net("Sub", nchw(net, TINY), net.constant(np.reshape(mean, (1, 3, 1, 1))))
     imported = run_import(decoded_network(net, image), *labels("a", "b", "c"))
     assert (imported.card.family, imported.card.input.channel_order) == ("other", order)
-    assert ("channels are rgb, which nothing tells" in imported.said) == (mean[0] == 0.5)
+    assert ("channels are rgb, which is a guess" in imported.said) == (mean[0] == 0.5)
 
 
 def test_a_batch_that_is_fixed_is_named(refused):
@@ -362,7 +362,7 @@ def test_a_batch_that_is_fixed_is_named(refused):
     boxes, scores = heads(net, net.input("image", [4, 3, 300, 300]), TF_300, names=("b", "s"))
     net.output(net.reshaped(boxes, 4, 1917, 4), [4, 1917, 4])
     net.output(net.reshaped(scores, 4, 1917, 91), [4, 1917, 91])
-    assert "only on 4 at once: export it with a batch of 1" in refused(net.model())
+    assert "only on batches of 4 images, expected one image: export it with a batch of 1" in refused(net.model())
 
 
 def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
@@ -372,7 +372,8 @@ def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
 
 
 def test_what_of_the_normalisation_is_the_family_s_is_said(run_import):
-    assert "assumed   scale, rgb: as in its family" in run_import(raw_network(TF_300), "--mean", "100").said
+    imported = run_import(raw_network(TF_300), "--mean", "100")
+    assert "assumed   scale, channel order rgb: those of its family" in imported.said
 
 
 def test_domains_that_no_node_is_of_say_nothing(run_import):

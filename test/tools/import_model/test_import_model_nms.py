@@ -305,8 +305,8 @@ def test_seven_numbers_that_are_no_detections(refused):
 @pytest.mark.parametrize(
     ("operator", "changed", "expected"),
     [
-        ("NMS_TRT", {"codeType": 2}, "decodes boxes in a way that is not supported"),
-        ("NMS_TRT", {"backgroundLabelId": 2}, "has background 2, expected the first column of scores"),
+        ("NMS_TRT", {"codeType": 2}, "expected shareLocation 1 and a codeType of centre and size"),
+        ("NMS_TRT", {"backgroundLabelId": 2}, "found background 2, expected the first or last column of scores"),
         ("EfficientNMS_TRT", {"box_coding": 0}, "3 inputs and box_coding 0"),
         ("TFLite_Detection_PostProcess", {}, "has 2 inputs, expected more"),
     ],
@@ -335,7 +335,7 @@ def test_operators_that_onnx_does_not_have_are_named(refused, labels):
     boxes, logits = heads(net, nchw(net, TINY), TINY)
     net.multiple(["result"], "DetectionOutput", boxes, logits, net("PriorBox", logits), codeType=2)
     net.output("result", ["N", 1, 200, 7])
-    assert "need PriorBox, no operator of ONNX" in refused(net.model(), *labels("a", "b", "c"))
+    assert "need PriorBox, expected ONNX operators" in refused(net.model(), *labels("a", "b", "c"))
 
 
 def test_the_first_line_of_tflite_s_label_files_is_no_class(run_import, labels):

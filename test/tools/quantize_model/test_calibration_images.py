@@ -30,7 +30,7 @@ class Numbered(ImageSource):
 
 def seen(images: Numbered, most: int) -> list[int]:
     chosen = CalibrationImages(lambda: images, most, Event())
-    return [image.index for image in chosen.go_through("looking")]
+    return [image.index for image in chosen.iterate("looking")]
 
 
 @pytest.mark.parametrize("is_video", [True, False])
@@ -57,22 +57,22 @@ def test_of_a_video_that_does_not_say_how_long_it_is_the_first_images_are_looked
 def test_an_image_that_cannot_be_read_is_named_once(hear):
     said = hear(calibration_images)
     chosen = CalibrationImages(lambda: Numbered(is_video=False), 2, Event())
-    assert [[image.index for image in chosen.go_through("again")] for _ in range(2)] == [[0], [0]]
-    assert said.messages == ["passed over 50: broken"]
+    assert [[image.index for image in chosen.iterate("again")] for _ in range(2)] == [[0], [0]]
+    assert said.messages == ["skipped 50: broken"]
 
 
 def test_images_that_do_not_come_again_are_refused():
     camera = Numbered(is_video=True)
     camera.live = True
     with pytest.raises(
-        SourceError, match="found a camera, expected images that can be gone through twice: record some"
+        SourceError, match="found a camera, expected images, a video or a recording: record the camera"
     ):
         seen(camera, 5)
 
 
 def test_it_stops_between_two_images_also_where_none_is_looked_at():
     stop, video = Event(), Numbered(is_video=True)
-    images = CalibrationImages(lambda: video, 2, stop).go_through("looking")
+    images = CalibrationImages(lambda: video, 2, stop).iterate("looking")
     assert next(images).index == 0
     stop.set()
     with pytest.raises(KeyboardInterrupt):

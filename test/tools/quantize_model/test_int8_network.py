@@ -49,7 +49,7 @@ def convolutions(network: onnx.ModelProto) -> tuple[list[str], list[str]]:
     rounded, others = [], []
     for node in graph.nodes:
         if node.op_type == "Conv":
-            makers = {getattr(graph.maker(name), "op_type", "") for name in node.input[:2]}
+            makers = {getattr(graph.producer(name), "op_type", "") for name in node.input[:2]}
             (rounded if makers == {"DequantizeLinear"} else others).append(node.output[0])
     return rounded, others
 
@@ -82,7 +82,7 @@ def test_for_tensorrt_only_what_convolutions_read_is_rounded(card, images):
     """So that it can fuse a convolution with the Clip or the Add that follows it."""
     graph = OnnxGraph(quantized(card, "tensorrt", images))
     results = [name for node in graph.nodes if node.op_type == "DequantizeLinear" for name in node.output]
-    readers = [{graph.nodes[index].op_type for index in graph.readers[name]} for name in results]
+    readers = [{graph.nodes[index].op_type for index in graph.consumers[name]} for name in results]
     assert all("Conv" in kinds and kinds <= {"Conv", "Add"} for kinds in readers)
 
 
@@ -113,7 +113,7 @@ def test_batch_normalisation_is_folded_into_the_convolutions(run_import, labels,
 @pytest.mark.filterwarnings("ignore:invalid value")  # of NumPy, in what ONNX Runtime does with it
 def test_a_network_without_anything_to_quantize_is_refused(images):
     network, card = table_network(), table_card()
-    with pytest.raises(ModelCardError, match="found no convolution but those of the heads, expected others"):
+    with pytest.raises(ModelCardError, match="found no convolution outside the heads, expected one or more"):
         in_int8(network, CalibrationReader(network, card, images), "onnxruntime")
 
 

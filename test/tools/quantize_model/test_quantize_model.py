@@ -77,13 +77,13 @@ def test_says_what_became_of_it(photos, tmp_path, monkeypatch, capsys):
     assert title == "mine: quantized to int8 for onnxruntime, calibrated with images: 3"
     assert [line.split()[0] for line in lines] == ["wrote", "size", "detections", "time", "run"]
     assert lines[0] == "  wrote       mine.onnx and mine.yaml"
-    assert " of 4 found again, " in lines[2]
+    assert " of 4 matched, " in lines[2]
     assert "--model mine.yaml --backend onnxruntime" in lines[4]
-    assert "few images to calibrate with: 3" in said.err
+    assert "found 3 calibration images, expected 100 or more" in said.err
     assert ModelCard.load(tmp_path / "mine.yaml").name == "mine"
 
 
-# ---- what is refused, and what is passed over ------------------------------------------------------
+# ---- what is refused, and what is skipped ----------------------------------------------------------
 
 
 def refusal(capsys, *arguments: object) -> str:
@@ -98,7 +98,7 @@ def refusal(capsys, *arguments: object) -> str:
 
 def test_an_int8_detector_is_not_quantized_again(folder, photos, tmp_path, capsys):
     said = refusal(capsys, photos, "--model", folder / f"{NAME}.yaml", "--output", tmp_path)
-    assert "found a network that is quantized already, expected the one that it was made of" in said
+    assert "found an already quantized network, expected its float32 original" in said
 
 
 def test_a_network_in_half_precision_is_refused(network, card_path, photos, tmp_path, capsys):
@@ -114,23 +114,27 @@ def test_a_network_in_half_precision_is_refused(network, card_path, photos, tmp_
 @pytest.mark.parametrize("suffix", ["onnx", "yaml"])
 def test_what_is_there_stays(photos, tmp_path, capsys, suffix):
     (tmp_path / f"{NAME}.{suffix}").write_text("mine")
-    assert "are there already: give --force, --name or --output" in refusal(capsys, photos, "--output", tmp_path)
+    assert "give --force to overwrite, or another --name or --output" in refusal(
+        capsys, photos, "--output", tmp_path
+    )
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("name", ["models/mine", "..", "a\nb"])
 def test_a_name_is_no_path(photos, tmp_path, capsys, name):
     said = refusal(capsys, photos, "--output", tmp_path, "--name", name)
-    assert f"name: found {name!r}, expected a file's name: give --name" in said
+    assert f"name: found {name!r}, expected a file name: give --name" in said
 
 
 def test_force_overwrites_neither_a_folder_nor_what_it_is_made_of(folder, photos, tmp_path, capsys):
     (tmp_path / f"{NAME}.yaml").mkdir()
-    assert f"found {tmp_path / NAME}.yaml, which is needed" in refusal(
+    assert f"found {tmp_path / NAME}.yaml, a folder or source file that must stay" in refusal(
         capsys, photos, "--output", tmp_path, "--force"
     )
     itself = ("--model", folder / f"{NAME}.yaml", "--name", NAME, "--output", folder, "--force")
-    assert f"found {folder / NAME}.onnx, which is needed" in refusal(capsys, photos, *itself)
+    assert f"found {folder / NAME}.onnx, a folder or source file that must stay" in refusal(
+        capsys, photos, *itself
+    )
 
 
 def test_who_has_read_enough_does_not_end_it_before_it_has_written(photos, tmp_path):
@@ -144,7 +148,7 @@ def test_who_has_read_enough_does_not_end_it_before_it_has_written(photos, tmp_p
 def test_without_an_image_that_can_be_read_nothing_is_written(tmp_path, capsys):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     assert quantize(tmp_path, "--output", tmp_path / "out") == 1
-    assert "found no image that can be read" in capsys.readouterr().err.splitlines()[-1]
+    assert "found no readable image" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 

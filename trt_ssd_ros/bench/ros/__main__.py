@@ -1,4 +1,4 @@
-"""Measure what each layer costs: the bare session, the detector, and the node over real DDS."""
+"""Measure the cost of each layer: bare session, detector, and node over real DDS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import resized, time_inference
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import EngineChoice
-from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
@@ -34,21 +34,21 @@ OVERHEAD = {
 
 
 def report(size: str, inference: Mapping[str, Timing], node: NodeReport, rate: float) -> str:
-    """Return the results as a table, each beside its ratio to the bare session."""
+    """Return the results as a table, with ratios to the first row."""
     floor = next(iter(inference.values())).p50
     rows = {**inference, "image published to detections received": node.latency}
     lines = [f"{size}, {os.cpu_count()} CPU cores", f"{'':<40}{'p50 ms':>9}{'p99 ms':>9}{'p50 / first':>12}"]
     lines += [f"{name:<40}{t.p50:9.2f}{t.p99:9.2f}{t.p50 / floor:12.2f}" for name, t in rows.items()]
     lines.append(
-        f"node: {node.received} of {node.sent} images at {rate:g} Hz, {node.rate:.1f} detections a second, "
-        f"engine p50 {node.engine:.2f} ms, {node.cpu_ms:.1f} ms CPU an image, {node.memory_mib:.0f} MiB"
+        f"node: {node.received} of {node.sent} images at {rate:g} Hz, {node.rate:.1f} detections per second, "
+        f"engine p50 {node.engine:.2f} ms, {node.cpu_ms:.1f} ms CPU per image, {node.memory_mib:.0f} MiB"
     )
     return "\n".join(lines)
 
 
 def overhead_report(nodes: Mapping[str, NodeReport]) -> str:
-    """Return what the middleware costs, and what the detector node adds to it; the first one is the echo node."""
-    lines = [f"{'without inference':<22}{'image to callback':>18}{'to detections':>15}{'CPU an image':>14}"]
+    """Return a table of the middleware's cost and the detector node's overhead; the echo node comes first."""
+    lines = [f"{'without inference':<22}{'image to callback':>18}{'to detections':>15}{'CPU per image':>14}"]
     for name, node in nodes.items():
         rest = node.latency.p50 - node.arrival
         lines.append(f"{f'{name} node':<22}{node.arrival:15.2f} ms{rest:12.2f} ms{node.cpu_ms:11.2f} ms")
@@ -59,39 +59,41 @@ def overhead_report(nodes: Mapping[str, NodeReport]) -> str:
 
 
 def answers_report(answers: Mapping[str, Timing]) -> str:
-    """Return how long the node takes to answer while it detects."""
-    lines = [f"{f'answers while an inference of {SLOW_SECONDS:g} s runs':<40}{'p50 ms':>9}{'p99 ms':>9}"]
+    """Return a table of the node's response times during inference."""
+    lines = [f"{f'response during a {SLOW_SECONDS:g} s inference':<40}{'p50 ms':>9}{'p99 ms':>9}"]
     return "\n".join([*lines, *(f"{name:<40}{t.p50:9.2f}{t.p99:9.2f}" for name, t in answers.items())])
 
 
 def write_figures(
     path: Path, inference: Mapping[str, Timing], nodes: Mapping[str, NodeReport], answers: Mapping[str, Timing]
 ) -> None:
-    """Write the figures as JSON; those that a node does not tell are null.
+    """Write the figures as JSON; missing figures are null.
 
     Raises:
         OSError: The file cannot be written.
     """
     figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
     for name, node in nodes.items():
-        untold = {key: None for key in ("arrival", "engine") if isnan(getattr(node, key))}
-        figures[name] = asdict(node) | untold
+        missing = {key: None for key in ("arrival", "engine") if isnan(getattr(node, key))}
+        figures[name] = asdict(node) | missing
     figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
-    write_whole(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
-    parser.add_argument("--ros", action="store_true", help="this benchmark, not the one without ROS")
+    parser.add_argument("--ros", action="store_true", help="measure the node over DDS")
     add_options(parser, "model", "precision")
-    add_options(parser, "backend", default="onnxruntime", help="default: onnxruntime")
-    parser.add_argument("--width", type=int, default=1280, help="of the images, in pixels (default: 1280)")
-    parser.add_argument("--height", type=int, default=720, help="of the images, in pixels (default: 720)")
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second for the node (default: 30)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long to stream images (default: 10)")
-    parser.add_argument("--repeats", type=int, default=200, help="images for the first two rows (default: 200)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    add_options(parser, "backend", default="onnxruntime", help="inference backend; default: onnxruntime")
+    parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
+    parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second for the node (default: 30)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="duration of each image stream in seconds (default: 10)"
+    )
+    parser.add_argument("--repeats", type=int, default=200, help="images per row without ROS (default: 200)")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         card = ModelCard.load(model_card_path(options.model))

@@ -22,20 +22,20 @@ from trt_ssd_ros.ros.process import ros_context
 
 SLOW = ("trt_ssd_ros.bench.ros.reference_nodes", "slow")
 RATE = 10.0
-"""Images a second: more than an inference of half a second can take, so that there always is one."""
-PATIENCE = 10.0
-"""Seconds to wait for an answer."""
+"""Images per second: more than a half-second inference can process, so that one always runs."""
+TIMEOUT = 10.0
+"""Time limit of a response, in seconds."""
 
 
 def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timing]:
     """Call every service of a detector node whose inference takes half a second.
 
     Args:
-        image: (H, W, 3) uint8, bgr.
-        seconds: Duration of the measurement.
+        image: Image to publish, (H, W, 3) uint8, bgr.
+        seconds: Duration of the measurement in seconds.
 
     Raises:
-        RuntimeError: The node does not answer.
+        RuntimeError: The node does not respond.
     """
     with ros_context([]) as ros, node_process(SLOW, {}, "slow") as process:
         stream = ros.add(ImageStream(image, ["slow"]))
@@ -46,7 +46,7 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
                 for name, (client, request) in calls.items():
-                    if name != "activate":  # asked at once: an inactive node begins no inference
+                    if name != "activate":  # follows at once: an inactive node starts no inference
                         stream.send()
                         time.sleep(1 / RATE)
                     times[name].append(_answer_time(client, request))
@@ -55,7 +55,7 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
 
 
 def _calls(stream: ImageStream) -> Mapping[str, tuple[Any, Any]]:
-    """Return a client and a request for each kind of answer; in this order they leave the node active."""
+    """Return client and request by name of the response; calls in this order leave the node active."""
     score = Parameter("score_threshold", value=0.5).to_parameter_msg()
     requests = {
         "set a parameter": (SetParameters, "set_parameters", SetParameters.Request(parameters=[score])),
@@ -75,15 +75,15 @@ def _transition(label: str) -> ChangeState.Request:
 
 
 def _answer_time(client: Any, request: Any) -> float:
-    """Return the milliseconds until an answer came."""
-    if not client.wait_for_service(PATIENCE):
-        raise RuntimeError(f"there is no service {client.srv_name}")
+    """Return the response time of a call in milliseconds."""
+    if not client.wait_for_service(TIMEOUT):
+        raise RuntimeError(f"found no service {client.srv_name} within {TIMEOUT:g} s")
     answered, start = Event(), time.perf_counter()
     answer = client.call_async(request)
     answer.add_done_callback(lambda _: answered.set())
-    if not answered.wait(PATIENCE):
-        raise RuntimeError(f"{client.srv_name} did not answer within {PATIENCE:g} s")
+    if not answered.wait(TIMEOUT):
+        raise RuntimeError(f"{client.srv_name} did not answer within {TIMEOUT:g} s")
     milliseconds = (time.perf_counter() - start) * 1e3
     if not getattr(answer.result(), "success", True):
-        raise RuntimeError(f"{client.srv_name} refused {request}, expected it to be done")
+        raise RuntimeError(f"{client.srv_name} refused {request}, expected success")
     return milliseconds

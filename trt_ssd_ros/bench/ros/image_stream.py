@@ -1,4 +1,4 @@
-"""ImageStream: a node that publishes images and records when other processes answer."""
+"""ImageStream: node that publishes images and records the times of the detections."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
 
 NAMESPACE = "/benchmark"
-"""Namespace of the measured nodes, so that no other detector node takes part."""
+"""Namespace of the measured nodes, apart from other detector nodes."""
 STARTUP_SECONDS = 120.0
 ENGINE_P50 = "engine p50 ms"
-"""Name in the node's diagnostics of the time from pixels to detections."""
+"""Diagnostics key of the time from pixels to detections."""
 AGE_P50 = "age p50 ms"
-"""Name in the node's diagnostics of the time from an image's stamp to its arrival."""
+"""Diagnostics key of the time from an image's stamp to its arrival."""
 
 
 @dataclass
 class Answers:
-    """Times at which the detections of one node came.
+    """Times of one node's detections.
 
     Attributes:
-        first: Set once there are any.
+        first: Event that the first detections set.
         latencies: Milliseconds from an image's stamp to its detections.
         arrivals: Milliseconds from an image's stamp to the callback of an echo node.
-        stages: Milliseconds by their name in the diagnostics of a detector node.
+        stages: Milliseconds by key in a detector node's diagnostics.
     """
 
     first: Event = field(default_factory=Event)
@@ -47,15 +47,15 @@ class Answers:
 
 
 class ImageStream(Node):
-    """Publishes one image and notes when nodes answer it.
+    """Node that publishes an image repeatedly and records the detections of other nodes.
 
     Args:
-        image: (H, W, 3) uint8, bgr.
-        names: Names of the nodes, see `node_process`.
+        image: Image to publish, (H, W, 3) uint8, bgr.
+        names: Node names, see `node_process`.
 
     Attributes:
-        sent: Images published.
-        answers: Answers by the name of the node.
+        sent: Number of published images.
+        answers: Times of the detections, by node name.
     """
 
     def __init__(self, image: NDArray[np.uint8], names: Iterable[str]) -> None:
@@ -70,13 +70,13 @@ class ImageStream(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._note_stages, 10)
 
     def send(self) -> None:
-        """Publish the image with the present time as its stamp."""
+        """Publish the image, stamped with the current time."""
         self._message.header.stamp = self.get_clock().now().to_msg()
         self._publisher.publish(self._message)
         self.sent += 1
 
     def stream(self, rate: float, seconds: float) -> None:
-        """Publish so many images a second, and wait for the last answers."""
+        """Publish `rate` images per second for some seconds, and wait for the last detections."""
         start = time.perf_counter()
         for tick in range(round(rate * seconds)):
             time.sleep(max(0.0, start + tick / rate - time.perf_counter()))
@@ -84,21 +84,23 @@ class ImageStream(Node):
         time.sleep(0.3)
 
     def await_first(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        """Send images until a node answers.
+        """Publish images until a node sends detections.
 
         Raises:
-            RuntimeError: It does not.
+            RuntimeError: The node ends, or sends none within STARTUP_SECONDS.
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         while not self.answers[name].first.wait(0.1):
             if process.poll() is not None:
-                raise RuntimeError(f"the measured node ended with exit code {process.returncode}, see above")
+                raise RuntimeError(
+                    f"the measured node ended with exit code {process.returncode}: see its log above"
+                )
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the measured node did not answer within {STARTUP_SECONDS:g} s")
+                raise RuntimeError(f"the measured node sent no detections within {STARTUP_SECONDS:g} s")
             self.send()
 
     def restart(self) -> None:
-        """Forget what was measured."""
+        """Discard all measurements."""
         self.sent = 0
         for answers in self.answers.values():
             answers.latencies.clear()
@@ -107,12 +109,12 @@ class ImageStream(Node):
     def _receive(self, answers: Answers, message: Detection2DArray) -> None:
         taken = nanoseconds(message.header.stamp)
         answers.latencies.append((self.get_clock().now().nanoseconds - taken) / 1e6)
-        if message.header.frame_id:  # of an echo
+        if message.header.frame_id:  # only the echo node sets it
             answers.arrivals.append((int(message.header.frame_id) - taken) / 1e6)
         answers.first.set()
 
     def _note_stages(self, message: DiagnosticArray) -> None:
         for name, answers in self.answers.items():
-            its = (status for status in message.status if status.name.startswith(f"{NAMESPACE}/{name}/"))
-            values = chain.from_iterable(status.values for status in its)
+            own = (status for status in message.status if status.name.startswith(f"{NAMESPACE}/{name}/"))
+            values = chain.from_iterable(status.values for status in own)
             answers.stages.update((v.key, float(v.value)) for v in values if v.key in (ENGINE_P50, AGE_P50))

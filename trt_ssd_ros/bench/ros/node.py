@@ -1,4 +1,4 @@
-"""Latency, throughput and processor time of a node in its own process, fed with images over real DDS."""
+"""Latency, throughput and processor time of nodes in their own processes, with images over real DDS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trt_ssd_ros.ros.process import ros_context, until_shutdown
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 ROUNDS = 5
-"""Parts of the time, each with a processor time of its own, so that their spread is known."""
+"""Number of parts of a measurement, each with its own processor time, to show the spread."""
 DETECTOR = ("trt_ssd_ros.node.detector_node",)
 
 
@@ -32,14 +32,14 @@ class NodeReport:
 
     Attributes:
         latency: Time from publishing an image to receiving its detections.
-        arrival: Median milliseconds until the node's callback has the image; NaN if the node does not tell.
+        arrival: Median milliseconds from an image's stamp to the node's callback; NaN if unknown.
         engine: Median milliseconds from pixels to detections in the node's diagnostics; NaN without diagnostics.
-        rate: Detections received a second.
-        sent: Images published.
-        received: Detections received.
-        cpu_ms: Processor time of the node for each image it answered, median of the rounds.
-        cpu_rounds: Processor time for each image, round by round.
-        memory_mib: Resident memory of the node at the end.
+        rate: Detection messages received per second.
+        sent: Number of published images.
+        received: Number of received detection messages.
+        cpu_ms: Processor time of the node in milliseconds per answered image, median of the rounds.
+        cpu_rounds: Processor time of the node in milliseconds per answered image, by round.
+        memory_mib: Resident memory of the node at the end, in MiB.
     """
 
     latency: Timing
@@ -65,12 +65,12 @@ def measure_nodes(
     Args:
         modules: Module and arguments by node name, as after `python -m`.
         parameters: Parameters of the nodes.
-        image: (H, W, 3) uint8, bgr.
-        rate: Images a second.
-        seconds: Duration of the stream.
+        image: Image to publish, (H, W, 3) uint8, bgr.
+        rate: Images per second.
+        seconds: Duration of the stream in seconds.
 
     Raises:
-        RuntimeError: A node does not answer.
+        RuntimeError: A node sends no detections.
     """
     with ros_context([]) as ros, ExitStack() as stack:
         processes = {
@@ -97,10 +97,10 @@ def measure_nodes(
 def measure_round(
     stream: ImageStream, processes: Mapping[str, subprocess.Popen[bytes]], rate: float, seconds: float
 ) -> dict[str, float]:
-    """Stream for a while and return each node's milliseconds of processor time for an image it answered.
+    """Stream for some seconds and return each node's processor time in milliseconds per answered image.
 
     Raises:
-        RuntimeError: A node answered none.
+        RuntimeError: A node answered no image.
     """
 
     def now() -> dict[str, tuple[float, int]]:
@@ -114,12 +114,12 @@ def measure_round(
     used = {name: (cpu - before[name][0], count - before[name][1]) for name, (cpu, count) in now().items()}
     for name, (_, count) in used.items():
         if count == 0:
-            raise RuntimeError(f"none of {stream.sent} images was answered by the {name} node")
+            raise RuntimeError(f"the {name} node answered none of {stream.sent} images")
     return {name: cpu / count * 1e3 for name, (cpu, count) in used.items()}
 
 
 def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: float, memory: float) -> NodeReport:
-    """Sum up the results of one node."""
+    """Return the results of one node."""
     answers = stream.answers[name]
     age = answers.stages.get(AGE_P50, float("nan"))
     return NodeReport(
@@ -139,7 +139,7 @@ def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: flo
 def node_process(
     module: Sequence[str], parameters: Mapping[str, str], name: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a node on the benchmark's image, in the namespace NAMESPACE/name."""
+    """Run a node in the namespace NAMESPACE/name, subscribed to the benchmark's images."""
     remaps = ["-r", f"__ns:={NAMESPACE}/{name}", "-r", f"image:={NAMESPACE}/image"]
     settings = chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
     command = [sys.executable, "-m", *module, "--ros-args", *remaps, *settings, "--log-level", "warn"]
@@ -151,10 +151,10 @@ def node_process(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, if need be by force.
+    """End a process with SIGTERM, or with SIGKILL if it does not end within 10 s.
 
     Raises:
-        RuntimeError: It had to be by force.
+        RuntimeError: SIGKILL was necessary.
     """
     process.terminate()
     try:
@@ -167,7 +167,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def spinning(executor: Executor) -> Iterator[None]:
-    """Spin an executor in a thread of its own."""
+    """Spin an executor in a background thread."""
 
     def spin() -> None:
         with until_shutdown(executor):

@@ -1,4 +1,4 @@
-"""Reference nodes beside the detector node: an echo node, and detector nodes whose inference time is known.
+"""Reference nodes for the benchmarks: an echo node, and detector nodes with a known inference time.
 
 python -m trt_ssd_ros.bench.ros.reference_nodes echo | blank | slow [--ros-args ...]
 """
@@ -32,11 +32,11 @@ EMPTY_SLOTS: Tensors = {
     "settled": np.ones(1, np.uint8),
 }
 SLOW_SECONDS = 0.5
-"""Shortest inference of the slow detector."""
+"""Shortest inference of the slow detector, in seconds."""
 
 
 class EchoNode(FailableNode):
-    """The least that a node can do: answer an image with no detections, and its frame with when it came, in ns."""
+    """Minimal node: answers each image with no detections, and its arrival time in nanoseconds as frame id."""
 
     def __init__(self) -> None:
         super().__init__("echo")
@@ -49,13 +49,13 @@ class EchoNode(FailableNode):
 
 
 class BlankEngine:
-    """Finds nothing, in no time."""
+    """Engine that finds nothing, in no time."""
 
     name = kind = "blank engine"
     precision = "fp32"
     inputs: Mapping[str, TensorSpec] = {}
 
-    def run(self, inputs: Tensors) -> Tensors:  # noqa: ARG002 - an engine's
+    def run(self, inputs: Tensors) -> Tensors:  # noqa: ARG002 - the interface of engines
         """Return empty slots for one image."""
         return EMPTY_SLOTS
 
@@ -63,14 +63,14 @@ class BlankEngine:
         """Return None: nothing runs."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 class SlowEngine(OnnxRuntimeEngine):
-    """Runs the same image again and again for SLOW_SECONDS, so that the processor is as busy as it can be."""
+    """Engine that repeats each inference for SLOW_SECONDS, to keep the processor fully busy."""
 
     def run(self, inputs: Tensors) -> Tensors:
-        """Return what the last run found."""
+        """Return the outputs of the last repetition."""
         end = time.perf_counter() + SLOW_SECONDS
         while True:
             outputs = super().run(inputs)
@@ -96,7 +96,7 @@ NODES: Mapping[str, Callable[[], FailableNode]] = {
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one of NODES, named by the first argument."""
+    """Run one of NODES; the first argument is its name."""
     name, *rest = sys.argv[1:] if args is None else args
     return spin_node(NODES[name], [sys.argv[0], *rest])
 

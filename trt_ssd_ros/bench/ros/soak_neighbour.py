@@ -1,4 +1,4 @@
-"""Disturber: the neighbours of the detector node in a soak, whose cameras, viewers, settings and clock change."""
+"""Disturber: changes cameras, viewers, settings and the clock around the detector node in a soak test."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.node.messages import image_to_msg
 
 NAMESPACE = "/soak"
-"""Namespace of the disturbed nodes and their clock, so that no other node is disturbed."""
+"""Namespace of the disturbed nodes and their clock, apart from other nodes."""
 CLOCK_PERIOD = 0.05
-"""Seconds between two messages on its clock."""
+"""Seconds between two clock messages."""
 DISTURBANCE_PERIOD = 0.5
 """Seconds between two disturbances."""
 START = 1e5
-"""Where the simulated clock begins, in seconds: far enough from 0 to be set back often."""
+"""First time of the simulated clock, in seconds: far enough from 0 to be set back often."""
 JUMP = 20.0
-"""Seconds that the clock is set back or forth by at most."""
+"""Largest change of the clock, in seconds, back or forth."""
 SETTINGS: Sequence[Mapping[str, Any]] = (
     {"score_threshold": 0.3},
     {"score_threshold": 0.6, "max_detections": 10},
@@ -49,20 +49,20 @@ SETTINGS: Sequence[Mapping[str, Any]] = (
     {"no_such_parameter": 1},
     {"include_classes": ["nonsense"]},
 )
-"""Sets of parameters, of which the last are refused."""
+"""Parameter sets; the node refuses the last three."""
 
 
 class Disturber(Node):
-    """Publishes images and a simulated clock, and disturbs the detector node at random.
+    """Node that publishes images and a simulated clock, and disturbs the detector node at random.
 
     Args:
-        image: Image to publish.
-        rate: Images a second.
-        seed: Seed of the disturbances.
+        image: Image to publish, (H, W, 3) uint8, bgr.
+        rate: Images per second.
+        seed: Random seed of the disturbances.
 
     Attributes:
-        done: Number of disturbances by kind; `images` were published.
-        answers: Detections received.
+        done: Number of disturbances by kind; `images` counts published images.
+        answers: Number of received detection messages.
     """
 
     def __init__(self, image: NDArray[np.uint8], rate: float, seed: int) -> None:
@@ -86,37 +86,37 @@ class Disturber(Node):
         self._disturbances.cancel()
 
     def disturb(self) -> None:
-        """Begin to disturb."""
+        """Start the disturbances."""
         self._disturbances.reset()
 
-    def calm(self) -> None:
-        """Stop, and leave the detector active and enabled."""
+    def stop_disturbing(self) -> None:
+        """Stop the disturbances; leave the detector active and enabled."""
         self._disturbances.cancel()
         self.toggle()
         self.reactivate()
         self._set_parameters.call_async(SetParametersAtomically.Request(parameters=_messages({"max_rate": 0.0})))
 
     def _disturb(self) -> None:
-        acts: list[Callable[[], None]] = [
+        actions: list[Callable[[], None]] = [
             self.change_camera,
-            self.come_or_go,
+            self.toggle_viewer,
             self.change_settings,
             self.set_clock,
-            self.send_nonsense,
+            self.send_malformed_image,
             self.toggle,
             self.reactivate,
         ]
-        act = self._random.choice(acts)
-        act()
-        self.done[act.__name__] += 1
+        action = self._random.choice(actions)
+        action()
+        self.done[action.__name__] += 1
 
     def change_camera(self) -> None:
-        """Stop publishing, and publish again with another quality of service."""
+        """Replace the publisher by one with random reliability."""
         self.destroy_publisher(self._camera)
         self._camera = self._new_camera()
 
-    def come_or_go(self) -> None:
-        """Begin or cease to look at a picture."""
+    def toggle_viewer(self) -> None:
+        """Subscribe to a debug image, or unsubscribe from it."""
         topic = self._random.choice(["debug_image", "debug_image/compressed"])
         viewer = self._viewers.pop(topic, None)
         if viewer is not None:
@@ -126,7 +126,7 @@ class Disturber(Node):
         self._viewers[topic] = self.create_subscription(kind, topic, lambda _: None, 1)
 
     def change_settings(self) -> None:
-        """Set parameters, right or wrong."""
+        """Set valid or invalid parameters."""
         values = self._random.choice(SETTINGS)
         self._set_parameters.call_async(SetParametersAtomically.Request(parameters=_messages(values)))
 
@@ -134,8 +134,8 @@ class Disturber(Node):
         """Set the simulated clock back or forth."""
         self._offset += self._random.uniform(-JUMP, JUMP)
 
-    def send_nonsense(self) -> None:
-        """Publish an image that cannot be read."""
+    def send_malformed_image(self) -> None:
+        """Publish an image with too little data."""
         self._camera.publish(Image(encoding="bgr8", width=20000, height=20000, step=60000, data=bytes(100)))
 
     def toggle(self) -> None:

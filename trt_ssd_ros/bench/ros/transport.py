@@ -1,6 +1,6 @@
-"""Measure how images get from one process to another, under different settings of the middleware.
+"""Measure image transport between two processes, under different middleware settings.
 
-One process publishes, another receives, both best effort; nothing is detected.
+One process publishes, another receives, both best effort; neither detects.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from trt_ssd_ros.ros.transport import (
 
 TOPIC = "transport_benchmark/image"
 CAMERA = newest_image()
-PATIENCE, SILENCE = 20.0, 2.0
-"""Seconds to wait for the first image, and after the last."""
+TIMEOUT, IDLE_TIMEOUT = 20.0, 2.0
+"""Seconds to wait for the first image, and for another one after the last."""
 PLAIN = {PROFILE_SWITCH: "0", ALLOCATOR_SWITCH: "0"}
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "Fast DDS, its defaults": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", **PLAIN},
@@ -51,9 +51,9 @@ class Received:
     """Images that arrived.
 
     Attributes:
-        images: Number of images.
+        images: Number of received images.
         latency: Median milliseconds from stamp to arrival.
-        cpu: Processor time of the receiving process for each image, ms.
+        cpu: Processor time of the receiving process per image, in milliseconds.
     """
 
     images: int
@@ -62,13 +62,13 @@ class Received:
 
 
 def publish(width: int, height: int, rate: float, count: int) -> None:
-    """Publish images once somebody subscribes."""
+    """Publish images at this rate per second, once the receiver has subscribed."""
     pixels = np.zeros((height, width, 3), np.uint8)
     with ros_context([]) as ros:
         node = ros.add(Node("transport_benchmark_camera"))
         keep_freed_blocks()
         publisher = node.create_publisher(Image, TOPIC, CAMERA)
-        deadline = monotonic() + PATIENCE
+        deadline = monotonic() + TIMEOUT
         while publisher.get_subscription_count() == 0 and monotonic() < deadline:
             sleep(0.05)
         sleep(1.0)
@@ -80,13 +80,13 @@ def publish(width: int, height: int, rate: float, count: int) -> None:
 
 
 def receive() -> Received:
-    """Receive images until they end.
+    """Receive images until IDLE_TIMEOUT seconds pass without one.
 
     Raises:
-        RuntimeError: There are none.
+        RuntimeError: Fewer than two images arrived.
     """
     latencies: list[float] = []
-    cpu, last = [0.0], [monotonic() + PATIENCE]
+    cpu, last = [0.0], [monotonic() + TIMEOUT]
     with ros_context([]) as ros:
         node = ros.add(Node("transport_benchmark_receiver"))
         keep_freed_blocks()
@@ -94,41 +94,41 @@ def receive() -> Received:
         def take(image: Image) -> None:
             latencies.append((node.get_clock().now().nanoseconds - nanoseconds(image.header.stamp)) / 1e6)
             cpu.append(process_time())
-            last[0] = monotonic() + SILENCE
+            last[0] = monotonic() + IDLE_TIMEOUT
 
         node.create_subscription(Image, TOPIC, take, CAMERA)
         while monotonic() < last[0]:
             ros.executor.spin_once(timeout_sec=0.2)
     if len(latencies) < 2:
-        raise RuntimeError("no images arrived")
+        raise RuntimeError(f"received {len(latencies)} images, expected 2 or more")
     return Received(len(latencies), float(np.median(latencies)), (cpu[-1] - cpu[1]) / (len(latencies) - 1) * 1e3)
 
 
 def measure(options: argparse.Namespace, settings: Mapping[str, str]) -> Received:
-    """Run both processes with environment variables, of which those of the profile are not inherited.
+    """Run both processes with these environment variables; PROFILE_VARIABLES are not inherited.
 
     Raises:
         RuntimeError: The receiver failed.
     """
-    left = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
-    environment = {**left, **settings}
+    inherited = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
+    environment = {**inherited, **settings}
     shape = [f"--{name}={getattr(options, name)}" for name in ("width", "height", "rate", "count")]
     command = [sys.executable, "-m", "trt_ssd_ros.bench.ros.transport", *shape]
     receiver = subprocess.Popen([*command, "--role=receive"], env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603
     subprocess.run([*command, "--role=publish"], env=environment, check=True)  # noqa: S603 - our own module
-    said, _ = receiver.communicate()
+    output, _ = receiver.communicate()
     if receiver.returncode:
-        raise RuntimeError("the receiving process failed, see above")
-    return Received(**json.loads(said))
+        raise RuntimeError("the receiving process failed: see its error above")
+    return Received(**json.loads(output))
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(prog="transport_benchmark", description=__doc__)
-    parser.add_argument("--width", type=int, default=1280, help="of the images, in pixels (default: 1280)")
-    parser.add_argument("--height", type=int, default=720, help="of the images, in pixels (default: 720)")
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second (default: 30)")
-    parser.add_argument("--count", type=int, default=240, help="images for each setting (default: 240)")
+    parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
+    parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second (default: 30)")
+    parser.add_argument("--count", type=int, default=240, help="images per setting (default: 240)")
     parser.add_argument("--role", choices=("publish", "receive"), help=argparse.SUPPRESS)
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
@@ -145,10 +145,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def print_table(options: argparse.Namespace) -> None:
-    """Measure under every setting that this machine has, and print a row for each."""
+    """Measure under every setting whose middleware is installed, and print one row each."""
     installed = get_packages_with_prefixes()
     print(f"{options.width}x{options.height} bgr8 at {options.rate:g} Hz, {os.cpu_count()} CPU cores")
-    print(f"{'':<38}{'received':>12}{'latency p50':>14}{'CPU an image':>15}")
+    print(f"{'':<38}{'received':>12}{'latency p50':>14}{'CPU per image':>15}")
     for name, settings in SETTINGS.items():
         if settings["RMW_IMPLEMENTATION"] in installed:
             row = measure(options, settings)

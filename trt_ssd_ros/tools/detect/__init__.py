@@ -1,1 +1,1 @@
-"""Detection in files, cameras and recordings: the run, annotated images, and results."""
+"""Detection in files, cameras and recordings, with annotated images and results."""

@@ -2,9 +2,9 @@
 
 Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.detect`:
   detect photo.jpg                                 an annotated photo and the results, in detect_output/
-  detect photos/ more/*.png --format csv           all images of a folder, and more; a CSV file as well
+  detect photos/ more/*.png --format csv           images of a folder and others; results also as CSV
   detect drive.mp4 --threshold 0.5 --batch 4       an annotated MP4 that a browser plays
-  detect drive.mp4 --resume                        go on where an earlier run ended or was killed
+  detect drive.mp4 --resume                        resume an interrupted or killed run
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
 """
@@ -35,14 +35,14 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path
 from trt_ssd_ros.tools.command_line import add_options, count, run_command
 from trt_ssd_ros.tools.detect.annotated import AnnotatedFiles, AnnotatedOutput, AnnotatedVideo, NotAnnotated
-from trt_ssd_ros.tools.detect.folder import LOG_NAME, begin, claimed, expect_distinct, go_on
+from trt_ssd_ros.tools.detect.folder import LOG_NAME, expect_distinct, locked, resume_results, start_results
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
 
 
 def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
-    """Return what makes the results of this run what they are."""
+    """Return the settings that determine the results of this run."""
     thresholds = detector.thresholds
     return ResultHeader(
         {
@@ -62,7 +62,7 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
 
 
 def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOutput:
-    """Open where annotated images go."""
+    """Open the output for annotated images: none, a video or a folder."""
     if options.draw == "none":
         return NotAnnotated()
     if options.draw == "mp4" or (options.draw == "auto" and images.is_video):
@@ -73,82 +73,88 @@ def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOu
 
 
 def detect(options: argparse.Namespace, stop: Event) -> int:
-    """Do all of it, and return the exit code."""
+    """Open input, detectors and output, run, print the summary, and return the exit code."""
     log = options.output / LOG_NAME
     if log.exists() and not (options.resume or options.overwrite):
-        raise ResultError(f"{log} exists: --resume goes on with it, --overwrite begins anew")
+        raise ResultError(f"{log} exists: give --resume to continue this run, or --overwrite to start again")
     card = ModelCard.load(model_card_path(options.model))
     choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
     with closing(open_sources(options.inputs, options.topic, options.output)) as images:
         if options.resume and images.live:
-            raise ResultError("--resume: a camera's images do not come again")
-        with opened_detectors(card, choice, options.threshold, stop) as detectors, claimed(options.output):
+            raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
+        with opened_detectors(card, choice, options.threshold, stop) as detectors, locked(options.output):
             times = run(options, detectors, images, stop)
             written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
             written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
-    all_of_it = not stop.is_set() and options.max_images is None
-    nothing_read, text = summary(log, times, images.count if all_of_it else None)
+    is_complete = not stop.is_set() and options.max_images is None
+    nothing_read, text = summary(log, times, images.count if is_complete else None)
     print(f"{text}\nwritten: {', '.join(map(str, written))}", file=sys.stderr if options.json else sys.stdout)
     if stop.is_set() and not images.live:
-        print("detect: interrupted; --resume goes on", file=sys.stderr)
+        print("detect: interrupted; --resume continues the run", file=sys.stderr)
         return INTERRUPTED
     return int(nothing_read)
 
 
 def run(options: argparse.Namespace, detectors: Sequence[Detector], images: ImageSource, stop: Event) -> RunTimes:
-    """Go through the images; those that are done already only if they have yet to be drawn."""
+    """Process the images; read the completed ones of a resumed run again only if they must still be drawn."""
     log, stated = options.output / LOG_NAME, header(options, detectors[0])
     if "kitti" in options.format:
         expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
     with closing(open_output(options, images)) as output:
-        done = go_on(log, stated, images.names, options.batch) if options.resume else 0
+        done = resume_results(log, stated, images.names, options.batch) if options.resume else 0
         if not options.resume:
-            begin(log, stated)
-        drawn = all(output.holds(result.name) for result in read_results(log) if not result.unreadable)
+            start_results(log, stated)
+        drawn = all(output.contains(result.name) for result in read_results(log) if not result.unreadable)
         first = done if drawn else 0
         most = None if options.max_images is None else max(0, options.max_images - first)
         bar = tqdm(total=total, initial=done, unit=" images", disable=None)
         with log.open("a", encoding="utf-8") as file, logging_redirect_tqdm(), bar:
-            task = DetectionRun(detectors, options.batch, file, output, partial(tell, bar, options.json))
+            task = DetectionRun(detectors, options.batch, file, output, partial(report_image, bar, options.json))
             known = islice(read_results(log), done - first)
             task.run(islice(images.images(first), most), stop, known, images.live)
         output.finish()
     return task.times
 
 
-def tell(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
-    """Show that an image is done."""
+def report_image(bar: tqdm[NoReturn], as_json: bool, line: str) -> None:
+    """Advance the progress bar by one image; print its line of JSON if `as_json` is set."""
     if as_json:
         print(line, flush=True)
     bar.update()
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="detect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="see the examples")
     parser.add_argument(
-        "--output", type=Path, default=Path("detect_output"), metavar="DIR", help="default: %(default)s"
+        "inputs", nargs="+", metavar="INPUT", help="image, folder, video, camera or recording; see the examples"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("detect_output"),
+        metavar="DIR",
+        help="output folder; default: %(default)s",
     )
     add_options(parser, "model", "backend", "precision", "threshold", "batch", "topic")
-    parser.add_argument("--max-images", type=count, metavar="N", help="end after the first N images")
+    parser.add_argument("--max-images", type=count, metavar="N", help="stop after the first N images")
     parser.add_argument(
-        "--format", nargs="+", choices=FORMATS, default=["coco"], help="besides results.jsonl; default: coco"
+        "--format", nargs="+", choices=FORMATS, default=["coco"], help="files besides results.jsonl; default: coco"
     )
     parser.add_argument(
         "--draw",
         choices=("auto", "jpg", "png", "mp4", "none"),
         default="auto",
-        help="annotated images: as files or as a video; default: as the input is",
+        help="format of annotated images; default: auto, files for images, else a video",
     )
-    parser.add_argument("--no-draw", dest="draw", action="store_const", const="none", help="--draw none")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON lines while they come")
+    parser.add_argument("--no-draw", dest="draw", action="store_const", const="none", help="same as --draw none")
+    parser.add_argument("--json", action="store_true", help="print each result as a line of JSON on stdout")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on with the results in DIR")
-    again.add_argument("--overwrite", action="store_true", help="begin anew although there are results in DIR")
+    again.add_argument("--resume", action="store_true", help="resume the run in DIR")
+    again.add_argument("--overwrite", action="store_true", help="replace the results in DIR")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     return parser
 
@@ -159,7 +165,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     if options.measure:
         parser.error("--measure is now a command: benchmark --video VIDEO, or benchmark --video demo")
-    cv2.setNumThreads(1)  # its threads spin while they wait, which takes the cores from the network
+    cv2.setNumThreads(1)  # OpenCV's threads spin while they wait, and take the cores from the network
     return run_command("detect", partial(detect, options))
 
 

@@ -1,4 +1,4 @@
-"""Images with their boxes, written as files or as a video that browsers play."""
+"""Annotated images, written as files or as a video that browsers play."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.errors import load_library
-from trt_ssd_ros.files import unfinished_path, whole_file
+from trt_ssd_ros.files import atomic_file, temporary_path
 
 Image = NDArray[np.uint8]
-CLOCK = 90_000
-"""Ticks a second of a video's time stamps, as in MPEG."""
+CLOCK_RATE = 90_000
+"""Ticks per second of the video's time stamps, as in MPEG."""
 BT601, LIMITED = 6, 1
-"""What OpenCV's BGR2YUV_I420 computes, in the numbers of ITU-T H.273 and FFmpeg; unless told, players take large
-pictures for BT.709."""
+"""Colour space and range of OpenCV's BGR2YUV_I420, as ITU-T H.273 and FFmpeg number them; without these tags,
+players assume BT.709 for large pictures."""
 PRESET = "ultrafast"
-"""Of x264: the encoder shares the processor with the network. On two cores `superfast` made smaller files and a
-third less images a second."""
+"""x264 preset: the encoder shares the processor with the network. On two cores `superfast` made smaller files,
+but a third fewer images per second."""
 
 
 class AnnotatedOutput(Protocol):
-    """Takes annotated images in the order of the input.
+    """Output for annotated images, in the order of the input.
 
     Attributes:
-        wanted: Whether images need to be drawn at all.
+        wanted: Whether images must be drawn at all.
     """
 
     wanted: bool
@@ -37,47 +37,47 @@ class AnnotatedOutput(Protocol):
         """Write one image.
 
         Args:
-            name: Of the image, as in `SourceImage`.
-            picture: (H, W, 3) uint8 bgr.
-            seconds: Its time in a video.
+            name: Image name, as in `SourceImage`.
+            picture: Annotated image, (H, W, 3) uint8 bgr.
+            seconds: Time in a video or recording, in seconds; None for other inputs.
         """
 
-    def holds(self, name: str) -> bool:
-        """Tell whether an earlier run left this image here, so that it need not be drawn again."""
+    def contains(self, name: str) -> bool:
+        """Return whether an earlier run has written this image, so that it need not be drawn again."""
 
     def finish(self) -> None:
-        """All images were added."""
+        """Complete the output after the last image."""
 
     def close(self) -> None:
-        """Give everything back; what is unfinished goes."""
+        """Release all resources and delete an unfinished file."""
 
 
 class NotAnnotated:
-    """Nothing is drawn."""
+    """Output that discards all images."""
 
     wanted = False
 
     def add(self, name: str, picture: Image, seconds: float | None) -> None:
-        """Nothing to write."""
+        """Ignore the image."""
 
-    def holds(self, name: str) -> bool:
-        """Nothing is missing."""
+    def contains(self, name: str) -> bool:
+        """Return True: no image is missing."""
         del name
         return True
 
     def finish(self) -> None:
-        """Nothing to finish."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 class AnnotatedFiles:
-    """A file for each image.
+    """One file per image.
 
     Args:
-        folder: Where they are written.
-        suffix: Of the files; empty: that of the image, or .png where that is neither JPEG nor PNG.
+        folder: Folder of the files.
+        suffix: File suffix with its dot; empty: the suffix of the image if it is JPEG or PNG, else .png.
     """
 
     wanted = True
@@ -90,42 +90,42 @@ class AnnotatedFiles:
         """Write one file; see `AnnotatedOutput.add`."""
         del seconds
         path = self._folder / self.file_name(name)
-        with whole_file(path) as unfinished:
+        with atomic_file(path) as unfinished:
             unfinished.write_bytes(_encoded(path, picture))
 
     def file_name(self, name: str) -> str:
-        """Return the file of the folder that an image is written into."""
-        written = (self._suffix,) if self._suffix else (".jpg", ".jpeg", ".png")
-        return name if Path(name).suffix.lower() in written else f"{name}{self._suffix or '.png'}"
+        """Return the file name of an image, relative to the folder."""
+        suffixes = (self._suffix,) if self._suffix else (".jpg", ".jpeg", ".png")
+        return name if Path(name).suffix.lower() in suffixes else f"{name}{self._suffix or '.png'}"
 
-    def holds(self, name: str) -> bool:
-        """Tell whether an image is there."""
+    def contains(self, name: str) -> bool:
+        """Return whether the file of an image exists."""
         return (self._folder / self.file_name(name)).is_file()
 
     def finish(self) -> None:
-        """Each file is finished already."""
+        """Do nothing: each file is complete."""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 def _encoded(path: Path, picture: Image) -> bytes:
-    """Encode a picture here: `cv2.imwrite` ends the process where a path is no UTF-8."""
+    """Encode a picture in memory: `cv2.imwrite` ends the process if the path is no UTF-8."""
     done, data = cv2.imencode(path.suffix, picture)
     if not done:
         raise OSError(
-            f"cannot write {path}: no {path.suffix} can be made of {picture.shape[1]}x{picture.shape[0]}"
+            f"cannot write {path}: OpenCV does not encode {picture.shape[1]}x{picture.shape[0]} as {path.suffix}"
         )
     return data.tobytes()
 
 
 class AnnotatedVideo:
-    """H.264 in MP4, with its index in front so that browsers begin to play at once.
+    """H.264 video in MP4, with the index at the front, so that browsers play it at once.
 
-    The first image sets the size; an odd row or column goes, which 4:2:0 has no room for.
+    The first image sets the size. An odd last row or column is cut off: 4:2:0 needs even sides.
 
     Args:
-        path: Of the file; it is there when `finish` was called.
+        path: Video file, which exists once `finish` has returned.
 
     Raises:
         RuntimeError: PyAV is not installed, or has no H.264 encoder.
@@ -137,7 +137,7 @@ class AnnotatedVideo:
         self._av = load_library("av", "av", "writing MP4")
         if "libx264" not in self._av.codecs_available:
             raise RuntimeError("this PyAV has no H.264 encoder (libx264): pip install --upgrade av")
-        self._path, self._unfinished = path, unfinished_path(path)
+        self._path, self._unfinished = path, temporary_path(path)
         options = {"movflags": "+faststart"}
         self._container = self._av.open(str(self._unfinished), "w", format="mp4", options=options)
         self._stream: Any = None
@@ -153,27 +153,27 @@ class AnnotatedVideo:
             picture = _fitted(picture, width, height)
         planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
         frame = self._av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        self._last = max(self._last + 1, round(((seconds or 0.0) - self._begun) * CLOCK))
-        frame.pts, frame.time_base = self._last, Fraction(1, CLOCK)
+        self._last = max(self._last + 1, round(((seconds or 0.0) - self._begun) * CLOCK_RATE))
+        frame.pts, frame.time_base = self._last, Fraction(1, CLOCK_RATE)
         self._container.mux(self._stream.encode(frame))
 
     def _open_stream(self, picture: Image) -> Any:
         height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])
         stream = self._container.add_stream("libx264", options={"preset": PRESET, "crf": "23"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK_RATE)
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT601
         context.color_range = LIMITED
         return stream
 
-    def holds(self, name: str) -> bool:
-        """A video is made as a whole."""
+    def contains(self, name: str) -> bool:
+        """Return False: a resumed run encodes the whole video again."""
         del name
         return False
 
     def finish(self) -> None:
-        """Write what the encoder still holds and the index, and give the file its name, if there was an image."""
+        """Flush the encoder, write the index and move the file into place; do nothing without an image."""
         if self._stream is None:
             return
         self._container.mux(self._stream.encode())
@@ -181,7 +181,7 @@ class AnnotatedVideo:
         self._unfinished.replace(self._path)
 
     def close(self) -> None:
-        """Throw an unfinished file away; after `finish`, nothing."""
+        """Close the video; delete the file unless `finish` has completed it."""
         try:
             self._container.close()
         finally:

@@ -1,4 +1,4 @@
-"""Output folder of a run: locked against other runs, and cleared of an earlier run's products."""
+"""Output folder of a run: lock, results file, and cleanup before a new run."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 from shutil import rmtree
 
 from trt_ssd_ros.files import try_lock
-from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_header, read_results, whole_lines
+from trt_ssd_ros.tools.results import ResultError, ResultHeader, completed_images, read_header, read_results
 
 LOG_NAME = "results.jsonl"
 PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv")
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other runs out of it; one that stays empty goes.
+def locked(folder: Path) -> Iterator[None]:
+    """Create a folder and lock it against other runs; remove a new folder that stays empty.
 
     Raises:
-        ResultError: Another run is at work in it.
-        OSError: It cannot be made.
+        ResultError: The path is a file, or another run has locked the folder.
+        OSError: The folder cannot be created.
     """
     is_new = not folder.exists()
     if not is_new and not folder.is_dir():
-        raise ResultError(f"--output: {folder} is a file, expected a folder, there or not")
+        raise ResultError(f"--output: {folder} is a file, expected a folder or a new path")
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         if not try_lock(descriptor):
-            raise ResultError(f"--output: found another run at work in {folder}, expected a folder of its own")
+            raise ResultError(f"--output: another run is writing to {folder}: wait for it or give another folder")
         yield
     finally:
         if is_new and not any(folder.iterdir()):
@@ -40,7 +40,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Delete what an earlier run wrote, if there was one."""
+    """Delete the output of an earlier run, if any."""
     log = folder / LOG_NAME
     if not log.exists():
         return
@@ -52,55 +52,57 @@ def clear(folder: Path) -> None:
     log.unlink()
 
 
-def expect_distinct(names: Sequence[str], written: Callable[[str], str]) -> None:
-    """Require that no two images would be written into one file.
+def expect_distinct(names: Sequence[str], file_name: Callable[[str], str]) -> None:
+    """Require that no two images share an output file.
 
     Args:
-        names: Of the images.
-        written: Gives the name of the file that an image is written into.
+        names: Image names.
+        file_name: Function that returns the output file of an image.
 
     Raises:
-        ResultError: Two would share one.
+        ResultError: Two images share an output file.
     """
     owners: dict[str, str] = {}
     for name in names:
-        other = owners.setdefault(written(name), name)
+        other = owners.setdefault(file_name(name), name)
         if other != name:
-            raise ResultError(f"{other} and {name} would both be written into {written(name)}: rename one")
+            raise ResultError(f"{other} and {name} would both be written to {file_name(name)}: rename one")
 
 
-def begin(log: Path, stated: ResultHeader) -> None:
-    """Begin the results anew; what an earlier run wrote goes."""
+def start_results(log: Path, header: ResultHeader) -> None:
+    """Delete the output of an earlier run and write the header of a new results file."""
     clear(log.parent)
-    log.write_text(stated.line() + "\n", encoding="utf-8")
+    log.write_text(header.line() + "\n", encoding="utf-8")
 
 
-def go_on(log: Path, stated: ResultHeader, names: Sequence[str], batch: int) -> int:
-    """Prepare to go on with the results that are there, if there are any; return how many images are done.
+def resume_results(log: Path, header: ResultHeader, names: Sequence[str], batch: int) -> int:
+    """Check existing results, if any, cut off an incomplete batch, and return the number of completed images.
 
     Args:
-        log: The results.
-        stated: What makes those to come.
-        names: Of all images, where they are known.
-        batch: Images that are detected in together.
+        log: Results file.
+        header: Settings of this run.
+        names: Names of all images; empty if they are unknown.
+        batch: Images per inference call.
 
     Raises:
-        ResultError: Those that are there were made in another way, or of other images; they stay as they are.
-        OSError: They cannot be written.
+        ResultError: The results have other settings or other images; the file stays unchanged.
+        OSError: The file cannot be read or written.
     """
     if not (log.exists() and log.stat().st_size):
-        begin(log, stated)
+        start_results(log, header)
         return 0
     earlier = read_header(log)
     before = {**earlier.detector, "labels": earlier.labels}
-    for name, value in {**stated.detector, "labels": stated.labels}.items():
+    for name, value in {**header.detector, "labels": header.labels}.items():
         if before.get(name) != value:
-            found = f"{name} {before.get(name)!r}"
-            raise ResultError(f"--resume: {log} was made with {found}, expected {value!r} as now")
-    done, size = whole_lines(log, batch)
+            found = f"{log} has {name} {before.get(name)!r}, this run has {value!r}"
+            raise ResultError(f"--resume: {found}: give the earlier settings, or --overwrite")
+    done, size = completed_images(log, batch)
     wanted = chain(names, repeat("nothing")) if names else ()
     for result, name in zip(islice(read_results(log), done), wanted, strict=False):
         if result.name != name:
-            raise ResultError(f"--resume: {log} has {result.name}, expected {name}: are images new or gone?")
+            raise ResultError(
+                f"--resume: {log} has {result.name}, expected {name}: if images changed, give --overwrite"
+            )
     os.truncate(log, size)
     return done

@@ -1,4 +1,4 @@
-"""Exports of the JSON lines, image by image: COCO JSON, CSV and KITTI."""
+"""Exports of the results: COCO JSON, CSV and KITTI."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.files import whole_file
+from trt_ssd_ros.files import atomic_file
 from trt_ssd_ros.images.files import stem
 from trt_ssd_ros.tools.results import BOX_DIGITS, SCORE_DIGITS, ImageResult, read_header, read_results
 
 KITTI_LINE = "-1 -1 -10 {box} -1 -1 -1 -1000 -1000 -1000 -10"
-"""Truncation, occlusion, angle, box, size, place and heading; the numbers that mean "not known" are those of the
-object development kit (cvlibs.net/datasets/kitti, readme.txt)."""
+"""Truncation, occlusion, angle, box, dimensions, location and rotation; the values for "unknown" are those of
+the object development kit (cvlibs.net/datasets/kitti, readme.txt)."""
 
 
 def write_coco(log: Path, folder: Path) -> Path:
     """Write coco.json: images, categories, and annotations with a score, as pycocotools reads them.
 
-    Ids begin at 1: pycocotools takes 0 for none.
+    Ids start at 1: pycocotools treats 0 as none.
     """
     labels = read_header(log).labels
     path = folder / "coco.json"
     categories = [{"id": number, "name": label} for number, label in enumerate(labels, 1)]
-    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+    with atomic_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         file.write('{"categories": ' + json.dumps(categories) + ',\n"images": [\n')
         _write_list(file, _coco_images(log))
         file.write('],\n"annotations": [\n')
@@ -72,32 +72,32 @@ def _text(path: Path) -> TextIO:
 
 
 def write_csv(log: Path, folder: Path) -> Path:
-    """Write detections.csv: a row for each detection."""
+    """Write detections.csv: one row per detection."""
     labels = read_header(log).labels
     path = folder / "detections.csv"
-    with whole_file(path) as unfinished, _text(unfinished) as file:
+    with atomic_file(path) as unfinished, _text(unfinished) as file:
         rows = csv.writer(file)
         rows.writerow(("index", "image", "seconds", "class_id", "label", "score", "x1", "y1", "x2", "y2"))
         for result in _readable(log):
             found = result.detections
             for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True):
-                place = (round(float(corner), BOX_DIGITS) for corner in box)
-                what = int(class_id), labels[class_id], round(float(score), SCORE_DIGITS)
-                rows.writerow((result.index, result.name, result.seconds, *what, *place))
+                corners = (round(float(corner), BOX_DIGITS) for corner in box)
+                label = int(class_id), labels[class_id], round(float(score), SCORE_DIGITS)
+                rows.writerow((result.index, result.name, result.seconds, *label, *corners))
     return path
 
 
 def kitti_name(name: str) -> str:
-    """Return the file that an image's detections are written into."""
+    """Return the KITTI file of an image, relative to the output folder."""
     return f"kitti/{stem(name)}.txt"
 
 
 def write_kitti(log: Path, folder: Path) -> Path:
-    """Write kitti/: a text file for each image, a line for each detection; blanks in labels become underlines."""
+    """Write kitti/: one file per image, one line per detection; spaces in labels become underscores."""
     labels = ["_".join(label.split()) for label in read_header(log).labels]
     (folder / "kitti").mkdir(parents=True, exist_ok=True)
     for result in _readable(log):
-        with whole_file(folder / kitti_name(result.name)) as unfinished:
+        with atomic_file(folder / kitti_name(result.name)) as unfinished:
             unfinished.write_text("".join(_kitti_lines(result.detections, labels)), encoding="utf-8")
     return folder / "kitti"
 

@@ -1,4 +1,4 @@
-"""DetectionRun: reads, detects, draws and writes at the same time, with one detector or several."""
+"""DetectionRun: overlapped reading, detection, drawing and writing, with one or more detectors."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.network import batch_size, load_network
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
-from trt_ssd_ros.tools.overlap import Behind, ahead
-from trt_ssd_ros.tools.results import ImageResult, as_written, read_header, read_results
+from trt_ssd_ros.tools.overlap import BackgroundConsumer, prefetch
+from trt_ssd_ros.tools.results import ImageResult, read_header, read_results, rounded
 
 Result = TypeVar("Result")
 
 
 class DetectorPool:
-    """Gives each piece of work to a detector that is free.
+    """Pool that passes each task to a free detector.
 
-    Several detectors work in threads of their own. A single one works in the thread of whoever asks: an engine on
-    a GPU belongs to the thread that opened it.
+    Several detectors run in worker threads. A single detector runs in the calling thread: an engine on a GPU
+    belongs to the thread that opened it.
 
     Args:
-        detectors: All alike.
+        detectors: Detectors with equal settings.
     """
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
@@ -55,31 +55,31 @@ class DetectorPool:
         self._busy: set[Future[Any]] = set()
 
     def __enter__(self) -> DetectorPool:
-        """Nothing to begin."""
+        """Return the pool."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until all work is done."""
+        """Wait until all tasks are done."""
         self._threads.shutdown()
 
     def submit(self, work: Callable[[Detector], Result]) -> Callable[[], Result]:
-        """Begin a piece of work, and return when a detector is free for the next one.
+        """Start a task, and return once a detector is free for the next task.
 
         Returns:
-            Waits for the result of this work and returns it, or raises what it raised.
+            Function that waits for the task and returns its result, or raises its error.
         """
         if self.size == 1:
             result = work(self._first)
             return lambda: result
-        future = self._threads.submit(self._with_a_free_one, work)
+        future = self._threads.submit(self._run_on_free, work)
         self._busy.add(future)
         if len(self._busy) == self.size:
             _, self._busy = wait(self._busy, return_when=FIRST_COMPLETED)
         return future.result
 
-    def _with_a_free_one(self, work: Callable[[Detector], Result]) -> Result:
+    def _run_on_free(self, work: Callable[[Detector], Result]) -> Result:
         detector = self._free.get()
         try:
             return work(detector)
@@ -91,13 +91,13 @@ class DetectorPool:
 def opened_detectors(
     card: ModelCard, choice: EngineChoice, threshold: float | None, stop: Event
 ) -> Iterator[list[Detector]]:
-    """Give the detectors of a card that share the images of a run.
+    """Yield the detectors of a card that share the images of a run.
 
     Args:
         card: Model card.
-        choice: Engine to run, with the batch to build it for.
-        threshold: Lowest score that is reported; None: the card's.
-        stop: Cancels the build of a plan when it is set.
+        choice: Engine to run, with its batch size.
+        threshold: Lowest reported score; None: the thresholds of the card.
+        stop: Event that cancels the build of a plan.
 
     Raises:
         ValueError: The network takes one image at a time, and the batch is larger.
@@ -119,19 +119,19 @@ def opened_detectors(
 
 LOGGER = logging.getLogger(__name__)
 DEPTH = 3
-"""Groups of images that wait between two stages."""
+"""Batches queued between two stages."""
 Detected = tuple[list[ImageResult], float]
-"""Results of a group, and the seconds that they took."""
+"""Results of a batch, and the seconds of detection."""
 
 
 @dataclass
 class Stopwatch:
-    """Adds up the time in which a stage was at work."""
+    """Total busy time of a stage, in seconds."""
 
     seconds: float = 0.0
 
     def timed(self, items: Iterable[list[SourceImage]]) -> Iterator[list[SourceImage]]:
-        """Go through items, and add up how long each took to come."""
+        """Yield items, and add the time to produce each one."""
         iterator = iter(items)
         while True:
             start = time.perf_counter()
@@ -144,14 +144,14 @@ class Stopwatch:
 
 @dataclass
 class RunTimes:
-    """Number of images, and the time that each stage took.
+    """Number of images and time of each stage.
 
     Attributes:
-        images: Images detected in.
-        seconds: From the first read to the last written.
-        reading: Seconds in which images were read; the stages overlap.
-        detecting: Seconds in which images were detected in.
-        writing: Seconds in which images were drawn and written.
+        images: Number of images that detectors processed.
+        seconds: Seconds from the first read to the last write; the stages overlap.
+        reading: Busy time of reading.
+        detecting: Mean busy time of the detectors.
+        writing: Busy time of drawing and writing.
     """
 
     images: int = 0
@@ -162,18 +162,18 @@ class RunTimes:
 
 
 class DetectionRun:
-    """A detector and where its results go.
+    """Pipeline that reads images, detects, draws and writes.
 
     Args:
-        detectors: Alike; they work at the same time, see `DetectorPool`.
-        batch: Most images detected in at once. Groups end at multiples of it, so that a run that goes on from such
-            a multiple has the same groups.
-        log: Takes a line of JSON for each image, after the annotated image was written.
-        output: Takes the annotated images.
-        told: Called with each line that goes into the log.
+        detectors: Detectors with equal settings, which run in parallel; see `DetectorPool`.
+        batch: Largest number of images per inference call. Batches end at multiples of it, so that a resumed run
+            has the same batches.
+        log: Results file, which gets a line of JSON per image after the annotated image is written.
+        output: Output for annotated images.
+        on_line: Callback for each line written to `log`.
 
     Attributes:
-        times: How long it took.
+        times: Number of images and time of each stage.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class DetectionRun:
         batch: int,
         log: TextIO,
         output: AnnotatedOutput,
-        told: Callable[[str], None],
+        on_line: Callable[[str], None],
     ) -> None:
         self.times = RunTimes()
         self._detectors = detectors
@@ -190,23 +190,27 @@ class DetectionRun:
         self._batch = batch
         self._log = log
         self._output = output
-        self._told = told
+        self._on_line = on_line
 
     def run(
         self, images: Iterable[SourceImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
     ) -> None:
-        """Go through the images until they end, or `stop` is set and what is in hand is done.
+        """Process images until they end, or until `stop` is set and the started batches are done.
 
         Args:
-            images: The images, read in a thread of their own.
-            stop: Set from outside.
-            known: Results of the first of them, from an earlier run; these images are only drawn.
-            live: Whether older images that wait give way to newer ones.
+            images: Images, read in a background thread.
+            stop: Event that ends the run.
+            known: Results of the first images, from an earlier run; these images are only drawn.
+            live: Drop the oldest queued images for newer ones.
         """
         start, found = time.perf_counter(), iter(known)
-        groups = ahead(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
+        groups = prefetch(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
         depth = DEPTH + len(self._detectors)
-        with closing(groups), DetectorPool(self._detectors) as pool, Behind(self._write, depth) as writer:
+        with (
+            closing(groups),
+            DetectorPool(self._detectors) as pool,
+            BackgroundConsumer(self._write, depth) as writer,
+        ):
             for group in groups:
                 old = list(islice(found, len(group)))
                 new = None if old else pool.submit(partial(_detected, group))
@@ -225,7 +229,7 @@ class DetectionRun:
             if self._output.wanted and not image.problem:
                 self._draw(image, result)
             if detected is not None:
-                self._note(result)
+                self._write_result(result)
         self.times.writing.seconds += time.perf_counter() - start
 
     def _draw(self, image: SourceImage, result: ImageResult) -> None:
@@ -233,30 +237,28 @@ class DetectionRun:
         picture = draw_detections(pixels, result.detections, self._labels)
         self._output.add(image.name, picture, image.seconds)
 
-    def _note(self, result: ImageResult) -> None:
+    def _write_result(self, result: ImageResult) -> None:
         if result.unreadable:
-            LOGGER.warning("passed over %s: %s", result.name, result.unreadable)
+            LOGGER.warning("skipped %s: %s", result.name, result.unreadable)
         line = result.line(self._labels)
         self._log.write(line + "\n")
         self._log.flush()
-        self._told(line)
+        self._on_line(line)
 
 
 def _groups(images: Iterable[SourceImage], size: int) -> Iterator[list[SourceImage]]:
-    """Put images together whose numbers lie between two multiples of `size`."""
+    """Group images into batches that end at multiples of `size`."""
     for _, group in groupby(images, lambda image: image.index // size):
         yield list(group)
 
 
 def _result(image: SourceImage, detections: Detections) -> ImageResult:
     height, width = image.pixels.shape[:2]
-    return ImageResult(
-        image.index, image.name, width, height, image.seconds, as_written(detections), image.problem
-    )
+    return ImageResult(image.index, image.name, width, height, image.seconds, rounded(detections), image.problem)
 
 
 def _detected(group: list[SourceImage], detector: Detector) -> Detected:
-    """Detect in images, those of one size and order at once; return what was found, and the seconds it took."""
+    """Detect in a batch, one call per image shape and channel order; return results and seconds."""
     start = time.perf_counter()
     results = []
     for shape, alike in groupby(group, lambda image: (image.pixels.shape, image.channel_order)):
@@ -271,17 +273,17 @@ def _found(images: list[SourceImage], detector: Detector) -> list[Detections]:
     return detector.detect_batch(pixels, images[0].channel_order)
 
 
-CLAIMS = 0.98
-"""Some videos only estimate how many images they have."""
+COMPLETE_SHARE = 0.98
+"""Share of the announced images below which an input counts as cut short: some videos estimate their length."""
 
 
-def summary(log: Path, times: RunTimes, claimed: int | None = None) -> tuple[bool, str]:
-    """Return whether nothing at all could be read, and what there is to say.
+def summary(log: Path, times: RunTimes, announced: int | None = None) -> tuple[bool, str]:
+    """Return whether no image could be read, and the summary to print.
 
     Args:
-        log: The results.
-        times: How long it took.
-        claimed: Images that the input was said to have, if all of it was to be read.
+        log: Results file.
+        times: Number of images and time of each stage.
+        announced: Number of images that the input announces; None if only a part was to be read.
     """
     labels, images, unreadable, last = Counter[str](), 0, 0, -1
     names = read_header(log).labels
@@ -292,13 +294,13 @@ def summary(log: Path, times: RunTimes, claimed: int | None = None) -> tuple[boo
     found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
     lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
     if last >= images:
-        lines.append(f"{last + 1 - images} images of the camera gave way to newer ones")
-    if claimed and images < claimed * CLAIMS:
-        lines.append(f"only {images} of the {claimed} images that the input claims to have: is it cut short?")
+        lines.append(f"{last + 1 - images} camera images were dropped for newer ones")
+    if announced and images < announced * COMPLETE_SHARE:
+        lines.append(f"read {images} images, expected {announced}: the input may be cut short")
     if times.images:
         lines.append(
-            f"{times.images / times.seconds:.1f} FPS with reading and writing, "
-            f"{times.images / times.detecting.seconds:.1f} FPS without (detection alone, "
-            f"{times.detecting.seconds * 1e3 / times.images:.1f} ms an image)"
+            f"{times.images / times.seconds:.1f} FPS including reading and writing, "
+            f"{times.images / times.detecting.seconds:.1f} FPS for detection alone ("
+            f"{times.detecting.seconds * 1e3 / times.images:.1f} ms per image)"
         )
     return images == unreadable, "\n".join(lines)

@@ -1,9 +1,9 @@
-"""Say what this machine is and whether detection runs well on it: OK, WARN or FAIL, what it costs, what mends it.
+"""Check whether detection runs well on this machine: each check is OK, WARN or FAIL, with its impact and fix.
 
 ros2 run trt_ssd_ros doctor
 python3 -m trt_ssd_ros.tools.doctor --json
 
-Changes nothing. The exit code is 1 if anything is FAIL, else 0.
+The doctor changes nothing. The exit code is 1 if a check is FAIL, else 0.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from trt_ssd_ros.tools.doctor.checks import engine_findings, ros_findings, softw
 from trt_ssd_ros.tools.doctor.jetson import jetson_findings
 from trt_ssd_ros.tools.doctor.machine import Finding, Machine
 
-SUBJECTS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings)
+CHECKS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings)
 
 
-def examine(machine: Machine) -> Iterator[Finding]:
-    """Look at everything, one by one."""
-    for subject in SUBJECTS:
-        yield from subject(machine)
+def run_checks(machine: Machine) -> Iterator[Finding]:
+    """Run all checks, one by one."""
+    for check in CHECKS:
+        yield from check(machine)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -39,16 +39,16 @@ def main(args: Sequence[str] | None = None) -> int:
     for number in (signal.SIGPIPE, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     try:
-        return report(examine(Machine()), options.json)
-    except OSError as error:  # where it is written to
+        return report(run_checks(Machine()), options.json)
+    except OSError as error:  # stdout is not writable
         print(f"doctor: {error}", file=sys.stderr)
         return 1
 
 
-def report(looked_at: Iterable[Finding], as_json: bool) -> int:
-    """Print what was found, one by one while it is, and return the exit code."""
+def report(results: Iterable[Finding], as_json: bool) -> int:
+    """Print each finding as it comes, and return the exit code."""
     findings = []
-    for finding in looked_at:
+    for finding in results:
         findings.append(finding)
         if not as_json:
             print(finding, flush=True)

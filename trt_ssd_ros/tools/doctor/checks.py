@@ -1,4 +1,4 @@
-"""Checks of engines and plans, ROS 2, Python packages, and the transport of images."""
+"""Checks of engines and plans, ROS 2, Python packages, and image transport."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trt_ssd_ros.errors import REQUIRED
 from trt_ssd_ros.tools.doctor.machine import Finding, Machine, verdict
 
 GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
-"""What NVIDIA's driver shows of a GPU: of a desktop's, also before its first use, of a Jetson's, of a WSL's."""
-NO_GPU = "where there is one, install NVIDIA's driver; in a container: --gpus all"
+"""Files of NVIDIA's driver for a GPU: on a desktop, there before its first use, on a Jetson (two), on WSL."""
+NO_GPU = "if there is one, install NVIDIA's driver; in a container: --gpus all"
 INSTALL = "see docs/engines.md; on a desktop: pip install tensorrt pycuda"
 TENSORRT = """
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
@@ -37,87 +37,93 @@ from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
-def here(find, *names):
+def fields(find, *names):
     try:
         found = find()
     except RuntimeError:
         return {}
     return {key: getattr(found, name) for key, name in names}
 
-mine = here(load_tensorrt, ("flavour", "flavour"), ("version", "version")) | here(Gpu.find, ("gpu", "name"))
+mine = fields(load_tensorrt, ("flavour", "flavour"), ("version", "version")) | fields(Gpu.find, ("gpu", "name"))
 folder = cache_folder()
 keys = [(sidecar or {}).get("key", {}) for _, sidecar in PlanCache(folder).entries()]
-misfits = [key for key in keys if any(key.get(name) != value for name, value in mine.items())]
-there = next(path for path in (folder, *folder.parents) if path.exists())
-print(json.dumps([str(folder), os.access(there, os.W_OK), len(keys), len(misfits)]))
+mismatches = [key for key in keys if any(key.get(name) != value for name, value in mine.items())]
+existing = next(path for path in (folder, *folder.parents) if path.exists())
+print(json.dumps([str(folder), os.access(existing, os.W_OK), len(keys), len(mismatches)]))
 """
-NO_ROOM_MIB = 700
-"""GPU memory that a CUDA context and the shipped model take, with room for another (measured: 620 MiB)."""
+MIN_FREE_GPU_MIB = 700
+"""GPU memory for a CUDA context and the shipped model (measured: 620 MiB), with a reserve."""
 
 
 def engine_findings(machine: Machine) -> Iterator[Finding]:
-    """Look at what can run the network here."""
+    """Check the inference engines, the GPU and the cached plans."""
     onnxruntime, tensorrt = machine.version("onnxruntime"), machine.python(TENSORRT)
     gpu = machine.python(GPU)
-    on_gpu = tensorrt.worked and gpu.worked
-    cost = "precision auto and fp16 need it" if on_gpu else "no network can be run"
-    if onnxruntime.worked or on_gpu:
-        yield verdict("ONNX Runtime", onnxruntime.worked, onnxruntime.text, cost, "pip install onnxruntime")
+    on_gpu = tensorrt.succeeded and gpu.succeeded
+    cost = "precision auto and fp16 need it" if on_gpu else "no engine can run the network"
+    if onnxruntime.succeeded or on_gpu:
+        yield verdict("ONNX Runtime", onnxruntime.succeeded, onnxruntime.text, cost, "pip install onnxruntime")
     else:
         yield Finding("ONNX Runtime", "FAIL", onnxruntime.text, cost, "pip install onnxruntime")
-    slow = "detection runs on the CPU: some 20 ms an image on two fast cores, where a GPU takes 1 ms or a few"
-    wanted = tensorrt.worked or gpu.worked or any(map(machine.find, GPU_FILES))
+    slow = "detection runs on the CPU: about 20 ms per image on two fast cores, where a GPU takes 1 ms or a few"
+    wanted = tensorrt.succeeded or gpu.succeeded or any(map(machine.find, GPU_FILES))
     if wanted:
-        yield verdict("TensorRT", tensorrt.worked, tensorrt.text, slow, INSTALL)
-    if gpu.worked:
+        yield verdict("TensorRT", tensorrt.succeeded, tensorrt.text, slow, INSTALL)
+    if gpu.succeeded:
         yield _gpu(json.loads(gpu.text))
     elif wanted:
         yield Finding("GPU", "WARN", gpu.text, slow, INSTALL)
     else:
-        yield Finding("GPU", "WARN", "NVIDIA's driver shows none", slow, NO_GPU)
+        yield Finding("GPU", "WARN", "NVIDIA's driver shows no GPU", slow, NO_GPU)
     yield from _plans(machine)
 
 
 def _gpu(answer: tuple[str, int, int]) -> Finding:
     name, free, total = answer
     found, cost = f"{name}, {free} of {total} MiB free", "opening an engine may run out of GPU memory"
-    return verdict("GPU", free >= NO_ROOM_MIB, found, cost, "nvidia-smi shows what uses it")
+    return verdict("GPU", free >= MIN_FREE_GPU_MIB, found, cost, "nvidia-smi lists the processes that use it")
 
 
 def _plans(machine: Machine) -> Iterator[Finding]:
     answer = machine.python(PLANS)
-    if not answer.worked:
+    if not answer.succeeded:
         return
-    folder, writable, count, misfits = json.loads(answer.text)
-    rebuilt, remedy = "plans are built at every start, which takes minutes on a Jetson", "set TRT_SSD_ENGINE_DIR"
-    yield verdict("plan folder", writable, folder, rebuilt, f"{remedy} to a folder that can be written")
-    found = f"{count} kept, {misfits} of them for another TensorRT or GPU"
-    yield verdict("plans", not misfits, found, "disk space only", "ros2 run trt_ssd_ros build_engine --clean")
+    folder, writable, count, mismatches = json.loads(answer.text)
+    rebuilt, remedy = "plans are rebuilt at every start, which takes minutes on a Jetson", "set TRT_SSD_ENGINE_DIR"
+    yield verdict("plan folder", writable, folder, rebuilt, f"{remedy} to a writable folder")
+    found = f"{count} cached, {mismatches} of them for another TensorRT or GPU"
+    yield verdict(
+        "plans", not mismatches, found, "they only take disk space", "ros2 run trt_ssd_ros build_engine --clean"
+    )
 
 
 PACKAGES = ("rclpy", "sensor_msgs", "vision_msgs", "diagnostic_updater")
-TRIED = ("humble", "jazzy")
+TESTED_DISTROS = ("humble", "jazzy")
 DEFAULT_MIDDLEWARE = "rmw_fastrtps_cpp"
 MIDDLEWARES = "share/ament_index/resource_index/rmw_typesupport/rmw_*"
 
 
 def ros_findings(machine: Machine) -> Iterator[Finding]:
-    """Look at ROS 2 as it is sourced in this shell."""
+    """Check ROS 2 as it is sourced in this shell."""
     distro = machine.environment.get("ROS_DISTRO")
     if not distro:
         cost, remedy = (
-            "the nodes cannot run; the tools can",
+            "the nodes cannot run; the offline tools can",
             "source /opt/ros/<distro>/setup.bash, or scripts/setup.bash",
         )
-        yield Finding("ROS 2", "WARN", "none is sourced", cost, remedy)
+        yield Finding("ROS 2", "WARN", "no ROS 2 is sourced", cost, remedy)
         return
     yield verdict(
-        "ROS 2", distro in TRIED, distro, f"only {' and '.join(TRIED)} were tried", "report what you see"
+        "ROS 2",
+        distro in TESTED_DISTROS,
+        distro,
+        f"only {' and '.join(TESTED_DISTROS)} were tested",
+        "report what works and what fails",
     )
     for package in PACKAGES:
         answer = machine.version(package)
         remedy = f"sudo apt install ros-{distro}-{package.replace('_', '-')}"
-        yield verdict(package, answer.worked, answer.text, "the nodes cannot run, or lack diagnostics", remedy)
+        yield verdict(package, answer.succeeded, answer.text, "the nodes cannot run, or lack diagnostics", remedy)
     yield _middleware(machine)
     yield from _cv_bridge(machine)
 
@@ -126,18 +132,18 @@ def _middleware(machine: Machine) -> Finding:
     chosen = machine.environment.get("RMW_IMPLEMENTATION") or DEFAULT_MIDDLEWARE
     prefixes = machine.environment.get("AMENT_PREFIX_PATH", "").split(":")
     named = {path.name for prefix in prefixes if prefix for path in Path(prefix).glob(MIDDLEWARES)}
-    there = sorted(named - {"rmw_implementation"})  # which only loads one of them
-    found = f"{chosen}, of {', '.join(there) or 'none'}"
-    if chosen in there:
+    installed = sorted(named - {"rmw_implementation"})  # only loads one of the others
+    found = f"{chosen}; installed: {', '.join(installed) or 'none'}"
+    if chosen in installed:
         return Finding("middleware", "OK", found)
     return Finding("middleware", "FAIL", found, "no node can start", "unset RMW_IMPLEMENTATION")
 
 
 def _cv_bridge(machine: Machine) -> Iterator[Finding]:
-    """ROS's cv_bridge is built for NumPy 1 and crashes on NumPy 2 (vision_opencv issue 535)."""
-    if machine.version("cv_bridge").worked:
+    """Check NumPy: ROS's cv_bridge is built for NumPy 1 and crashes on NumPy 2 (vision_opencv issue 535)."""
+    if machine.version("cv_bridge").succeeded:
         numpy = machine.version("numpy").text
-        cost = "images in rare encodings, which go through it, are dropped"
+        cost = "images in rare encodings, which need cv_bridge, are dropped"
         yield verdict("cv_bridge", numpy.startswith("1."), f"with NumPy {numpy}", cost, 'pip install "numpy<2"')
 
 
@@ -148,11 +154,11 @@ print(re.search(r"GStreamer: +(.+)", cv2.getBuildInformation() + "GStreamer:  NO
 
 
 def software_findings(machine: Machine) -> Iterator[Finding]:
-    """Look at Python and its packages."""
+    """Check Python and its packages."""
     yield Finding("Python", "OK", sys.version.split()[0])
     for module, package in REQUIRED.items():
         answer = machine.version(module)
-        if answer.worked:
+        if answer.succeeded:
             yield Finding(module, "OK", answer.text)
         else:
             yield Finding(module, "FAIL", answer.text, "nothing runs", f"pip install {package}")
@@ -161,7 +167,7 @@ def software_findings(machine: Machine) -> Iterator[Finding]:
 
 def _gstreamer(machine: Machine) -> Iterator[Finding]:
     answer = machine.python(GSTREAMER)
-    if answer.worked:
+    if answer.succeeded:
         yield verdict(
             "GStreamer",
             answer.text.startswith("YES"),
@@ -172,36 +178,39 @@ def _gstreamer(machine: Machine) -> Iterator[Finding]:
 
 
 SHARED_MEMORY_MIB = 128
-RECEIVE_BUFFER = 10 << 20
-"""Cyclone DDS's recommendation for large messages."""
-FRAGMENTS = 128 << 20
-FOLLOW_THE_LOAD = ("intel_pstate", "amd-pstate-epp")
-OTHER_MACHINES = "images from other machines get lost; those of this one go through shared memory"
+RECEIVE_BYTES = 10 << 20
+"""Receive buffer in bytes that Cyclone DDS recommends for large messages."""
+FRAGMENT_BYTES = 128 << 20
+LOAD_FOLLOWING_DRIVERS = ("intel_pstate", "amd-pstate-epp")
+OTHER_MACHINES = "images from other machines get lost; local images use shared memory"
 
 
 def transport_findings(machine: Machine) -> Iterator[Finding]:
-    """Look at what images go through."""
+    """Check shared memory, kernel buffers, the discovery range and the CPU governor."""
     yield from _shared_memory(machine)
     for topic, name, least, value in (
-        ("socket buffer", "net.core.rmem_max", RECEIVE_BUFFER, 2**31 - 1),
-        ("IP fragments", "net.ipv4.ipfrag_high_thresh", FRAGMENTS, FRAGMENTS),
+        ("socket buffer", "net.core.rmem_max", RECEIVE_BYTES, 2**31 - 1),
+        ("IP fragments", "net.ipv4.ipfrag_high_thresh", FRAGMENT_BYTES, FRAGMENT_BYTES),
     ):
         found = machine.read(f"/proc/sys/{name.replace('.', '/')}")
         if found is not None:
             remedy = f"sudo sysctl -w {name}={value}"
             yield verdict(topic, int(found) >= least, f"{name} = {found}", OTHER_MACHINES, remedy)
     if machine.environment.get("ROS_LOCALHOST_ONLY") == "1":
-        cost = "Fast DDS sends images over loopback UDP and loses some: our profile stands back"
+        cost = "Fast DDS sends images over loopback UDP and loses some: our profile does not apply"
         yield Finding("local host only", "WARN", "ROS_LOCALHOST_ONLY=1", cost, "unset ROS_LOCALHOST_ONLY")
     yield from _governor(machine)
 
 
 def _governor(machine: Machine) -> Iterator[Finding]:
-    """Under drivers of their own, "powersave" follows the load (Linux, admin-guide/pm/intel_pstate.rst)."""
+    """Check the CPU governor; under LOAD_FOLLOWING_DRIVERS "powersave" follows the load.
+
+    Source: Linux, admin-guide/pm/intel_pstate.rst.
+    """
     folder = "/sys/devices/system/cpu/cpu0/cpufreq"
     governor, driver = (machine.read(f"{folder}/scaling_{name}") for name in ("governor", "driver"))
     if governor is not None:
-        slow = governor == "powersave" and driver not in FOLLOW_THE_LOAD
+        slow = governor == "powersave" and driver not in LOAD_FOLLOWING_DRIVERS
         remedy = "sudo cpupower frequency-set -g performance"
         yield verdict("CPU governor", not slow, governor, "the processor runs at its lowest clock", remedy)
 

@@ -1,4 +1,4 @@
-"""A Jetson's power mode, clocks, memory, desktop and DLA; nothing on other machines.
+"""Checks of a Jetson: power mode, clocks, memory, desktop and DLA; no findings on other machines.
 
 Sources: NVIDIA, Jetson Linux Developer Guide, "Platform Power and Performance" (nvpmodel, jetson_clocks).
 """
@@ -22,7 +22,7 @@ print(library.module.Builder(library.logger).num_DLA_cores)
 
 
 def jetson_findings(machine: Machine) -> Iterator[Finding]:
-    """Look at a Jetson."""
+    """Check a Jetson."""
     release = machine.read("/etc/nv_tegra_release")
     if release is None:
         return
@@ -35,25 +35,27 @@ def jetson_findings(machine: Machine) -> Iterator[Finding]:
     yield _swap(machine, memory)
     yield _desktop(machine, memory)
     dla = machine.python(DLA)
-    if dla.worked:
+    if dla.succeeded:
         yield Finding(
-            "DLA", "OK", f"{dla.text} cores" + (" (parameter dla_core; never tried)" if dla.text != "0" else "")
+            "DLA", "OK", f"{dla.text} cores" + (" (parameter dla_core; untested)" if dla.text != "0" else "")
         )
 
 
 def _power_mode(machine: Machine) -> Finding:
-    said = re.search(r"NV Power Mode: *(\S+)", machine.ask("nvpmodel", "-q").text)
-    if said is None:
-        return Finding("power mode", "WARN", "nvpmodel does not tell", "clocks may be capped", "sudo nvpmodel -q")
+    mode = re.search(r"NV Power Mode: *(\S+)", machine.run("nvpmodel", "-q").text)
+    if mode is None:
+        return Finding(
+            "power mode", "WARN", "nvpmodel reports no power mode", "clocks may be capped", "sudo nvpmodel -q"
+        )
     modes = re.findall(r"POWER_MODEL +ID=(\d+) +NAME=(\S+)", machine.read("/etc/nvpmodel.conf") or "")
     most = next((number for number, name in reversed(modes) if name.startswith("MAXN")), "N")
-    fast, cost = said[1].startswith("MAXN"), "clocks and cores are capped to save power"
+    fast, cost = mode[1].startswith("MAXN"), "clocks and cores are capped to save power"
     remedy = f"sudo nvpmodel -m {most}" + ("" if most != "N" else ", N from /etc/nvpmodel.conf")
-    return verdict("power mode", fast, said[1], cost, remedy)
+    return verdict("power mode", fast, mode[1], cost, remedy)
 
 
 def _clocks(machine: Machine) -> Iterator[Finding]:
-    """The GPU's clock is held where the lowest it may have is the highest."""
+    """Check the GPU clock: it is fixed if its minimum equals its maximum."""
     for folder in chain.from_iterable(map(machine.find, GPU_CLOCKS)):
         least, most = machine.read(f"{folder}/min_freq"), machine.read(f"{folder}/max_freq")
         if least and most:
@@ -75,8 +77,8 @@ def _swap(machine: Machine, memory: int) -> Finding:
     return verdict(
         "swap",
         disk > 0 or memory > SMALL_MEMORY_MIB,
-        f"{disk} MiB on disk and {zram} MiB zram, beside {memory} MiB of memory",
-        "building a plan may be killed for lack of memory",
+        f"{disk} MiB on disk, {zram} MiB zram, {memory} MiB of memory",
+        "the kernel may end the build of a plan for lack of memory",
         "sudo fallocate -l 4G /swap && sudo chmod 600 /swap && sudo mkswap /swap && sudo swapon /swap",
     )
 
@@ -84,7 +86,7 @@ def _swap(machine: Machine, memory: int) -> Finding:
 def _desktop(machine: Machine, memory: int) -> Finding:
     names = set(map(machine.read, machine.find("/proc/[0-9]*/comm")))
     running = [name for name in DESKTOPS if name in names]
-    found = f"{', '.join(running)} runs" if running else "none runs"
-    cost = "it holds several hundred MB that the GPU shares"
+    found = f"running: {', '.join(running)}" if running else "not running"
+    cost = "the desktop holds several hundred MB of the memory that the GPU shares"
     fine = not running or memory > SMALL_MEMORY_MIB
     return verdict("desktop", fine, found, cost, "sudo systemctl isolate multi-user.target")

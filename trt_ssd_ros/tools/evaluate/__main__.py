@@ -1,4 +1,4 @@
-"""Evaluate detectors on annotated images: mean average precision, confusions, and what differs between them.
+"""Evaluate detectors on annotated images: mean average precision, confusion matrix, differences between runs.
 
 Examples, with `ros2 run trt_ssd_ros evaluate` or `python -m trt_ssd_ros.tools.evaluate`:
   evaluate --images val2017 --annotations instances_val2017.json --known-only
@@ -6,10 +6,10 @@ Examples, with `ros2 run trt_ssd_ros evaluate` or `python -m trt_ssd_ros.tools.e
   evaluate --images images --annotations labels onnxruntime tensorrt:fp32 tensorrt:fp16
   evaluate --images images --annotations labels old=old/results.jsonl new=onnxruntime@new_card.yaml
 
-A RUN is [NAME=]BACKEND[:PRECISION][@MODEL], run now, or [NAME=]results.jsonl or coco.json that detect wrote, best
-with --threshold 0.01. Annotations are a COCO JSON file, or a folder of Pascal VOC, YOLO or KITTI files. Labels
-are compared without regard to case. The first run is what the others are compared with.
-Writes report.html, which needs no other file, and report.json. Ctrl-C ends it with the images that it has seen.
+A RUN is [NAME=]BACKEND[:PRECISION][@MODEL], or [NAME=]FILE: a results.jsonl or coco.json that detect wrote,
+best with --threshold 0.01. Annotations are a COCO JSON file, or a folder of Pascal VOC, YOLO or KITTI files.
+Labels are compared without regard to case. The first run is the baseline of the others.
+Writes report.html, which needs no other file, and report.json. Ctrl-C ends the evaluation with the images so far.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trt_ssd_ros.tools.evaluate.runs import open_runs
 
 
 def evaluate(options: argparse.Namespace, stop: Event) -> int:
-    """Do all of it, and return the exit code."""
+    """Read the annotations, evaluate the runs, write the report, and return the exit code."""
     load_pycocotools()
     load_pyplot()
     load_template()
@@ -64,7 +64,8 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
 def write(report: EvaluationReport, folder: Path) -> int:
     """Write and print the report, and return the exit code."""
     if not report.evaluation.images:
-        raise ValueError("not a single image was evaluated")
+        count, first = len(report.evaluation.unreadable), report.evaluation.unreadable[0]
+        raise ValueError(f"no image was evaluated: {count} could not be read, e.g. {first}")
     report.write_json(folder / "report.json")
     write_page(report, folder / "report.html")
     for text in report.warnings():
@@ -74,35 +75,45 @@ def write(report: EvaluationReport, folder: Path) -> int:
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="*", default=["auto"], metavar="RUN", help="default: auto")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
-    parser.add_argument("--annotations", type=Path, required=True, metavar="PATH", help="file or folder")
     parser.add_argument(
-        "--format", choices=FORMATS, default="auto", help="of the annotations; default: as they look"
+        "runs", nargs="*", default=["auto"], metavar="RUN", help="detector or results file; default: auto"
     )
-    parser.add_argument("--names", type=Path, metavar="FILE", help="names of YOLO's classes: data.yaml or a list")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
+    parser.add_argument(
+        "--annotations", type=Path, required=True, metavar="PATH", help="annotation file or folder"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="auto", help="annotation format; default: auto, from the files"
+    )
+    parser.add_argument("--names", type=Path, metavar="FILE", help="YOLO class names: data.yaml, or one per line")
     parser.add_argument(
         "--map",
         type=_renaming,
         action="append",
         default=[],
         metavar="OLD=NEW",
-        help="a label of the annotations in the detector's words; may be given again",
+        help="rename an annotated label to the detector's; repeatable",
     )
-    parser.add_argument("--known-only", action="store_true", help="leave out labels that a detector does not know")
-    parser.add_argument("--output", type=Path, default=Path("evaluate_output"), metavar="DIR")
+    parser.add_argument("--known-only", action="store_true", help="exclude labels that a detector does not know")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluate_output"),
+        metavar="DIR",
+        help="output folder; default: %(default)s",
+    )
     add_options(parser, "model")
-    add_options(parser, "threshold", default=0.01, help="lowest that is evaluated; default: 0.01")
+    add_options(parser, "threshold", default=0.01, help="lowest evaluated score; default: 0.01")
     parser.add_argument(
         "--show-threshold",
         type=fraction,
         default=0.3,
         metavar="SCORE",
-        help="lowest that counts in confusions and pictures; default: 0.3",
+        help="lowest score in confusion matrix and pictures; default: 0.3",
     )
     parser.add_argument("--max-images", type=count, metavar="N", help="evaluate the first N images only")
     return parser

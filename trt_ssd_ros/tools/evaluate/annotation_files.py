@@ -1,4 +1,4 @@
-"""Readers of annotations: COCO JSON, Pascal VOC, YOLO and KITTI, recognised by their files."""
+"""Readers of annotations: COCO JSON, Pascal VOC, YOLO and KITTI."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DONT_CARE = "DontCare"
 def read_yolo(folder: Path, images: Path, names: Path | None = None) -> AnnotatedSet:
     """Read a folder of YOLO label files: class, x and y of the centre, width, height, in fractions of the image.
 
-    An image without a file holds no object, as in YOLO's own training.
+    An image without a label file has no objects, as in YOLO's own training.
 
     Args:
-        folder: Holds the label files.
-        images: Holds the images.
-        names: Names of the classes: a YAML file with `names`, or a line for each; None: one of NAME_FILES beside
+        folder: Folder of the label files.
+        images: Folder of the images.
+        names: File of the class names: YAML with `names`, or one name per line; None: one of NAME_FILES beside
             or above the labels.
 
     Raises:
@@ -55,7 +55,7 @@ def read_yolo(folder: Path, images: Path, names: Path | None = None) -> Annotate
 
 
 def read_kitti(folder: Path, images: Path) -> AnnotatedSet:
-    """Read a folder of KITTI label files (object development kit, readme.txt); regions DontCare are ignored.
+    """Read a folder of KITTI label files (object development kit, readme.txt); DontCare regions are ignored.
 
     Raises:
         AnnotationError: A file is damaged.
@@ -104,7 +104,7 @@ def _find_names(folder: Path) -> Path:
     found = next((path for path in places if path.is_file()), None)
     if found is None:
         raise AnnotationError(
-            f"found no names of the classes near {folder}, expected {' or '.join(NAME_FILES)}: --names"
+            f"found no class names near {folder}, expected {' or '.join(NAME_FILES)}: give --names"
         )
     return found
 
@@ -124,12 +124,11 @@ def _read_names(path: Path) -> tuple[str, ...]:
 def read_voc(folder: Path, images: Path) -> AnnotatedSet:
     """Read a folder of XML files, one for each image.
 
-    Pixels are counted from 1 in VOC, and the last one belongs to the box: x1 = xmin - 1, x2 = xmax. Objects that
-    are `difficult` are ignored.
+    VOC counts pixels from 1 and includes the last: x1 = xmin - 1, x2 = xmax. `difficult` objects are ignored.
 
     Raises:
         AnnotationError: A file is damaged.
-        RuntimeError: defusedxml is not installed: files of others may hold entities that fill the memory.
+        RuntimeError: defusedxml is not installed; without it, entities in a file may fill the memory.
         OSError: A file cannot be read.
     """
     parser = load_library("defusedxml.ElementTree", "defusedxml", "reading Pascal VOC")
@@ -148,10 +147,10 @@ def read_voc(folder: Path, images: Path) -> AnnotatedSet:
 def _root(parser: Any, path: Path) -> Any:
     try:
         root = parser.fromstring(read_small_text(path))
-    except (parser.ParseError, ValueError) as error:  # ValueError: what defusedxml forbids
+    except (parser.ParseError, ValueError) as error:  # defusedxml raises ValueError for forbidden XML
         if isinstance(error, AnnotationError):
             raise
-        raise AnnotationError(f"{path} is no XML that can be trusted: {one_line(error)}") from error
+        raise AnnotationError(f"{path} is damaged or unsafe XML: {one_line(error)}") from error
     if root.tag != "annotation":
         raise AnnotationError(f"{path}: found <{root.tag}>, expected <annotation>")
     return root
@@ -175,12 +174,12 @@ def read_coco(path: Path, images: Path) -> AnnotatedSet:
     """Read a COCO JSON file.
 
     Args:
-        path: The file.
+        path: Annotation file.
         images: Folder that `file_name` is relative to.
 
     Raises:
-        AnnotationError: It is damaged.
-        OSError: It cannot be read.
+        AnnotationError: The file is damaged.
+        OSError: The file cannot be read.
     """
     fields = _parsed(path)
     try:
@@ -236,27 +235,27 @@ FORMATS = ("auto", "coco", "voc", "yolo", "kitti")
 
 
 def read_annotations(path: Path, images: Path, kind: str = "auto", names: Path | None = None) -> AnnotatedSet:
-    """Read annotations.
+    """Read and check annotations.
 
     Args:
-        path: A COCO JSON file, or a folder of Pascal VOC, YOLO or KITTI files.
+        path: COCO JSON file, or folder of Pascal VOC, YOLO or KITTI files.
         images: Folder of the images.
-        kind: One of FORMATS.
-        names: File that names the classes, for YOLO.
+        kind: Annotation format, one of FORMATS.
+        names: File of the YOLO class names; None: see `read_yolo`.
 
     Raises:
-        AnnotationError: They are damaged, there is nothing to evaluate, or an image is missing.
+        AnnotationError: The annotations are damaged or hold no object, or an image is missing.
         RuntimeError: A library is not installed.
         OSError: A file cannot be read.
     """
     if not path.exists():
         raise AnnotationError(f"--annotations: {path} does not exist")
     if not images.is_dir():
-        raise AnnotationError(f"--images: {images} is no folder, expected the one with the images")
+        raise AnnotationError(f"--images: {images} is no folder, expected the folder of the images")
     kind = _kind_of(path) if kind == "auto" else kind
     if (kind == "coco") != path.is_file():
         found, expected = ("a file", "a folder") if path.is_file() else ("a folder", "a JSON file")
-        raise AnnotationError(f"--annotations: {path} is {found}, expected {expected} of {kind}")
+        raise AnnotationError(f"--annotations: {path} is {found}, expected {expected} for --format {kind}")
     if kind == "yolo":
         return read_yolo(path, images, names).checked(images)
     return {"coco": read_coco, "voc": read_voc, "kitti": read_kitti}[kind](path, images).checked(images)
@@ -272,5 +271,5 @@ def _kind_of(path: Path) -> str:
         if words:
             return "kitti" if len(words) >= 15 else "yolo"
     raise AnnotationError(
-        f"--annotations: found neither XML nor text with an object in {path}, expected VOC, YOLO or KITTI"
+        f"--annotations: found neither XML nor text with an object in {path}, expected VOC, YOLO or KITTI files"
     )

@@ -1,4 +1,4 @@
-"""AnnotatedSet: images and their ground truth in any format, and the checks that its readers share."""
+"""AnnotatedSet: images and their ground truth in any format; checks for its readers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from trt_ssd_ros.files import read_file
 from trt_ssd_ros.images.files import IMAGE_SUFFIXES, stem
 
-LARGEST_FILE = 1 << 22
-"""Bytes of the largest annotation file of a single image."""
+MAX_FILE_BYTES = 1 << 22
+"""Size limit of the annotation file of one image, in bytes."""
 
 
 class AnnotationError(ValueError):
-    """Annotations are damaged, or do not fit: says where, what was found and what was expected."""
+    """Damaged annotations, or annotations that do not match images or detector."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class TrueBox:
     """One annotated object.
 
     Attributes:
-        label: What it is.
-        corners: x1 y1 x2 y2 in pixels, or in fractions of the image, see `AnnotatedImage`.
-        ignored: Whether finding it counts neither for nor against a detector: a crowd, a difficult object, or a
-            region that was not annotated. An empty label then stands for all labels.
+        label: Class name; an ignored box with an empty label stands for all classes.
+        corners: Corners x1 y1 x2 y2 in pixels, or in fractions of the image; see `AnnotatedImage`.
+        ignored: Whether its detection counts neither for nor against a detector: a crowd, a difficult object, or
+            an unannotated region.
     """
 
     label: str
@@ -40,14 +40,14 @@ class TrueBox:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """One image and what is in it.
+    """One image and its annotated objects.
 
     Attributes:
-        name: Its path relative to the folder of the images.
-        path: Its path.
-        boxes: What is in it.
-        in_fractions: Whether corners are fractions of its width and height rather than pixels.
-        size: Width and height for which the corners were written, where the annotations say.
+        name: Image path relative to the image folder.
+        path: Image path.
+        boxes: Annotated objects.
+        in_fractions: Whether corners are fractions of the image width and height instead of pixels.
+        size: Image width and height in pixels according to the annotations; None if they do not state it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class AnnotatedImage:
     size: tuple[int, int] | None = None
 
     def corners(self, width: int, height: int) -> NDArray[np.float32]:
-        """Return the boxes (N, 4), x1 y1 x2 y2 in pixels of the image, which is width x height."""
+        """Return the boxes (N, 4) float32, x1 y1 x2 y2 in pixels, for an image of this size in pixels."""
         corners = np.array([box.corners for box in self.boxes], np.float64).reshape(-1, 4)
         scale = (width, height, width, height) if self.in_fractions else (1, 1, 1, 1)
         return np.asarray(corners * scale, np.float32)
@@ -68,9 +68,9 @@ class AnnotatedSet:
     """Images and their annotations.
 
     Attributes:
-        kind: The format they were read from.
-        images: In the order of their names.
-        labels: All labels, in the format's own order.
+        kind: Name of the annotation format.
+        images: Images in the order of their names.
+        labels: Class names in the order of the annotation format.
     """
 
     kind: str
@@ -78,7 +78,7 @@ class AnnotatedSet:
     labels: tuple[str, ...]
 
     def checked(self, folder: Path) -> AnnotatedSet:
-        """Return itself if there is something to evaluate, and every image is there.
+        """Return this set if it holds an object and all its image files exist.
 
         Raises:
             AnnotationError: There is no image, no object, or an image's file is missing.
@@ -90,14 +90,14 @@ class AnnotatedSet:
         missing = [image for image in self.images if not image.path.is_file()]
         if missing:
             count = f"{len(missing)} of {len(self.images)} annotated images"
-            raise AnnotationError(f"{count} are not in {folder}, e.g. {missing[0].path}: is --images right?")
+            raise AnnotationError(f"{count} are not in {folder}, e.g. {missing[0].path}: check --images")
         return self
 
     def renamed(self, names: Mapping[str, str]) -> AnnotatedSet:
-        """Return the same with other labels; those that differ in case only become one, spelled as the first.
+        """Return a copy with renamed labels; labels that differ only in case become one, the first of them.
 
         Raises:
-            AnnotationError: There is no such label.
+            AnnotationError: The annotations have no such label.
         """
         for old in names:
             if old not in self.labels:
@@ -116,11 +116,11 @@ class AnnotatedSet:
         return replace(self, images=tuple(images), labels=tuple(spelled.values()))
 
     def first(self, count: int | None) -> AnnotatedSet:
-        """Return the same with the first `count` images only; None: all."""
+        """Return a copy with the first `count` images; None: all images."""
         return replace(self, images=self.images[:count])
 
     def only(self, labels: Sequence[str]) -> AnnotatedSet:
-        """Return the same without objects of other labels; those that stand for all labels stay."""
+        """Return a copy without objects of other labels; boxes that stand for all classes stay."""
         kept = set(labels)
         images = (
             replace(image, boxes=tuple(box for box in image.boxes if box.label in kept or not box.label))
@@ -130,12 +130,12 @@ class AnnotatedSet:
 
 
 def is_box(x1: float, y1: float, x2: float, y2: float) -> bool:
-    """Tell whether these are the corners of a box."""
+    """Return whether these are the corners of a box."""
     return all(map(math.isfinite, (x1, y1, x2, y2))) and x1 <= x2 and y1 <= y2
 
 
 def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Return the size of an image that annotations state, if they do."""
+    """Return the image width and height that annotations state, in pixels; None without valid ones."""
     try:
         size = int(width), int(height)
     except (OverflowError, TypeError, ValueError):
@@ -143,16 +143,16 @@ def stated_size(width: Any, height: Any) -> tuple[int, int] | None:
     return size if min(size) > 0 else None
 
 
-def check_labels(unknown: Sequence[str], of: str) -> None:
-    """Require that a detector knows all labels of the annotations.
+def check_labels(unknown: Sequence[str], run: str) -> None:
+    """Require that a run knows all labels of the annotations.
 
     Raises:
-        AnnotationError: There are unknown ones.
+        AnnotationError: There are unknown labels.
     """
     if unknown:
         raise AnnotationError(
-            f"{of} does not know {_few(unknown)}: --map {_quoted(unknown[0])}=LABEL names one as the model does, "
-            "--known-only leaves them out"
+            f"{run} does not know {_few(unknown)}: rename a label with --map {_quoted(unknown[0])}=LABEL, "
+            "or exclude all with --known-only"
         )
 
 
@@ -166,33 +166,33 @@ def _quoted(label: str) -> str:
 
 
 def read_small_text(path: Path) -> str:
-    """Return what an annotation file of one image says.
+    """Return the text of the annotation file of one image.
 
     Raises:
-        AnnotationError: It is no text, or too large to be one.
-        OSError: It cannot be read.
+        AnnotationError: The file is no text, or larger than MAX_FILE_BYTES.
+        OSError: The file cannot be read.
     """
     try:
-        return read_file(path, LARGEST_FILE).decode("utf-8-sig")
+        return read_file(path, MAX_FILE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is no text ({error.reason})") from error
+        raise AnnotationError(f"{path} is no UTF-8 text ({error.reason})") from error
     except ValueError as error:
-        raise AnnotationError(f"{error}: expected annotations of one image") from error
+        raise AnnotationError(f"{error}: expected the annotations of one image") from error
 
 
 class ImageFolder:
-    """Finds the image that belongs to an annotation file.
+    """Index of the images in a folder, by relative path without suffix.
 
     Args:
-        folder: Holds images, at any depth.
+        folder: Folder of images, at any depth.
 
     Raises:
-        AnnotationError: It does not exist.
+        AnnotationError: The folder does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise AnnotationError(f"--images: {folder} is no folder, expected the one with the images")
+            raise AnnotationError(f"--images: {folder} is no folder, expected the folder of the images")
         self.folder = folder
         self._by_stem: dict[str, Path] = {}
         for path in sorted(folder.rglob("*")):
@@ -200,19 +200,19 @@ class ImageFolder:
                 self._by_stem.setdefault(stem(path.relative_to(folder).as_posix()), path)
 
     def paths(self) -> Iterable[Path]:
-        """Return all images."""
+        """Return the paths of all images."""
         return self._by_stem.values()
 
     def image_of(self, annotations: Path, root: Path) -> Path:
-        """Return the image with the same path as an annotation file, or where it would be."""
+        """Return the image with the relative path of an annotation file, or a JPEG's path if there is none."""
         name = annotations.relative_to(root).with_suffix("").as_posix()
         return self._by_stem.get(name, self.folder / f"{name}.jpg")
 
     def name(self, path: Path) -> str:
-        """Return an image's name."""
+        """Return the image path relative to the folder."""
         return path.relative_to(self.folder).as_posix()
 
 
 def annotation_files(folder: Path, suffix: str) -> Iterator[Path]:
-    """Go through the annotation files of a folder, in order."""
+    """Iterate over the annotation files of a folder, in order."""
     return (path for path in sorted(folder.rglob(f"*{suffix}")) if path.is_file())

@@ -17,11 +17,11 @@ from trt_ssd_ros.tools.evaluate.annotations import TrueBox
 
 MAX_DETECTIONS = 100
 RECALLS = np.linspace(0, 1, 101)
-"""Recalls at which pycocotools samples precision."""
+"""Recall values at which pycocotools samples precision."""
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """Ground truth of one image.
 
     Attributes:
@@ -41,8 +41,8 @@ class ClassPrecision:
         objects: Number of annotated objects.
         ap: Average precision over IoU .5 to .95.
         ap50: Average precision at IoU .5.
-        recall50: Share of the objects that is found at IoU .5, at the lowest score there is.
-        precisions50: (101,) precision at IoU .5 over RECALLS.
+        recall50: Recall at IoU .5 and the lowest score.
+        precisions50: Precision (101,) at IoU .5, one value per element of RECALLS.
     """
 
     objects: int
@@ -57,19 +57,19 @@ class Precision:
     """Precision and recall of a detector.
 
     Attributes:
-        classes: By label; only those of which there is at least one.
+        classes: Precision and recall by label, for labels with at least one object.
     """
 
     classes: Mapping[str, ClassPrecision]
 
     @property
     def map(self) -> float | None:
-        """Mean average precision over IoU .5 to .95; None without a single object."""
+        """Mean average precision over IoU .5 to .95; None without objects."""
         return float(np.mean([item.ap for item in self.classes.values()])) if self.classes else None
 
     @property
     def map50(self) -> float | None:
-        """Mean average precision at IoU .5; None without a single object."""
+        """Mean average precision at IoU .5; None without objects."""
         return float(np.mean([item.ap50 for item in self.classes.values()])) if self.classes else None
 
 
@@ -77,21 +77,21 @@ def load_pycocotools() -> Any:
     """Return pycocotools' modules coco and cocoeval.
 
     Raises:
-        RuntimeError: It is not installed.
+        RuntimeError: pycocotools is not installed.
     """
     return tuple(load_library(f"pycocotools.{name}", "pycocotools", "evaluating") for name in ("coco", "cocoeval"))
 
 
 def average_precision(
-    truths: Sequence[Truth], found: Sequence[Detections], labels: Iterable[str], class_ids: Mapping[str, int]
+    truths: Sequence[GroundTruth], found: Sequence[Detections], labels: Iterable[str], class_ids: Mapping[str, int]
 ) -> Precision:
-    """Score what was found in each image against what is there.
+    """Compute average precision from the ground truth and the detections.
 
     Args:
-        truths: What is in each image.
-        found: What was found in each image.
-        labels: The labels to score.
-        class_ids: The detector's class id of each label.
+        truths: Ground truth of each image.
+        found: Detections in each image.
+        labels: Labels to score.
+        class_ids: Class id of the detector, by label.
 
     Raises:
         RuntimeError: pycocotools is not installed.
@@ -101,14 +101,14 @@ def average_precision(
 
 
 def _class_precision(
-    truths: Sequence[Truth], found: Sequence[Detections], label: str, class_id: int
+    truths: Sequence[GroundTruth], found: Sequence[Detections], label: str, class_id: int
 ) -> ClassPrecision | None:
     true = _index(len(truths), list(_true_objects(truths, label)))
     objects = sum(not item["iscrowd"] for item in true.dataset["annotations"])
     if not objects:
         return None
     _, cocoeval = load_pycocotools()
-    with redirect_stdout(io.StringIO()):  # it prints as it goes
+    with redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         scoring = cocoeval.COCOeval(true, _index(len(truths), list(_found_objects(found, class_id))), "bbox")
         scoring.params.areaRng, scoring.params.areaRngLbl = [[0, 1e10]], ["all"]
         scoring.params.maxDets = [MAX_DETECTIONS]
@@ -120,7 +120,7 @@ def _class_precision(
 
 
 def _index(images: int, annotations: list[dict[str, Any]]) -> Any:
-    """Return a COCO data set of one category."""
+    """Return a COCO data set with one category."""
     coco, _ = load_pycocotools()
     data = coco.COCO()
     data.dataset = {
@@ -133,12 +133,12 @@ def _index(images: int, annotations: list[dict[str, Any]]) -> Any:
     return data
 
 
-def _true_objects(truths: Sequence[Truth], label: str) -> Iterator[dict[str, Any]]:
+def _true_objects(truths: Sequence[GroundTruth], label: str) -> Iterator[dict[str, Any]]:
     number = 0
     for image, truth in enumerate(truths):
         for box, annotation in zip(truth.boxes, truth.annotations, strict=True):
             if annotation.label in (label, ""):
-                number += 1  # pycocotools takes id 0 for none
+                number += 1  # pycocotools treats id 0 as none
                 yield _object(number, image, box) | {"iscrowd": int(annotation.ignored)}
 
 

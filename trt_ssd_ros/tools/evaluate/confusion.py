@@ -1,4 +1,4 @@
-"""Confusion matrix, and the differences of two detectors, or of detector and ground truth, in one image."""
+"""Confusion matrix, and differences of two detectors, or of detector and ground truth, in one image."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.detection.agreement import SAME, intersections, match_boxes
+from trt_ssd_ros.detection.agreement import MATCH_IOU, intersections, match_boxes
 from trt_ssd_ros.detection.detections import Detections, areas
-from trt_ssd_ros.tools.evaluate.average_precision import Truth
+from trt_ssd_ros.tools.evaluate.average_precision import GroundTruth
 
-NOTHING = ""
-"""Stands for the background: missed objects are taken for it, and it is taken for objects."""
+BACKGROUND = ""
+"""Label of the background: detected label of a missed object, true label of a false positive."""
 
 
-def compared(
-    truth: Truth, found: Detections, labels: Sequence[str], annotated: Collection[str]
+def match_labels(
+    truth: GroundTruth, found: Detections, labels: Sequence[str], annotated: Collection[str]
 ) -> Iterator[tuple[str, str, float]]:
-    """Pair what is in an image with what was found in it: true label, label found, score of what was found.
+    """Match objects and detections of one image; yield true label, detected label and score of each pair.
 
-    What was missed has the label NOTHING and the score 0; what was found where nothing is has the true label
-    NOTHING, unless it lies in a region that is ignored, or is of a class that nobody annotated.
+    A missed object has the detected label BACKGROUND and the score 0. An unmatched detection has the true
+    label BACKGROUND; it is skipped if it lies in an ignored region or its class is not annotated.
 
     Args:
-        truth: What is there.
-        found: What was found.
-        labels: Name of each class id, in the words of the truth.
+        truth: Ground truth of the image.
+        found: Detections in the image.
+        labels: Class names as the annotations spell them, indexed by class id.
         annotated: Labels of the annotations.
     """
     ignored = np.array([item.ignored for item in truth.annotations], bool)
@@ -36,24 +36,24 @@ def compared(
     names = [labels[class_id] for class_id in found.class_ids]
     pairs = match_boxes(truth.boxes[~ignored], found.boxes)
     yield from ((objects[i], names[j], float(found.scores[j])) for i, j in pairs)
-    seen, used = {i for i, _ in pairs}, {j for _, j in pairs}
-    yield from ((label, NOTHING, 0.0) for i, label in enumerate(objects) if i not in seen)
-    inside = intersections(found.boxes, truth.boxes[ignored]) >= SAME * areas(found.boxes)[:, None]
+    matched, used = {i for i, _ in pairs}, {j for _, j in pairs}
+    yield from ((label, BACKGROUND, 0.0) for i, label in enumerate(objects) if i not in matched)
+    inside = intersections(found.boxes, truth.boxes[ignored]) >= MATCH_IOU * areas(found.boxes)[:, None]
     for j, name in enumerate(names):
         if j not in used and name in annotated and not inside[j].any():
-            yield NOTHING, name, float(found.scores[j])
+            yield BACKGROUND, name, float(found.scores[j])
 
 
-class Confusion:
-    """Counts what is taken for what, at one score threshold.
+class ConfusionMatrix:
+    """Confusion matrix at one score threshold.
 
     Args:
-        labels: Name of each of the detector's class ids, in the words of the truth.
+        labels: Class names as the annotations spell them, indexed by class id.
         annotated: Labels of the annotations.
         threshold: Lowest score that counts.
 
     Attributes:
-        counts: By (true label, label found).
+        counts: Number of pairs by (true label, detected label).
     """
 
     def __init__(self, labels: Sequence[str], annotated: Collection[str], threshold: float) -> None:
@@ -61,34 +61,34 @@ class Confusion:
         self._labels, self._annotated = labels, annotated
         self._threshold = threshold
 
-    def add(self, truth: Truth, found: Detections) -> None:
-        """Count one image."""
+    def add(self, truth: GroundTruth, found: Detections) -> None:
+        """Add the pairs of one image."""
         found = found[found.scores >= self._threshold]
-        pairs = compared(truth, found, self._labels, self._annotated)
-        self.counts.update((true, said) for true, said, _ in pairs)
+        pairs = match_labels(truth, found, self._labels, self._annotated)
+        self.counts.update((true, detected) for true, detected, _ in pairs)
 
     def labels(self) -> list[str]:
-        """Return the labels that occur, but NOTHING, those most confused with others first, then by frequency."""
+        """Return the occurring labels except BACKGROUND: the most confused first, then the most frequent."""
         confused, occurring = Counter[str](), Counter[str]()
-        for (true, said), count in self.counts.items():
-            occurring.update({true: count, said: count})
-            if NOTHING not in (true, said) and true != said:
-                confused.update({true: count, said: count})
-        named = (label for label in occurring if label != NOTHING)
+        for (true, detected), count in self.counts.items():
+            occurring.update({true: count, detected: count})
+            if BACKGROUND not in (true, detected) and true != detected:
+                confused.update({true: count, detected: count})
+        named = (label for label in occurring if label != BACKGROUND)
         return sorted(named, key=lambda label: (-confused[label], -occurring[label], label))
 
     def table(self, labels: Sequence[str]) -> NDArray[np.int64]:
-        """Return counts, rows true, columns found, of `labels`, of all others if there are any, and of NOTHING."""
+        """Return counts (N, N), rows true, columns detected: `labels`, other labels if any, BACKGROUND."""
         size = len(labels) + 1 + (len(self.labels()) > len(labels))
-        places = {**{label: number for number, label in enumerate(labels)}, NOTHING: size - 1}
+        places = {**{label: number for number, label in enumerate(labels)}, BACKGROUND: size - 1}
         table = np.zeros((size, size), np.int64)
-        for (true, said), count in self.counts.items():
-            table[places.get(true, len(labels)), places.get(said, len(labels))] += count
+        for (true, detected), count in self.counts.items():
+            table[places.get(true, len(labels)), places.get(detected, len(labels))] += count
         return table
 
 
-NOTEWORTHY = 0.05
-"""Change of a score that is worth a line."""
+MIN_SCORE_CHANGE = 0.05
+"""Smallest score change that is listed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +96,9 @@ class ImageChange:
     """Differences in one image.
 
     Attributes:
-        image: Its number.
-        size: How much it matters: 1 for what became something else, the score of what came or went, and the
-            difference of the scores of what stayed.
-        lines: What changed, in words.
+        image: Image number.
+        size: Sum over boxes: 1 for a changed label, the score of a new or missing box, else the score change.
+        lines: Differences as text.
     """
 
     image: int
@@ -110,14 +109,14 @@ class ImageChange:
 def change(
     image: int, before: Detections, after: Detections, labels_before: Sequence[str], labels_after: Sequence[str]
 ) -> ImageChange:
-    """Compare what two detectors found in an image.
+    """Compare the detections of two detectors in an image.
 
     Args:
-        image: Its number.
-        before: What the first found, at the threshold at which people look at it.
-        after: What the second found.
-        labels_before: Name of each class id of the first.
-        labels_after: Name of each class id of the second.
+        image: Image number.
+        before: Detections of the first detector, from the display threshold on.
+        after: Detections of the second detector, from the display threshold on.
+        labels_before: Class names of the first detector, indexed by class id.
+        labels_after: Class names of the second detector, indexed by class id.
     """
     size, lines = 0.0, []
     names = [labels_before[class_id] for class_id in before.class_ids]
@@ -130,7 +129,7 @@ def change(
             lines.append(f"{names[i]} {old:.0%} became {others[j]} {new:.0%}")
         else:
             size += abs(old - new)
-            if abs(old - new) >= NOTEWORTHY:
+            if abs(old - new) >= MIN_SCORE_CHANGE:
                 lines.append(f"{names[i]} {old:.0%} is now {new:.0%}")
     for i in set(range(len(before))) - {i for i, _ in pairs}:
         size += float(before.scores[i])
@@ -142,24 +141,25 @@ def change(
 
 
 def mistakes(
-    image: int, truth: Truth, found: Detections, labels: Sequence[str], annotated: Collection[str]
+    image: int, truth: GroundTruth, found: Detections, labels: Sequence[str], annotated: Collection[str]
 ) -> ImageChange:
-    """Compare what a detector found in an image with what is there; what is ignored there is no mistake.
+    """Compare the detections in an image with the ground truth; see `match_labels` for exceptions.
 
     Args:
-        image: Its number.
-        truth: What is there.
-        found: What was found, at the threshold at which people look at it.
-        labels: Name of each class id, in the words of the truth.
+        image: Image number.
+        truth: Ground truth of the image.
+        found: Detections in the image, from the display threshold on.
+        labels: Class names as the annotations spell them, indexed by class id.
         annotated: Labels of the annotations.
     """
     size, lines = 0.0, []
-    for true, said, score in compared(truth, found, labels, annotated):
-        if true == said:
+    for true, detected, score in match_labels(truth, found, labels, annotated):
+        if true == detected:
             continue
         size += score or 1.0
-        if true == NOTHING:
-            lines.append(f"{said} {score:.0%} where nothing is")
+        if true == BACKGROUND:
+            lines.append(f"{detected} {score:.0%} is a false positive")
         else:
-            lines.append(f"{true} is missed" if said == NOTHING else f"{true} is taken for {said} {score:.0%}")
+            found_as = "missed" if detected == BACKGROUND else f"detected as {detected} {score:.0%}"
+            lines.append(f"{true} is {found_as}")
     return ImageChange(image, size, tuple(lines))

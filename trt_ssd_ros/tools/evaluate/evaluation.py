@@ -13,38 +13,38 @@ from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.images.source import Image, SourceError
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage, AnnotatedSet, check_labels
-from trt_ssd_ros.tools.evaluate.average_precision import Precision, Truth, average_precision
-from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange, change, mistakes
+from trt_ssd_ros.tools.evaluate.average_precision import GroundTruth, Precision, average_precision
+from trt_ssd_ros.tools.evaluate.confusion import ConfusionMatrix, ImageChange, change, mistakes
 from trt_ssd_ros.tools.evaluate.runs import EvaluatedRun
-from trt_ssd_ros.tools.overlap import ahead
+from trt_ssd_ros.tools.overlap import prefetch
 
 DEPTH = 3
-"""Images that are read ahead."""
+"""Number of prefetched images."""
 
 
 @dataclass
 class Evaluation:
-    """Detections of every run, image by image; images themselves are not kept.
+    """Detections of every run, image by image; pixels are not kept.
 
     Attributes:
-        annotated: The set.
-        runs: What is evaluated.
-        images: Images that all runs have seen.
+        annotated: Annotated images.
+        runs: Runs to evaluate.
+        images: Images that all runs have processed.
         truths: Ground truth of each image.
-        found: Detections of each run in each image.
-        unreadable: Images that could not be read, and why.
-        misfits: Names of images that are not of the size for which they were annotated.
-        left_out: Labels that are not looked at, as a run does not know them.
+        found: Detections by run and image.
+        unreadable: Error text of each unreadable image.
+        size_mismatches: Names of images whose size differs from the annotated size.
+        excluded: Labels that are not evaluated, because a run does not know them.
     """
 
     annotated: AnnotatedSet
     runs: Sequence[EvaluatedRun]
     images: list[AnnotatedImage] = field(default_factory=list)
-    truths: list[Truth] = field(default_factory=list)
+    truths: list[GroundTruth] = field(default_factory=list)
     found: list[list[Detections]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    misfits: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    size_mismatches: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.found = [[] for _ in self.runs]
@@ -53,11 +53,11 @@ class Evaluation:
         """Require that the runs know the labels and the images.
 
         Args:
-            known_only: Leave out labels that a run does not know.
+            known_only: Exclude labels that a run does not know.
 
         Raises:
-            AnnotationError: A run does not know a label, or knows none.
-            ResultError: There is no result for an image.
+            AnnotationError: A run does not know a label, or knows none of them.
+            ResultError: A run has no result for an image.
         """
         for run in self.runs:
             run.check(self.annotated.images)
@@ -65,29 +65,29 @@ class Evaluation:
             unknown = [label for label in self.annotated.labels if label.casefold() not in known]
             if len(unknown) == len(self.annotated.labels) or not known_only:
                 check_labels(unknown, run.name)
-            self.left_out += unknown
+            self.excluded += unknown
             self.annotated = self.annotated.only(
                 [label for label in self.annotated.labels if label not in unknown]
             )
 
-    def run(self, stop: Event, told: Callable[[], object]) -> None:
-        """Run everything on every image until they end, or `stop` is set.
+    def run(self, stop: Event, on_image: Callable[[], object]) -> None:
+        """Process the images with all runs until they end or `stop` is set.
 
         Args:
-            stop: Set from outside; what is complete stays.
-            told: Called after each image.
+            stop: Event that ends the evaluation; completed images stay.
+            on_image: Callback after each image.
         """
-        with closing(ahead(self._read(), DEPTH, stop)) as images:
+        with closing(prefetch(self._read(), DEPTH, stop)) as images:
             for image, pixels in images:
                 found = [run.detect(image, pixels) for run in self.runs]
                 height, width = pixels.shape[:2]
                 if image.size not in (None, (width, height)):
-                    self.misfits.append(image.name)
+                    self.size_mismatches.append(image.name)
                 self.images.append(image)
-                self.truths.append(Truth(image.corners(width, height), image.boxes))
+                self.truths.append(GroundTruth(image.corners(width, height), image.boxes))
                 for kept, detections in zip(self.found, found, strict=True):
                     kept.append(detections)
-                told()
+                on_image()
 
     def _read(self) -> Iterator[tuple[AnnotatedImage, Image]]:
         for image in self.annotated.images:
@@ -97,42 +97,45 @@ class Evaluation:
                 self.unreadable.append(str(error))
 
     def precision(self, run: int) -> Precision:
-        """Score a run."""
+        """Return precision and recall of a run."""
         numbers = {label.casefold(): number for number, label in enumerate(self.runs[run].labels)}
         class_ids = {label: numbers[label.casefold()] for label in self.annotated.labels}
         labels = tqdm(self.annotated.labels, f"scoring {self.runs[run].name}", unit=" classes", disable=None)
         return average_precision(self.truths, self.found[run], labels, class_ids)
 
     def labels(self, run: int) -> list[str]:
-        """Return the name of each class id of a run, in the words of the annotations where they have one."""
+        """Return the class names of a run, indexed by class id, spelled like the annotations' labels."""
         own = {label.casefold(): label for label in self.annotated.labels}
         return [own.get(label.casefold(), label) for label in self.runs[run].labels]
 
-    def confusion(self, run: int, threshold: float) -> Confusion:
-        """Count what a run takes for what."""
-        confusion = Confusion(self.labels(run), self.annotated.labels, threshold)
+    def confusion(self, run: int, threshold: float) -> ConfusionMatrix:
+        """Return the confusion matrix of a run."""
+        confusion = ConfusionMatrix(self.labels(run), self.annotated.labels, threshold)
         for truth, found in zip(self.truths, self.found[run], strict=True):
             confusion.add(truth, found)
         return confusion
 
     def changes(self, before: int, after: int, threshold: float) -> list[ImageChange]:
-        """Compare two runs image by image; return what changed, most first."""
+        """Compare two runs image by image; return the differences, largest first."""
         labels = self.labels(before), self.labels(after)
-        pairs = zip(self.seen(before, threshold), self.seen(after, threshold), strict=True)
-        return _most_first(change(number, old, new, *labels) for number, (old, new) in enumerate(pairs))
+        first, second = self.detections_above(before, threshold), self.detections_above(after, threshold)
+        pairs = zip(first, second, strict=True)
+        return _largest_first(change(number, old, new, *labels) for number, (old, new) in enumerate(pairs))
 
     def mistakes(self, run: int, threshold: float) -> list[ImageChange]:
-        """Compare a run with the truth image by image; return what is wrong, most first."""
+        """Compare a run with the ground truth image by image; return the mistakes, largest first."""
         labels, pairs = (
             (self.labels(run), self.annotated.labels),
-            zip(self.truths, self.seen(run, threshold), strict=True),
+            zip(self.truths, self.detections_above(run, threshold), strict=True),
         )
-        return _most_first(mistakes(number, truth, found, *labels) for number, (truth, found) in enumerate(pairs))
+        return _largest_first(
+            mistakes(number, truth, found, *labels) for number, (truth, found) in enumerate(pairs)
+        )
 
-    def seen(self, run: int, threshold: float) -> Iterator[Detections]:
-        """Go through what a run found in each image from a score on."""
+    def detections_above(self, run: int, threshold: float) -> Iterator[Detections]:
+        """Yield the detections of a run in each image, from a score on."""
         return (found[found.scores >= threshold] for found in self.found[run])
 
 
-def _most_first(changes: Iterable[ImageChange]) -> list[ImageChange]:
+def _largest_first(changes: Iterable[ImageChange]) -> list[ImageChange]:
     return sorted((item for item in changes if item.lines), key=lambda item: -item.size)

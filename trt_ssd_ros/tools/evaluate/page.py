@@ -1,4 +1,4 @@
-"""An evaluation as a page of HTML that needs no other file: plots and pictures for the template page.html."""
+"""HTML page of an evaluation: plots and pictures for the template page.html, all embedded."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.errors import load_library, load_pyplot
-from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.images.source import Image
-from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, Precision, Truth
-from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange
+from trt_ssd_ros.tools.evaluate.average_precision import RECALLS, GroundTruth, Precision
+from trt_ssd_ros.tools.evaluate.confusion import ConfusionMatrix, ImageChange
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport, difference, figure
 
-MOST_PICTURES = 12
+MAX_PICTURES = 12
 PICTURE_WIDTH = 480
-MOST_LINES = 8
+MAX_LINES = 8
 
 
 def load_template() -> Any:
-    """Return the template of the page, which escapes what it is given.
+    """Return the template of the page, which escapes its variables.
 
     Raises:
         RuntimeError: Jinja is not installed.
@@ -59,14 +59,14 @@ def write_page(report: EvaluationReport, path: Path) -> None:
         first=report.precisions[0],
         figure=figure,
         difference=difference,
-        most_lines=MOST_LINES,
-        most_pictures=MOST_PICTURES,
+        max_lines=MAX_LINES,
+        max_pictures=MAX_PICTURES,
     )
-    write_whole(path, text.encode(errors="replace"))
+    write_atomically(path, text.encode(errors="replace"))
 
 
 class _Page:
-    """Images of the page in base64."""
+    """Plots and pictures of the page, in base64."""
 
     def __init__(self, report: EvaluationReport) -> None:
         self._report, self._evaluation = report, report.evaluation
@@ -76,7 +76,7 @@ class _Page:
         self._palette = list(dict.fromkeys((*report.evaluation.annotated.labels, *labels)))
 
     def curves(self) -> str:
-        """Return the precision/recall curves as PNG."""
+        """Return the precision-recall curves as PNG."""
         return _base64(plot_precision_recall(dict(zip(self.names, self._report.precisions, strict=True))))
 
     def confusion(self, run: int) -> str:
@@ -88,19 +88,19 @@ class _Page:
         return self._evaluation.images[change.image].name
 
     def pictures(self, change: ImageChange, runs: Sequence[int]) -> Iterator[tuple[str, str]]:
-        """Yield the ground truth and the detections of runs as JPEG, a class in the same colour in all of them."""
+        """Yield name and JPEG of the ground truth and of each run; a class has one colour in all of them."""
         image, truth = self._evaluation.images[change.image], self._evaluation.truths[change.image]
         pixels = read_image_file(image.path)
-        yield "truth", _jpeg(pixels, self._true(truth), self._palette)
+        yield "ground truth", _jpeg(pixels, self._true(truth), self._palette)
         for run in runs:
-            yield self.names[run], _jpeg(pixels, self._seen(run, change.image), self._palette)
+            yield self.names[run], _jpeg(pixels, self._detected(run, change.image), self._palette)
 
-    def _true(self, truth: Truth) -> Detections:
+    def _true(self, truth: GroundTruth) -> Detections:
         objects = [number for number, item in enumerate(truth.annotations) if not item.ignored]
         names = [truth.annotations[number].label for number in objects]
         return Detections(truth.boxes[objects], np.ones(len(objects), np.float32), self._numbers(names))
 
-    def _seen(self, run: int, image: int) -> Detections:
+    def _detected(self, run: int, image: int) -> Detections:
         found = self._evaluation.found[run][image]
         found = found[found.scores >= self._report.show]
         labels = self._evaluation.labels(run)
@@ -124,10 +124,10 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-MOST_CLASSES = 15
-"""Classes that get a plot of their own, those with most objects."""
-COLUMNS = 4
-MOST_LABELS = 25
+MAX_CLASS_PLOTS = 15
+"""Number of classes with a separate plot; those with the most objects."""
+PLOT_COLUMNS = 4
+MAX_LABELS = 25
 """Rows and columns of a confusion matrix."""
 
 
@@ -135,14 +135,14 @@ def plot_precision_recall(precisions: Mapping[str, Precision]) -> bytes:
     """Draw precision over recall at IoU .5: the mean of all classes, and each of the most frequent ones.
 
     Args:
-        precisions: Of each run, by name; all of the same classes.
+        precisions: Precision and recall by run name, with equal classes.
     """
     classes = next(iter(precisions.values())).classes
-    chosen = sorted(classes, key=lambda label: -classes[label].objects)[:MOST_CLASSES]
+    chosen = sorted(classes, key=lambda label: -classes[label].objects)[:MAX_CLASS_PLOTS]
     pyplot = load_pyplot()
-    rows = ceil((len(chosen) + 1) / COLUMNS)
+    rows = ceil((len(chosen) + 1) / PLOT_COLUMNS)
     figure, grid = pyplot.subplots(
-        rows, COLUMNS, figsize=(14, 3 * rows), layout="constrained", sharex=True, sharey=True, squeeze=False
+        rows, PLOT_COLUMNS, figsize=(14, 3 * rows), layout="constrained", sharex=True, sharey=True, squeeze=False
     )
     for axes in grid.flat[len(chosen) + 1 :]:
         axes.set_axis_off()
@@ -160,10 +160,10 @@ def plot_precision_recall(precisions: Mapping[str, Precision]) -> bytes:
     return _rendered(pyplot, figure)
 
 
-def plot_confusion(confusion: Confusion) -> bytes:
-    """Draw what is taken for what, of the most confused labels: rows true, columns found, coloured by row."""
+def plot_confusion(confusion: ConfusionMatrix) -> bytes:
+    """Draw the confusion matrix of the most confused labels: rows true, columns detected, coloured by row."""
     occurring = confusion.labels()
-    labels = occurring[:MOST_LABELS]
+    labels = occurring[:MAX_LABELS]
     counts, rest = confusion.table(labels), len(occurring) - len(labels)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     pyplot = load_pyplot()
@@ -174,10 +174,10 @@ def plot_confusion(confusion: Confusion) -> bytes:
         if count:
             axes.text(column, row, str(count), ha="center", va="center", color=_ink(shares[row, column]))
     named = [*labels, f"({rest} others)"] if rest else labels
-    axes.set_xticks(range(len(counts)), [*named, "missed"], rotation=90)
-    axes.set_yticks(range(len(counts)), [*named, "nothing there"])
+    axes.set_xticks(range(len(counts)), [*named, "background (missed)"], rotation=90)
+    axes.set_yticks(range(len(counts)), [*named, "background (false positive)"])
     title = f"the {len(labels)} most confused of {len(occurring)} labels; report.json has all" if rest else ""
-    axes.set(xlabel="found", ylabel="true", title=title)
+    axes.set(xlabel="detected label", ylabel="true label", title=title)
     return _rendered(pyplot, figure)
 
 

@@ -9,23 +9,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.tools.evaluate.average_precision import ClassPrecision, Precision
-from trt_ssd_ros.tools.evaluate.confusion import Confusion, ImageChange
+from trt_ssd_ros.tools.evaluate.confusion import ConfusionMatrix, ImageChange
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 
-MOST_CHANGES = 100
-"""Images whose changes are listed."""
+MAX_CHANGES = 100
+"""Number of images whose changes are listed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two runs side by side.
+    """Differences between two runs.
 
     Attributes:
-        before: Number of the first.
-        after: Number of the second.
-        changes: What changed, by image, most first.
+        before: Number of the first run.
+        after: Number of the second run.
+        changes: Differences by image, largest first.
     """
 
     before: int
@@ -34,12 +34,12 @@ class Comparison:
 
 
 class EvaluationReport:
-    """An evaluation with everything that is computed of it.
+    """Figures of an evaluation: precision, confusion matrices, mistakes and comparisons.
 
     Args:
-        evaluation: What every run found.
-        show: Lowest score that counts in confusions and comparisons.
-        interrupted: Whether it was stopped before the last image.
+        evaluation: Detections of every run.
+        show: Lowest score that counts in confusion matrices, comparisons and pictures.
+        interrupted: Whether the evaluation was stopped before the last image.
 
     Raises:
         RuntimeError: pycocotools is not installed.
@@ -49,33 +49,33 @@ class EvaluationReport:
         numbers = range(len(evaluation.runs))
         self.evaluation, self.show, self.interrupted = evaluation, show, interrupted
         self.precisions: list[Precision] = [evaluation.precision(run) for run in numbers]
-        self.confusions: list[Confusion] = [evaluation.confusion(run, show) for run in numbers]
+        self.confusions: list[ConfusionMatrix] = [evaluation.confusion(run, show) for run in numbers]
         self.mistakes = evaluation.mistakes(0, show)
         self.comparisons = [Comparison(0, after, evaluation.changes(0, after, show)) for after in numbers[1:]]
 
     @cached_property
     def labels(self) -> list[str]:
-        """Labels of which there is an object, in the order of the annotations."""
+        """Labels with at least one object, in the order of the annotations."""
         return list(self.precisions[0].classes)
 
     def warnings(self) -> Iterator[str]:
-        """Go through what makes the figures doubtful."""
+        """Yield the warnings about the figures."""
         evaluation = self.evaluation
         if self.interrupted:
-            seen = f"{len(evaluation.images)} of {len(evaluation.annotated.images)}"
-            yield f"interrupted: only {seen} images were evaluated"
+            done = f"{len(evaluation.images)} of {len(evaluation.annotated.images)}"
+            yield f"interrupted: only {done} images were evaluated"
         if evaluation.unreadable:
             yield f"{len(evaluation.unreadable)} images could not be read, e.g. {evaluation.unreadable[0]}"
-        if evaluation.misfits:
-            said = "images are of another size than their annotations say, so that boxes lie wrong"
-            yield f"{len(evaluation.misfits)} {said}, e.g. {evaluation.misfits[0]}"
-        if evaluation.left_out:
-            yield f"left out, as not every run knows them: {', '.join(evaluation.left_out)}"
+        if evaluation.size_mismatches:
+            text = "images differ in size from their annotations, so that boxes are misplaced"
+            yield f"{len(evaluation.size_mismatches)} {text}, e.g. {evaluation.size_mismatches[0]}"
+        if evaluation.excluded:
+            yield f"excluded labels, which not every run knows: {', '.join(evaluation.excluded)}"
         for run in evaluation.runs:
             yield from (f"{run.name}: {text}" for text in run.warnings())
 
     def as_json(self) -> Mapping[str, Any]:
-        """Return all figures."""
+        """Return all figures for JSON."""
         evaluation = self.evaluation
         return {
             "annotations": evaluation.annotated.kind,
@@ -113,14 +113,14 @@ class EvaluationReport:
             "changed_images": len(item.changes),
             "changes": [
                 {"image": self.evaluation.images[c.image].name, "size": round(c.size, 4), "changes": list(c.lines)}
-                for c in item.changes[:MOST_CHANGES]
+                for c in item.changes[:MAX_CHANGES]
             ],
         }
 
     def table(self) -> str:
-        """Return the runs side by side, as text."""
+        """Return the runs as a table of text."""
         width = max(len(run.name) for run in self.evaluation.runs)
-        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5   difference to the first"]
+        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5   difference to the baseline"]
         for run, precision in zip(self.evaluation.runs, self.precisions, strict=True):
             apart = difference(self.precisions[0].map, precision.map) or 0.0
             figures = f"{figure(precision.map):>12} {figure(precision.map50):>8}   {apart:+.4f}"
@@ -128,12 +128,12 @@ class EvaluationReport:
         return "\n".join(lines)
 
     def write_json(self, path: Path) -> None:
-        """Write all figures."""
-        write_whole(path, (json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n").encode())
+        """Write all figures as JSON."""
+        write_atomically(path, (json.dumps(self.as_json(), indent=1, allow_nan=False) + "\n").encode())
 
 
 def difference(before: float | None, after: float | None) -> float | None:
-    """Return how much more the second is, if both are known."""
+    """Return `after` minus `before`; None if either is unknown."""
     return None if before is None or after is None else after - before
 
 

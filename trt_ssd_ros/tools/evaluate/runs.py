@@ -1,4 +1,4 @@
-"""Runs to evaluate: a detector that runs now, or the results of an earlier `detect`."""
+"""Runs to evaluate: a live detector, or the results of an earlier `detect`."""
 
 from __future__ import annotations
 
@@ -27,53 +27,53 @@ from trt_ssd_ros.tools.results import ResultError, read_header, read_results
 
 MORE_CANDIDATES = (1000, MAX_CANDIDATES)
 """Candidate slots of the larger graphs; memory and time of NMS grow with their square."""
-TRUNCATES = 0.05
-"""Lowest score from which on the precision/recall curve is cut off where it still counts."""
+TRUNCATING_THRESHOLD = 0.05
+"""Score threshold above which the precision-recall curve is truncated where it matters."""
 
 
 class EvaluatedRun(Protocol):
-    """Finds objects in the images of a set.
+    """Source of detections in annotated images.
 
     Attributes:
-        name: For people.
-        labels: Name of each class id.
+        name: Display name.
+        labels: Class names, indexed by class id.
     """
 
     name: str
     labels: tuple[str, ...]
 
     def check(self, images: Sequence[AnnotatedImage]) -> None:
-        """Require that it can find something in all of these.
+        """Require that the run covers these images.
 
         Raises:
-            ResultError: There is no result for one of them.
+            ResultError: An image has no result.
         """
 
     def detect(self, image: AnnotatedImage, pixels: NDArray[np.uint8]) -> Detections:
-        """Return what is in an image, whose pixels are (H, W, 3) uint8 bgr."""
+        """Return the detections in an image, with pixels (H, W, 3) uint8 bgr."""
 
     def described(self) -> str:
-        """Return what it is."""
+        """Return a description of the detector."""
 
     def warnings(self) -> list[str]:
-        """Return what makes its figures doubtful."""
+        """Return the warnings about its figures."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
 
 
 class DetectorRun:
-    """A detector that runs now, at a threshold so low, with so many detections, that hardly anything is cut off.
+    """Live detector with a low threshold and a high limit of detections, so that hardly any are cut off.
 
-    Where all candidate slots of an image are taken, and less than `max_detections` remain of them, weaker
-    candidates might have been among them: then graphs with more and more slots are asked.
+    If an image fills all candidate slots and NMS leaves fewer than `max_detections`, weaker candidates may be
+    missing: graphs with more slots then detect again.
 
     Args:
-        name: For people.
-        card: Of the detector.
-        choice: What runs it.
-        threshold: Lowest score that it reports.
-        stop: Cancels the build of a plan.
+        name: Display name.
+        card: Model card of the detector.
+        choice: Engine to run.
+        threshold: Lowest reported score.
+        stop: Event that cancels the build of a plan.
     """
 
     def __init__(self, name: str, card: ModelCard, choice: EngineChoice, threshold: float, stop: Event) -> None:
@@ -93,11 +93,11 @@ class DetectorRun:
         card = replace(self._card, defaults=replace(self._card.defaults, candidates=candidates))
         with LoggedProgress(self._stop.is_set) as progress:
             detector = open_detector(card, self._choice, sample_photos(), progress)
-        self._choice = replace(self._choice, backend=detector.engine_kind)  # the next one need not say why
+        self._choice = replace(self._choice, backend=detector.engine_kind)  # log the choice only once
         return detector
 
     def check(self, images: Sequence[AnnotatedImage]) -> None:
-        """It can find something in any image."""
+        """Do nothing: a live detector covers any image."""
 
     def detect(self, image: AnnotatedImage, pixels: NDArray[np.uint8]) -> Detections:
         """Detect; see `EvaluatedRun.detect`."""
@@ -117,11 +117,11 @@ class DetectorRun:
         return f"{self._card.name}, {self._detectors[0].engine_name}, {self._detectors[0].precision}"
 
     def warnings(self) -> list[str]:
-        """Return what makes its figures doubtful."""
-        said = truncation_warning(self._card.defaults.score_threshold)
+        """Return the warnings about its figures."""
+        texts = truncation_warning(self._card.defaults.score_threshold)
         if self._cut:
-            said.append(f"in {self._cut} images even {MAX_CANDIDATES} candidates were too few: raise --threshold")
-        return said
+            texts.append(f"in {self._cut} images even {MAX_CANDIDATES} candidates were too few: raise --threshold")
+        return texts
 
     def close(self) -> None:
         """Close the engines."""
@@ -130,7 +130,7 @@ class DetectorRun:
 
 
 def _detect(detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detections, bool]:
-    """Detect, and tell whether more candidates would change nothing."""
+    """Return detections, and whether they are complete: more candidates would change nothing."""
     before = detector.counts.saturated
     found = detector.detect(pixels)
     full = len(found) == detector.thresholds.max_detections
@@ -138,12 +138,12 @@ def _detect(detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detections, 
 
 
 def truncation_warning(threshold: float) -> list[str]:
-    """Return a warning if a score threshold cuts the precision/recall curve off."""
-    if threshold <= TRUNCATES:
+    """Return a warning if a score threshold truncates the precision-recall curve."""
+    if threshold <= TRUNCATING_THRESHOLD:
         return []
     return [
-        f"nothing below a score of {threshold:.2f} is there: the precision/recall curve is cut off, and average "
-        f"precision is lower than the detector's; detect with --threshold 0.01 to evaluate"
+        f"detections below a score of {threshold:.2f} are missing: the precision-recall curve is truncated and "
+        f"average precision too low; run detect with --threshold 0.01"
     ]
 
 
@@ -151,23 +151,25 @@ class ResultsRun:
     """Results of an earlier `detect`: its results.jsonl or coco.json.
 
     Args:
-        name: For people.
-        path: Of the file.
+        name: Display name.
+        path: Results file.
 
     Raises:
-        ResultError: It is neither, or damaged.
-        OSError: It cannot be read.
+        ResultError: The file is neither, or is damaged.
+        OSError: The file cannot be read.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self._path = path
-        self._what = "results of an unknown detector"
+        self._description = "results of an unknown detector"
         self._threshold, self._most = 0.0, math.inf
         if path.suffix == ".jsonl":
             header = read_header(path)
             self.labels = header.labels
-            self._what = ", ".join(str(header.detector.get(key, "?")) for key in ("model", "engine", "precision"))
+            self._description = ", ".join(
+                str(header.detector.get(key, "?")) for key in ("model", "engine", "precision")
+            )
             self._threshold = _number(header.detector.get("score_threshold"), 0.0)
             self._most = _number(header.detector.get("max_detections"), math.inf)
             self._found = {item.name: item.detections for item in read_results(path) if not item.unreadable}
@@ -182,7 +184,7 @@ class ResultsRun:
         if missing:
             raise ResultError(
                 f"{self._path} has no result for {len(missing)} of {len(images)} images, e.g. {missing[0]}: "
-                "was detect run on the folder of --images, to its end?"
+                "run detect on the whole folder of --images"
             )
 
     def _key(self, image: AnnotatedImage) -> str | None:
@@ -192,24 +194,24 @@ class ResultsRun:
         return base if base in self._found and self._by_base[base] == 1 else None
 
     def detect(self, image: AnnotatedImage, pixels: NDArray[np.uint8]) -> Detections:
-        """Look it up; see `EvaluatedRun.detect`."""
+        """Return the stored detections; see `EvaluatedRun.detect`."""
         del pixels
         key = self._key(image)
         return Detections.empty() if key is None else self._found[key]
 
     def described(self) -> str:
-        """Return what made the results, and where they are."""
-        return f"{self._what}, from {self._path}"
+        """Return the detector and the path of the results."""
+        return f"{self._description}, from {self._path}"
 
     def warnings(self) -> list[str]:
-        """Return what makes its figures doubtful."""
-        said = truncation_warning(self._threshold)
+        """Return the warnings about its figures."""
+        texts = truncation_warning(self._threshold)
         if self._most < MAX_DETECTIONS:
-            said.append(f"at most {self._most:g} detections of an image are there, of {MAX_DETECTIONS} that count")
-        return said
+            texts.append(f"at most {self._most:g} detections per image were stored, but {MAX_DETECTIONS} count")
+        return texts
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 def _number(value: Any, otherwise: float) -> float:
@@ -226,7 +228,9 @@ def _read_coco_results(path: Path) -> tuple[tuple[str, ...], dict[str, Detection
             by_image[item["image_id"]].append(item)
         found = {str(item["file_name"]): _detections(by_image[item["id"]], numbers) for item in fields["images"]}
     except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"{path} holds no results: expected results.jsonl or coco.json of detect") from error
+        raise ResultError(
+            f"{path} holds no results: expected a results.jsonl or coco.json that detect wrote"
+        ) from error
     return labels, found
 
 
@@ -239,16 +243,16 @@ def _detections(items: Sequence[Mapping[str, Any]], numbers: Mapping[Any, int]) 
 
 
 def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -> Iterator[EvaluatedRun]:
-    """Open what a command line names.
+    """Open the runs of a command line.
 
     Args:
-        specs: [NAME=]BACKEND[:PRECISION][@MODEL], or [NAME=]FILE with results of `detect`.
-        model: Of those that name none: a shipped model card or the path of one.
+        specs: Runs as [NAME=]BACKEND[:PRECISION][@MODEL], or [NAME=]FILE with results of `detect`.
+        model: Default model: name of a shipped model, or path of a model card.
         threshold: Lowest score that detectors report.
-        stop: Cancels the build of a plan.
+        stop: Event that cancels the build of a plan.
 
     Raises:
-        ValueError: One of them is wrong.
+        ValueError: A run is invalid, or two have one name.
         RuntimeError: A backend is missing.
         OSError: A file cannot be read.
     """
@@ -267,7 +271,7 @@ def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -
             expected = f"{'|'.join(BACKENDS)}[:{'|'.join(PRECISIONS)}], or results.jsonl or coco.json of detect"
             raise ValueError(f"run: found {text!r}, expected {expected}")
         if backend == "onnxruntime" and precision not in ("", "fp32"):
-            raise ValueError(f"run: found {text!r}, but ONNX Runtime takes the network as it is: give none")
+            raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
         card = ModelCard.load(model_card_path(own or model))
         yield DetectorRun(name, card, EngineChoice(backend, precision or "auto"), threshold, stop)
 

@@ -1,1 +1,1 @@
-"""Import of an SSD: from an ONNX file to a model card that is known to work."""
+"""Import of an SSD: an ONNX file becomes a tested model card."""

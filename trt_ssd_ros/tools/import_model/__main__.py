@@ -1,13 +1,14 @@
-"""Bring your own SSD: make a model card of an ONNX file, check it, and draw what it finds in a photo.
+"""Import an SSD: write a model card for an ONNX file, test it, and draw the detections in a photo.
 
 ros2 run trt_ssd_ros import_model model.onnx
 ros2 run trt_ssd_ros import_model model.onnx --labels labels.txt --output my_models
 ros2 launch trt_ssd_ros detect.launch.py model:=$PWD/model.yaml
 
-It finds the image input, the boxes and the class scores, cuts off non-maximum suppression and all else that the
-composed graph does itself, recognises the family by tensor names and the number of prior boxes, and measures what
-the graph does to its pixels. What it cannot tell it asks, or takes from the options below. Nothing is written
-unless the card loads, the graph composes, and the photo goes through it.
+import_model finds the image input, the boxes and the class scores. It cuts off non-maximum suppression and
+everything else that the composed graph does itself. It recognises the family by tensor names and the number of
+prior boxes, and measures how the graph normalises pixels. If the graph leaves a field of the card open, it uses
+the options below or prompts for an answer. It writes no file unless the card loads, the graph composes, and
+detection runs on the photo.
 """
 
 from __future__ import annotations
@@ -25,59 +26,76 @@ from trt_ssd_ros.tools.import_model.importing import ImportRequest, import_model
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="import_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path, help="the network, an ONNX file")
+    parser.add_argument("model", type=Path, help="ONNX file of the network")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder of what is written (default: the model's)"
+        "--output", type=Path, metavar="DIR", help="folder to write to (default: the folder of the ONNX file)"
     )
-    parser.add_argument("--name", help="of the card (default: the model's file name)")
+    parser.add_argument("--name", help="name of the card (default: the ONNX file's name)")
     parser.add_argument(
-        "--image", type=Path, metavar="PHOTO", help="what to detect in (default: a photo of the package)"
+        "--image", type=Path, metavar="PHOTO", help="photo to test the card on (default: a photo of the package)"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite files of an earlier import")
-    _add_what_a_graph_cannot_tell(parser.add_argument_group("what a graph cannot tell, or tells wrongly"))
+    parser.add_argument("--force", action="store_true", help="overwrite the files of an earlier import")
+    _add_card_options(parser.add_argument_group("fields of the card, if the graph states none or a wrong one"))
     return parser
 
 
-def _add_what_a_graph_cannot_tell(group: argparse._ArgumentGroup) -> None:
+def _add_card_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--labels", metavar="FILE", help="class names, one a line, or a .pbtxt; or coco_90, coco_80, voc_20"
+        "--labels",
+        metavar="FILE",
+        help="file of class names (one a line, or .pbtxt), or a label set: coco_90, coco_80 or voc_20",
     )
     group.add_argument(
-        "--family", choices=list(FAMILIES), help="; ".join(f"{k}: {v.about}" for k, v in FAMILIES.items())
-    )
-    group.add_argument("--size", type=_size, metavar="HxW", help="height x width of an input that states none")
-    group.add_argument("--channel-order", choices=("rgb", "bgr"), help="of the network's own input")
-    group.add_argument(
-        "--mean", type=_three, metavar="R,G,B", help="subtracted from pixels of 0 to 255, in the input's order"
+        "--family",
+        choices=list(FAMILIES),
+        help=f"family of the network; {'; '.join(f'{name}: {family.about}' for name, family in FAMILIES.items())}",
     )
     group.add_argument(
-        "--scale", type=_three, metavar="R,G,B", help="then multiplied; one number stands for all three"
+        "--size", type=_size, metavar="HxW", help="height x width in pixels of an input without a fixed size"
+    )
+    group.add_argument("--channel-order", choices=("rgb", "bgr"), help="channel order of the network's input")
+    group.add_argument(
+        "--mean", type=_three, metavar="R,G,B", help="mean of each channel, 0 to 255, in the input's channel order"
     )
     group.add_argument(
-        "--score-conversion", choices=("sigmoid", "softmax", "none"), help="of class predictions to scores"
+        "--scale",
+        type=_three,
+        metavar="R,G,B",
+        help="factor of each channel after the mean is subtracted; one number for all three",
     )
     group.add_argument(
-        "--background", choices=("first", "last", "none"), help="column of the scores that is no class"
+        "--score-conversion",
+        choices=("sigmoid", "softmax", "none"),
+        help="function from class predictions to scores",
     )
-    group.add_argument("--boxes", metavar="TENSOR", help="with --scores: where they are, also inside of the graph")
-    group.add_argument("--scores", metavar="TENSOR")
     group.add_argument(
-        "--box-order", choices=("yxhw", "xywh", "xyxy", "yxyx"), help="encoded: centre, size; decoded: corners"
+        "--background", choices=("first", "last", "none"), help="position of the background column in the scores"
     )
-    group.add_argument("--score-threshold", type=float, metavar="S", help="lowest score reported (default: 0.3)")
-    group.add_argument("--licence", help="of the network, for the card")
-    group.add_argument("--source", help="where it comes from, for the card")
+    group.add_argument(
+        "--boxes", metavar="TENSOR", help="tensor of the boxes, an output or an inner one; needs --scores"
+    )
+    group.add_argument("--scores", metavar="TENSOR", help="tensor of the class scores; needs --boxes")
+    group.add_argument(
+        "--box-order",
+        choices=("yxhw", "xywh", "xyxy", "yxyx"),
+        help="order of a box's numbers: yxhw or xywh if encoded; xyxy or yxyx if decoded",
+    )
+    group.add_argument("--score-threshold", type=float, metavar="S", help="lowest score to report (default: 0.3)")
+    group.add_argument("--licence", help="licence of the network, for the card")
+    group.add_argument("--source", help="origin of the network, for the card")
 
 
 def _three(text: str) -> list[float]:
     try:
         numbers = [float(number) for number in text.split(",")]
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected 3 numbers, or 1 for all") from error
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected 3 numbers with commas between them, or 1 for all"
+        ) from error
     if len(numbers) not in (1, 3):
         raise argparse.ArgumentTypeError(f"found {len(numbers)} numbers, expected 3, or 1 for all")
     return numbers * (3 // len(numbers))
@@ -87,17 +105,22 @@ def _size(text: str) -> tuple[int, int]:
     try:
         height, width = (int(side) for side in text.lower().split("x"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected HEIGHTxWIDTH, as 300x300") from error
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected HEIGHTxWIDTH, such as 300x300") from error
     if not 0 < min(height, width) <= max(height, width) <= MAX_INPUT_SIDE:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected sides of 1 to {MAX_INPUT_SIDE}")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected sides of 1 to {MAX_INPUT_SIDE} pixels")
     return height, width
 
 
-def ask(flag: str, question: str, choices: Sequence[str]) -> str:
-    """Ask the person at the terminal.
+def prompt(flag: str, question: str, choices: Sequence[str]) -> str:
+    """Prompt the user at the terminal.
+
+    Args:
+        flag: Option that answers the question, without its dashes.
+        question: Text of the prompt.
+        choices: Valid answers; any answer is valid if empty.
 
     Raises:
-        ValueError: There is no terminal; says which flag answers the question.
+        ValueError: There is no terminal, or the answer is none of the choices. The message names the option.
     """
     option, listed = f"--{flag.replace('_', '-')}", " or ".join(choices)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -109,8 +132,8 @@ def ask(flag: str, question: str, choices: Sequence[str]) -> str:
     return answer
 
 
-def say(line: str) -> None:
-    """Print a line; a reader that closed the pipe does not end the import."""
+def print_line(line: str) -> None:
+    """Print a line. If the reader closed the pipe, discard this line and all later ones."""
     try:
         print(line, flush=True)
     except BrokenPipeError:
@@ -119,13 +142,13 @@ def say(line: str) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = vars(new_parser().parse_args(args))
+    arguments = vars(new_parser().parse_args(args))
     names = ("model", "output", "name", "image", "force")
-    stated = {name: value for name, value in options.items() if name not in names and value is not None}
-    request = ImportRequest(**{name: options[name] for name in names}, stated=stated)
+    options = {name: value for name, value in arguments.items() if name not in names and value is not None}
+    request = ImportRequest(**{name: arguments[name] for name in names}, options=options)
     try:
-        for line in import_model(request, ask):
-            say(line)
+        for line in import_model(request, prompt):
+            print_line(line)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:

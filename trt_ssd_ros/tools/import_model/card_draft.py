@@ -1,4 +1,4 @@
-"""Draft of a model card: its family, its outputs, and then the whole, from the graph, the family and the user."""
+"""Draft of a model card: its fields from the user's options, the graph and the family."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import nms
 from trt_ssd_ros.models.card_file import generator_document
-from trt_ssd_ros.tools.import_model.box_form import along_cells, are_pixels, in_corners
+from trt_ssd_ros.tools.import_model.analysis import NetworkAnalysis
+from trt_ssd_ros.tools.import_model.box_form import are_pixels, corner_order, to_corners
 from trt_ssd_ros.tools.import_model.entry import side_tensors
 from trt_ssd_ros.tools.import_model.evidence import as_rows
 from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
 from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
-from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, Interview, normalises_as
+from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, UserOptions, normalises_as
 from trt_ssd_ros.tools.import_model.labels import class_labels
 from trt_ssd_ros.tools.import_model.standard_network import prior_boxes
-from trt_ssd_ros.tools.import_model.understanding import Understood
 
-ON_TOP = 0.8
-"""Intersection over union of boxes of a class that no NMS leaves together."""
-MOST_ON_TOP = 0.05
-"""Share of them in what some other way of thinning out leaves."""
+DUPLICATE_IOU = 0.8
+"""Intersection over union above which a box duplicates a better one of its class."""
+MAX_DUPLICATES = 0.05
+"""Highest share of duplicates among the final detections of a network."""
 
 
 @dataclass
 class OutputDraft:
-    """Section on the outputs in the making.
+    """Draft of a card's section on the outputs.
 
     Attributes:
-        found: What was understood.
-        family: Of the network.
-        background: The column that is no class.
-        interview: What the user states, is asked and is told.
+        found: Analysed network.
+        family: Family of the network.
+        background: Position of the background column: first, last or none.
+        user: Options of the user.
     """
 
-    found: Understood
+    found: NetworkAnalysis
     family: SsdFamily
     background: str
-    interview: Interview
+    user: UserOptions
 
     def document(self) -> Document:
         """Return the section on the outputs."""
@@ -50,7 +50,7 @@ class OutputDraft:
             return self.detections()
         document: Document = {"boxes": network.boxes, "scores": network.scores}
         if self.found.evidence is not None:
-            order = self.interview.stated.get("box_order") or self.family.box_order
+            order = self.user.options.get("box_order") or self.family.box_order
             document = {"kind": "raw_heads", **document, "box_order": order, "box_scales": list(BOX_SCALES)}
         elif heads.priors:
             value = self.found.values[heads.priors.tensor]
@@ -58,8 +58,8 @@ class OutputDraft:
             units = self.units(centres, "xyxy", self.found.entry.size)
             document = {"kind": "decoded_boxes", **document, "box_order": "xyxy", **units}
         else:
-            corners = in_corners(as_rows(self.found.values[heads.boxes]), heads.form)
-            order = self.interview.stated.get("box_order") or self.order_of(corners)
+            corners = to_corners(as_rows(self.found.values[heads.boxes]), heads.form)
+            order = self.user.options.get("box_order") or self.order_of(corners)
             document = {
                 "kind": "decoded_boxes",
                 **document,
@@ -76,9 +76,8 @@ class OutputDraft:
         document = {"kind": "detections", "rows": self.found.network.boxes, "background": self.background}
         if not len(corners):
             raise ValueError(
-                "the network finds nothing in the photo, so that the unit of its boxes cannot be told: give "
-                "--image of a photo in which it finds something, and --mean and --scale of its pixels, which are "
-                "taken to be -1 to 1"
+                "the network detects nothing in the photo, so the unit of its boxes is unknown: give --image of a "
+                "photo in which it detects something, and --mean and --scale of its pixels (default: -1 to 1)"
             )
         found = self.found
         if found.heads.final:
@@ -89,46 +88,46 @@ class OutputDraft:
         return {**document, **({"box_order": order} if order != "xyxy" else {}), **units}
 
     def check_suppressed(self) -> None:
-        """Check that final detections are what NMS left, as no other follows.
+        """Check that final detections are free of duplicates, as the composed graph does not suppress them.
 
         Raises:
-            ValueError: Many lie on top of others.
+            ValueError: Too many detections are duplicates.
         """
         rows = self.found.detections().astype(np.float32)
-        kept = nms(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int32), ON_TOP)
-        if np.mean(kept) < 1 - MOST_ON_TOP:
+        kept = nms(rows[:, 2:], rows[:, 1], rows[:, 0].astype(np.int32), DUPLICATE_IOU)
+        if np.mean(kept) < 1 - MAX_DUPLICATES:
             raise ValueError(
-                f"{np.count_nonzero(~kept)} of {len(kept)} boxes that the network shows in the photo lie on top "
-                "of others of their class, expected those that NMS leaves: name all boxes and the scores of all "
-                "classes with --boxes and --scores, or export the network with its NMS"
+                f"{np.count_nonzero(~kept)} of {len(kept)} detections in the photo duplicate a better one of "
+                "their class, expected detections after NMS: name all boxes and the scores of all classes with "
+                "--boxes and --scores, or export the network with its NMS"
             )
 
     def final_order(self) -> str:
-        """Return which number of a corner of final detections comes first; nothing in the graph tells."""
-        stated = self.interview.stated.get("box_order")
+        """Return the corner order of final detections: the user's, the family's, or prompted for."""
+        stated = self.user.options.get("box_order")
         if stated or self.found.heads.final is None:
             return str(stated or "xyxy")
         if self.family.final_order is None:
-            return self.ask_order()
-        self.interview.note(f"final boxes are {self.family.final_order}, as in its family")
+            return self.prompt_order()
+        self.user.assume(f"final boxes are {self.family.final_order}, the order of its family")
         return self.family.final_order
 
     def order_of(self, corners: NDArray[Any]) -> str:
-        """Return which number of a corner comes first: as the cells tell that boxes come from, else asked for."""
+        """Return the order of corners (A, 4): from the cells of their scores, else prompted for."""
         cells = self.found.cells
-        order = along_cells(corners, cells.centres()) if cells else None
+        order = corner_order(corners, cells.centres()) if cells else None
         if order is None:
-            return self.ask_order()
-        self.interview.note(f"boxes are {order}: {order[0]} comes first, as the cells tell from which scores come")
+            return self.prompt_order()
+        self.user.assume(f"boxes are {order}, the order that matches the feature map cells of their scores")
         return order
 
-    def ask_order(self) -> str:
-        """Return which number of a corner comes first, as the user answers."""
-        question = "nothing in the network tells which number of a box's corners comes first"
-        return self.interview.ask("box_order", question, ("xyxy", "yxyx"))
+    def prompt_order(self) -> str:
+        """Prompt for the order of corners."""
+        question = "the graph does not state the order of a box's corners"
+        return self.user.prompt("box_order", question, ("xyxy", "yxyx"))
 
     def size_of(self, corners: NDArray[Any], order: str) -> Size:
-        """Return the size of the image whose pixels corners are in: at the first convolution, or as it was fed."""
+        """Return height and width of the image that corners refer to: as fed, or at the first convolution."""
         entry, cells = self.found.entry, self.found.cells
         if cells is None or not are_pixels(corners):
             return entry.size
@@ -137,25 +136,25 @@ class OutputDraft:
         return min(sizes, key=lambda size: float(np.median(np.abs(middles / size[::-1] - cells.centres()))))
 
     def units(self, corners: NDArray[Any], order: str, size: Size) -> Document:
-        """Return what normalises corners that are in pixels of an image of some size, if anything does."""
+        """Return the `box_scales` that normalise corners; nothing if corners are normalised already."""
         if not are_pixels(corners):
             return {}
-        self.interview.note("boxes are in pixels of the input")
+        self.user.assume("boxes are in pixels of the input")
         height, width = size
         sides = [width, height] if order == "xyxy" else [height, width]
         return {"box_scales": [float(side) for side in sides * 2]}
 
     def clips(self) -> bool:
-        """Return whether corners are moved onto the border before NMS: as the graph does, else the family."""
+        """Return whether boxes are clipped to the image before NMS: by the graph, else by the family."""
         evidence = self.found.evidence
         return self.family.clip_before_nms if evidence is None or evidence.clips is None else evidence.clips
 
     def conversion(self) -> str:
-        """Return what turns the scores into those of 0 to 1."""
+        """Return the conversion of class predictions to scores of 0 to 1."""
         heads, graph = self.found.heads, self.found.graph
-        told = self.interview.stated.get("score_conversion") or heads.facts.get("score_conversion")
-        if told:
-            return str(told)
+        known = self.user.options.get("score_conversion") or heads.facts.get("score_conversion")
+        if known:
+            return str(known)
         if roots(graph, heads.scores) & {"Sigmoid", "Softmax"}:
             return "none"
         after = conversion_after(graph, heads.scores)
@@ -163,52 +162,52 @@ class OutputDraft:
             return after
         scores = self.found.values[heads.scores]
         if scores.min() >= 0 and scores.max() <= 1:
-            self.interview.note("scores are taken as they are: all are between 0 and 1")
+            self.user.assume("scores need no conversion, as all are between 0 and 1")
             return "none"
-        self.interview.note(f"scores go through a {self.family.score_conversion}, as in its family")
+        self.user.assume(f"scores go through a {self.family.score_conversion}, the conversion of its family")
         return self.family.score_conversion
 
 
-def choose_family(found: Understood, interview: Interview) -> str:
-    """Return a family's name: stated, told by a node of the graph, the only one that fits, or asked for.
+def choose_family(found: NetworkAnalysis, user: UserOptions) -> str:
+    """Return the family's name: the user's, that of a node in the graph, the only match, or prompted for.
 
     Raises:
-        ValueError: Its prior boxes are of no known family, or the user was asked and did not tell.
+        ValueError: The prior boxes match no known family, or the user did not answer.
     """
-    told = interview.stated.get("family") or found.heads.facts.get("family")
-    if told:
-        return str(told)
-    fitting = fitting_families(found, interview)
-    if len(fitting) == 1:
-        return fitting[0]
+    known = user.options.get("family") or found.heads.facts.get("family")
+    if known:
+        return str(known)
+    families = likely_families(found, user)
+    if len(families) == 1:
+        return families[0]
     if found.evidence is not None:
-        if not fitting:
-            raise ValueError(of_no_family(found))
-        return interview.ask("family", f"{boxes_of(found)} fit several families", fitting)
-    if is_normalised(found, interview):
+        if not families:
+            raise ValueError(unknown_family_error(found))
+        return user.prompt("family", f"{box_summary(found)} fit several families", families)
+    if is_normalised(found, user):
         return "other"
-    question = "the graph does not tell how its input is normalised"
-    return interview.ask("family", question, fitting or found.heads.facts.get("families") or list(FAMILIES))
+    question = "the graph does not state how its input is normalised"
+    return user.prompt("family", question, families or found.heads.facts.get("families") or list(FAMILIES))
 
 
-def fitting_families(found: Understood, interview: Interview) -> list[str]:
-    """Return the families whose prior boxes fit; of several, those that names and the normalisation tell."""
+def likely_families(found: NetworkAnalysis, user: UserOptions) -> list[str]:
+    """Return the families whose prior boxes match; of several, those that match tensor names and normalisation."""
     evidence, entry = found.evidence, found.entry
-    fitting = list(FAMILIES) if evidence is None else list(evidence.families)
-    if found.network.columns == 91:  # torchvision counts COCO's 90 ids, Caffe and NVIDIA its 80 classes
-        fitting = [name for name in fitting if not name.startswith(("caffe", "nvidia"))]
-    if len(fitting) > 1:
-        named = [name for name in fitting if speaks_of(found, FAMILIES[name])]
+    families = list(FAMILIES) if evidence is None else list(evidence.families)
+    if found.network.columns == 91:  # COCO: torchvision has 90 ids, Caffe and NVIDIA 80 classes
+        families = [name for name in families if not name.startswith(("caffe", "nvidia"))]
+    if len(families) > 1:
+        named = [name for name in families if is_named(found, FAMILIES[name])]
         if named:
-            interview.note(f"its family is {' or '.join(named)}, as names in the network tell: else give --family")
-        fitting = named or (fitting if evidence is not None else [])
-    if len(fitting) > 1 and not entry.inside.is_nothing:
-        fitting = [name for name in fitting if normalises_as(entry, FAMILIES[name])] or fitting
-    return fitting
+            user.assume(f"the family is {' or '.join(named)}, by names in the network; if not, give --family")
+        families = named or (families if evidence is not None else [])
+    if len(families) > 1 and not entry.inside.is_identity:
+        families = [name for name in families if normalises_as(entry, FAMILIES[name])] or families
+    return families
 
 
-def speaks_of(found: Understood, family: SsdFamily) -> bool:
-    """Tell whether a name in the network is one of a family's, or all inputs and outputs are called as its."""
+def is_named(found: NetworkAnalysis, family: SsdFamily) -> bool:
+    """Return whether the network has a name of a family in it, or all input and output names of its exporter."""
     graph = found.graph
     inputs = [tensor.name for tensor in graph.inputs]
     shown = {*inputs, *(tensor.name for tensor in graph.model.graph.output)}
@@ -216,67 +215,68 @@ def speaks_of(found: Understood, family: SsdFamily) -> bool:
     return any(word in names for word in family.names) or shown == set(family.interface)
 
 
-def is_normalised(found: Understood, interview: Interview) -> bool:
-    """Tell whether it is told how pixels are normalised, without a family."""
-    stated = "mean" in interview.stated and "scale" in interview.stated
-    return stated or found.entry.takes_bytes or not found.entry.inside.is_nothing
+def is_normalised(found: NetworkAnalysis, user: UserOptions) -> bool:
+    """Return whether the user or the graph states the normalisation of pixels."""
+    stated = "mean" in user.options and "scale" in user.options
+    return stated or found.entry.takes_bytes or not found.entry.inside.is_identity
 
 
-def of_no_family(found: Understood) -> str:
-    """Return the error for raw heads with the prior boxes of no known family."""
+def unknown_family_error(found: NetworkAnalysis) -> str:
+    """Return the error message for raw heads whose prior boxes match no known family."""
     cells = found.evidence and found.evidence.cells
     maps = f", on feature maps of {', '.join(cells.maps())} boxes," if cells else ""
     return (
-        f"{boxes_of(found)}{maps} are the priors of no known family ({', '.join(FAMILIES)}): if this is an SSD at "
-        "all, export it with its boxes decoded, or write the card by hand (docs/models.md)"
+        f"{box_summary(found)}{maps} match the prior boxes of no known family ({', '.join(FAMILIES)}): if the "
+        "network is an SSD, export it with decoded boxes, or write the card by hand (docs/models.md)"
     )
 
 
-def boxes_of(found: Understood) -> str:
-    """Return how many boxes there are for an input of which size, for people."""
+def box_summary(found: NetworkAnalysis) -> str:
+    """Return the number of boxes and the input size in pixels as text."""
     height, width = found.entry.size
     return f"{found.network.count} boxes for an input of {width}x{height}"
 
 
-def draft_card(found: Understood, interview: Interview) -> Document:
-    """Return everything of the card but name, licence, source and file.
+def draft_card(found: NetworkAnalysis, user: UserOptions) -> Document:
+    """Return all fields of the card but name, licence, source and onnx.
 
     Raises:
-        ValueError: Something that is needed was not told.
+        ValueError: A field is in neither the graph, the family nor the options, or contradicts the graph.
     """
-    name = choose_family(found, interview)
+    name = choose_family(found, user)
     family = FAMILIES[name]
-    labels, background = class_labels(found, family, interview)
-    document: Document = {"family": name, "input": InputDraft(found.entry, family, interview).document()}
-    document["outputs"] = OutputDraft(found, family, background, interview).document()
+    labels, background = class_labels(found, family, user)
+    document: Document = {"family": name, "input": InputDraft(found.entry, family, user).document()}
+    document["outputs"] = OutputDraft(found, family, background, user).document()
     if found.evidence is not None:
-        document["priors"] = _priors(found, name, interview)
+        document["priors"] = _priors(found, name, user)
     document["labels"] = labels
-    document["defaults"] = _defaults(found, family, interview)
+    document["defaults"] = _defaults(found, family, user)
     return document
 
 
-def _priors(found: Understood, name: str, interview: Interview) -> Document:
+def _priors(found: NetworkAnalysis, name: str, user: UserOptions) -> Document:
     """Return the section on the prior boxes of raw heads."""
     evidence = found.evidence
     generator = FAMILIES[name].generator(*found.entry.size, found.network.count)
     assert evidence is not None
     if generator is None or name not in evidence.families:
-        fitting = f"; those of {' and '.join(evidence.families)} fit" if evidence.families else ""
+        others = f"; those of {' and '.join(evidence.families)} do" if evidence.families else ""
         raise ValueError(
-            f"{of_no_family(found)}\nfamily {name} has other prior boxes than {boxes_of(found)}{fitting}"
+            f"{unknown_family_error(found)}\n"
+            f"the prior boxes of family {name} do not match {box_summary(found)}{others}"
         )
     if evidence.corners:
-        interview.note(f"the prior boxes are {name}'s: they decode to the corners that the network makes")
+        user.assume(f"the prior boxes are {name}'s: they decode to the network's own corners")
     else:
-        interview.note(f"the prior boxes are those published for {name}, their variances .1 and .2")
+        user.assume(f"the prior boxes are those published for {name}, with variances 0.1 and 0.2")
     return generator_document(generator)
 
 
-def _defaults(found: Understood, family: SsdFamily, interview: Interview) -> Document:
-    """Return the thresholds."""
+def _defaults(found: NetworkAnalysis, family: SsdFamily, user: UserOptions) -> Document:
+    """Return the section on the default thresholds and counts."""
     iou = found.heads.facts.get("iou_threshold") or family.iou_threshold
-    score = interview.stated.get("score_threshold")
+    score = user.options.get("score_threshold")
     return {
         "score_threshold": 0.3 if score is None else score,
         "iou_threshold": round(float(iou), 4),

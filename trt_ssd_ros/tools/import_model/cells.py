@@ -1,6 +1,7 @@
-"""Feature map and cell that each row of a head comes from.
+"""Feature map and cell of each row of a head.
 
-Numbers that tell where they are go through the operators between the last convolutions and the head.
+The cells are traced: feature maps that hold their own indices run through the operators between the last
+convolutions and the head.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ MOVING = {
     *("Reshape", "Concat", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Gather"),
     "Identity",
 }
-"""Operators that move numbers."""
+"""Operators that move values."""
 
 IN_PLACE = {
     *("Sigmoid", "Softmax", "Relu", "Clip", "BatchNormalization", "QuantizeLinear", "DequantizeLinear"),
     *("Add", "Sub", "Mul", "Div", "Cast", "Dropout"),
 }
-"""Operators whose results stand where their first input, or the one that is not stored, stood."""
+"""Operators that keep each value in its place: that of the first input, or of the one that is not stored."""
 
 
 @dataclass(frozen=True)
 class HeadCells:
-    """Feature maps and cells that the rows of a head come from.
+    """Feature map and cell of each row of a head.
 
     Attributes:
-        sizes: (A, 2) rows and columns of the feature map that each row comes from.
-        places: (A, 2) y and x of its cell there.
-        shapes: (A,) which of the boxes of that cell it is, in the order of the convolution's channels.
+        sizes: Feature map size of each row (A, 2): rows and columns in cells.
+        places: Cell of each row (A, 2): y and x in cells.
+        shapes: Index of each row among the boxes of its cell (A,), in the order of the convolution's channels.
     """
 
     sizes: NDArray[np.int64]
@@ -49,52 +50,51 @@ class HeadCells:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Row indices in the order of `models/priors.py`: map by map, row by row, cell by cell, shape by shape."""
+        """Row indices (A,) in the order of `models/priors.py`: by map, row, cell and shape."""
         (y, x), (rows, columns) = self.places.T, self.sizes.T
         order: NDArray[np.int64] = np.lexsort((self.shapes, x, y, -columns, -rows))
         return order
 
     def maps(self) -> list[str]:
-        """Return rows x columns x boxes of a cell of each feature map, for people."""
+        """Return each feature map as text: rows x columns x boxes per cell."""
         sizes, counts = np.unique(self.sizes, axis=0, return_counts=True)
         return [f"{h}x{w}x{n // (h * w)}" for (h, w), n in zip(sizes[::-1], counts[::-1], strict=True)]
 
     def centres(self) -> NDArray[np.float64]:
-        """Return x and y (A, 2) of the cells' centres, normalised to the image."""
+        """Return the cell centres (A, 2), x and y, normalised to the image."""
         centres: NDArray[np.float64] = (self.places + 0.5) / self.sizes
         return centres[:, ::-1]
 
     def fits(self, priors: Priors) -> bool:
-        """Tell whether prior boxes lie in these cells, in `order`."""
+        """Return whether prior boxes (A, 4) lie in these cells, in `order`."""
         if len(priors) != len(self.shapes):
             return False
         sizes, places = self.sizes[self.order], self.places[self.order]
-        off = np.abs(
-            priors[:, 1::-1] * sizes - (places + 0.5)
-        )  # steps that do not divide the input evenly shift them
+        # If steps do not divide the input evenly, prior boxes are off the centres, but by less than a cell.
+        off = np.abs(priors[:, 1::-1] * sizes - (places + 0.5))
         return bool(off.max() < 1)
 
 
 def head_cells(graph: OnnxGraph, tensor: str, count: int, values: Arrays) -> HeadCells | None:
-    """Return where the `count` rows of a head come from; None where convolutions do not lead straight to it.
+    """Return the feature map and cell of each row of a head; None if the rows cannot be traced.
 
     Args:
-        graph: The network.
-        tensor: The head.
-        count: Its rows.
-        values: What the tensors in front of it are for an image: see `needed_for_cells`.
+        graph: Graph of the network.
+        tensor: Name of the head.
+        count: Number of rows of the head.
+        values: Values for an image of the tensors that `needed_for_cells` returns.
     """
-    way = _Way.to(graph, tensor)
-    if way is None or any(values[name].ndim != 4 for name in way.sources):
+    path = _Path.to(graph, tensor)
+    if path is None or any(values[name].ndim != 4 for name in path.sources):
         return None
-    shapes = [values[name].shape for name in way.sources]
+    shapes = [values[name].shape for name in path.sources]
     try:
-        session = open_session(way.network(values))
+        session = open_session(path.network(values))
         marks = [
-            _rows(run(session, dict(zip(way.sources, feed, strict=True)))[0], count) for feed in _marks(shapes)
+            _rows(run(session, dict(zip(path.sources, feed, strict=True)))[0], count) for feed in _marks(shapes)
         ]
     except (RuntimeError, ValueError):
-        return None  # such as a Gather whose indices depend on the image
+        return None  # for example a Gather whose indices depend on the image
     source, channel, y, x = marks
     if any(np.ptp(mark, axis=1).any() for mark in (source, y, x)):
         return None
@@ -105,19 +105,20 @@ def head_cells(graph: OnnxGraph, tensor: str, count: int, values: Arrays) -> Hea
 
 def needed_for_cells(graph: OnnxGraph, tensors: Sequence[str]) -> list[str]:
     """Return the tensors whose values `head_cells` needs."""
-    ways = filter(None, (_Way.to(graph, tensor) for tensor in tensors))
-    return list(dict.fromkeys(name for way in ways for name in (*way.sources, *way.sides)))
+    paths = filter(None, (_Path.to(graph, tensor) for tensor in tensors))
+    return list(dict.fromkeys(name for path in paths for name in (*path.sources, *path.sides)))
 
 
 @dataclass(frozen=True)
-class _Way:
-    """The nodes from convolutions to a tensor, those that change numbers in place being taken for Identity.
+class _Path:
+    """Path from convolutions to a tensor; operators that keep values in their place are Identity nodes.
 
     Attributes:
-        tensor: Where it leads.
-        sources: What the convolutions made.
-        sides: What the nodes read besides, such as shapes.
-        nodes: The nodes, each before those that read from it.
+        graph: Graph of the network.
+        tensor: Name of the tensor at the end of the path.
+        sources: Names of the convolutions' outputs.
+        sides: Names of the other tensors that the nodes read, such as shapes.
+        nodes: Nodes in topological order.
     """
 
     graph: OnnxGraph
@@ -127,7 +128,7 @@ class _Way:
     nodes: list[NodeProto]
 
     @classmethod
-    def to(cls, graph: OnnxGraph, tensor: str) -> _Way | None:
+    def to(cls, graph: OnnxGraph, tensor: str) -> _Path | None:
         sources: list[str] = []
         nodes: dict[int, NodeProto] = {}
         convolutions = [node for node in graph.nodes if node.op_type in CONVOLUTIONS]
@@ -139,7 +140,7 @@ class _Way:
         waiting = [tensor]
         while waiting:
             name = waiting.pop()
-            node = graph.maker(name)
+            node = graph.producer(name)
             if node is None:
                 return None
             if node.op_type in CONVOLUTIONS:
@@ -148,8 +149,8 @@ class _Way:
             carried = _carried(node, behind)
             if carried is None:
                 return None
-            if graph.makers[name] not in nodes:
-                nodes[graph.makers[name]] = _identity(node, carried[0]) if node.op_type in IN_PLACE else node
+            if graph.producers[name] not in nodes:
+                nodes[graph.producers[name]] = _identity(node, carried[0]) if node.op_type in IN_PLACE else node
                 waiting.extend(carried)
         ordered = [nodes[index] for index in sorted(nodes)]
         made = {*sources, *(name for node in ordered for name in node.output)}
@@ -158,7 +159,7 @@ class _Way:
         return cls(graph, tensor, list(dict.fromkeys(sources)), list(dict.fromkeys(sides)), ordered)
 
     def network(self, values: Arrays) -> onnx.ModelProto:
-        """Return them as a network of their own that takes and gives float32."""
+        """Return the path as a network with float32 inputs and output."""
         inputs = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, values[name].shape) for name in self.sources
         ]
@@ -166,14 +167,14 @@ class _Way:
         stored = [item for item in self.graph.model.graph.initializer if item.name in read]
         sides = [numpy_helper.from_array(np.asarray(values[name]), name) for name in self.sides]
         outputs = [helper.make_tensor_value_info(self.tensor, TensorProto.FLOAT, None)]
-        graph = helper.make_graph(self.nodes, "way", inputs, outputs, [*stored, *sides])
+        graph = helper.make_graph(self.nodes, "path", inputs, outputs, [*stored, *sides])
         model = helper.make_model(graph, opset_imports=self.graph.model.opset_import)
         model.ir_version = self.graph.model.ir_version
         return model
 
 
 def _carried(node: NodeProto, behind: Collection[str]) -> list[str] | None:
-    """Return the inputs whose numbers a node hands on, None if it makes new ones."""
+    """Return the inputs whose values a node passes on; None if it computes new ones."""
     if node.op_type == "Concat":
         return list(node.input)
     if node.op_type in ("Add", "Sub", "Mul", "Div"):
@@ -187,13 +188,13 @@ def _identity(node: NodeProto, tensor: str) -> NodeProto:
 
 
 def _marks(shapes: Sequence[tuple[int, ...]]) -> list[list[NDArray[np.float32]]]:
-    """Return for tensors (1, C, H, W), in turn: which of them it is, channel, y and x of each number."""
+    """Return four feeds of tensors (1, C, H, W): the tensor's index, and channel, y and x of each value."""
     numbers = [[np.full(shape, index, np.float32) for index, shape in enumerate(shapes)]]
     return numbers + [[np.indices(shape, np.float32)[axis] for shape in shapes] for axis in (1, 2, 3)]
 
 
 def _rows(marks: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """Return (A, columns) of whatever shape a head has."""
+    """Return the values of a head of any shape as rows (A, columns)."""
     table = marks.reshape([size for size in marks.shape if size != 1] or [1])
     if table.ndim == 2 and table.shape[0] != count and table.shape[1] == count:
         table = table.T
@@ -203,7 +204,7 @@ def _rows(marks: NDArray[Any], count: int) -> NDArray[np.int64]:
 def _shapes(
     sizes: NDArray[np.int64], places: NDArray[np.int64], sources: NDArray[np.int64], channels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the rank of each row among those of its cell, by convolution and channel."""
+    """Return the index of each row among the rows of its cell, by convolution and channel."""
     keys = np.concatenate([sizes, places], axis=1)
     order = np.lexsort((channels, sources, *keys.T[::-1]))
     first = np.r_[True, (np.diff(keys[order], axis=0) != 0).any(axis=1)]

@@ -1,4 +1,4 @@
-"""Find where pixels enter a network, and how it resizes and normalises them before its first convolution."""
+"""Entry of pixels into a network: its tensor, and the resize and normalisation before the first convolution."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ SIMPLE = {
     *("Concat", "Split", "Slice", "Gather", "Unsqueeze", "Squeeze", "Reshape"),
     *("QuantizeLinear", "DequantizeLinear"),
 }
-"""Operators before the first convolution that may stay in front of it."""
+"""Operators that may stay before the first convolution."""
 
 
-WIDEST_BORDER = 3
-"""Rows of zeros that the first convolution's window, of 7 x 7 at most, needs at each side of an image."""
-SATURATED = 10
-"""Ratio of the changes a level that steps of 1 and of 255 cause, above which a network cuts off all beyond 1."""
+MAX_BORDER = 3
+"""Widest zero padding on each side in pixels, as a first convolution of up to 7 x 7 needs it."""
+SATURATION_RATIO = 10
+"""Ratio of the slopes for a step of 1 and of 255 above which a network saturates for pixels beyond 1."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
     """Normalisation of a pixel before the first convolution: pixel * scale + offset, by channel.
 
-    swaps tells whether the first channel of its input comes last there.
+    Attributes:
+        scale: Factor of each channel (3,).
+        offset: Offset of each channel (3,), added after the factor.
+        swaps: Whether the graph swaps the first and the last channel.
     """
 
     scale: NDArray[np.float64]
@@ -50,8 +53,8 @@ class Normalisation:
     swaps: bool = False
 
     @property
-    def is_nothing(self) -> bool:
-        """Whether pixels reach the first convolution with the values that they came with, if quantised."""
+    def is_identity(self) -> bool:
+        """Whether pixels reach the first convolution unchanged, except for quantisation."""
         return bool(np.allclose(self.scale, 1, atol=0.02) and np.allclose(self.offset, 0, atol=0.02))
 
 
@@ -60,16 +63,16 @@ class Entry:
     """Entry of pixels into a network.
 
     Attributes:
-        image: The network's own input.
-        fed: Height and width of the images that it was looked at with.
-        size: Height and width of an image that enters at `tensor`.
-        tensor: Where pixels are to enter: the input, or what the first convolution reads.
-        layout: How `tensor` lays them out.
-        shape: Its shape for one image.
-        dtype: The type of its numbers.
-        inside: What the network does to the input before its first convolution; its input may be 0 to 1.
-        why: What is cut off, for people; "" if nothing is.
-        resize: The coordinate_transformation_mode with which what is cut off resizes.
+        image: Original input of the network.
+        fed: Height and width in pixels of the images that the analysis fed to the network.
+        size: Height and width in pixels of an image that enters at `tensor`.
+        tensor: Name of the tensor that pixels enter at: the input, or the one that the first convolution reads.
+        layout: Axis order of `tensor`.
+        shape: Shape of `tensor` for one image.
+        dtype: Data type of `tensor`.
+        inside: Normalisation by the network before its first convolution; its input may be 0 to 1 or 0 to 255.
+        why: Description of the part that is cut off; "" if nothing is.
+        resize: ONNX coordinate_transformation_mode of the resize that is cut off.
     """
 
     image: ValueInfoProto
@@ -85,20 +88,25 @@ class Entry:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether the network's own input is uint8, so that its pixels can only be 0 to 255."""
+        """Whether the network's input is uint8, so that its pixels are 0 to 255."""
         return bool(self.image.type.tensor_type.elem_type == TensorProto.UINT8)
 
     @property
     def is_cut(self) -> bool:
-        """Whether what stands before `tensor` is cut off."""
+        """Whether the nodes before `tensor` are cut off."""
         return self.tensor != self.image.name
 
 
 def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) -> Entry:
-    """Find where pixels enter.
+    """Find the entry of pixels into a network.
+
+    Args:
+        graph: Graph of the network.
+        heads: Names of the tensors that results are read from.
+        stated: Height and width in pixels that the user states; None if none.
 
     Raises:
-        EntryError: That cannot be told.
+        EntryError: The network has no image input that is supported.
         RuntimeError: ONNX Runtime cannot run the network's first layers.
     """
     image = image_input(graph, heads)
@@ -111,11 +119,11 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
     height, width = array.shape[2:] if inner == "NCHW" else array.shape[1:3]
     if reader.input[0] != image.name:
         check_filled(graph, image, size, layout, reader.input[0])
-    reasons = hindrances(graph, image, tensor)
+    reasons = cut_reasons(graph, image, tensor)
     if not reasons and (height, width) != size:
         raise EntryError(
-            f"the network takes {width}x{height} of the {size[1]}x{size[0]} pixels of its input, expected all of "
-            "them: export it without what cuts a part out"
+            f"the network reads {width}x{height} of the {size[1]}x{size[0]} pixels of its input, expected all of "
+            "them: export it without the crop"
         )
     if not reasons:
         size_and_layout(graph, image, stated, resizes=False)
@@ -124,7 +132,7 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
         return Entry(image, size, size, image.name, layout, shape, dtype, inside, "")
     if None in dimensions(image)[-3:]:
         check_one_size(graph, image, size, layout, reader.input[0])
-    why = f"what stands before {tensor!r} ({', '.join(reasons)}) is cut off"
+    why = f"the preprocessing before {tensor!r} ({', '.join(reasons)}) is cut off"
     mode = resize_mode(graph, tensor)
     return Entry(image, size, (height, width), tensor, inner, array.shape, array.dtype, inside, why, mode)
 
@@ -132,59 +140,59 @@ def find_entry(graph: OnnxGraph, heads: Collection[str], stated: Size | None) ->
 def check_filled(
     graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str
 ) -> tuple[int, ...]:
-    """Return the shape of what the first convolution reads for an image of some size.
+    """Return the shape of the tensor that the first convolution reads for an image of some size.
 
     Raises:
-        EntryError: The image does not fill it, but for a narrow border.
+        EntryError: The image does not fill the tensor, apart from a narrow border.
     """
     feeds = (feed(image, size, layout, np.full(3, level)) for level in (0.0, 255.0))
     dark, bright = (measure(graph, pixels, [tensor])[tensor] for pixels in feeds)
     filled = (dark != bright).any(axis=(0, 1 if dark.shape[1] == 3 else 3))
-    inner = filled[WIDEST_BORDER:-WIDEST_BORDER, WIDEST_BORDER:-WIDEST_BORDER]
+    inner = filled[MAX_BORDER:-MAX_BORDER, MAX_BORDER:-MAX_BORDER]
     if not inner.all():
         raise EntryError(
-            "the network puts bars beside its images (a letterbox), expected that it stretches them: "
-            "export it without its resize, for images of the convolutions' size"
+            "the network letterboxes its images, expected a resize that stretches them: export it without its "
+            "resize, with an input of the first convolution's size"
         )
     return dark.shape
 
 
 def check_one_size(graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str) -> None:
-    """Check that the first convolution reads as much of images of another shape, too.
+    """Check that the first convolution reads one shape for images of any shape.
 
     Raises:
-        EntryError: It does not.
+        EntryError: The shape depends on the image.
     """
     sizes = (size, (size[0], size[1] * 2))
     shapes = {check_filled(graph, image, other, layout, tensor) for other in sizes}
     if len(shapes) > 1:
         raise EntryError(
-            f"the first convolution reads {' or '.join(map(str, sorted(shapes)))}, by the image's shape, expected "
-            "one size: export the network for images of one size"
+            f"the first convolution reads {' or '.join(map(str, sorted(shapes)))}, depending on the image's "
+            "shape, expected one shape: export the network with a fixed input size"
         )
 
 
 def side_tensors(graph: OnnxGraph, entry: Entry, heads: Collection[str]) -> list[str]:
-    """Return the tensors that the heads depend on besides where pixels enter, such as the input's own shape."""
+    """Return the tensors that the heads depend on besides the entry, such as the shape of the input."""
     behind = graph.after([entry.tensor])
     before = graph.before(heads, stop=[entry.tensor])
     of_image = graph.after([entry.image.name]) - behind
     crossing = [name for index in sorted(before & behind) for name in reads(graph.nodes[index])]
     return [
-        name for name in dict.fromkeys(crossing) if graph.makers.get(name) in of_image and name != entry.tensor
+        name for name in dict.fromkeys(crossing) if graph.producers.get(name) in of_image and name != entry.tensor
     ]
 
 
 def first_convolution(graph: OnnxGraph, heads: Collection[str]) -> int:
-    """Return the index of the convolution that every other one of the results comes after."""
+    """Return the index of the first convolution that the heads depend on."""
     convolutions = [index for index in sorted(graph.before(heads)) if graph.nodes[index].op_type in CONVOLUTIONS]
     if not convolutions:
-        raise EntryError("no convolution leads to the boxes and scores: this is no SSD")
+        raise EntryError("found no convolution before the boxes and scores, expected an SSD")
     return convolutions[0]
 
 
-def hindrances(graph: OnnxGraph, image: ValueInfoProto, tensor: str) -> list[str]:
-    """Say why pixels cannot enter through the network's own input."""
+def cut_reasons(graph: OnnxGraph, image: ValueInfoProto, tensor: str) -> list[str]:
+    """Return the reasons why pixels cannot enter through the network's input; empty if they can."""
     found = sorted({graph.nodes[index].op_type for index in graph.before([tensor])} - SIMPLE)
     dims = dimensions(image)
     if len(dims) == 3:
@@ -197,7 +205,7 @@ def hindrances(graph: OnnxGraph, image: ValueInfoProto, tensor: str) -> list[str
 def measured(
     graph: OnnxGraph, image: ValueInfoProto, size: Size, layout: Layout, tensor: str
 ) -> tuple[Normalisation, NDArray[Any]]:
-    """Return what becomes of a pixel on its way to a tensor, and that tensor's value for a black image."""
+    """Return the normalisation of a pixel up to a tensor, and the tensor's value for a black image."""
     if tensor == image.name:
         black = feed(image, size, layout, np.zeros(3))[tensor]
         return Normalisation(np.ones(3), np.zeros(3)), black
@@ -209,34 +217,34 @@ def measured(
         raise EntryError(f"the first convolution reads {tensor} of shape {black.shape}, expected 3 channels")
     offset = _middle(black)
     step, whole, first = (_middle(array) - offset for array in (dark, bright, red))
-    is_saturated = ~np.isfinite(whole) | (np.abs(step) > SATURATED * np.abs(whole / 255))
+    is_saturated = ~np.isfinite(whole) | (np.abs(step) > SATURATION_RATIO * np.abs(whole / 255))
     scale = np.where(is_saturated, step, whole / 255)
     return Normalisation(scale, offset, int(np.argmax(np.abs(first))) == 2), black
 
 
 def _middle(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the three channels of the pixel in the middle of an image with a batch."""
+    """Return the three channels (3,) of the pixel in the middle of an image with a batch axis."""
     planes = image[0] if image.shape[1] == 3 else image[0].transpose(2, 0, 1)
     middle: NDArray[np.float64] = planes[:, planes.shape[1] // 2, planes.shape[2] // 2].astype(np.float64)
     return middle
 
 
 PART_OF_NETWORK = ("Pad", "QuantizeLinear", "DynamicQuantizeLinear", "BatchNormalization")
-"""Operators on pixels that are normalised already. A batch normalisation was trained behind that."""
+"""Operators on normalised pixels; a batch normalisation is trained on these."""
 
 
 def before_padding(graph: OnnxGraph, tensor: str) -> str:
-    """Return what becomes a tensor by padding, rounding to a quantised type, or a trained normalisation."""
-    while (maker := graph.maker(tensor)) is not None:
-        source = graph.maker(maker.input[0]) if maker.op_type == "DequantizeLinear" else None
-        if maker.op_type not in PART_OF_NETWORK and not (source is not None and source.op_type in PART_OF_NETWORK):
+    """Return the tensor before padding, quantisation and trained normalisation."""
+    while (producer := graph.producer(tensor)) is not None:
+        source = graph.producer(producer.input[0]) if producer.op_type == "DequantizeLinear" else None
+        if not any(node is not None and node.op_type in PART_OF_NETWORK for node in (producer, source)):
             break
-        tensor = maker.input[0]
+        tensor = producer.input[0]
     return tensor
 
 
 def resize_mode(graph: OnnxGraph, tensor: str) -> str:
-    """Return how the Resize in front of a tensor transforms the coordinates of pixels, as ONNX names it."""
+    """Return ONNX's coordinate_transformation_mode of the first Resize before a tensor."""
     modes = [
         *(
             mode
@@ -250,7 +258,7 @@ def resize_mode(graph: OnnxGraph, tensor: str) -> str:
 
 def _resize_modes(node: NodeProto, version: int) -> Iterator[str]:
     if node.op_type == "Upsample" or (node.op_type == "Resize" and version < 11):
-        yield "asymmetric"  # the only one that there was
+        yield "asymmetric"  # the only mode before opset 11
     elif node.op_type == "Resize":
         stated = [item.s.decode() for item in node.attribute if item.name == "coordinate_transformation_mode"]
         yield from stated or ["half_pixel"]

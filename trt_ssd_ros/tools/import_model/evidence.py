@@ -1,4 +1,4 @@
-"""Judge a pair of raw heads: compare families' prior boxes with its cells and with the network's own corners."""
+"""Evidence on raw heads: families' prior boxes against the heads' cells and the network's own corners."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.models.priors import Priors, decode_boxes
-from trt_ssd_ros.tools.import_model.box_form import along_cells, are_corners, are_pixels
+from trt_ssd_ros.tools.import_model.box_form import are_corners, are_pixels, corner_order
 from trt_ssd_ros.tools.import_model.cells import HeadCells, head_cells, needed_for_cells
 from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
 from trt_ssd_ros.tools.import_model.heads import Heads, usable
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.probe import PhotoProbe
 
-AGREE = 2e-3
-"""Largest difference, in image sides, of corners that are decoded with the same prior boxes."""
-AGREEING = 0.98
-"""Share of corners that agree; some families bound the growth of a box."""
-MAKE_CORNERS = {
+CORNER_TOLERANCE = 2e-3
+"""Largest difference, in image sides, between corners that are decoded with the same prior boxes."""
+MIN_AGREEMENT = 0.98
+"""Lowest share of coordinates within the tolerance; less than 1, as some families limit the size of a box."""
+DECODING_OPERATORS = {
     *("Concat", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Clip", "Min", "Max"),
     *("Mul", "Div", "Add", "Sub", "Where", "Cast", "Identity", "ScatterND"),
 }
-"""Operators that decoding may end in."""
+"""Operators that the decoding of boxes may end in."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,12 @@ class HeadEvidence:
     """Evidence of a graph on a pair of raw heads.
 
     Attributes:
-        families: Those whose prior boxes are as many, lie in the same cells, and decode to the network's own
-            corners where it makes some.
-        cells: Where the rows of boxes come from; None where that cannot be told.
-        score_cells: The same of the scores.
-        corners: The tensor in which the network itself decodes the boxes, after it moved them onto the image's
-            border if it does; "" if there is none.
-        clips: Whether it does; None if it does not show corners.
+        families: Names of the families whose prior boxes match in number and cells, and decode to the network's
+            own corners if it has any.
+        cells: Feature map and cell of each row of boxes; None if unknown.
+        score_cells: Feature map and cell of each row of scores; None if unknown.
+        corners: Name of the tensor of boxes that the network itself decodes, and clips if it does; "" if none.
+        clips: Whether the network clips its corners to the image; None if it decodes no boxes.
     """
 
     families: tuple[str, ...]
@@ -50,13 +49,13 @@ class HeadEvidence:
 
 
 def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Size) -> HeadEvidence:
-    """Judge raw heads by what the network is for a photo.
+    """Compare raw heads with the prior boxes of every family.
 
     Args:
-        probe: The network.
-        heads: The pair.
-        encoded: The value of their boxes.
-        size: Height and width of the image that the first convolution reads.
+        probe: Network that runs on a photo.
+        heads: Pair of raw heads.
+        encoded: Box encodings for the photo, A x 4 values in any shape.
+        size: Height and width in pixels of the image that the first convolution reads.
     """
     count = encoded.size // 4
     cells, score_cells = (cells_of(probe, tensor, count) for tensor in (heads.boxes, heads.scores))
@@ -77,15 +76,15 @@ def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Si
 
 
 def cells_of(probe: PhotoProbe, tensor: str, count: int) -> HeadCells | None:
-    """Return where the rows of a head come from, None if that cannot be told."""
+    """Return the feature map and cell of each of `count` rows of a head; None if unknown."""
     return head_cells(probe.graph, tensor, count, probe.values(needed_for_cells(probe.graph, [tensor])))
 
 
 def own_corners(probe: PhotoProbe, boxes: str, count: int) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the tensors in which the network decodes its boxes, with their values as rows (A, 4)."""
+    """Yield the names of the tensors of boxes that the network decodes, with their corners (A, 4)."""
     graph = probe.graph
     behind = [graph.nodes[index] for index in sorted(graph.after([boxes]))]
-    likely = [name for node in behind if node.op_type in MAKE_CORNERS for name in node.output]
+    likely = [name for node in behind if node.op_type in DECODING_OPERATORS for name in node.output]
     for name, value in probe.values([name for name in probe.of_image(likely) if usable(graph, (name,))]).items():
         if value.dtype.kind == "f" and value.size == count * 4 and 4 in value.shape:
             rows = as_rows(value)
@@ -94,7 +93,7 @@ def own_corners(probe: PhotoProbe, boxes: str, count: int) -> Iterator[tuple[str
 
 
 def last_clipped(corners: Mapping[str, NDArray[np.float64]]) -> tuple[str, bool | None]:
-    """Return the last tensor of normalised corners that is the first, on the border or not, and whether it is."""
+    """Return the last tensor that equals the first or its clipped corners, and whether corners are clipped."""
     last, clips = "", None
     for name, rows in corners.items():
         last, clips = last or name, bool(clips)
@@ -106,15 +105,15 @@ def last_clipped(corners: Mapping[str, NDArray[np.float64]]) -> tuple[str, bool 
 
 
 def normalised(corners: NDArray[np.float64], cells: HeadCells | None, size: Size) -> NDArray[np.float64]:
-    """Return corners of any unit and order as x1 y1 x2 y2 in image sides; an order that nothing tells is left."""
-    order = along_cells(corners, cells.centres()) if cells else None
+    """Return corners (A, 4) in image sides, as x1 y1 x2 y2; if the order is unknown, keep it."""
+    order = corner_order(corners, cells.centres()) if cells else None
     sides = np.tile(size if order == "yxyx" else size[::-1], 2) if are_pixels(corners) else np.ones(4)
     rows = corners / sides
     return rows[:, [1, 0, 3, 2]] if order == "yxyx" else rows
 
 
 def as_rows(value: NDArray[Any], columns: int = 4) -> NDArray[np.float64]:
-    """Return numbers of each box as rows (A, columns), whichever axis they are on."""
+    """Return the values of each box as rows (A, columns), from any axis order."""
     sizes = [size for size in value.shape if size != 1]
     table = value.reshape(sizes) if len(sizes) == 2 else value.reshape(-1, columns)
     return (table.T if table.shape[1] != columns else table).astype(np.float64)
@@ -123,14 +122,14 @@ def as_rows(value: NDArray[Any], columns: int = 4) -> NDArray[np.float64]:
 def decodes_to(
     family: SsdFamily, priors: Priors, encoded: NDArray[np.float64], shown: Sequence[NDArray[np.float64]]
 ) -> bool:
-    """Tell whether a family's decoding of boxes gives corners that the network shows, in either order."""
-    with np.errstate(over="ignore"):  # of a photo that is only roughly normalised
+    """Return whether a family decodes boxes to corners of the network, as xyxy or yxyx."""
+    with np.errstate(over="ignore"):  # the photo is only roughly normalised
         decoded = decode_boxes(encoded, priors, BOX_SCALES, family.box_order)
     return any(_agree(corners[:, order], decoded) for corners in shown for order in ([0, 1, 2, 3], [1, 0, 3, 2]))
 
 
 def _agree(corners: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
-    """Tell whether corners are the same wherever either are inside of the image; some networks clip them."""
+    """Return whether corners agree inside the image; outside of it, some networks clip them."""
     inside = ((corners > 0) & (corners < 1)) | ((others > 0) & (others < 1))
-    alike = np.abs(corners.clip(0, 1) - others.clip(0, 1))[inside] < AGREE
-    return len(alike) > len(corners) // 10 and bool(np.mean(alike) > AGREEING)
+    alike = np.abs(corners.clip(0, 1) - others.clip(0, 1))[inside] < CORNER_TOLERANCE
+    return len(alike) > len(corners) // 10 and bool(np.mean(alike) > MIN_AGREEMENT)

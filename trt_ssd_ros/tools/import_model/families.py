@@ -1,6 +1,6 @@
 """Families of SSDs: normalisation, prior boxes, box coder and scores of each.
 
-Sources are named at each family; the prior boxes are tested against the families' own code.
+Each family names its source. Tests compare the prior boxes with the families' own code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trt_ssd_ros.models.priors import (
 Triple = tuple[float, float, float]
 
 BOX_SCALES = (10.0, 10.0, 5.0, 5.0)
-"""Divisors of every family's box coder: its variances are .1 of centres, .2 of sizes."""
+"""Divisors of every family's box coder: variances are 0.1 for centres, 0.2 for sizes."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class SsdFamily:
     """Conventions of one family of networks.
 
     Attributes:
-        about: What it is, for people.
-        channel_order: Of the network's input.
-        mean: What is subtracted from a pixel of 0 to 255.
-        scale: What the difference is multiplied with.
-        score_conversion: What turns class predictions into scores, where the graph does not say.
-        box_order: Meaning of the four encoded numbers.
-        iou_threshold: Of the family's own NMS.
-        generators: The prior generators that an input of height x width pixels may have.
+        about: Description for the user.
+        channel_order: Channel order of the network's input.
+        mean: Mean of each channel, subtracted from pixels of 0 to 255.
+        scale: Factor of each channel after the mean is subtracted.
+        score_conversion: Conversion of class predictions to scores if the graph has none.
+        box_order: Order of the four numbers of an encoded box.
+        iou_threshold: IoU threshold of the family's own NMS.
+        generators: Function from an input's height and width in pixels to the prior generators that it may have.
         clip_before_nms: Whether boxes are clipped to the image before NMS.
-        names: Parts of tensor names that tell this family.
-        interface: Names of all inputs and outputs of its own exporter.
-        final_order: Meaning of the four numbers of its final detections.
+        names: Lower-case parts of tensor names that identify the family.
+        interface: Names of all inputs and outputs of the family's own exporter.
+        final_order: Corner order of the family's final detections; None if unknown.
     """
 
     about: str
@@ -56,12 +56,12 @@ class SsdFamily:
     final_order: Literal["xyxy", "yxyx"] | None = "xyxy"
 
     @property
-    def is_any(self) -> bool:
-        """Whether it stands for networks of no known family."""
+    def is_unknown(self) -> bool:
+        """Whether this family stands for networks of no known family."""
         return self.final_order is None
 
     def generator(self, height: int, width: int, count: int) -> PriorGenerator | None:
-        """Return the generator that lays `count` prior boxes, None if there is none."""
+        """Return the generator of `count` prior boxes for an input in pixels; None if there is none."""
         for generator in self.generators(height, width):
             if len(generator.priors(height, width)) == count:
                 return generator
@@ -69,7 +69,7 @@ class SsdFamily:
 
 
 def halved(cells: int, maps: int) -> list[int]:
-    """Return the cells along a side of each feature map, every one half of the one before, rounded up."""
+    """Return the cells along a side of each feature map: each has half of the one before, rounded up."""
     return list(accumulate(repeat(None, maps - 1), lambda count, _: -(-count // 2), initial=cells))
 
 
@@ -170,7 +170,7 @@ FAMILIES: Mapping[str, SsdFamily] = {
     ),
     # weiliu89/caffe, examples/ssd/ssd_pascal.py
     "caffe_ssd_voc": SsdFamily(
-        "the paper's SSD300 and SSD512 on Pascal VOC",
+        "SSD300 and SSD512 of the SSD paper on Pascal VOC",
         *("bgr", (104.0, 117.0, 123.0), ONE_TO_ONE, "softmax", "xywh", 0.45, _vgg(VOC_300, VOC_512)),
     ),
     # NVIDIA/DeepLearningExamples, PyTorch/Detection/SSD: ssd/utils.py (dboxes300_coco), ssd/coco_pipeline.py
@@ -180,12 +180,12 @@ FAMILIES: Mapping[str, SsdFamily] = {
     ),
     # weiliu89/caffe, examples/ssd/ssd_coco.py
     "caffe_ssd_coco": SsdFamily(
-        "the paper's SSD300 and SSD512 on COCO",
+        "SSD300 and SSD512 of the SSD paper on COCO",
         *("bgr", (104.0, 117.0, 123.0), ONE_TO_ONE, "softmax", "xywh", 0.45, _vgg(COCO_300, COCO_512)),
     ),
-    # what most PyTorch networks take that normalise nothing
+    # pixels of 0 to 1 are what most PyTorch networks take that normalise nothing
     "other": SsdFamily(
-        "any SSD that decodes its boxes itself; pixels of 0 to 1, unless you give --mean and --scale",
+        "any SSD that decodes its boxes itself (pixels of 0 to 1, unless you give --mean and --scale)",
         *("rgb", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), "softmax", "xywh", 0.45, _in_the_graph),
         final_order=None,
     ),

@@ -1,4 +1,4 @@
-"""Find the boxes and class scores in a network, before any non-maximum suppression, by shapes and operators."""
+"""Boxes and class scores of a network before non-maximum suppression, found by shapes and operators."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trt_ssd_ros.models.onnx_graph import CONVOLUTIONS, OnnxGraph
 from trt_ssd_ros.tools.import_model.final_detections import FinalDetections
 
 NOT_FOR_TENSORRT = {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan", "SequenceInsert", "Unique", "Compress"}
-"""Operators whose results have no fixed shape, or that not every TensorRT runs."""
+"""Operators whose results have no fixed shape, or that some TensorRT versions do not run."""
 
-LEAST_BOXES = 16
+MIN_BOXES = 16
 
 BoxOrder = Literal["xywh", "yxhw"]
 BoxForm = Literal["corners", "centre and size", "corner and size"]
 
 
 class NotFoundError(ValueError):
-    """The network has no boxes and scores that can be told. The text says why."""
+    """Boxes and scores cannot be identified in the network; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Priors:
     """Prior boxes that are in the graph.
 
     Attributes:
-        tensor: What holds them.
-        layout: `corners`: x1 y1 x2 y2 and, behind them, variances; `yxhw`: centres and sizes.
-        box_scales: The box coder's divisors in the order of `layout`; None where the variances of the tensor hold.
-        box_order: Meaning of the four numbers that are decoded with them.
+        tensor: Name of the tensor of prior boxes.
+        layout: Content of the tensor. `corners`: x1 y1 x2 y2, then variances; `yxhw`: centres and sizes.
+        box_scales: Box coder's divisors in the order of `layout`; None if the variances in the tensor apply.
+        box_order: Order of the four numbers of an encoded box.
     """
 
     tensor: str
@@ -47,14 +47,14 @@ class Heads:
     """Results of a network, by the names of their tensors.
 
     Attributes:
-        boxes: Tensor with four numbers a box; of 7-float rows if `scores` is empty.
-        scores: Tensor with a number for each box and class.
-        columns: Classes with the background, where a node tells; else 0.
-        priors: Prior boxes that are in the graph.
-        form: What the four numbers of decoded boxes are.
-        final: Where final detections are, of a network that ends in several tensors of them.
-        facts: What the graph says of the card's fields.
-        why: How they were found, for people.
+        boxes: Name of the tensor of boxes, four numbers each; of 7-float rows if `scores` is empty.
+        scores: Name of the tensor of scores, one for each box and class.
+        columns: Number of classes with the background; 0 if no node states it.
+        priors: Prior boxes in the graph.
+        form: Format of decoded boxes.
+        final: Final detections of a network that ends in tables or several tensors of them.
+        facts: Fields of the card that nodes of the graph state.
+        why: Description of the place in the network, for the user.
     """
 
     boxes: str
@@ -75,34 +75,31 @@ class Heads:
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-# Networks that show their boxes and scores, or that have them somewhere inside.
-
-
 def from_names(graph: OnnxGraph, boxes: str, scores: str) -> Heads:
-    """Return the heads that the user named."""
+    """Return the heads named with --boxes and --scores."""
     for name in (boxes, scores):
-        if name not in graph.makers:
-            raise NotFoundError(f"the network has no tensor {name!r}")
+        if name not in graph.producers:
+            raise NotFoundError(f"--boxes and --scores: the network has no tensor {name!r}")
     if boxes == scores:
         raise NotFoundError(f"--boxes and --scores: found {boxes!r} for both, expected a tensor for each")
-    return Heads(boxes, scores, "you named them")
+    return Heads(boxes, scores, "named with --boxes and --scores")
 
 
-def from_outputs(graph: OnnxGraph, shapes: Shapes, taken: Collection[str] = ()) -> Heads | None:
-    """Return the pair of outputs with the most boxes that TensorRT can make, or an output of 7-float rows.
+def from_outputs(graph: OnnxGraph, shapes: Shapes, not_scores: Collection[str] = ()) -> Heads | None:
+    """Return the pair of outputs with the most boxes that TensorRT can compute, or an output of 7-float rows.
 
     Args:
-        graph: The network.
-        shapes: Of its outputs.
-        taken: Outputs that are no scores of all classes.
+        graph: Graph of the network.
+        shapes: Shapes of the outputs by name.
+        not_scores: Names of the outputs that are no scores of all classes.
     """
     names = [tensor.name for tensor in graph.model.graph.output]
     for boxes, scores in pairs(graph, {name: shapes[name] for name in names if name in shapes}):
-        if scores not in taken and usable(graph, (boxes, scores)):
-            if are_alike(graph, shapes, boxes, scores):
+        if scores not in not_scores and usable(graph, (boxes, scores)):
+            if are_ambiguous(graph, shapes, boxes, scores):
                 raise NotFoundError(
                     f"{boxes!r} and {scores!r} both have four numbers a box, and no sigmoid or softmax tells "
-                    "which are scores: name them with --boxes and --scores"
+                    "which are scores: name both with --boxes and --scores"
                 )
             return Heads(boxes, scores, "outputs of the network")
     for name in names:
@@ -112,30 +109,30 @@ def from_outputs(graph: OnnxGraph, shapes: Shapes, taken: Collection[str] = ()) 
     return None
 
 
-def from_final(ways: Sequence[FinalDetections]) -> Heads:
-    """Return the final detections that can be read in one way.
+def from_final(readings: Sequence[FinalDetections]) -> Heads:
+    """Return the heads of final detections with one possible reading.
 
     Raises:
-        NotFoundError: There are more ways, or several tensors with a number of rows that varies.
+        NotFoundError: There are several readings, or several tensors with a varying number of rows.
     """
-    first, *others = ways
-    instead = "name the boxes and scores in front of its NMS with --boxes and --scores"
+    first, *others = readings
+    instead = "name the boxes and scores before its NMS with --boxes and --scores"
     if others:
         raise NotFoundError(
-            f"the network ends in detections that can be read in {len(ways)} ways, expected one: {instead}; found "
-            + "; ".join(map(str, ways))
+            f"the network ends in detections that can be read in {len(readings)} ways, expected one: {instead}; "
+            f"found {'; '.join(map(str, readings))}"
         )
-    if first.most is None and len(first.tensors) > 1:
+    if first.max_rows is None and len(first.tensors) > 1:
         raise NotFoundError(
-            f"the network ends in detections in {', '.join(first.tensors)}: found a number of rows that varies, "
+            f"the network ends in detections in {', '.join(first.tensors)}: found a varying number of rows, "
             f"expected a fixed one: export the network with a fixed number of detections, or {instead}"
         )
-    why = f"its final detections, as many as {first.count!r} says" if first.count else "its final detections"
+    why = f"its final detections, counted by {first.count!r}" if first.count else "its final detections"
     return Heads(first.boxes.tensor, "", why, final=first)
 
 
 def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
-    """Return the earliest pair of tensors that hold all boxes and scores as the convolutions made them."""
+    """Return the earliest pair of inner tensors with the raw boxes and scores of all convolutions."""
     inner = {
         name: shape
         for name, shape in shapes.items()
@@ -144,33 +141,37 @@ def from_inside(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
         and (is_raw(graph, name) or roots(graph, name) in ({"Sigmoid"}, {"Softmax"}))
     }
     for boxes, scores in pairs(graph, inner):
-        if is_raw(graph, boxes) and usable(graph, (boxes, scores)) and not are_alike(graph, inner, boxes, scores):
-            return Heads(boxes, scores, "tensors in front of the network's own NMS")
+        if (
+            is_raw(graph, boxes)
+            and usable(graph, (boxes, scores))
+            and not are_ambiguous(graph, inner, boxes, scores)
+        ):
+            return Heads(boxes, scores, "tensors before the network's own NMS")
     return None
 
 
 def is_all(graph: OnnxGraph, heads: Heads) -> bool:
-    """Tell whether all that a network makes of its heads comes through these, not also from other convolutions."""
+    """Return whether the outputs after the heads depend on no convolution by another path."""
     behind = graph.after(heads.tensors)
-    outputs = [tensor.name for tensor in graph.model.graph.output if graph.makers.get(tensor.name) in behind]
+    outputs = [tensor.name for tensor in graph.model.graph.output if graph.producers.get(tensor.name) in behind]
     shapes = [name for node in graph.nodes if node.op_type in ("Shape", "Size") for name in node.output]
     beside = graph.before(outputs, stop=[*heads.tensors, *shapes])
     return not any(graph.nodes[index].op_type in CONVOLUTIONS for index in beside)
 
 
 def usable(graph: OnnxGraph, tensors: tuple[str, ...]) -> bool:
-    """Tell whether nothing in the way from the first convolution to some tensors hinders TensorRT."""
+    """Return whether TensorRT runs all operators from the first convolution to some tensors."""
     before = graph.before(tensors)
     first = min((index for index in before if graph.nodes[index].op_type == "Conv"), default=0)
     return not any(graph.nodes[index].op_type in NOT_FOR_TENSORRT for index in before if index > first)
 
 
 def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
-    """Yield tensors that may be boxes and scores of the same boxes, those of the most boxes first."""
+    """Yield pairs of tensors that may be boxes and their scores, most boxes first."""
     likely = []
     for boxes, shape in shapes.items():
         count = box_count(shape)
-        for scores, other in shapes.items() if count >= LEAST_BOXES else ():
+        for scores, other in shapes.items() if count >= MIN_BOXES else ():
             size = int(np.prod(other))
             if (
                 origin(graph, boxes) not in moved(graph, scores)
@@ -178,22 +179,22 @@ def pairs(graph: OnnxGraph, shapes: Shapes) -> Iterator[tuple[str, str]]:
                 and size % count == 0
                 and len(other) >= 2
             ):
-                likely.append((-count, -likeness(graph, boxes, scores), boxes, scores))
+                likely.append((-count, -score_preference(graph, boxes, scores), boxes, scores))
     yield from ((boxes, scores) for *_, boxes, scores in sorted(likely, key=lambda item: item[:2]))
 
 
-def likeness(graph: OnnxGraph, boxes: str, scores: str) -> int:
-    """Return 1 where only the second of two tensors becomes scores, -1 where only the first does, else 0."""
+def score_preference(graph: OnnxGraph, boxes: str, scores: str) -> int:
+    """Return 1 if only `scores` go through a sigmoid or softmax, -1 if only `boxes` do, else 0."""
     return become_scores(graph, scores) - become_scores(graph, boxes)
 
 
-def are_alike(graph: OnnxGraph, shapes: Shapes, boxes: str, scores: str) -> bool:
-    """Tell whether each of two tensors may be the boxes, and the other one the scores of four classes."""
-    return box_count(shapes[boxes]) == box_count(shapes[scores]) and likeness(graph, boxes, scores) == 0
+def are_ambiguous(graph: OnnxGraph, shapes: Shapes, boxes: str, scores: str) -> bool:
+    """Return whether either tensor may be the boxes, and the other one the scores of four classes."""
+    return box_count(shapes[boxes]) == box_count(shapes[scores]) and score_preference(graph, boxes, scores) == 0
 
 
 def box_count(shape: tuple[int, ...]) -> int:
-    """Return how many boxes a tensor of this shape holds, 0 if it holds none."""
+    """Return the number of boxes in a tensor of a shape; 0 if it holds none."""
     sizes = [size for size in shape if size != 1]
     if len(sizes) == 2 and 4 in sizes:
         return sizes[0] if sizes[1] == 4 else sizes[1]
@@ -204,19 +205,19 @@ def check_boxes(heads: Heads, shape: tuple[int, ...]) -> None:
     """Check that boxes of some shape have four numbers each.
 
     Raises:
-        NotFoundError: They have more or fewer.
+        NotFoundError: Boxes have more or fewer numbers.
     """
     count, rest = divmod(int(np.prod(shape)), 4)
     is_flat = len([size for size in shape if size != 1]) == 1
     if rest or not (is_flat or heads.columns or heads.priors or box_count(shape) == count):
         raise NotFoundError(
-            f"boxes {heads.boxes!r} have shape {list(shape)}, expected four numbers a box for one image; where "
-            "there are more, such as keypoints, export the boxes alone"
+            f"boxes {heads.boxes!r} have shape {list(shape)}, expected four numbers a box for one image; if there "
+            "are more, such as keypoints, export the boxes alone"
         )
 
 
 def as_arrays(values: Mapping[str, NDArray[Any]]) -> Shapes:
-    """Return the shapes of floating point arrays."""
+    """Return the shapes of the floating-point arrays by name."""
     return {name: value.shape for name, value in values.items() if value.dtype.kind == "f"}
 
 
@@ -232,7 +233,7 @@ LAYOUT = {
     "Slice",
     "Dropout",
 }
-"""Operators that move numbers and do not change them."""
+"""Operators that move values without changing them."""
 
 
 CONVOLUTION_LIKE = {
@@ -243,30 +244,30 @@ CONVOLUTION_LIKE = {
 
 
 def roots(graph: OnnxGraph, tensor: str) -> set[str]:
-    """Return the operators that computed a tensor's numbers, looking through those that only move them."""
+    """Return the operators that computed a tensor's values, skipping those that only move them."""
     found = set()
     for name in moved(graph, tensor):
-        maker = graph.maker(name)
-        if maker is None:
+        producer = graph.producer(name)
+        if producer is None:
             found |= set() if name in graph.constants else {"input"}
-        elif maker.op_type not in LAYOUT:
-            found.add(maker.op_type)
+        elif producer.op_type not in LAYOUT:
+            found.add(producer.op_type)
     return found
 
 
 def is_raw(graph: OnnxGraph, tensor: str) -> bool:
-    """Tell whether a tensor is what convolutions made, and nothing else; decoding boxes takes an Exp."""
+    """Return whether a tensor comes straight from convolutions, without box decoding, which needs an Exp."""
     made = roots(graph, tensor)
     decoded = any(graph.nodes[index].op_type == "Exp" for index in graph.before([tensor]))
     return bool(made) and made <= CONVOLUTION_LIKE and not decoded
 
 
 def conversion_after(graph: OnnxGraph, tensor: str) -> str | None:
-    """Return what a graph itself turns class predictions into scores with: sigmoid, softmax, or None."""
+    """Return the graph's own conversion of class predictions to scores: sigmoid, softmax, or None."""
     waiting, seen = [tensor], set()
     while waiting:
         name = waiting.pop()
-        for index in graph.readers.get(name, []):
+        for index in graph.consumers.get(name, []):
             node = graph.nodes[index]
             if node.op_type in ("Sigmoid", "Softmax"):
                 return node.op_type.lower()
@@ -277,26 +278,26 @@ def conversion_after(graph: OnnxGraph, tensor: str) -> str | None:
 
 
 def moved(graph: OnnxGraph, tensor: str) -> set[str]:
-    """Return the tensors whose numbers another one holds, itself included."""
+    """Return the tensors whose values a tensor holds, itself included."""
     found, waiting = set(), [tensor]
     while waiting:
         name = waiting.pop()
-        maker = None if name in found else graph.maker(name)
+        producer = None if name in found else graph.producer(name)
         found.add(name)
-        if maker is not None and maker.op_type in LAYOUT:
-            waiting.extend(maker.input if maker.op_type == "Concat" else maker.input[:1])
+        if producer is not None and producer.op_type in LAYOUT:
+            waiting.extend(producer.input if producer.op_type == "Concat" else producer.input[:1])
     return found
 
 
 def origin(graph: OnnxGraph, tensor: str) -> str:
-    """Return the tensor whose numbers another one holds all of, in another shape or order."""
-    while (maker := graph.maker(tensor)) is not None and maker.op_type in LAYOUT - {"Concat", "Slice"}:
-        tensor = maker.input[0]
+    """Return the earliest tensor with all values of a tensor, in any shape or order."""
+    while (producer := graph.producer(tensor)) is not None and producer.op_type in LAYOUT - {"Concat", "Slice"}:
+        tensor = producer.input[0]
     return tensor
 
 
 def become_scores(graph: OnnxGraph, tensor: str) -> bool:
-    """Tell whether a sigmoid or a softmax stands between the last convolutions and a tensor, or behind it."""
+    """Return whether a sigmoid or softmax stands between the last convolutions and a tensor, or after it."""
     starts = (*CONVOLUTIONS, "Shape", "Size")
     stop = {name for node in graph.nodes if node.op_type in starts for name in node.output}
     made_by = {graph.nodes[index].op_type for index in graph.before([tensor], stop)}

@@ -1,4 +1,4 @@
-"""Image input of a network: which one it is, its size and layout, and the values to feed it with."""
+"""Image input of a network: its size and layout, and the values to feed it with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ DTYPES: Mapping[int, type[np.generic]] = {
 }
 
 
-ANY_SIDE = 300
+DEFAULT_SIDE = 300
+"""Pixels of an image side that the network leaves open."""
 
 Layout = Literal["NHWC", "NCHW"]
 Size = tuple[int, int]
@@ -29,42 +30,53 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class EntryError(ValueError):
-    """The network takes no images that can be told. The text says why, and what helps."""
+    """Missing or unsupported image input; the message names the fix."""
 
 
 def image_input(graph: OnnxGraph, needed: Collection[str]) -> ValueInfoProto:
-    """Return the one input that images enter through.
+    """Return the image input.
+
+    Args:
+        graph: Graph of the network.
+        needed: Names of the tensors that depend on the image.
 
     Raises:
-        EntryError: There is none, or the results depend on others as well.
+        EntryError: There is no image input, or the tensors depend on several inputs.
     """
     before = {name for index in graph.before(needed) for name in reads(graph.nodes[index])}
     inputs = [tensor for tensor in graph.inputs if tensor.name in before]
     if len(inputs) != 1:
         listed = ", ".join(tensor.name for tensor in inputs) or "none"
         raise EntryError(
-            f"the results depend on {len(inputs)} inputs ({listed}), expected one, the image: name tensors that "
-            "only depend on that with --boxes and --scores"
+            f"the results depend on {len(inputs)} inputs ({listed}), expected the image alone: name tensors that "
+            "depend only on the image with --boxes and --scores"
         )
     if not is_image(inputs[0]):
-        raise EntryError(f"input {described(inputs[0])}, expected an image of float or uint8, as [N, H, W, 3]")
+        raise EntryError(
+            f"input {described(inputs[0])}, expected an image of float or uint8, such as [N, H, W, 3]"
+        )
     image: ValueInfoProto = inputs[0]
     return image
 
 
 def is_image(tensor: ValueInfoProto) -> bool:
-    """Tell whether an input may be an image."""
+    """Return whether an input may be an image."""
     return len(dimensions(tensor)) in (3, 4) and tensor.type.tensor_type.elem_type in DTYPES
 
 
 def size_and_layout(
     graph: OnnxGraph, image: ValueInfoProto, stated: Size | None, resizes: bool = True
 ) -> tuple[Size, Layout]:
-    """Return height, width and layout of a network's input; a network that resizes takes any size.
+    """Return height and width in pixels, and layout, of a network's input.
+
+    Args:
+        graph: Graph of the network.
+        image: Image input.
+        stated: Height and width in pixels that the user states; None if none.
+        resizes: Whether the network resizes its images, and so accepts any size.
 
     Raises:
-        EntryError: The file does not say its size and the user did not either, or says another, or it has other
-            than 3 channels.
+        EntryError: The size is unknown, the stated size contradicts the file, or there are not 3 channels.
     """
     dims = dimensions(image)[-3:]
     if dims[0] != 3 and dims[2] == 3:
@@ -76,22 +88,22 @@ def size_and_layout(
     height, width = dims[:2] if layout == "NHWC" else dims[1:]
     if stated is not None:
         if any(side not in (None, other) for side, other in zip((height, width), stated, strict=True)):
-            raise EntryError(f"input {described(image)}, found --size {stated[0]}x{stated[1]}: leave that off")
+            raise EntryError(f"input {described(image)}, found --size {stated[0]}x{stated[1]}: omit --size")
         return stated, layout
     if (height is None or width is None) and not resizes:
-        raise EntryError(f"input {described(image)} has no size: give --size HEIGHTxWIDTH")
-    return (height or ANY_SIDE, width or ANY_SIDE), layout
+        raise EntryError(f"input {described(image)} has no fixed size: give --size HEIGHTxWIDTH")
+    return (height or DEFAULT_SIDE, width or DEFAULT_SIDE), layout
 
 
 def is_transposed(graph: OnnxGraph, image: str) -> bool:
-    """Tell whether the axes of an image are moved before its first convolution, which needs channels first."""
+    """Return whether a Transpose stands between the image and the first convolution, which needs NCHW."""
     behind = sorted(graph.after([image]))
     first = next((index for index in behind if graph.nodes[index].op_type in CONVOLUTIONS), 0)
     return any(graph.nodes[index].op_type == "Transpose" for index in behind if index < first)
 
 
 def feed(image: ValueInfoProto, size: Size, layout: Layout, pixels: NDArray[Any]) -> Arrays:
-    """Return what a network is fed with for pixels (3,) or (H, W, 3), 0 to 255."""
+    """Return the network's input for one image of pixels (3,) or (H, W, 3)."""
     plane = np.broadcast_to(pixels, (*size, 3))
     if layout == "NCHW":
         plane = plane.transpose(2, 0, 1)

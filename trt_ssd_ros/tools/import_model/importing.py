@@ -1,4 +1,4 @@
-"""Import an ONNX file: read and understand it, write a card, try the card on a photo, and only then keep it."""
+"""Import of an ONNX file: read and analyse it, write a card, test the card on a photo, and only then keep it."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from trt_ssd_ros.models.network import load_network, opset
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.command_line import expect_free
+from trt_ssd_ros.tools.import_model.analysis import NetworkAnalysis, analyse
 from trt_ssd_ros.tools.import_model.card_draft import draft_card
 from trt_ssd_ros.tools.import_model.heads import NOT_FOR_TENSORRT
-from trt_ssd_ros.tools.import_model.input_draft import Ask, Document, Interview
-from trt_ssd_ros.tools.import_model.network_file import keeps_weights_elsewhere, read_network
+from trt_ssd_ros.tools.import_model.input_draft import Document, Prompt, UserOptions
+from trt_ssd_ros.tools.import_model.network_file import has_external_data, read_network
 from trt_ssd_ros.tools.import_model.nms import nodes_of
-from trt_ssd_ros.tools.import_model.understanding import Understood, understand
 
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """Order to import a file.
+    """Request to import an ONNX file.
 
     Attributes:
-        model: The ONNX file.
-        output: Folder of what is written; the model's if None.
-        name: Of the card; the model's file name if None.
-        image: Photo to detect in; one of the package's if None.
-        force: Whether files that are there already are overwritten.
-        stated: What the user says of the card, by flag.
+        model: Path of the ONNX file.
+        output: Folder of the written files; None for the folder of the ONNX file.
+        name: Card name; None for the name of the ONNX file without its suffix.
+        image: Path of the photo to test the card on; None for a photo of the package.
+        force: Whether existing files are overwritten.
+        options: The user's values of card fields, by command-line option.
     """
 
     model: Path
@@ -51,7 +51,7 @@ class ImportRequest:
     name: str | None = None
     image: Path | None = None
     force: bool = False
-    stated: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -60,31 +60,32 @@ class ImportRequest:
 
     @property
     def card_name(self) -> str:
-        """The name of the card."""
+        """Name of the card and of its files."""
         return self.name or self.model.stem
 
 
-def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
-    """Import a model; yields what there is to say.
+def import_model(request: ImportRequest, prompt: Prompt) -> Iterator[str]:
+    """Import a model, yielding the lines of the report.
 
     Raises:
-        ValueError: The file is no ONNX, or no SSD that can be told; says what was found and what helps.
+        ValueError: The file is no ONNX or no supported SSD, or an option is wrong.
         RuntimeError: ONNX Runtime is not installed, or cannot run the network.
         OSError: A file cannot be read or written.
     """
     if not request.card_name or Path(request.card_name).name != request.card_name:
         raise ValueError(
-            f"--name: found {request.card_name!r}, expected a file's name; for its folder give --output"
+            f"--name: found {request.card_name!r}, expected a file name without a folder; give the folder with "
+            "--output"
         )
     expect_free([request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")], request.force)
     photo = read_image_file(request.image) if request.image else sample_photos()[0]
-    found = understand(OnnxGraph(read_network(request.model)), photo, request.stated)
-    interview = Interview(request.stated, ask)
-    document = draft_card(found, interview)
-    yield from described(request, found, document, interview.notes)
+    found = analyse(OnnxGraph(read_network(request.model)), photo, request.options)
+    user = UserOptions(request.options, prompt)
+    document = draft_card(found, user)
+    yield from report(request, found, document, user.assumptions)
     nearest = next(folder for folder in (request.folder, *request.folder.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".import_model-", dir=nearest) as scratch:
-        yield write_and_try(request, found, document, Path(scratch), photo)
+        yield write_and_test(request, found, document, Path(scratch), photo)
         card_last = sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".yaml")
         request.folder.mkdir(parents=True, exist_ok=True)
         for path in card_last:
@@ -92,8 +93,10 @@ def import_model(request: ImportRequest, ask: Ask) -> Iterator[str]:
             yield f"  wrote     {request.folder / path.name}"
 
 
-def described(request: ImportRequest, found: Understood, document: Document, notes: list[str]) -> Iterator[str]:
-    """Say what was found and what was assumed."""
+def report(
+    request: ImportRequest, found: NetworkAnalysis, document: Document, assumptions: list[str]
+) -> Iterator[str]:
+    """Yield the report on the network, its changes and the assumptions."""
     height, width = found.entry.size
     network, graph = found.network, found.graph
     yield f"{request.card_name}: {document['family']}, {document['outputs']['kind']}"
@@ -104,40 +107,40 @@ def described(request: ImportRequest, found: Understood, document: Document, not
     yield f"  boxes     {network.count}, {len(document['labels'])} classes"
     for change in network.changes:
         yield f"  changed   {change}"
-    for note in notes:
-        yield f"  assumed   {note}"
+    for assumption in assumptions:
+        yield f"  assumed   {assumption}"
     hard = sorted({node.op_type for node in nodes_of(network.model.graph)} & NOT_FOR_TENSORRT)
     if hard:
-        yield f"  runs on   ONNX Runtime (backend:=onnxruntime); not every TensorRT runs {', '.join(hard)}:"
-        yield "            export the model without its NMS, or name what that reads with --boxes and --scores"
+        yield f"  runs on   ONNX Runtime (backend:=onnxruntime); not all TensorRT versions run {', '.join(hard)}:"
+        yield "            export the model without its NMS, or name the NMS inputs with --boxes and --scores"
 
 
-def write_and_try(
-    request: ImportRequest, found: Understood, document: Document, scratch: Path, photo: NDArray[np.uint8]
+def write_and_test(
+    request: ImportRequest, found: NetworkAnalysis, document: Document, scratch: Path, photo: NDArray[np.uint8]
 ) -> str:
-    """Write the files into a scratch folder, load and run them, and return what was detected."""
+    """Write the files into a scratch folder, run the card on a photo, and return the line on its detections."""
     name, network = request.card_name, found.network
     path, content = request.model.resolve(), request.model.read_bytes()
-    is_new = bool(network.changes) or keeps_weights_elsewhere(path)
+    is_new = bool(network.changes) or has_external_data(path)
     if is_new:
         path = request.folder / f"{name}.onnx"
         if path == request.model.resolve():
             path = request.folder / f"{name}.ssd.onnx"
         if path.exists() and not request.force:
-            raise ValueError(f"{path} is there already: give --force, --name or --output")
+            raise ValueError(f"{path} already exists: give --force, --name or --output")
         content = network.model.SerializeToString()
         (scratch / path.name).write_bytes(content)
     card_path = scratch / f"{name}.yaml"
-    stated = {
+    heading = {
         "name": name,
         "family": document["family"],
-        "licence": request.stated.get("licence", "unknown"),
-        "source": request.stated.get("source", f"imported from {request.model.name}"),
+        "licence": request.options.get("licence", "unknown"),
+        "source": request.options.get("source", f"imported from {request.model.name}"),
         "onnx": {"path": os.path.relpath(path, request.folder), "sha256": hashlib.sha256(content).hexdigest()},
     }
-    card_path.write_text(card_text({**stated, **document}), encoding="utf-8")
+    card_path.write_text(card_text({**heading, **document}), encoding="utf-8")
     card = ModelCard.load(card_path)
-    if not is_new:  # relative to where the card will be
+    if not is_new:  # the card's path is relative to its final folder, not to the scratch folder
         card = replace(card, onnx=replace(card.onnx, path=path))
     detector = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
     detections = detector.detect(photo)
@@ -146,4 +149,4 @@ def write_and_try(
     found_best = zip(detections.class_ids, detections.scores, strict=True)
     best = ", ".join([f"{card.labels[class_id]} {score:.2f}" for class_id, score in found_best][:5])
     threshold = card.defaults.score_threshold
-    return f"  detected  {len(detections)} in the photo: {best or 'nothing'} (scores from {threshold} on)"
+    return f"  detected  {len(detections)} in the photo: {best or 'nothing'} (score threshold {threshold})"

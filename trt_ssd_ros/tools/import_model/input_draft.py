@@ -1,4 +1,4 @@
-"""Draft of a model card's section on the input, and the interview of the user that all drafts share."""
+"""Draft of a model card's section on the input; the user's options, which all drafts share."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from numpy.typing import NDArray
 from trt_ssd_ros.tools.import_model.entry import Entry
 from trt_ssd_ros.tools.import_model.families import IMAGENET_MEAN, SsdFamily
 
-Ask = Callable[[str, str, Sequence[str]], str]
-"""Asks for something that the graph does not tell: the flag that says it, a question, and the choices if any."""
+Prompt = Callable[[str, str, Sequence[str]], str]
+"""Prompts the user; takes the option that answers the question, the question, and the choices if any."""
 
 
 @dataclass
-class Interview:
-    """Statements of the user, questions where neither the graph nor the family tells, and notes of assumptions.
+class UserOptions:
+    """Options of the user, a prompt for missing ones, and the assumptions to report.
 
     Attributes:
-        stated: What the user stated, by flag.
-        ask: How to ask for more.
-        notes: What was assumed, for people.
+        options: Values that the user gave, by command-line option.
+        prompt: Function that prompts for a missing option.
+        assumptions: Assumptions made so far.
     """
 
-    stated: Mapping[str, Any]
-    ask: Ask
-    notes: list[str] = field(default_factory=list)
+    options: Mapping[str, Any]
+    prompt: Prompt
+    assumptions: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
-        """Say what was assumed."""
-        self.notes.append(text)
+    def assume(self, text: str) -> None:
+        """Record an assumption."""
+        self.assumptions.append(text)
 
 
 Document = dict[str, Any]
 
-NEAR_MEAN = 8
-"""Difference of 255 up to which a mean is ImageNet's, as which Caffe's and torchvision's SSDs round it."""
+MEAN_TOLERANCE = 8
+"""Largest difference from ImageNet's mean, of 255, as Caffe's and torchvision's SSDs round it differently."""
 
 
 @dataclass
 class InputDraft:
-    """Section on the input in the making: from the user's statements first, then the graph, then the family.
+    """Draft of a card's section on the input: from the user's options first, then the graph, then the family.
 
     Attributes:
-        entry: Where pixels enter the network.
-        family: Of the network.
-        interview: What the user states, is asked and is told.
+        entry: Entry of pixels into the network.
+        family: Family of the network.
+        user: Options of the user.
     """
 
     entry: Entry
     family: SsdFamily
-    interview: Interview
+    user: UserOptions
 
     def document(self) -> Document:
         """Return the section on the input."""
         entry, order = self.entry, self.channel_order()
         mean, scale = self.normalisation(order)
         height, width = entry.size
-        taken = {"mean": "mean", "scale": "scale", "channel_order": order}
-        assumed = [what for flag, what in taken.items() if flag not in self.interview.stated]
-        if self.is_family_s and assumed:
-            self.interview.note(f"{', '.join(assumed)}: as in its family")
+        values = {"mean": "mean", "scale": "scale", "channel_order": f"channel order {order}"}
+        assumed = [value for option, value in values.items() if option not in self.user.options]
+        if self.uses_family and assumed:
+            self.user.assume(f"{', '.join(assumed)}: those of its family")
         return {
             "tensor": entry.tensor,
             "layout": entry.layout,
@@ -76,72 +76,72 @@ class InputDraft:
         }
 
     @property
-    def is_family_s(self) -> bool:
-        """Whether only the family tells how pixels are normalised."""
-        return self.entry.inside.is_nothing and not self.entry.takes_bytes
+    def uses_family(self) -> bool:
+        """Whether the graph does not show how pixels are normalised, so that the family decides."""
+        return self.entry.inside.is_identity and not self.entry.takes_bytes
 
     def channel_order(self) -> str:
-        """Return the order of channels where pixels are to enter; what is stated is the network's own."""
-        entry, stated = self.entry, self.interview.stated.get("channel_order")
+        """Return the channel order at the entry; the user's option is that of the network's own input."""
+        entry, stated = self.entry, self.user.options.get("channel_order")
         if not entry.inside.swaps:
             return str(stated or self.order_of_mean() or self.family_order())
-        question = "the network swaps red and blue before its first convolution; which order has its own input"
-        order = stated or self.interview.ask("channel_order", question, ("rgb", "bgr"))
+        question = "the graph swaps red and blue, and does not state the channel order of its input"
+        order = stated or self.user.prompt("channel_order", question, ("rgb", "bgr"))
         return {"rgb": "bgr", "bgr": "rgb"}[order] if entry.is_cut else order
 
     def order_of_mean(self) -> str | None:
-        """Return the order of channels that ImageNet's mean has where the graph subtracts it, else None."""
+        """Return the channel order of ImageNet's mean if the graph subtracts it, else None."""
         inside = self.entry.inside
         mean = -inside.offset / inside.scale
         mean = mean * 255 if np.abs(mean).max() <= 1 else mean
         for order, known in (("rgb", IMAGENET_MEAN), ("bgr", IMAGENET_MEAN[::-1])):
-            if np.abs(mean - known).max() < NEAR_MEAN:
-                self.interview.note(f"channels are {order}, the order of the mean that the graph subtracts")
+            if np.abs(mean - known).max() < MEAN_TOLERANCE:
+                self.user.assume(f"channels are {order}, the order of the mean that the graph subtracts")
                 return order
         return None
 
     def family_order(self) -> str:
-        """Return the family's order of channels; of no family, a guess that is said."""
+        """Return the family's channel order; if the family is unknown, guess it and record that."""
         order = self.family.channel_order
-        if self.family.is_any:
-            self.interview.note(f"channels are {order}, which nothing tells: else give --channel-order")
+        if self.family.is_unknown:
+            self.user.assume(f"channels are {order}, which is a guess; if it is wrong, give --channel-order")
         return order
 
     def normalisation(self, order: str) -> tuple[list[float], list[float]]:
-        """Return mean and scale: stated, or measured in what was cut off, or the family's."""
+        """Return mean and scale (3 each): the user's, those measured in the graph, or the family's."""
         inside = self.entry.inside
-        unit = 1 / 255 if takes_unit(inside.scale, inside.offset) and not self.entry.takes_bytes else 1.0
-        if self.is_family_s:
+        unit = 1 / 255 if expects_unit_range(inside.scale, inside.offset) and not self.entry.takes_bytes else 1.0
+        if self.uses_family:
             step = 1 if order == self.family.channel_order else -1
             mean, scale = list(self.family.mean[::step]), list(self.family.scale[::step])
         elif self.entry.is_cut:
-            scale = short(inside.scale * unit)
-            mean = short(-inside.offset / (inside.scale * unit))
-            self.interview.note("mean and scale are those of what was cut off in front of the network")
+            scale = rounded(inside.scale * unit)
+            mean = rounded(-inside.offset / (inside.scale * unit))
+            self.user.assume("mean and scale are those of the preprocessing that was cut off")
         else:
             mean, scale = [0.0] * 3, [unit] * 3
-            self.interview.note(
-                f"the graph normalises its input itself; it is taken to expect 0 to {255 if unit == 1 else 1}"
+            self.user.assume(
+                f"the graph normalises its input itself, and expects pixels of 0 to {255 if unit == 1 else 1}"
             )
-        return list(self.interview.stated.get("mean") or mean), list(self.interview.stated.get("scale") or scale)
+        return list(self.user.options.get("mean") or mean), list(self.user.options.get("scale") or scale)
 
 
 def normalises_as(entry: Entry, family: SsdFamily) -> bool:
-    """Tell whether what was measured in front of a network is a family's normalisation."""
+    """Return whether the measured normalisation is that of a family."""
     inside = entry.inside
-    unit = 1 / 255 if takes_unit(inside.scale, inside.offset) and not entry.takes_bytes else 1.0
+    unit = 1 / 255 if expects_unit_range(inside.scale, inside.offset) and not entry.takes_bytes else 1.0
     scale = inside.scale * unit
     return bool(
         np.allclose(scale, family.scale, rtol=0.02) and np.abs(-inside.offset / scale - family.mean).max() < 2
     )
 
 
-def takes_unit(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
-    """Tell whether pixel * scale + offset normalises pixels of 0 to 1, not of 0 to 255."""
+def expects_unit_range(scale: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
+    """Return whether pixel * scale + offset normalises pixels of 0 to 1, not of 0 to 255."""
     highest, shift = np.abs(scale).max(), np.abs(offset).max()
     return bool(highest > 1.5 or (highest > 0.5 and 0 < shift <= 1))
 
 
-def short(numbers: NDArray[np.float64]) -> list[float]:
-    """Return numbers that were measured in float32, without the digits that say nothing."""
+def rounded(numbers: NDArray[np.float64]) -> list[float]:
+    """Return numbers measured in float32 with 6 significant digits."""
     return [float(f"{number:.6g}") for number in numbers]

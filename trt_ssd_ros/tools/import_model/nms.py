@@ -10,7 +10,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.tools.import_model.heads import (
-    LEAST_BOXES,
+    MIN_BOXES,
     Heads,
     NotFoundError,
     Priors,
@@ -26,7 +26,7 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def from_plugin(graph: OnnxGraph) -> Heads | None:
-    """Return the heads in front of a node that does the whole of NMS, as TensorRT's plugins and TFLite's do."""
+    """Return the inputs of a node that does all of NMS, as TensorRT's plugins and TFLite's do."""
     for node in reversed(graph.nodes):
         if node.op_type in PLUGINS:
             try:
@@ -40,19 +40,22 @@ CENTER_SIZE, TF_CENTER = 1, 3
 
 
 def _caffe(node: NodeProto) -> Heads:
-    """NMS_TRT (plugin/nmsPlugin of TensorRT: README.md, decodeBBoxes.cu), in which DetectionOutput lives on."""
-    said = attributes(node)
-    order = said.get("inputOrder", [0, 1, 2])
+    """Read NMS_TRT (plugin/nmsPlugin of TensorRT: README.md, decodeBBoxes.cu) or Caffe's DetectionOutput."""
+    settings = attributes(node)
+    order = settings.get("inputOrder", [0, 1, 2])
     loc, conf, prior = (node.input[index] for index in order)
-    code = said.get("codeType", CENTER_SIZE)
+    code = settings.get("codeType", CENTER_SIZE)
     if node.op_type == "DetectionOutput":  # Caffe counts from 1, TensorRT from 0
-        code = said.get("codeType", CENTER_SIZE + 1) - 1
-    if said.get("shareLocation", 1) != 1 or code not in (CENTER_SIZE, TF_CENTER):
-        raise NotFoundError(f"{node.op_type} decodes boxes in a way that is not supported: {said}")
+        code = settings.get("codeType", CENTER_SIZE + 1) - 1
+    if settings.get("shareLocation", 1) != 1 or code not in (CENTER_SIZE, TF_CENTER):
+        raise NotFoundError(
+            f"{node.op_type}: found {settings}, expected shareLocation 1 and a codeType of centre and size: "
+            "export the network with these"
+        )
     facts: dict[str, Any] = {
-        **_background(said.get("backgroundLabelId", 0), said.get("numClasses", 0), node),
-        "score_conversion": "sigmoid" if said.get("confSigmoid") else "none",
-        "iou_threshold": said.get("nmsThreshold"),
+        **_background(settings.get("backgroundLabelId", 0), settings.get("numClasses", 0), node),
+        "score_conversion": "sigmoid" if settings.get("confSigmoid") else "none",
+        "iou_threshold": settings.get("nmsThreshold"),
     }
     if code == TF_CENTER:
         facts["family"] = "tf_object_detection_api"
@@ -60,16 +63,16 @@ def _caffe(node: NodeProto) -> Heads:
         facts["family"] = "tao_ssd"
     elif node.op_type == "DetectionOutput":
         facts["families"] = ["caffe_ssd_voc", "caffe_ssd_coco", "other"]
-    scaled = bool(said.get("varianceEncodedInTarget", 0)) and code != TF_CENTER
+    scaled = bool(settings.get("varianceEncodedInTarget", 0)) and code != TF_CENTER
     priors = Priors(
         prior, "corners", (1.0, 1.0, 1.0, 1.0) if scaled else None, "yxhw" if code == TF_CENTER else "xywh"
     )
     why = f"the inputs of {node.op_type} {node.name}"
-    return Heads(loc, conf, why, said.get("numClasses", 0), priors, facts)
+    return Heads(loc, conf, why, settings.get("numClasses", 0), priors, facts)
 
 
 def _background(column: int, columns: int, node: NodeProto) -> dict[str, str]:
-    """Return which column is no class, as a node counts them: -1 for none."""
+    """Return the position of the background, from a node's column index: -1 for none."""
     if column < 0:
         return {"background": "none"}
     if column == 0:
@@ -77,53 +80,53 @@ def _background(column: int, columns: int, node: NodeProto) -> dict[str, str]:
     if columns and column == columns - 1:
         return {"background": "last"}
     raise NotFoundError(
-        f"{node.op_type} has background {column}, expected the first column of scores, 0, or none, -1"
+        f"{node.op_type}: found background {column}, expected the first or last column of scores, or -1 (none)"
     )
 
 
 def _batched(node: NodeProto) -> Heads:
-    """BatchedNMS_TRT (plugin/batchedNMSPlugin/README.md of TensorRT)."""
-    said = attributes(node)
+    """Read BatchedNMS_TRT (plugin/batchedNMSPlugin/README.md of TensorRT)."""
+    settings = attributes(node)
     facts = {
-        **_background(said.get("backgroundLabelId", -1), said.get("numClasses", 0), node),
+        **_background(settings.get("backgroundLabelId", -1), settings.get("numClasses", 0), node),
         "score_conversion": "none",
-        "iou_threshold": said.get("iouThreshold"),
+        "iou_threshold": settings.get("iouThreshold"),
         "decoded": True,
     }
     return Heads(node.input[0], node.input[1], f"the inputs of {node.op_type} {node.name}", 0, None, facts)
 
 
 def _efficient(node: NodeProto) -> Heads:
-    """EfficientNMS_TRT (plugin/efficientNMSPlugin/README.md of TensorRT), which may decode with anchors."""
-    said = attributes(node)
+    """Read EfficientNMS_TRT (plugin/efficientNMSPlugin/README.md of TensorRT), with or without anchors."""
+    settings = attributes(node)
     facts = {
-        **_background(said.get("background_class", -1), 0, node),
-        "score_conversion": "sigmoid" if said.get("score_activation") else "none",
-        "iou_threshold": said.get("iou_threshold"),
+        **_background(settings.get("background_class", -1), 0, node),
+        "score_conversion": "sigmoid" if settings.get("score_activation") else "none",
+        "iou_threshold": settings.get("iou_threshold"),
     }
     why = f"the inputs of {node.op_type} {node.name}"
-    if len(node.input) > 2 and said.get("box_coding", 0) == 1:
+    if len(node.input) > 2 and settings.get("box_coding", 0) == 1:
         priors = Priors(node.input[2], "yxhw", (1.0, 1.0, 1.0, 1.0), "yxhw")
         return Heads(node.input[0], node.input[1], why, 0, priors, facts)
-    if len(node.input) > 2 or said.get("box_coding", 0) != 0:
+    if len(node.input) > 2 or settings.get("box_coding", 0) != 0:
         raise NotFoundError(
-            f"{node.op_type} has {len(node.input)} inputs and box_coding {said.get('box_coding', 0)}, "
+            f"{node.op_type} has {len(node.input)} inputs and box_coding {settings.get('box_coding', 0)}, "
             "expected corners (0) without anchors, or centres and sizes (1) with anchors"
         )
     return Heads(node.input[0], node.input[1], why, 0, None, {**facts, "decoded": True})
 
 
 def _tflite(node: NodeProto) -> Heads:
-    """TFLite_Detection_PostProcess (tensorflow/lite/kernels/detection_postprocess.cc)."""
-    said = attributes(node)
+    """Read TFLite_Detection_PostProcess (tensorflow/lite/kernels/detection_postprocess.cc)."""
+    settings = attributes(node)
     scales = tuple(
-        float(said.get(f"{letter}_scale", scale)) for letter, scale in zip("yxhw", (10, 10, 5, 5), strict=True)
+        float(settings.get(f"{letter}_scale", scale)) for letter, scale in zip("yxhw", (10, 10, 5, 5), strict=True)
     )
     facts = {
         "score_conversion": "none",
-        "iou_threshold": said.get("nms_iou_threshold"),
+        "iou_threshold": settings.get("nms_iou_threshold"),
         "family": "tf_object_detection_api",
-        **({"classes": said["num_classes"]} if "num_classes" in said else {"background": "first"}),
+        **({"classes": settings["num_classes"]} if "num_classes" in settings else {"background": "first"}),
     }
     priors = Priors(node.input[2], "yxhw", scales, "yxhw")  # type: ignore[arg-type]  # four of them
     return Heads(node.input[0], node.input[1], f"the inputs of {node.op_type} {node.name}", 0, priors, facts)
@@ -142,41 +145,41 @@ IOU_THRESHOLD = 3
 
 
 def from_onnx_nms(graph: OnnxGraph, shapes: Shapes) -> Heads | None:
-    """Return what ONNX's NonMaxSuppression reads, if that is all boxes and all scores."""
+    """Return the inputs of ONNX's NonMaxSuppression if they hold all boxes and all scores."""
     for node in graph.nodes:
         if node.op_type == "NonMaxSuppression":
             boxes, scores = node.input[:2]
-            whole = box_count(shapes.get(boxes, ())) >= LEAST_BOXES and usable(graph, (boxes, scores))
+            whole = box_count(shapes.get(boxes, ())) >= MIN_BOXES and usable(graph, (boxes, scores))
             if whole and not any(item.name == "center_point_box" and item.i for item in node.attribute):
                 return Heads(boxes, scores, "the inputs of NonMaxSuppression")
     return None
 
 
 def nms_facts(graph: OnnxGraph) -> Mapping[str, Any]:
-    """Return the threshold of a network's NonMaxSuppression, wherever it is, if it is stored in the file."""
+    """Return the IoU threshold of a network's NonMaxSuppression nodes if it is constant and the same in all."""
     whole = graph.model.graph
-    makers = {name: node for node in nodes_of(whole) for name in node.output}
+    producers = {name: node for node in nodes_of(whole) for name in node.output}
     stored = {item.name: numpy_helper.to_array(item) for item in whole.initializer if item.dims in ([], [1])}
     nodes = [node for node in nodes_of(whole) if node.op_type == "NonMaxSuppression"]
-    told = {
-        _number(node.input[IOU_THRESHOLD], makers, stored) for node in nodes if len(node.input) > IOU_THRESHOLD
+    thresholds = {
+        _number(node.input[IOU_THRESHOLD], producers, stored) for node in nodes if len(node.input) > IOU_THRESHOLD
     }
-    return {"iou_threshold": told.pop()} if len(told) == 1 and None not in told else {}
+    return {"iou_threshold": thresholds.pop()} if len(thresholds) == 1 and None not in thresholds else {}
 
 
-def _number(name: str, makers: Mapping[str, NodeProto], stored: Mapping[str, NDArray[Any]]) -> float | None:
-    """Return the one number that is stored in a tensor, or in what Unsqueeze or Cast made it of."""
-    while name in makers and makers[name].input:
-        name = makers[name].input[0]
+def _number(name: str, producers: Mapping[str, NodeProto], stored: Mapping[str, NDArray[Any]]) -> float | None:
+    """Return the one value that is stored in a tensor, or in the tensor that Unsqueeze or Cast made it from."""
+    while name in producers and producers[name].input:
+        name = producers[name].input[0]
     if name in stored:
         return float(stored[name].item())
-    values = [helper.get_attribute_value(item) for item in makers[name].attribute] if name in makers else []
+    values = [helper.get_attribute_value(item) for item in producers[name].attribute] if name in producers else []
     numbers = [numpy_helper.to_array(v).item() if isinstance(v, TensorProto) else v for v in values]
     return float(numbers[0]) if numbers and isinstance(numbers[0], (int, float)) else None
 
 
 def nodes_of(graph: GraphProto) -> Iterator[NodeProto]:
-    """Yield all nodes of a graph and of the bodies in it."""
+    """Yield all nodes of a graph and of its subgraphs."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

@@ -1,4 +1,4 @@
-"""Run a network, or a part of it, with ONNX Runtime: on tensors of any kind, or on a photo."""
+"""Runs of a network, or a part of it, with ONNX Runtime: on given tensors, or on a photo."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from trt_ssd_ros.tools.import_model.network_file import dimensions
 
 @dataclass(frozen=True)
 class PhotoProbe:
-    """Runs parts of a network on a photo that is only roughly normalised, as nothing is known of it yet.
+    """Runner of parts of a network on a photo, roughly normalised while the real normalisation is unknown.
 
     Attributes:
-        graph: The network.
-        photo: (H, W, 3) uint8.
-        size: Height and width that the user stated, of an input that states none.
-        mean: Subtracted from its pixels; -1 to 1 is what most networks take.
-        scale: What the difference is multiplied with.
+        graph: Graph of the network.
+        photo: Pixels (H, W, 3) uint8.
+        size: Height and width in pixels that the user states; None if none.
+        mean: Mean of each channel, subtracted from pixels of 0 to 255; by default pixels become -1 to 1.
+        scale: Factor of each channel after the mean is subtracted.
     """
 
     graph: OnnxGraph
@@ -48,10 +48,13 @@ class PhotoProbe:
     _seen: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
 
     def values(self, tensors: Collection[str]) -> Arrays:
-        """Return what some tensors are, stored ones included, in the order asked for.
+        """Return the values of tensors by name, in the order of their names.
+
+        Args:
+            tensors: Names of the tensors, stored ones included.
 
         Raises:
-            RuntimeError: ONNX Runtime cannot run what makes them.
+            RuntimeError: ONNX Runtime cannot run the part of the network before the tensors.
         """
         missing = [name for name in dict.fromkeys(tensors) if name not in self._seen and name not in self.stored]
         if missing:
@@ -59,7 +62,7 @@ class PhotoProbe:
         return {name: self._seen[name] if name in self._seen else self.stored[name] for name in tensors}
 
     def of_image(self, tensors: Collection[str]) -> list[str]:
-        """Return those of some tensors that do not depend on another input than the image, such as its size."""
+        """Return the tensors that depend on no input but the image, such as one for its size."""
         images = [tensor.name for tensor in self.graph.inputs if is_image(tensor)]
         others = [tensor.name for tensor in self.graph.inputs if len(images) == 1 and tensor.name not in images]
         unknown = {name for index in self.graph.after(others) for name in self.graph.nodes[index].output}
@@ -77,22 +80,22 @@ class PhotoProbe:
             raise self._explained(error, image, size) from error
 
     def _explained(self, error: RuntimeError, image: onnx.ValueInfoProto, size: Size) -> Exception:
-        """Return what a network that does not run on one image of this size asks for."""
+        """Return the error with advice on the batch or size, if that explains why the network does not run."""
         dims = dimensions(image)
         if len(dims) == 4 and dims[0] not in (None, 1):
             return NotFoundError(
-                f"the network does not run on one image, but only on {dims[0]} at once: export it with a batch of "
-                "1, or better a dynamic one"
+                f"the network runs only on batches of {dims[0]} images, expected one image: export it with a "
+                "batch of 1, or better a dynamic one"
             )
         if None in dims[-3:] and self.size is None:
-            return RuntimeError(f"{error} (tried on {size[1]}x{size[0]}: give the network's --size HEIGHTxWIDTH)")
+            return RuntimeError(f"{error} (tried with {size[1]}x{size[0]} pixels: give --size HEIGHTxWIDTH)")
         return error
 
     def fixed_values(self, tensors: Collection[str]) -> Arrays:
-        """Return what tensors are that no image changes.
+        """Return the values of tensors that are equal for every image.
 
         Raises:
-            NotFoundError: An image does.
+            NotFoundError: The values depend on the image.
         """
         made = [name for name in tensors if name not in self.stored]
         values = self.values(tensors)
@@ -100,13 +103,14 @@ class PhotoProbe:
         changing = [name for name, other in others.items() if not np.array_equal(values[name], other)]
         if changing:
             raise NotFoundError(
-                f"boxes and scores depend on pixels in two ways, also through {', '.join(changing)}"
+                f"boxes and scores depend on pixels also through {', '.join(changing)}, expected one path, "
+                "through the first convolution"
             )
         return values
 
     @cached_property
     def stored(self) -> Arrays:
-        """The tensors that are stored in the file."""
+        """Values of the tensors that are stored in the file, by name."""
         made = {node.output[0]: _constant(node) for node in self.graph.nodes if node.op_type == "Constant"}
         held = {item.name: onnx.numpy_helper.to_array(item) for item in self.graph.model.graph.initializer}
         return made | held
@@ -120,19 +124,24 @@ def _constant(node: onnx.NodeProto) -> NDArray[Any]:
 
 
 def measure(graph: OnnxGraph, feeds: Arrays, tensors: Collection[str]) -> Arrays:
-    """Return the values of some tensors when the network is fed with `feeds`, which may be inner tensors.
+    """Run a part of a network and return the values of tensors by name.
+
+    Args:
+        graph: Graph of the network.
+        feeds: Values by name of the tensors to feed, inputs or inner ones.
+        tensors: Names of the tensors to return.
 
     Raises:
-        RuntimeError: ONNX Runtime cannot run the part of the network that makes them.
-        ValueError: They depend on an input that is not fed, or on an operator that ONNX does not have.
+        RuntimeError: ONNX Runtime cannot run the part of the network before the tensors.
+        ValueError: The tensors depend on an input that is not fed, or on an operator that ONNX does not have.
     """
     wanted = list(dict.fromkeys(tensors))
     inputs = [onnx.helper.make_tensor_value_info(name, _kind(array), array.shape) for name, array in feeds.items()]
     part = graph.cut(inputs, [onnx.ValueInfoProto(name=name) for name in wanted])
     _check_operators(part)
     session = open_session(part)
-    taken = {item.name for item in session.get_inputs()}
-    values = run(session, {name: array for name, array in feeds.items() if name in taken}, wanted)
+    read = {item.name for item in session.get_inputs()}
+    values = run(session, {name: array for name, array in feeds.items() if name in read}, wanted)
     return dict(zip(wanted, values, strict=True))
 
 
@@ -142,8 +151,8 @@ def _check_operators(part: onnx.ModelProto) -> None:
     unknown = sorted({node.op_type for node in nodes if not onnx.defs.has(node.op_type)} - own)
     if unknown:
         raise ValueError(
-            f"the boxes and scores need {', '.join(unknown)}, no operator of ONNX: convert the network up to what "
-            "is before that, or with its results as constants"
+            f"the boxes and scores need {', '.join(unknown)}, expected ONNX operators: convert the network up "
+            "to the inputs of that operator, or with its results as constants"
         )
 
 
@@ -154,7 +163,7 @@ def run(session: Any, feeds: Arrays, tensors: Sequence[str] | None = None) -> li
         RuntimeError: ONNX Runtime cannot run the network with these inputs.
     """
     quiet = load_onnxruntime().RunOptions()
-    quiet.log_severity_level = 4  # what goes wrong is in the exception as well
+    quiet.log_severity_level = 4  # the exception has the message as well
     try:
         values: list[NDArray[Any]] = session.run(tensors, dict(feeds), quiet)
     except Exception as error:  # ONNX Runtime's errors have no base class of their own

@@ -1,4 +1,4 @@
-"""Bring a network into the form that cards describe; decode its boxes where their priors are in the graph."""
+"""Conversion of a network to the form that cards describe; decoding of boxes with priors in the graph."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from trt_ssd_ros.tools.import_model.probe import run
 
 @dataclass(frozen=True)
 class StandardNetwork:
-    """A network in the form that model cards describe.
+    """Network in the form that model cards describe.
 
     Attributes:
-        model: The network; it is the one that was read if `changes` is empty.
-        boxes: Name of its output of boxes [N, A, 4], or of 7-float rows [N, 1, A, 7].
-        scores: Name of its output of scores [N, A, columns]; "" with rows.
-        count: A.
-        columns: Classes, with the background; 0 where rows do not tell.
-        changes: What was done to it, for people.
+        model: Network; the original one if `changes` is empty.
+        boxes: Name of the output of boxes [N, A, 4], or of 7-float rows [N, 1, A, 7].
+        scores: Name of the output of scores [N, A, columns]; "" with 7-float rows.
+        count: Number of boxes or rows, A.
+        columns: Number of classes with the background; 0 if unknown.
+        changes: Descriptions of the changes to the network, for the user.
     """
 
     model: onnx.ModelProto
@@ -53,40 +53,40 @@ def standard_network(
     sides: Arrays,
     evidence: HeadEvidence | None = None,
 ) -> StandardNetwork:
-    """Cut a network to what is between pixels and heads, and bring these into form.
+    """Cut a network to the part between pixels and heads, and convert the heads to boxes and scores of a card.
 
     Args:
-        graph: The network.
-        entry: Where pixels enter.
-        heads: Where boxes and scores are.
-        values: What they, and priors in the graph, are for some image.
-        sides: What else they depend on, which is the same for every image.
-        evidence: What the graph tells of raw heads.
+        graph: Graph of the network.
+        entry: Entry of pixels.
+        heads: Boxes and scores.
+        values: Values for an image of the heads and of priors in the graph, by tensor name.
+        sides: Values of the other tensors that the heads depend on, equal for every image.
+        evidence: Evidence on raw heads; None for other results.
 
     Raises:
-        NotFoundError: Their shapes do not fit each other.
-        RuntimeError: ONNX Runtime cannot run what is left.
+        NotFoundError: The shapes of boxes, scores and priors do not match.
+        RuntimeError: ONNX Runtime cannot run the remaining network.
     """
     tail = GraphBuilder("ssd/")
     results = _results(tail, heads, values, evidence)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
     model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
     changes = [*([entry.why] if entry.is_cut else []), *results.changes]
-    dropped = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
-    if dropped:
-        changes.append(f"{dropped} of {len(graph.nodes)} nodes are cut off")
+    removed = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
+    if removed:
+        changes.append(f"{removed} of {len(graph.nodes)} nodes are cut off")
     if tail.nodes:
-        changes.append(f"{len(tail.nodes)} nodes bring boxes and scores into form")
+        changes.append(f"{len(tail.nodes)} nodes are appended that convert boxes and scores")
     if not changes and _as_declared(graph.model, model):
         model = graph.model
     elif not changes:
-        changes.append("shapes are stated" + ("" if batch == "N" else ", the batch is 1"))
+        changes.append("shapes are declared" + ("" if batch == "N" else ", the batch is 1"))
     return StandardNetwork(model, results.boxes, results.scores, results.count, results.columns, tuple(changes))
 
 
 @dataclass(frozen=True)
 class _Results:
-    """Boxes and scores in form, as in `StandardNetwork`; outputs are their types and shapes for one image."""
+    """Converted boxes and scores, as in `StandardNetwork`; outputs are their types and shapes for one image."""
 
     boxes: str
     scores: str
@@ -97,7 +97,7 @@ class _Results:
 
 
 def _results(tail: GraphBuilder, heads: Heads, values: Arrays, evidence: HeadEvidence | None) -> _Results:
-    """Append to the heads what brings them into form."""
+    """Append the conversion of the heads."""
     if not heads.scores:
         rows, count = heads.final.append_to(tail) if heads.final else _rows(tail, heads.boxes, values[heads.boxes])
         kind = TensorProto.FLOAT if heads.final else _type(values[heads.boxes])
@@ -114,7 +114,7 @@ def _results(tail: GraphBuilder, heads: Heads, values: Arrays, evidence: HeadEvi
         changes.append(f"boxes are decoded with the prior boxes in {heads.priors.tensor!r}")
     elif heads.form != "corners":
         boxes, kind = append_corners(tail, boxes, heads.form), TensorProto.FLOAT
-        changes.append(f"boxes are given as {heads.form}, and made corners")
+        changes.append(f"boxes are converted from {heads.form} to corners")
     if evidence is not None:
         boxes = _in_order(tail, boxes, evidence.cells)
         scores = _in_order(tail, scores, evidence.score_cells)
@@ -143,7 +143,9 @@ def _scores(tail: GraphBuilder, tensor: str, value: NDArray[Any], count: int) ->
     columns, rest = divmod(value.size, count)
     if rest:
         shape = list(value.shape)
-        raise NotFoundError(f"scores {tensor!r} have shape {shape}, expected some for each of {count} boxes")
+        raise NotFoundError(
+            f"scores {tensor!r} have shape {shape}, expected a multiple of {count}, the number of boxes"
+        )
     if value.ndim >= 3 and value.shape[-2:] == (columns, count) and columns != count:
         order = list(range(value.ndim))
         order[-2:] = order[-1], order[-2]
@@ -154,14 +156,14 @@ def _scores(tail: GraphBuilder, tensor: str, value: NDArray[Any], count: int) ->
 
 
 def _in_order(tail: GraphBuilder, tensor: str, cells: HeadCells | None) -> str:
-    """Bring the rows of a head into the order of prior boxes, if they are in another."""
+    """Append the reordering of a head's rows to the order of prior boxes, if they differ."""
     if cells is None or np.array_equal(cells.order, np.arange(len(cells.order))):
         return tensor
     return tail("Gather", tensor, tail.constant(cells.order, np.int64), axis=1)
 
 
 def _batch(shape: tuple[int, ...]) -> int:
-    """Return what Reshape takes for the batch: 0 keeps the first dimension, 1 adds one."""
+    """Return Reshape's value for the batch: 0 keeps the first dimension, 1 adds one."""
     return 0 if len(shape) > 1 and shape[0] == 1 else 1
 
 
@@ -184,7 +186,7 @@ def _best_batch(
     tail: GraphBuilder,
     frozen: Sequence[TensorProto],
 ) -> tuple[onnx.ModelProto, int | str]:
-    """Return the network with a dynamic batch if each image then has its own results; one made for 1 stays so."""
+    """Return the network and its batch: dynamic, or 1 if it is declared or images affect each other."""
     if entry.is_cut or entry.image.type.tensor_type.shape.dim[0].dim_value != 1:
         model = _cut(graph, entry, outputs, tail, frozen, "N")
         if _takes_batches(model, entry):
@@ -209,7 +211,7 @@ def _cut(
 
 
 def _takes_batches(model: onnx.ModelProto, entry: Entry) -> bool:
-    """Tell whether two images at once give what each gives alone."""
+    """Return whether a batch of two images gives the results of each image alone."""
     session = open_session(model)
     name = session.get_inputs()[0]
     dtype = np.float16 if name.type == "tensor(float16)" else np.float32
@@ -226,7 +228,7 @@ def _takes_batches(model: onnx.ModelProto, entry: Entry) -> bool:
 
 
 def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
-    """Tell whether a network states the shapes of its input and outputs as they are."""
+    """Return whether a network declares the real shapes of its input and outputs."""
     stated = {item.name: item.type.tensor_type.shape for item in (*original.graph.input, *original.graph.output)}
     for item in (*model.graph.input, *model.graph.output):
         if item.name not in stated:
@@ -242,7 +244,7 @@ def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
 def prior_boxes(
     priors: Priors, value: NDArray[Any], count: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return centres x y, sizes w h and variances x y w h of each prior, each with `count` rows."""
+    """Return `count` prior boxes: centres (A, 2) x y, sizes (A, 2) w h, and variances (A, 4) x y w h."""
     if priors.layout == "yxhw":
         rows = value.reshape(-1, 4).astype(np.float64)
         y, x, h, w = rows.T
@@ -255,26 +257,26 @@ def prior_boxes(
         w, h = rows[:, 2] - rows[:, 0], rows[:, 3] - rows[:, 1]
     if len(rows) != count:
         raise NotFoundError(
-            f"{priors.tensor!r} holds {len(rows)} prior boxes, expected {count}, as there are boxes"
+            f"{priors.tensor!r} holds {len(rows)} prior boxes, expected {count}, the number of boxes"
         )
     return np.stack([x, y], 1), np.stack([w, h], 1), variances
 
 
 def append_decoding(tail: GraphBuilder, encoded: str, priors: Priors, value: NDArray[Any], count: int) -> str:
-    """Append the decoding of boxes with priors that are in the graph."""
+    """Append the decoding of boxes with priors in the graph; return the name of the corners' tensor."""
     encoded = tail("Cast", encoded, to=TensorProto.FLOAT)
     centres, sizes, variances = prior_boxes(priors, value, count)
     if priors.box_order == "yxhw":
         encoded = tail("Gather", encoded, tail.constant([1, 0, 3, 2], np.int64), axis=2)
     scaled = tail("Mul", encoded, tail.constant(variances[None]))
-    # Split takes its sizes as an input from opset 13 on only, and networks come in opset 9 and newer.
+    # Slice, as the sizes of Split are an input only from opset 13 on, and networks may have opset 9.
     offset, log_size = (tail.sliced(scaled, start, start + 2, 2) for start in (0, 2))
     centre, size = tail.constant(centres[None]), tail.constant(sizes[None])
     return add_decoding(tail, offset, log_size, centre, size, name="boxes")
 
 
 def _corners_and_variances(value: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Split what NMS_TRT takes, [1, 2, A * 4, 1], and what Keras' SSDs show, [1, A, 8]."""
+    """Split prior boxes of NMS_TRT, [1, 2, A * 4, 1], or of Keras' SSDs, [1, A, 8], into corners and variances."""
     if value.size != count * 8:
         shape = list(value.shape)
         raise NotFoundError(f"prior boxes have shape {shape}, expected corners and variances of {count} boxes")

@@ -1,4 +1,4 @@
-"""Make an int8 detector of a float one: measure its activations in your images, and write a card of its own.
+"""Quantize a detector to int8: calibrate it with your images, and write the network and a model card.
 
 Examples, with `ros2 run trt_ssd_ros quantize_model` or `python -m trt_ssd_ros.tools.quantize_model`:
   quantize_model photos/
@@ -6,8 +6,8 @@ Examples, with `ros2 run trt_ssd_ros quantize_model` or `python -m trt_ssd_ros.t
   quantize_model photos/ --backend tensorrt
   ros2 launch trt_ssd_ros detect.launch.py model:=$PWD/ssd_mobilenet_v2_oidv4_int8.yaml backend:=onnxruntime
 
-Images are best a few hundred of what the robot's camera sees; annotations are not needed. It says how much of what
-the float detector finds in them the int8 one finds again; what that costs, `evaluate` says on annotated images.
+Use a few hundred images from the robot's camera; annotations are not needed. The output states how many
+detections of the float detector the int8 detector reproduces. To measure mAP, run `evaluate` on annotated images.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from trt_ssd_ros.detection.agreement import FoundAgain
+from trt_ssd_ros.detection.agreement import DetectionMatches
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.detection.timing import time_in_turns
+from trt_ssd_ros.detection.timing import time_interleaved
 from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
-from trt_ssd_ros.files import write_whole
+from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.models.card import ModelCard
@@ -41,11 +41,11 @@ from trt_ssd_ros.yaml_reader import read_yaml
 LOGGER = logging.getLogger(__name__)
 TIMED_RUNS = 50
 FEW = 100
-"""Images below which calibration gets a warning."""
+"""Number of calibration images below which a warning is logged."""
 
 
 def quantize_model(options: argparse.Namespace, stop: Event) -> int:
-    """Do all of it, and return the exit code."""
+    """Calibrate, quantize, write network and card, compare, and return the exit code."""
     card_path = model_card_path(options.model)
     card = ModelCard.load(card_path)
     name = options.name or f"{card.name}_int8"
@@ -55,10 +55,10 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     network = load_network(card)
     expect_float32(network, card)
     images = CalibrationImages(partial(open_sources, options.inputs, options.topic), options.max_images, stop)
-    reader = CalibrationReader(network, card, images.go_through("calibrating"))
+    reader = CalibrationReader(network, card, images.iterate("calibrating"))
     quantized = in_int8(network, reader, options.backend)
     if reader.count < FEW:
-        LOGGER.warning("few images to calibrate with: %d; some hundreds see more of what will come", reader.count)
+        LOGGER.warning("found %d calibration images, expected %d or more: add images", reader.count, FEW)
     before, after = (open_onnxruntime(card, model) for model in (network, quantized))
     origin = f"quantized to int8 for {options.backend}, calibrated with images: {reader.count}"
     document = read_yaml(card_path) | {"name": name, "source": f"{card.source}; {origin}"}
@@ -68,7 +68,7 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     print(f"{name}: {origin}")
     print(f"  wrote       {files[0]} and {files[1]}")
     print(f"  size        {network.ByteSize() / 1e6:.1f} -> {quantized.ByteSize() / 1e6:.1f} MB")
-    for line in comparison(before, after, images.go_through("comparing"), options.backend):
+    for line in comparison(before, after, images.iterate("comparing"), options.backend):
         print(f"  {line}")
     print(f"  run it      --model {files[1]} --backend {options.backend}; in a launch file model:= and backend:=")
     return 0
@@ -78,41 +78,43 @@ def expect_targets(name: str, files: Sequence[Path], sources: Sequence[Path]) ->
     """Require that the network and its card can be written.
 
     Raises:
-        ValueError: They cannot, or would take the place of what they are made of.
+        ValueError: The name or the folder is invalid, or a file would replace a folder or a source file.
     """
     if Path(name).name != name or name.startswith(".") or not name.isprintable():
-        raise ValueError(f"name: found {name!r}, expected a file's name: give --name, and --output for its folder")
+        raise ValueError(f"name: found {name!r}, expected a file name: give --name, and --output for the folder")
     expect_writable(files[0].parent)
     for path in filter(Path.exists, files):
         if path.is_dir() or any(path.samefile(source) for source in sources):
-            raise ValueError(f"found {path}, which is needed: give another --name or --output")
+            raise ValueError(
+                f"found {path}, a folder or source file that must stay: give another --name or --output"
+            )
 
 
 def write(document: dict[str, Any], network: bytes, network_file: Path, card_file: Path) -> None:
-    """Write the network, then the card that is to describe it."""
+    """Write the network, then its card."""
     onnx_file = {"path": network_file.name, "sha256": hashlib.sha256(network).hexdigest()}
-    write_whole(network_file, network)
-    write_whole(card_file, card_text(document | {"onnx": onnx_file}).encode())
+    write_atomically(network_file, network)
+    write_atomically(card_file, card_text(document | {"onnx": onnx_file}).encode())
 
 
 def comparison(before: Detector, after: Detector, images: Iterable[SourceImage], backend: str) -> Iterator[str]:
-    """Say what became of a detector."""
-    found = FoundAgain()
+    """Yield the comparison of the float and the int8 detector, line by line."""
+    found = DetectionMatches()
     for image in images:
         found.add(*(detector.detect(image.pixels, image.channel_order) for detector in (before, after)))
     yield f"detections  {found}"
     if not found.before:
-        LOGGER.warning("the detector finds nothing in these images: do they show what it is to find?")
+        LOGGER.warning("the float detector finds nothing in these images: use images that show its classes")
     if backend == "tensorrt":
-        yield "time here   not measured: ONNX Runtime is slow with what TensorRT takes"
+        yield "time here   not measured: ONNX Runtime is slow with TensorRT's int8"
     else:
         calls = {name: partial(each.detect, image.pixels) for name, each in (("before", before), ("after", after))}
-        times = time_in_turns(calls, TIMED_RUNS)
-        yield f"time here   {times['before'].p50:.1f} -> {times['after'].p50:.1f} ms an image"
+        times = time_interleaved(calls, TIMED_RUNS)
+        yield f"time here   {times['before'].p50:.1f} -> {times['after'].p50:.1f} ms per image"
 
 
 def new_parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(
         prog="quantize_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -122,14 +124,16 @@ def new_parser() -> argparse.ArgumentParser:
         "--backend",
         choices=("onnxruntime", "tensorrt"),
         default="onnxruntime",
-        help="what it is for, as each is fast with, or takes, another int8; default: onnxruntime",
+        help="backend to quantize for: each supports a different int8; default: onnxruntime",
     )
     parser.add_argument(
-        "--max-images", type=count, default=300, metavar="N", help="most images looked at; default: 300"
+        "--max-images", type=count, default=300, metavar="N", help="largest number of images; default: 300"
     )
-    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="default: the current folder")
-    parser.add_argument("--name", help="of the card; default: that of --model and _int8")
-    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument(
+        "--output", type=Path, default=Path(), metavar="DIR", help="output folder; default: the current folder"
+    )
+    parser.add_argument("--name", help="name of the new card; default: that of --model and _int8")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Calibration images, spread over an input, and the reader that feeds them to ONNX Runtime's quantizer."""
+"""Calibration images, spread over an input, and their reader for ONNX Runtime's quantizer."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ LOGGER = logging.getLogger(__name__)
 
 
 class CalibrationImages:
-    """Goes through some images of an input, as often as asked to.
+    """Sample of an input's images, which can be iterated repeatedly.
 
     Args:
-        open_images: Opens the input.
-        most: Images that are looked at. They lie as far apart as they can: neighbours in a video are nearly the
-            same. Of a video that does not say how long it is they are the first.
-        stop: Ends it.
+        open_images: Function that opens the input.
+        most: Largest number of images, spread evenly, because neighbouring video frames are almost equal; of a
+            video of unknown length, the first images.
+        stop: Event that ends an iteration.
     """
 
     def __init__(self, open_images: Callable[[], ImageSource], most: int, stop: Event) -> None:
         self._open_images = open_images
         self._most = most
         self._stop = stop
-        self._passed_over: set[str] = set()
+        self._skipped: set[str] = set()
 
-    def go_through(self, task: str) -> Iterator[SourceImage]:
-        """Go through those that can be read, with a progress bar; the others get a warning, once.
+    def iterate(self, task: str) -> Iterator[SourceImage]:
+        """Yield the readable images, with a progress bar; log a warning for each other image, once.
 
         Raises:
-            SourceError: There are none that can be read, or they do not come again.
-            KeyboardInterrupt: It is to stop.
+            SourceError: No image is readable, or the input is a camera.
+            KeyboardInterrupt: `stop` is set.
         """
         readable = 0
         with closing(self._open_images()) as images:
             if images.live:
-                raise SourceError("found a camera, expected images that can be gone through twice: record some")
+                raise SourceError("found a camera, expected images, a video or a recording: record the camera")
             total = images.count or self._most
             count = min(self._most, total)
             numbers = [index * total // count for index in range(count)]
@@ -58,15 +58,15 @@ class CalibrationImages:
                 for image in self._numbered(images, numbers):
                     bar.update()
                     if image.problem:
-                        self._pass_over(image)
+                        self._skip(image)
                     else:
                         readable += 1
                         yield image
         if not readable:
-            raise SourceError("found no image that can be read, expected some of what the detector is to see")
+            raise SourceError("found no readable image, expected images from the robot's camera")
 
     def _numbered(self, images: ImageSource, numbers: Sequence[int]) -> Iterator[SourceImage]:
-        """Decode the images of these numbers, and go no further than the last of them."""
+        """Yield the images with these numbers; decode no others, and stop at the last one."""
         wanted = set(numbers)
         for index, capture in enumerate(islice(images.captures(), numbers[-1] + 1)):
             if self._stop.is_set():
@@ -74,22 +74,22 @@ class CalibrationImages:
             if index in wanted:
                 yield capture()
 
-    def _pass_over(self, image: SourceImage) -> None:
-        if image.name not in self._passed_over:
-            self._passed_over.add(image.name)
-            LOGGER.warning("passed over %s: %s", image.name, image.problem)
+    def _skip(self, image: SourceImage) -> None:
+        if image.name not in self._skipped:
+            self._skipped.add(image.name)
+            LOGGER.warning("skipped %s: %s", image.name, image.problem)
 
 
 class CalibrationReader:
-    """Feeds a network one image after the other, as ONNX Runtime's CalibrationDataReader does.
+    """Calibration data reader with the interface of ONNX Runtime's CalibrationDataReader.
 
     Args:
-        network: The network that is calibrated.
-        card: Its card.
-        images: What it sees.
+        network: Network to calibrate.
+        card: Model card of the network.
+        images: Calibration images.
 
     Attributes:
-        count: How many it has seen.
+        count: Number of images read so far.
     """
 
     def __init__(self, network: onnx.ModelProto, card: ModelCard, images: Iterable[SourceImage]) -> None:
@@ -99,7 +99,7 @@ class CalibrationReader:
         self._images = iter(images)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """Return what the network gets for the next image, by tensor; None behind the last."""
+        """Return the network input of the next image, by tensor name; None after the last image."""
         image = next(self._images, None)
         if image is None:
             return None

@@ -18,13 +18,13 @@ from trt_ssd_ros.tools.quantize_model.calibration import CalibrationReader
 
 
 def expect_float32(network: onnx.ModelProto, card: ModelCard) -> None:
-    """Require a network that can be quantized.
+    """Require a float32 network.
 
     Raises:
-        ModelCardError: It is quantized already, or in half precision.
+        ModelCardError: The network is already quantized, or in half precision.
     """
     if is_quantized(network):
-        raise ModelCardError("onnx", "a network that is quantized already", "the one that it was made of")
+        raise ModelCardError("onnx", "an already quantized network", "its float32 original")
     kind = input_type(network, card)
     if kind != TensorProto.FLOAT:
         raise ModelCardError("onnx", onnx.helper.tensor_dtype_to_string(kind), "a network in TensorProto.FLOAT")
@@ -33,18 +33,18 @@ def expect_float32(network: onnx.ModelProto, card: ModelCard) -> None:
 def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -> onnx.ModelProto:
     """Return a quantized copy of a network.
 
-    The last convolutions, which make boxes and scores, and whatever follows them stay as they are: 256 steps are
-    too few for boxes. Ranges are the least and the greatest activations seen.
+    The last convolutions, which compute boxes and scores, and the nodes after them stay float32: 256 steps are
+    too few for boxes. Ranges are the minimum and maximum of the activations.
 
     Args:
-        network: In float32.
-        reader: What its activations are measured with.
-        backend: Whose arithmetic it is for; see `_for_onnxruntime` and `_for_tensorrt`.
+        network: Network in float32.
+        reader: Calibration data.
+        backend: Backend to quantize for; see `_for_onnxruntime` and `_for_tensorrt`.
 
     Raises:
-        SourceError: There are no images.
+        SourceError: There are no readable images.
         RuntimeError: ONNX Runtime is not installed, or cannot quantize the network.
-        ValueError: There is nothing to quantize in the network.
+        ValueError: The network has nothing to quantize.
     """
     ort = load_library("onnxruntime.quantization", "onnxruntime", "quantize_model")
     with TemporaryDirectory(prefix="quantize_model-") as place:
@@ -58,7 +58,7 @@ def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -
                 quant_format=ort.QuantFormat.QDQ,
                 per_channel=True,
                 weight_type=ort.QuantType.QInt8,
-                nodes_to_exclude=_names_behind_the_features(prepared),
+                nodes_to_exclude=_head_nodes(prepared),
                 **(_for_tensorrt(ort) if backend == "tensorrt" else _for_onnxruntime(ort)),
             )
         except SourceError:
@@ -67,12 +67,12 @@ def in_int8(network: onnx.ModelProto, reader: CalibrationReader, backend: str) -
             raise RuntimeError(f"ONNX Runtime cannot quantize this network: {one_line(error)}") from error
         quantized = onnx.load(target)
     if not is_quantized(quantized):
-        raise ModelCardError("onnx", "no convolution but those of the heads", "others, to quantize")
+        raise ModelCardError("onnx", "no convolution outside the heads", "one or more to quantize")
     return quantized
 
 
 def _for_onnxruntime(ort: Any) -> dict[str, Any]:
-    """Ask for activations in uint8 and weights of 7 bits: x86 processors without VNNI overflow with 8.
+    """Return options for uint8 activations and 7-bit weights: with 8 bits, x86 without VNNI overflows.
 
     Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
     """
@@ -80,7 +80,7 @@ def _for_onnxruntime(ort: Any) -> dict[str, Any]:
 
 
 def _for_tensorrt(ort: Any) -> dict[str, Any]:
-    """Ask for int8 around 0 at inputs of convolutions only, so that these fuse with what follows; float biases.
+    """Return options for symmetric int8 at inputs of convolutions only, which then fuse with what follows.
 
     Source: https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-with-quantized-types.html.
     """
@@ -104,8 +104,8 @@ def _prepared(network: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return prepared
 
 
-def _names_behind_the_features(network: onnx.ModelProto) -> list[str]:
-    """Return the nodes that lead to no other convolution."""
+def _head_nodes(network: onnx.ModelProto) -> list[str]:
+    """Return the names of the nodes without a convolution after them."""
     graph = OnnxGraph(network)
     features = graph.before(name for node in graph.nodes if node.op_type == "Conv" for name in node.input)
     return [node.name for index, node in enumerate(graph.nodes) if index not in features]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trt_ssd_ros.engines.other_process import OtherProcess
+from trt_ssd_ros.engines.child_process import ChildProcess
 
 LONG = partial(time.sleep, 600)
 
@@ -46,7 +46,7 @@ def is_running(process_id: int) -> bool:
 
 
 def test_leaving_waits_for_what_the_call_does(tmp_path):
-    with OtherProcess(partial(Path.touch, tmp_path / "made"), never) as other:
+    with ChildProcess(partial(Path.touch, tmp_path / "made"), never) as other:
         assert other.exit_code is None
     assert other.exit_code == 0
     assert (tmp_path / "made").exists()
@@ -57,7 +57,7 @@ def test_it_finds_the_modules_that_this_process_finds(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     import only_here
 
-    with OtherProcess(only_here.call, never) as other:
+    with ChildProcess(only_here.call, never) as other:
         pass
     assert other.exit_code == 7
 
@@ -67,14 +67,14 @@ def test_a_runtime_error_is_one_line(tmp_path, monkeypatch, capfd):
     monkeypatch.syspath_prepend(tmp_path)
     import failing
 
-    with OtherProcess(failing.call, never) as other:
+    with ChildProcess(failing.call, never) as other:
         pass
     assert other.exit_code == 1
     assert capfd.readouterr().err == "no GPU answers\n"
 
 
 def test_an_error_kills_it():
-    other = OtherProcess(LONG, never)
+    other = ChildProcess(LONG, never)
     with pytest.raises(ValueError, match="of this process"), other:
         raise ValueError("of this process")
     assert other.exit_code == -9
@@ -82,20 +82,20 @@ def test_an_error_kills_it():
 
 
 def test_being_cancelled_kills_it():
-    with OtherProcess(LONG, lambda: True) as other:
+    with ChildProcess(LONG, lambda: True) as other:
         pass
     assert other.exit_code == -9
 
 
 def test_a_call_larger_than_a_pipe_arrives():
-    with OtherProcess(partial(len, bytes(1 << 20)), never) as other:
+    with ChildProcess(partial(len, bytes(1 << 20)), never) as other:
         pass
     assert other.exit_code == 0
 
 
 def test_a_process_that_cannot_read_its_call_is_only_a_failure(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with OtherProcess(partial(len, bytes(1 << 20)), never) as other:
+    with ChildProcess(partial(len, bytes(1 << 20)), never) as other:
         pass
     assert other.exit_code == 1
 
@@ -103,9 +103,9 @@ def test_a_process_that_cannot_read_its_call_is_only_a_failure(monkeypatch):
 def test_it_ends_when_the_process_that_started_it_is_killed(tmp_path):
     started = tmp_path / "started"
     script = (
-        "import time; from functools import partial; from test_other_process import note_and_sleep; "
-        "from trt_ssd_ros.engines.other_process import OtherProcess\n"
-        f"with OtherProcess(partial(note_and_sleep, {str(started)!r}), lambda: False): time.sleep(600)"
+        "import time; from functools import partial; from test_child_process import note_and_sleep; "
+        "from trt_ssd_ros.engines.child_process import ChildProcess\n"
+        f"with ChildProcess(partial(note_and_sleep, {str(started)!r}), lambda: False): time.sleep(600)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen([sys.executable, "-c", script], env=environment) as parent:
@@ -118,7 +118,7 @@ def test_it_takes_signals_that_this_process_blocks(tmp_path):
     started = tmp_path / "started"
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        with OtherProcess(partial(note_and_sleep, str(started)), never) as other:
+        with ChildProcess(partial(note_and_sleep, str(started)), never) as other:
             wait_until(started.exists)
             os.kill(int(started.read_text()), signal.SIGTERM)
     finally:
@@ -127,13 +127,13 @@ def test_it_takes_signals_that_this_process_blocks(tmp_path):
 
 
 def test_ctrl_c_is_not_for_it(tmp_path):
-    with OtherProcess(partial(note_and_sleep, str(tmp_path / "started")), lambda: True) as other:
+    with ChildProcess(partial(note_and_sleep, str(tmp_path / "started")), lambda: True) as other:
         assert os.getsid(other._process.pid) != os.getsid(0)
 
 
 def test_the_folder_that_it_is_started_in_is_no_place_for_modules(tmp_path, monkeypatch, capfd):
     (tmp_path / "fractions.py").write_text("raise SystemExit('fractions of the folder was imported')")
     monkeypatch.chdir(tmp_path)
-    with OtherProcess(partial(importlib.import_module, "fractions"), never) as other:
+    with ChildProcess(partial(importlib.import_module, "fractions"), never) as other:
         pass
     assert (other.exit_code, capfd.readouterr().err) == (0, "")

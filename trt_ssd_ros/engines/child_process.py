@@ -1,4 +1,4 @@
-"""OtherProcess: a call that runs in a process of its own while this one goes on."""
+"""ChildProcess: a call that runs in a child process while this process continues."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from trt_ssd_ros.errors import one_line
 
 POLL_SECONDS = 0.1
 START = f"import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); import {__name__} as this; this.main()"
-"""What the process runs: with the modules that this one finds, and none of the folder that it was started in."""
+"""Code of the child process: it imports from the parent's sys.path, not from the working folder."""
 
 
-class OtherProcess:
-    """Starts when entered; leaving waits for it, unless by an error, which kills it. It ends with this process.
+class ChildProcess:
+    """Child process of a `with` block: its end waits for the child, an error in it kills it.
+
+    The child also ends when its parent ends.
 
     Args:
-        call: Of a module, with arguments that can be pickled. What goes wrong in it is one line on stderr.
-        cancelled: Tells whether to stop waiting and kill it.
+        call: Function of a module, with picklable arguments; its errors are one line each on stderr.
+        cancelled: Returns whether to stop waiting and kill the child.
 
     Attributes:
-        exit_code: 0 once the call has returned; None until this was left, and whatever else where it failed.
+        exit_code: None inside the block, then 0 if the call returned, any other code if it failed.
     """
 
     def __init__(self, call: Callable[[], object], cancelled: Callable[[], bool]) -> None:
@@ -35,18 +37,18 @@ class OtherProcess:
         self._job = pickle.dumps(sys.path) + pickle.dumps(call)
         self._cancelled = cancelled
 
-    def __enter__(self) -> OtherProcess:
-        self._process = subprocess.Popen(  # noqa: S603 - this very module
+    def __enter__(self) -> ChildProcess:
+        self._process = subprocess.Popen(  # noqa: S603 - runs this module
             [sys.executable, "-I", "-c", START],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for this process, which may then kill that one
+            start_new_session=True,  # Ctrl-C interrupts only the parent, which then kills the child
         )
         try:
             assert self._process.stdin is not None
             with suppress(BrokenPipeError):
                 self._process.stdin.write(self._job)
-                self._process.stdin.flush()  # not closed: its end tells that this process is gone
+                self._process.stdin.flush()  # stays open: its end tells the child that the parent is gone
         except BaseException:
             self._end()
             raise
@@ -69,10 +71,10 @@ class OtherProcess:
 
 
 def main() -> None:
-    """Make the call that is on stdin."""
+    """Run the pickled call from stdin."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
-        call = pickle.load(sys.stdin.buffer)  # noqa: S301 - who started this process wrote it
+        call = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the parent process
         threading.Thread(target=_end_with_parent, daemon=True).start()
         call()
     except (OSError, RuntimeError, ValueError) as error:
@@ -80,6 +82,6 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # unbuffered: who holds a buffer's lock when the call has ended aborts
+    while os.read(sys.stdin.fileno(), 1):  # unbuffered: a buffer's lock held at exit aborts
         pass
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Understand a network: try the candidates for boxes and scores, and find where their pixels enter."""
+"""Analysis of a network: its boxes and scores, and the entry of pixels."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from trt_ssd_ros.tools.import_model.standard_network import StandardNetwork, sta
 
 @dataclass(frozen=True)
 class Finding:
-    """Boxes and scores in a network, and where pixels enter it.
+    """Boxes and scores in a network, and the entry of pixels.
 
     Attributes:
-        heads: Tensors of its results.
-        entry: Tensor where its pixels enter.
-        values: Values of the heads for a photo.
-        evidence: Evidence of the graph on raw heads; None of others.
-        cells: Cells that the rows of scores come from; None where nothing tells.
+        heads: Tensors of boxes and scores.
+        entry: Entry of pixels.
+        values: Values of the heads for a photo, by tensor name.
+        evidence: Evidence on raw heads; None for other results.
+        cells: Feature map cell of each row of scores; None if unknown.
     """
 
     heads: Heads
@@ -56,12 +56,12 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Understood(Finding):
-    """Finding in a network, with the network before and after.
+class NetworkAnalysis(Finding):
+    """Findings in a network, with the network before and after its conversion.
 
     Attributes:
-        graph: The network as it was read.
-        network: The network as it goes to the card.
+        graph: Graph of the original network.
+        network: Network that the card describes.
     """
 
     graph: OnnxGraph
@@ -77,36 +77,41 @@ class Understood(Finding):
         return rows[rows[:, 1] > 0]
 
 
-def understand(graph: OnnxGraph, photo: NDArray[np.uint8], stated: Mapping[str, Any]) -> Understood:
-    """Find entry and heads, and bring the network into form.
+def analyse(graph: OnnxGraph, photo: NDArray[np.uint8], options: Mapping[str, Any]) -> NetworkAnalysis:
+    """Find entry and heads, and convert the network to the form that cards describe.
+
+    Args:
+        graph: Graph of the network.
+        photo: Photo to run the network on, (H, W, 3).
+        options: The user's values of card fields, by command-line option.
 
     Raises:
-        ValueError: They cannot be told; lists what is in the network.
+        ValueError: Entry or heads cannot be identified; the message lists inputs, outputs and last operators.
     """
-    told = {name: stated[name] for name in ("size", "mean", "scale") if name in stated}
-    probe = PhotoProbe(graph, photo, **told)
+    given = {name: options[name] for name in ("size", "mean", "scale") if name in options}
+    probe = PhotoProbe(graph, photo, **given)
     try:
-        found = find_heads(probe, stated)
+        found = find_heads(probe, options)
         sides = probe.fixed_values(side_tensors(graph, found.entry, found.heads.tensors))
         network = standard_network(graph, found.entry, found.heads, found.values, sides, found.evidence)
     except (NotFoundError, EntryError) as error:
         raise ValueError(f"{error}\n{inventory(graph)}") from error
-    return Understood(**vars(found), graph=graph, network=network)
+    return NetworkAnalysis(**vars(found), graph=graph, network=network)
 
 
-def find_heads(probe: PhotoProbe, stated: Mapping[str, Any]) -> Finding:
-    """Find boxes and scores, and what they are for a photo.
+def find_heads(probe: PhotoProbe, options: Mapping[str, Any]) -> Finding:
+    """Find boxes and scores, and their values for a photo.
 
-    Raw heads are only taken where some family's prior boxes fit them; else what the network itself makes of them,
-    as far as TensorRT can run that; else its final detections.
+    Raw heads qualify only if a family's prior boxes match them. Next come corners that the network decodes itself,
+    if TensorRT can run that, and then its final detections.
     """
     unknown = None
-    for heads in candidates(probe, stated):
-        found = look_at(probe, heads, stated)
-        if found.evidence is None or fitting(found.evidence, stated):
+    for heads in candidates(probe, options):
+        found = run_heads(probe, heads, options)
+        if found.evidence is None or matching_families(found.evidence, options):
             return found
         if found.evidence.corners:
-            return look_at(probe, decoded_by_network(found), stated)
+            return run_heads(probe, decoded_by_network(found), options)
         unknown = unknown or found
     if unknown is None:
         raise NotFoundError(
@@ -115,47 +120,50 @@ def find_heads(probe: PhotoProbe, stated: Mapping[str, Any]) -> Finding:
     return unknown
 
 
-def fitting(evidence: HeadEvidence, stated: Mapping[str, Any]) -> list[str]:
-    """Return the families that may be the network's, only the stated one if there is one."""
-    return [name for name in evidence.families if stated.get("family") in (None, name)]
+def matching_families(evidence: HeadEvidence, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the families that match the evidence and the user's option."""
+    return [name for name in evidence.families if options.get("family") in (None, name)]
 
 
 def decoded_by_network(found: Finding) -> Heads:
-    """Return the corners that a network makes of raw heads itself, instead of them."""
+    """Return the corners that a network decodes from raw heads as its heads."""
     assert found.evidence is not None
-    why = "corners that the network decodes itself, as no family's prior boxes give the same"
+    why = "corners that the network decodes itself, as no family's prior boxes decode to them"
     return replace(
         found.heads, boxes=found.evidence.corners, why=why, facts={**found.heads.facts, "decoded": True}
     )
 
 
-def candidates(probe: PhotoProbe, stated: Mapping[str, Any]) -> Iterator[Heads]:
-    """Yield what may be boxes and scores, the best first."""
+def candidates(probe: PhotoProbe, options: Mapping[str, Any]) -> Iterator[Heads]:
+    """Yield possible boxes and scores, best first."""
     graph = probe.graph
-    if bool(stated.get("boxes")) != bool(stated.get("scores")):
-        raise NotFoundError("--boxes and --scores go together")
-    sure = from_names(graph, stated["boxes"], stated["scores"]) if stated.get("boxes") else from_plugin(graph)
-    if sure is not None:
-        yield sure
+    if bool(options.get("boxes")) != bool(options.get("scores")):
+        raise NotFoundError("--boxes and --scores: found only one of them, expected both or none")
+    known = from_names(graph, options["boxes"], options["scores"]) if options.get("boxes") else from_plugin(graph)
+    if known is not None:
+        yield known
         return
     values = probe.values(probe.of_image(tail_tensors(graph)))
     shapes = as_arrays(values)
     final = find_final(graph, values)
-    taken = {column.tensor for way in final for column in (way.score, way.label)}
+    not_scores = {column.tensor for reading in final for column in (reading.score, reading.label)}
     inside = (from_inside(graph, shapes), from_onnx_nms(graph, shapes))
-    found = [from_outputs(graph, shapes, taken), *(heads for heads in inside if heads and is_all(graph, heads))]
+    found = [
+        from_outputs(graph, shapes, not_scores),
+        *(heads for heads in inside if heads and is_all(graph, heads)),
+    ]
     facts = nms_facts(graph)
     yield from (replace(heads, facts={**facts, **heads.facts}) for heads in found if heads is not None)
     if final:
         yield from_final(final)
 
 
-def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Finding:
-    """Return what heads are for a photo, and where pixels enter."""
+def run_heads(probe: PhotoProbe, heads: Heads, options: Mapping[str, Any]) -> Finding:
+    """Run the network up to its heads on a photo, and find the entry of pixels."""
     values = probe.values([*heads.tensors, *([heads.priors.tensor] if heads.priors else [])])
     if heads.scores:
         check_boxes(heads, values[heads.boxes].shape)
-    entry = find_entry(probe.graph, heads.tensors, stated.get("size"))
+    entry = find_entry(probe.graph, heads.tensors, options.get("size"))
     is_encoded = (
         heads.scores
         and not heads.priors
@@ -175,13 +183,13 @@ def look_at(probe: PhotoProbe, heads: Heads, stated: Mapping[str, Any]) -> Findi
 
 
 def output_names(graph: OnnxGraph) -> list[str]:
-    """Return the names of a network's outputs, but for sequences and the like."""
+    """Return the names of a network's outputs that are tensors."""
     outputs = graph.model.graph.output
     return [item.name for item in outputs if item.type.WhichOneof("value") in (None, "tensor_type")]
 
 
 def tail_tensors(graph: OnnxGraph) -> list[str]:
-    """Return the tensors behind the last convolutions that may be heads."""
+    """Return the names of the tensors after the last convolutions that may be heads."""
     convolutions = [index for index, node in enumerate(graph.nodes) if node.op_type in CONVOLUTIONS]
     before = graph.before(name for index in convolutions for name in graph.nodes[index].input)
     likely = LAYOUT | CONVOLUTION_LIKE | {"Sigmoid", "Softmax"}
