@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +15,7 @@ import onnx
 import pytest
 from media import pan, write_video
 from numpy.typing import NDArray
+from rtx_worker import InRtx, rtx_worker
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -93,6 +94,13 @@ def shipped_engine(shipped_graph: onnx.ModelProto) -> OnnxRuntimeEngine:
 def detector(shipped_engine: OnnxRuntimeEngine, card: ModelCard) -> Detector:
     """A detector of its own for every test, with the card's thresholds; the engine is shared."""
     return Detector(shipped_engine, card)
+
+
+@pytest.fixture(scope="session")
+def in_rtx() -> Iterator[InRtx]:
+    """Run a function in a process that has TensorRT for RTX: in_rtx(function, *arguments)."""
+    with rtx_worker() as worker:
+        yield worker
 
 
 @pytest.fixture(scope="session")

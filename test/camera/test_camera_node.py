@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from picture_files import mixed_folder
-from probe import BEST_EFFORT, Probe
+from probe import BEST_EFFORT
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
@@ -58,7 +58,7 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-def test_shows_the_demo_at_the_rate_that_is_set(probe: Probe, start_node: Any) -> None:
+def test_shows_the_demo_at_the_rate_that_is_set(probe, start_node):
     images, infos = probe.receive(Image, "image_raw"), probe.receive(CameraInfo, "camera_info")
     process = start_node("camera_node", frame_id="front", rate=20.0)
     probe.spin_until(lambda: len(images) >= 20, "20 images")
@@ -72,7 +72,7 @@ def test_shows_the_demo_at_the_rate_that_is_set(probe: Probe, start_node: Any) -
     assert images[0].data != images[-1].data, "the window wanders"
 
 
-def test_shows_a_photo_again_and_again(probe: Probe, start_node: Any, repository: Path, photo: Any) -> None:
+def test_shows_a_photo_again_and_again(probe, start_node, repository, photo):
     images = probe.receive(Image, "image_raw")
     start_node("camera_node", source=f"file:{repository / 'photos' / 'chelsea.jpg'}")
     probe.spin_until(lambda: len(images) > 2, "three times the photo")
@@ -80,7 +80,7 @@ def test_shows_a_photo_again_and_again(probe: Probe, start_node: Any, repository
         np.testing.assert_array_equal(frame_from_message(image).pixels, photo("chelsea"))
 
 
-def test_shows_each_picture_of_a_folder_once(probe: Probe, start_node: Any, album: Path) -> None:
+def test_shows_each_picture_of_a_folder_once(probe, start_node, album):
     images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
     process = start_node("camera_node", source=album, loop=False, rate=20.0)
     probe.spin_until(lambda: not process.running, "the end of the folder")
@@ -90,7 +90,7 @@ def test_shows_each_picture_of_a_folder_once(probe: Probe, start_node: Any, albu
     assert [image.width for image in images] == list(range(40, 48)), "in order, each once"
 
 
-def test_a_photo_that_is_shown_once_waits_for_whoever_looks(probe: Probe, start_node: Any, album: Path) -> None:
+def test_a_photo_that_is_shown_once_waits_for_whoever_looks(probe, start_node, album):
     process = start_node("camera_node", source=album / "3.png", loop=False)
     process.wait_until_it_says("waiting for a subscriber on /image_raw")
     images = probe.receive(Image, "image_raw", BEST_EFFORT)
@@ -100,11 +100,11 @@ def test_a_photo_that_is_shown_once_waits_for_whoever_looks(probe: Probe, start_
     assert [image.width for image in images] == [43]
 
 
-def test_ends_while_nobody_looks(start_node: Any, album: Path) -> None:
+def test_ends_while_nobody_looks(start_node, album):
     start_node("camera_node", source=album, loop=False).wait_until_it_says("waiting for a subscriber")
 
 
-def test_starts_a_folder_again_at_its_end(probe: Probe, start_node: Any, album: Path) -> None:
+def test_starts_a_folder_again_at_its_end(probe, start_node, album):
     images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
     start_node("camera_node", source=album, rate=50.0)
     probe.spin_until(lambda: len(images) > 20, "images")
@@ -113,7 +113,7 @@ def test_starts_a_folder_again_at_its_end(probe: Probe, start_node: Any, album: 
     assert ((steps == 1) | (steps == -7)).mean() > 0.7, "in order, but for a few lost ones"
 
 
-def test_plays_a_video_at_its_own_rate(probe: Probe, start_node: Any, video: Path) -> None:
+def test_plays_a_video_at_its_own_rate(probe, start_node, video):
     images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
     process = start_node("camera_node", source=video)
     probe.spin_until(lambda: len(images) >= 15, "the better half of the video")
@@ -126,7 +126,7 @@ def test_plays_a_video_at_its_own_rate(probe: Probe, start_node: Any, video: Pat
     )
 
 
-def test_plays_a_video_of_2000_frames_once(probe: Probe, start_node: Any, tmp_path: Path) -> None:
+def test_plays_a_video_of_2000_frames_once(probe, start_node, tmp_path):
     writer = cv2.VideoWriter(str(tmp_path / "it.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
     for number in range(2000):
         writer.write(np.full((48, 64, 3), number % 250, np.uint8))
@@ -138,7 +138,7 @@ def test_plays_a_video_of_2000_frames_once(probe: Probe, start_node: Any, tmp_pa
     assert "the source ended after 2000 images" in process.log
 
 
-def test_plays_a_folder_of_500_mixed_files_once(probe: Probe, start_node: Any, tmp_path: Path) -> None:
+def test_plays_a_folder_of_500_mixed_files_once(probe, start_node, tmp_path):
     good, bad = mixed_folder(tmp_path / "mixed", 500)
     infos = probe.receive(CameraInfo, "camera_info", RELIABLE_QUEUE)
     images = probe.receive(Image, "image_raw", RELIABLE_QUEUE)
@@ -153,9 +153,7 @@ def test_plays_a_folder_of_500_mixed_files_once(probe: Probe, start_node: Any, t
     assert all(sizes[stamp(image)] == (image.width, image.height) for image in both)
 
 
-def test_camera_info_comes_from_the_calibration(
-    probe: Probe, start_node: Any, album: Path, tmp_path: Path
-) -> None:
+def test_camera_info_comes_from_the_calibration(probe, start_node, album, tmp_path):
     (tmp_path / "head.yaml").write_text(CALIBRATION)
     infos = probe.receive(CameraInfo, "camera_info", RELIABLE_QUEUE)
     process = start_node("camera_node", source=album, calibration=tmp_path / "head.yaml", rate=30.0)
@@ -169,7 +167,7 @@ def test_camera_info_comes_from_the_calibration(
     assert process.log.count("camera_info is empty: images are 40x20, the calibration is for 43x20") == 1
 
 
-def test_a_wrong_calibration_ends_with_one_line(start_node: Any, tmp_path: Path) -> None:
+def test_a_wrong_calibration_ends_with_one_line(start_node, tmp_path):
     (tmp_path / "head.yaml").write_text("image_width: 43")
     process = start_node("camera_node", calibration=tmp_path / "head.yaml")
     assert process.wait() == 1
@@ -203,7 +201,7 @@ def rate(images: list[Image]) -> float:
     ],
     ids=["missing", "missing file:", "nothing", "empty folder", "no video", "no image", "no number", "no webcam"],
 )
-def test_a_wrong_source_ends_with_one_line(start_node: Any, tmp_path: Path, source: str, said: list[str]) -> None:
+def test_a_wrong_source_ends_with_one_line(start_node, tmp_path, source, said):
     if source != "{tmp_path}":
         (tmp_path / "text.mp4").write_text("text")
         (tmp_path / "text.jpg").write_text("text")
@@ -218,19 +216,19 @@ def test_a_wrong_source_ends_with_one_line(start_node: Any, tmp_path: Path, sour
 
 
 @pytest.mark.parametrize("name", ["rtsp://a/b", "webcam:0", "gstreamer:videotestsrc"])
-def test_a_live_source_has_no_start(name: str) -> None:
+def test_a_live_source_has_no_start(name):
     with pytest.raises(SourceError, match="start: found 3, expected 0"):
         open_checked(name, 3, 0, 0, 0.0)
 
 
-def test_a_start_behind_the_end_ends_with_one_line(start_node: Any, album: Path) -> None:
+def test_a_start_behind_the_end_ends_with_one_line(start_node, album):
     process = start_node("camera_node", source=album, start=9)
     assert process.wait() == 1
     assert "start: found 9, expected at most 8: the source has 9 images" in process.log
 
 
 @pytest.mark.parametrize("name", ["start", "width", "height"])
-def test_the_demo_takes_no_size_and_no_start(start_node: Any, name: str) -> None:
+def test_the_demo_takes_no_size_and_no_start(start_node, name):
     process = start_node("camera_node", **{name: 5})
     assert process.wait() == 1
     [line] = process.log.strip().splitlines()
@@ -239,7 +237,7 @@ def test_the_demo_takes_no_size_and_no_start(start_node: Any, name: str) -> None
 
 
 @pytest.mark.parametrize("parameters", [{"rate": -1.0}, {"rate": "fast"}], ids=["range", "type"])
-def test_a_wrong_rate_ends_with_one_line(start_node: Any, parameters: dict[str, Any]) -> None:
+def test_a_wrong_rate_ends_with_one_line(start_node, parameters):
     process = start_node("camera_node", **parameters)
     assert process.wait() == 1
     [line] = process.log.strip().splitlines()

@@ -8,12 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import psutil
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from probe import Probe
 from rtsp import RtspServer
 from vision_msgs.msg import Detection2DArray
 
@@ -32,9 +30,7 @@ def server(tmp_path: Path, repository: Path) -> Iterator[RtspServer]:
     server.kill()
 
 
-def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
-    probe: Probe, start_process: Any, server: RtspServer
-) -> None:
+def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(probe, start_process, server):
     answers, reports = (
         probe.receive(Detection2DArray, "detections"),
         probe.receive(DiagnosticArray, "/diagnostics"),
@@ -65,7 +61,7 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(
     assert sizes[-1][2] - sizes[0][2] < 64, "MiB"
 
 
-def test_the_camera_node_ends_while_its_stream_is_away(start_node: Any, server: RtspServer) -> None:
+def test_the_camera_node_ends_while_its_stream_is_away(start_node, server):
     process = start_node("camera_node", source=server.address.replace("//", "//me:secret@"))
     process.wait_until_it_says("at the rate of the source")
     server.kill()

@@ -18,6 +18,8 @@ from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, is_half
 from trt_ssd_ros.engines.plan_cache import PlanCache
 
+PRECISIONS = ("fp32", "fp16")
+
 
 class Library:
     """What a key needs of TensorRT."""
@@ -76,7 +78,7 @@ def make(card, tmp_path, builds):  # noqa: ARG001 - nothing is built for real
 def test_the_choice_is_made_once_and_kept(make, builds, photo):
     first = make()
     chosen = first.choose([photo("chelsea")])
-    assert chosen in ("fp32", "fp16")
+    assert chosen in PRECISIONS
     assert first.choice()["disagreements"] == []
     assert sorted(first.closed) == ["fp16", "fp32"]
     again = make()
@@ -114,7 +116,7 @@ def test_a_damaged_choice_is_made_anew(make, photo):
     plans._cache.store(key, type(plan)(plan.content, {"choice": "fp16"}))
     again = make()
     assert again.choice() == {}
-    assert again.choose([photo("chelsea")]) in ("fp32", "fp16")
+    assert again.choose([photo("chelsea")]) in PRECISIONS
 
 
 def note(card, options, folder, precision) -> None:
@@ -137,20 +139,21 @@ def test_fp16_is_compiled_in_another_process_meanwhile(make, photo, tmp_path, mo
 
 def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo, monkeypatch):
     monkeypatch.setattr(card_plans, "ChildProcess", None)
-    make().choose([photo("chelsea")])
+    assert make().choose([photo("chelsea")]) in PRECISIONS
 
 
 def test_nothing_is_compiled_beside_where_the_kernels_are_kept(make, photo, monkeypatch):
     monkeypatch.setattr(card_plans, "ChildProcess", None)
     plans = make(library=CompilingLibrary)
     plans.path("fp16").with_suffix(".kernels").touch()
-    plans.choose([photo("chelsea")])
+    assert plans.choose([photo("chelsea")]) in PRECISIONS
 
 
 def test_nothing_is_compiled_beside_that_cannot_be_kept(make, photo, monkeypatch, tmp_path):
     monkeypatch.setattr(card_plans, "ChildProcess", None)
     (tmp_path / "file").touch()
-    make(tmp_path / "file" / "folder", library=CompilingLibrary).choose([photo("chelsea")])
+    plans = make(tmp_path / "file" / "folder", library=CompilingLibrary)
+    assert plans.choose([photo("chelsea")]) in PRECISIONS
 
 
 def test_a_quantized_network_keeps_its_types(make, quantized, photo, builds):
@@ -185,7 +188,7 @@ def test_a_detector_of_a_plan_whose_nms_is_spoilt_does_it_itself(make, photo, he
 def test_where_the_other_process_fails_this_one_goes_on(make, photo, monkeypatch, hear, capfd):
     said = hear(card_plans)
     monkeypatch.setattr(card_plans, "_open_once", fail)
-    assert make(library=CompilingLibrary).choose([photo("chelsea")]) in ("fp32", "fp16")
+    assert make(library=CompilingLibrary).choose([photo("chelsea")]) in PRECISIONS
     assert "the child process that compiles the fp16 plan failed with exit code 1" in said.text
     assert capfd.readouterr().err == "the GPU is gone\n"
 

@@ -47,7 +47,7 @@ def found_by(engine: InferenceEngine, card: ModelCard, image: np.ndarray) -> Det
 
 
 @pytest.mark.parametrize(("card", "network", "rows"), KINDS.values(), ids=KINDS)
-def test_finds_what_onnxruntime_finds(card: ModelCard, network: onnx.ModelProto, rows: np.ndarray):
+def test_finds_what_onnxruntime_finds(card, network, rows):
     graph, image, library = compose(network, card), picture(rows), load_tensorrt()
     expected = found_by(OnnxRuntimeEngine(graph), card, image)
     assert len(expected) > 3
@@ -56,7 +56,7 @@ def test_finds_what_onnxruntime_finds(card: ModelCard, network: onnx.ModelProto,
 
 
 @pytest.mark.parametrize("count", [9, 64, 192, 300, 384, 400, 1000])
-def test_nms_is_greedy_however_many_candidates_there_are(count: int):
+def test_nms_is_greedy_however_many_candidates_there_are(count):
     rng, threshold = np.random.default_rng(count), 0.45
     corners = rng.random((count, 2))
     boxes = np.hstack([corners, corners + rng.uniform(0.1, 0.3, (count, 2))]).astype(np.float32)

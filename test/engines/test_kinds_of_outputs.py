@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
-from rtx_worker import InRtx, rtx_worker
 
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
@@ -121,12 +119,6 @@ def test_only_what_follows_the_convolutions_is_in_single_precision():
     assert (types["head"], types["centre"], types["size"]) == (TensorProto.FLOAT16, *[TensorProto.FLOAT] * 2)
     assert half.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT16
     assert {item.type.tensor_type.elem_type for item in half.graph.output} == {TensorProto.FLOAT}
-
-
-@pytest.fixture(scope="module")
-def in_rtx() -> Iterator[InRtx]:
-    with rtx_worker() as worker:
-        yield worker
 
 
 def in_rtx_build(kind: str, precision: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 from plan_process import KEY
-from rtx_worker import InRtx, rtx_worker
+from rtx_worker import InRtx
 
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.half_precision import in_half_precision
@@ -38,12 +37,6 @@ def small_graph(operator: str = "Relu") -> onnx.ModelProto:
             result = {operator}(sum)
         }}"""
     )
-
-
-@pytest.fixture(scope="module")
-def in_rtx() -> Iterator[InRtx]:
-    with rtx_worker() as worker:
-        yield worker
 
 
 @dataclass

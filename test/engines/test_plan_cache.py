@@ -31,11 +31,6 @@ class Builder:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> PlanCache:
-    return PlanCache(tmp_path / "plans")
-
-
-@pytest.fixture
 def kept(cache: PlanCache) -> PlanCache:
     """A cache that has the plan of KEY."""
     cache.store(KEY, Plan(PLAN, {"seconds": 1.5}))

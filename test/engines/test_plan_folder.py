@@ -24,11 +24,6 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> PlanCache:
-    return PlanCache(tmp_path / "plans")
-
-
-@pytest.fixture
 def said(hear) -> pytest.LogCaptureFixture:
     return hear(plan_cache, logging.WARNING)
 

@@ -20,15 +20,10 @@ from plan_process import (
 )
 
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
-from trt_ssd_ros.engines.plan_cache import Plan, PlanCache
+from trt_ssd_ros.engines.plan_cache import Plan
 
 MADE_UP = {"sha256": hashlib.sha256(PLAN).hexdigest(), "magic": PLAN[:4].decode("latin-1"), "size": len(PLAN)}
 STAGES = (BUILDING, WRITING_PLAN, WRITING_SIDECAR)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> PlanCache:
-    return PlanCache(tmp_path / "plans")
 
 
 @pytest.fixture(scope="module")

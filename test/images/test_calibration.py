@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "head.yaml"
 
 
-def test_a_file_of_camera_calibration(path: Path) -> None:
+def test_a_file_of_camera_calibration(path):
     path.write_text(GOOD)
     calibration = Calibration.load(path)
     assert (calibration.width, calibration.height, calibration.model) == (640, 480, "plumb_bob")
@@ -61,20 +61,20 @@ def test_a_file_of_camera_calibration(path: Path) -> None:
         ("distortion_coefficients", {"data": [0.0] * 6}, "found 6 numbers, expected data with 4 or 5 numbers"),
     ],
 )
-def test_a_wrong_field_is_named(path: Path, field: str, value: object, said: str) -> None:
+def test_a_wrong_field_is_named(path, field, value, said):
     path.write_text(yaml.safe_dump(yaml.safe_load(GOOD) | {field: value}))
     with pytest.raises(CalibrationError, match=rf"^calibration: {path}: .*{said}"):
         Calibration.load(path)
 
 
 @pytest.mark.parametrize("text", ["[]", "", "a: [", "\x00"])
-def test_what_is_no_calibration(path: Path, text: str) -> None:
+def test_what_is_no_calibration(path, text):
     path.write_text(text)
     with pytest.raises(CalibrationError, match=r"^calibration: "):
         Calibration.load(path)
 
 
-def test_a_device_and_aliases_are_not_read(path: Path) -> None:
+def test_a_device_and_aliases_are_not_read(path):
     with pytest.raises(CalibrationError, match="/dev/zero is not a regular file"):
         Calibration.load(Path("/dev/zero"))
     path.write_text(f"{GOOD}\nother: &other [1]\nagain: *other\n")
@@ -82,6 +82,6 @@ def test_a_device_and_aliases_are_not_read(path: Path) -> None:
         Calibration.load(path)
 
 
-def test_a_file_that_is_not_there(path: Path) -> None:
+def test_a_file_that_is_not_there(path):
     with pytest.raises(CalibrationError, match="cannot read"):
         Calibration.load(path)

@@ -30,7 +30,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("extension", "difference"), [(".png", 0), (".jpg", 8)])
-def test_decodes(extension: str, difference: int) -> None:
+def test_decodes(extension, difference):
     data = encoded(extension)
     for held in (data, array.array("B", data), np.frombuffer(data, np.uint8)):
         pixels = decode_image(held, "jpeg")
@@ -38,14 +38,14 @@ def test_decodes(extension: str, difference: int) -> None:
         assert np.abs(pixels.astype(int) - RAMP).max() <= difference
 
 
-def test_grey_and_deep_images_become_bgr() -> None:
+def test_grey_and_deep_images_become_bgr():
     np.testing.assert_array_equal(decode_image(encoded(".png", RAMP[..., 0]), "png"), RAMP)
     deep = RAMP.astype(np.uint16) * 257
     np.testing.assert_array_equal(decode_image(encoded(".png", deep), "png"), RAMP)
     assert decode_image(encoded(".jpg", RAMP[..., 0]), "jpeg").shape == RAMP.shape
 
 
-def test_encodes_either_order() -> None:
+def test_encodes_either_order():
     colours = np.full((16, 16, 3), (200, 100, 0), np.uint8)
     for order, pixels in (("bgr", colours), ("rgb", colours[..., ::-1])):
         decoded = decode_image(encode_jpeg(pixels, order), "jpeg")  # type: ignore[arg-type]
@@ -64,14 +64,14 @@ def test_encodes_either_order() -> None:
         (b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 65535, 65535) + bytes(20), "65535x65535"),
     ],
 )
-def test_says_what_is_wrong(data: bytes, said: str) -> None:
+def test_says_what_is_wrong(data, said):
     with pytest.raises(FrameError, match=said):
         decode_image(data, "odd")
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_survives_any_damage(data: st.DataObject) -> None:
+def test_survives_any_damage(data):
     whole = bytearray(encoded(data.draw(st.sampled_from([".png", ".jpg"]))))
     for _ in range(data.draw(st.integers(1, 5))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
     server.kill()
 
 
-def test_a_stream_whose_server_is_killed_again_and_again(server: RtspServer, hear) -> None:
+def test_a_stream_whose_server_is_killed_again_and_again(server, hear):
     caplog = hear(live_stream)
     server.start()
     source = open_source(server.address)
@@ -55,20 +55,20 @@ def test_a_stream_whose_server_is_killed_again_and_again(server: RtspServer, hea
     source.close()
 
 
-def test_nobody_streams_there(server: RtspServer) -> None:
+def test_nobody_streams_there(server):
     server.kill()
     with pytest.raises(SourceError, match=r"cannot open rtsp://127.0.0.1:.*check the address"):
         open_source(server.address)
 
 
-def test_a_password_is_not_shown() -> None:
+def test_a_password_is_not_shown():
     with pytest.raises(SourceError) as refused:
         open_source("rtsp://me:secret@127.0.0.1:1/stream")
     assert "secret" not in str(refused.value)
     assert "rtsp://127.0.0.1:1/stream" in str(refused.value)
 
 
-def test_waits_grow_while_it_stays_away_and_stop_ends_them(monkeypatch, hear) -> None:
+def test_waits_grow_while_it_stays_away_and_stop_ends_them(monkeypatch, hear):
     caplog = hear(live_stream)
     attempts = []
 
@@ -91,7 +91,7 @@ def test_waits_grow_while_it_stays_away_and_stop_ends_them(monkeypatch, hear) ->
     )
 
 
-def test_no_gstreamer_is_said() -> None:
+def test_no_gstreamer_is_said():
     if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         source = open_pipeline("videotestsrc num-buffers=5")
         assert next(source.images()).pixels.shape[2] == 3
@@ -100,7 +100,7 @@ def test_no_gstreamer_is_said() -> None:
             open_source("gstreamer:videotestsrc")
 
 
-def test_a_pipeline_that_hangs_is_waited_for_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipeline_that_hangs_is_waited_for_in_one_thread(monkeypatch):
     go_on = threading.Event()
 
     class SlowCapture:
@@ -125,6 +125,6 @@ def test_a_pipeline_that_hangs_is_waited_for_in_one_thread(monkeypatch: pytest.M
     assert isinstance(stream(), SlowCapture)
 
 
-def test_only_a_webcam_takes_a_size(tmp_path: Path) -> None:
+def test_only_a_webcam_takes_a_size(tmp_path):
     with pytest.raises(SourceError, match="width and height: found 640x480, expected them for webcam:N only"):
         open_source(str(tmp_path), width=640, height=480)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from image_messages import blank_image
-from probe import DetectorClient, Probe
+from probe import DetectorClient
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
@@ -69,9 +69,7 @@ def player(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(modules), "AMENT_PREFIX_PATH": os.pathsep.join(prefixes)}
 
 
-def test_a_bag_is_detected_in_to_its_last_image(
-    probe: Probe, client: DetectorClient, start_process: Any, bag: Path, player: dict[str, str]
-) -> None:
+def test_a_bag_is_detected_in_to_its_last_image(probe, client, start_process, bag, player):
     client.leave()
     images = probe.receive(Image, "/robot/image_raw", 50)
     answers = probe.receive(Detection2DArray, "/robot/detections")
@@ -89,9 +87,7 @@ def test_a_bag_is_detected_in_to_its_last_image(
 
 
 @pytest.mark.parametrize(("command", "code"), [("/bin/true", 0), ("/no/such/player", 1)])
-def test_what_waits_for_a_subscriber_becomes_the_command(
-    probe: Probe, start_process: Any, command: str, code: int
-) -> None:
+def test_what_waits_for_a_subscriber_becomes_the_command(probe, start_process, command, code):
     process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "any", command])
     process.wait_until_it_says("waiting for any node to subscribe to /it")
     probe.receive(String, "/it")
@@ -100,7 +96,7 @@ def test_what_waits_for_a_subscriber_becomes_the_command(
     assert "Traceback" not in process.log
 
 
-def test_what_waits_for_a_subscriber_can_be_interrupted(probe: Probe, start_process: Any) -> None:
+def test_what_waits_for_a_subscriber_can_be_interrupted(probe, start_process):
     probe.receive(String, "/it")
     process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "/nobody", "/bin/false"])
     process.wait_until_it_says("waiting for /nobody to subscribe to /it")

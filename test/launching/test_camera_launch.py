@@ -152,7 +152,7 @@ def heard(drivers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[H
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-def test_a_driver_gives_detections_with_the_header_of_its_images(heard: Heard, name: str) -> None:
+def test_a_driver_gives_detections_with_the_header_of_its_images(heard, name):
     robot = ROBOTS[name]
     seen = heard.of(robot.frame_id)
     assert seen, heard.process.log
@@ -165,7 +165,7 @@ def test_a_driver_gives_detections_with_the_header_of_its_images(heard: Heard, n
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-def test_arguments_reach_the_driver_under_its_own_names(heard: Heard, name: str) -> None:
+def test_arguments_reach_the_driver_under_its_own_names(heard, name):
     said = [line.partition("parameters: ") for line in heard.process.log.splitlines() if "parameters: {" in line]
     wanted = ROBOTS[name].parameters
     assert any(wanted.items() <= json.loads(text).items() for _, _, text in said), (wanted, said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ SHARED |= {"params_file", "log_level", "respawn"}
 
 
 @pytest.mark.parametrize("path", [DETECT, *CAMERAS], ids=lambda path: path.name)
-def test_every_argument_is_described_with_its_choices(path: Path) -> None:
+def test_every_argument_is_described_with_its_choices(path):
     description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
     arguments = {argument.name: argument for argument in description.get_launch_arguments()}
     assert set(arguments) >= SHARED
@@ -38,7 +37,7 @@ def test_every_argument_is_described_with_its_choices(path: Path) -> None:
     assert "Valid choices" in arguments["respawn"].description
 
 
-def test_the_sources_are_listed() -> None:
+def test_the_sources_are_listed():
     description = PythonLaunchDescriptionSource(str(DETECT)).get_launch_description(LaunchContext())
     [source] = [a for a in description.get_launch_arguments() if a.name == "source"]
     assert {path.name.partition(".")[0] for path in CAMERAS} == {"camera", "rosbag2", *DRIVERS}
@@ -46,9 +45,7 @@ def test_the_sources_are_listed() -> None:
 
 
 @pytest.mark.parametrize("source", [*DRIVERS, "bag:/some/bag"])
-def test_a_driver_that_is_not_installed_is_named_with_its_cure(
-    monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
+def test_a_driver_that_is_not_installed_is_named_with_its_cure(monkeypatch, source):
     monkeypatch.setenv("ROS_DISTRO", "kilted")
     with pytest.raises(RuntimeError) as refused:
         processes(DETECT, {"source": source})
@@ -101,7 +98,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "said"), WRONG, ids=lambda value: "-".join(map(str, value))[:40])
 @pytest.mark.usefixtures("drivers")
-def test_a_wrong_value_names_the_right_ones(arguments: dict[str, str], said: list[str]) -> None:
+def test_a_wrong_value_names_the_right_ones(arguments, said):
     with pytest.raises((RuntimeError, ValueError)) as refused:
         processes(DETECT, arguments)
     assert all(text in str(refused.value) for text in said), refused.value
@@ -121,7 +118,7 @@ XML = """
 
 
 @pytest.mark.usefixtures("drivers")
-def test_xml_can_include_them(tmp_path: Path) -> None:
+def test_xml_can_include_them(tmp_path):
     path = tmp_path / "robot.launch.xml"
     path.write_text(XML.format(detect=DETECT, camera=LAUNCH / "cameras" / "v4l2_camera.launch.py"))
     camera, detector, second = processes(path, {})
@@ -129,7 +126,7 @@ def test_xml_can_include_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("drivers")
-def test_two_includes_do_not_meet(tmp_path: Path) -> None:
+def test_two_includes_do_not_meet(tmp_path):
     include = f"""<include file="{DETECT}"><arg name="source" value="usb_cam:/dev/video%d"/></include>"""
     path = tmp_path / "robot.launch.xml"
     path.write_text(f"<launch>{include % 0}{include % 2}</launch>")
@@ -140,7 +137,7 @@ def test_two_includes_do_not_meet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "logger"), [("", "robot.detector"), ("arm", "robot.arm.detector"), ("/arm", "arm.detector")]
 )
-def test_a_namespace_around_it_counts(tmp_path: Path, own: str, logger: str) -> None:
+def test_a_namespace_around_it_counts(tmp_path, own, logger):
     include = f"""<include file="{DETECT}"><arg name="namespace" value="{own}"/></include>"""
     path = tmp_path / "robot.launch.xml"
     path.write_text(f"""<launch><group><push_ros_namespace namespace="robot"/>{include}</group></launch>""")
@@ -150,12 +147,12 @@ def test_a_namespace_around_it_counts(tmp_path: Path, own: str, logger: str) -> 
 
 
 @pytest.mark.usefixtures("drivers")
-def test_the_device_of_a_driver_may_be_an_address() -> None:
+def test_the_device_of_a_driver_may_be_an_address():
     camera, _ = processes(DETECT, {"source": "gscam:rtsp://10.0.0.8/stream"})
     assert camera.node_package == "gscam"
 
 
-def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine.yaml").write_text("/**/detector: {ros__parameters: {max_detections: 7}}")
     detector, *_ = processes(DETECT, {"params_file": "~/mine.yaml"})
@@ -164,7 +161,7 @@ def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("ending", [True, False])
-def test_what_a_driver_returns_counts_until_the_launch_ends(ending: bool) -> None:
+def test_what_a_driver_returns_counts_until_the_launch_ends(ending):
     context = LaunchContext()
     context._set_is_shutdown(ending)
     event = ProcessExited(action=None, name="driver", cmd=[], cwd=None, env=None, pid=1, returncode=-11)
@@ -174,13 +171,13 @@ def test_what_a_driver_returns_counts_until_the_launch_ends(ending: bool) -> Non
 
 @pytest.mark.usefixtures("drivers")
 @pytest.mark.parametrize("respawn", [True, False])
-def test_a_driver_that_ends_ends_the_launch_or_is_started_again(respawn: bool) -> None:
+def test_a_driver_that_ends_ends_the_launch_or_is_started_again(respawn):
     for process in processes(DETECT, {"source": "usb_cam", "respawn": str(respawn).lower()}):
         assert process._ExecuteLocal__respawn is respawn
         assert (process._ExecuteLocal__on_exit is None) is respawn
 
 
-def test_a_driver_alone_needs_no_detector(drivers: Path) -> None:  # noqa: ARG001
+def test_a_driver_alone_needs_no_detector(drivers):  # noqa: ARG001
     for path in CAMERAS:
         device: dict[str, Any] = {"device": "/a.jpg"} if path.name.startswith("image_publisher") else {}
         if not path.name.startswith("rosbag2"):

@@ -53,7 +53,7 @@ def write_bag(folder: Path, types: dict[str, str]) -> Path:
     ids=["csi", "csi set", "address", "hardware", "v4l2", "own"],
 )
 @pytest.mark.usefixtures("drivers")
-def test_pipelines_of_gscam(arguments: dict[str, str], pipeline: str) -> None:
+def test_pipelines_of_gscam(arguments, pipeline):
     camera, _ = processes(DETECT, {"source": "gscam", **arguments})
     settings = camera._Node__parameters[-1]
     text = next(value for name, value in settings.items() if name[0].text == "gscam_config").evaluate(
@@ -64,7 +64,7 @@ def test_pipelines_of_gscam(arguments: dict[str, str], pipeline: str) -> None:
 
 
 @pytest.mark.usefixtures("drivers")
-def test_a_bag_is_played_with_its_clock_and_the_detector_follows_it(bag: Path) -> None:
+def test_a_bag_is_played_with_its_clock_and_the_detector_follows_it(bag):
     player, detector = processes(DETECT, {"source": f"bag:{bag}", "namespace": "robot", "loop": "true"})
     words = command(player)
     assert "trt_ssd_ros.launching.bag /robot/image_raw /robot/detector ros2 bag play" in words
@@ -85,7 +85,7 @@ def test_a_bag_is_played_with_its_clock_and_the_detector_follows_it(bag: Path) -
     ids=["none", "compressed", "two"],
 )
 @pytest.mark.usefixtures("drivers")
-def test_a_bag_whose_images_are_in_doubt(tmp_path: Path, types: dict[str, str], said: str) -> None:
+def test_a_bag_whose_images_are_in_doubt(tmp_path, types, said):
     bag = write_bag(tmp_path / "doubt", types)
     with pytest.raises(ValueError, match="bag: ") as refused:
         processes(DETECT, {"source": f"bag:{bag}"})
@@ -94,13 +94,13 @@ def test_a_bag_whose_images_are_in_doubt(tmp_path: Path, types: dict[str, str], 
 
 
 @pytest.mark.usefixtures("drivers")
-def test_of_two_cameras_in_a_bag_image_topic_chooses(tmp_path: Path) -> None:
+def test_of_two_cameras_in_a_bag_image_topic_chooses(tmp_path):
     bag = write_bag(tmp_path / "two", dict.fromkeys(("/a/image", "/b/image"), "sensor_msgs/msg/Image"))
     player, _ = processes(DETECT, {"source": f"bag:{bag}", "image_topic": "/b/image"})
     assert "--topics /b/image /tf" in command(player)
 
 
-def test_metadata_that_is_none(tmp_path: Path, drivers: Path) -> None:  # noqa: ARG001
+def test_metadata_that_is_none(tmp_path, drivers):  # noqa: ARG001
     (tmp_path / "metadata.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match="cannot be read as the metadata of a bag"):
         processes(DETECT, {"source": f"bag:{tmp_path}"})
@@ -120,9 +120,7 @@ def test_metadata_that_is_none(tmp_path: Path, drivers: Path) -> None:  # noqa: 
     ],
     ids=["version 2", "version 3"],
 )
-def test_both_versions_of_depthai_get_their_parameters(
-    drivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch_file: str, expected: tuple[str, str]
-) -> None:
+def test_both_versions_of_depthai_get_their_parameters(drivers, tmp_path, monkeypatch, launch_file, expected):
     device, pipeline = expected
     folder = drivers / "share" / "depthai_ros_driver" / "launch"
     (folder / "camera.launch.py").rename(folder / launch_file)
@@ -139,12 +137,12 @@ def test_both_versions_of_depthai_get_their_parameters(
 
 
 @pytest.mark.parametrize("content", ["a: [", "[1]"])
-def test_parameters_for_depthai_that_are_none(drivers: Path, tmp_path: Path, content: str) -> None:  # noqa: ARG001
+def test_parameters_for_depthai_that_are_none(drivers, tmp_path, content):  # noqa: ARG001
     (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(ValueError, match=r"^params_file: .*mine\.yaml"):
         processes(DETECT, {"source": "depthai_ros_driver", "params_file": str(tmp_path / "mine.yaml")})
 
 
-def test_a_camera_that_runs_elsewhere_is_not_set_up_from_here() -> None:
+def test_a_camera_that_runs_elsewhere_is_not_set_up_from_here():
     with pytest.raises(ValueError, match=r"^device: found '/dev/video2' with source:=topic, expected a source"):
         processes(DETECT, {"device": "/dev/video2"})

@@ -58,7 +58,7 @@ class TestRunning(unittest.TestCase):
     def tearDown(self) -> None:
         self.probe.close()
 
-    def test_the_demo_is_seen_in_the_namespace(self) -> None:
+    def test_the_demo_is_seen_in_the_namespace(self):
         images = self.probe.receive(Image, "robot1/camera/image_raw")
         infos = self.probe.receive(CameraInfo, "robot1/camera/camera_info")
         drawn = self.probe.receive(Image, "robot1/debug_image")
@@ -68,7 +68,7 @@ class TestRunning(unittest.TestCase):
         assert (images[0].width, images[0].height, images[0].header.frame_id) == (1280, 720, "camera")
         assert (drawn[0].width, drawn[0].height) == (1280, 720)
 
-    def test_the_arguments_reach_the_detector(self) -> None:
+    def test_the_arguments_reach_the_detector(self):
         assert self.probe.get_parameter("score_threshold", "robot1/detector") == 0.25
         assert self.probe.get_parameter("debug_image", "robot1/detector") is True
         assert self.probe.get_parameter("frame_id", "robot1/camera") == "camera"
@@ -82,11 +82,11 @@ class TestEnded(unittest.TestCase):
     def tearDownClass(cls) -> None:
         reserved.close()
 
-    def test_everything_ended_in_good_order(self, proc_info: object) -> None:
+    def test_everything_ended_in_good_order(self, proc_info):
         assert len(proc_info.processes()) == 2
         assertExitCodes(proc_info)
 
-    def test_nothing_went_wrong(self, proc_output: object) -> None:
+    def test_nothing_went_wrong(self, proc_output):
         said = "".join(output.text.decode() for output in proc_output)
         assert "waiting for images" in said
         assert "Traceback" not in said

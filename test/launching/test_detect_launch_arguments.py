@@ -12,7 +12,6 @@ import pytest
 from launch import LaunchContext
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_visit import processes
-from probe import Probe
 
 from trt_ssd_ros.files import share_folder
 
@@ -31,7 +30,7 @@ def errors(log: str) -> list[str]:
     return [line for line in log.splitlines() if any(f"[{level}]" in line for level in ("ERROR", "FATAL"))]
 
 
-def test_every_argument_is_described() -> None:
+def test_every_argument_is_described():
     source = PythonLaunchDescriptionSource(str(share_folder() / "launch" / "detect.launch.py"))
     arguments = source.get_launch_description(LaunchContext()).get_launch_arguments()
     names = {argument.name for argument in arguments}
@@ -55,7 +54,7 @@ def test_every_argument_is_described() -> None:
     ],
     ids=["source", "rviz", "number", "unknown"],
 )
-def test_a_wrong_argument_ends_with_one_line(start_launch: Any, arguments: list[str], said: list[str]) -> None:
+def test_a_wrong_argument_ends_with_one_line(start_launch, arguments, said):
     process = start_launch(*arguments)
     assert process.wait() == 1
     [line] = errors(process.log)
@@ -63,9 +62,7 @@ def test_a_wrong_argument_ends_with_one_line(start_launch: Any, arguments: list[
     assert "process started" not in process.log
 
 
-def test_arguments_of_a_launch_file_around_ours_are_its_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_arguments_of_a_launch_file_around_ours_are_its_own(monkeypatch, tmp_path):
     detect = share_folder() / "launch" / "detect.launch.py"
     (tmp_path / detect.name).touch()
     for theirs in (["bringup.launch.py"], ["their_robot", detect.name], [str(tmp_path / detect.name)]):
@@ -85,7 +82,7 @@ def test_arguments_of_a_launch_file_around_ours_are_its_own(
     ],
     ids=["source", "model"],
 )
-def test_a_node_that_fails_ends_the_launch(start_launch: Any, arguments: list[str], said: list[str]) -> None:
+def test_a_node_that_fails_ends_the_launch(start_launch, arguments, said):
     process = start_launch(*arguments)
     process.wait()
     fatal = [line for line in process.log.splitlines() if "[FATAL]" in line]
@@ -95,7 +92,7 @@ def test_a_node_that_fails_ends_the_launch(start_launch: Any, arguments: list[st
     assert not [line for line in process.log.splitlines() if line.startswith(failed) and line != fatal[0]]
 
 
-def test_a_detector_that_fails_is_started_again(start_launch: Any, probe: Probe) -> None:
+def test_a_detector_that_fails_is_started_again(start_launch, probe):
     process = start_launch("model:=no_such_model", "respawn:=true")
     probe.spin_until(lambda: process.log.count("[FATAL]") == 2 or not process.running, "the second start")
     assert process.running
@@ -103,7 +100,7 @@ def test_a_detector_that_fails_is_started_again(start_launch: Any, probe: Probe)
     process.wait()
 
 
-def test_arguments_reach_the_nodes_as_they_are(start_launch: Any, probe: Probe, tmp_path: Path) -> None:
+def test_arguments_reach_the_nodes_as_they_are(start_launch, probe, tmp_path):
     folder = tmp_path / "photos #1"
     folder.mkdir()
     shutil.copy(share_folder() / "photos" / "chelsea.jpg", folder)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from probe import Probe
 from rtsp import RtspServer
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
@@ -32,7 +31,7 @@ def robots(repository: Path, tmp_path: Path) -> Any:
     server.kill()
 
 
-def test_two_robots_see_what_is_before_them(probe: Probe, start_process: Any, robots: Any) -> None:
+def test_two_robots_see_what_is_before_them(probe, start_process, robots):
     images = {name: probe.receive(Image, f"/{name}/image_raw") for name in robots}
     answers = {name: probe.receive(Detection2DArray, f"/{name}/detections") for name in robots}
     script = Path(__file__).parents[1] / "support" / "run_cameras.py"

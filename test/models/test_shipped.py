@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from trt_ssd_ros.files import share_folder
@@ -14,16 +12,16 @@ from trt_ssd_ros.models.shipped import model_card_path, sample_photos
     "name",
     ["launch/detect.launch.py", "config/detect.yaml", "config/detect.rviz", "config/fastdds_large_images.xml"],
 )
-def test_files_are_installed(name: str) -> None:
+def test_files_are_installed(name):
     assert (share_folder() / name).is_file()
 
 
-def test_photos_and_models_are_installed() -> None:
+def test_photos_and_models_are_installed():
     assert len(list((share_folder() / "photos").glob("*.jpg"))) >= 3
     assert len(list((share_folder() / "engines").glob("*.onnx"))) >= 1
 
 
-def test_a_model_is_found_by_name_or_path(tmp_path: Path) -> None:
+def test_a_model_is_found_by_name_or_path(tmp_path):
     shipped = model_card_path("ssd_mobilenet_v2_oidv4")
     assert shipped == share_folder() / "config" / "models" / "ssd_mobilenet_v2_oidv4.yaml"
     mine = tmp_path / "mine.yaml"
@@ -31,31 +29,29 @@ def test_a_model_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert model_card_path(str(mine)) == mine
 
 
-def test_a_network_is_not_taken_for_its_card() -> None:
+def test_a_network_is_not_taken_for_its_card():
     network = next((share_folder() / "engines").glob("*.onnx"))
     with pytest.raises(ValueError, match=rf"found the ONNX file {network}, expected a model card: import_model"):
         model_card_path(str(network))
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "/no/such.yaml", "ssd_mobilenet_v2_oidv4.yaml"])
-def test_a_model_that_is_not_there_is_refused_with_those_that_are(name: str) -> None:
+def test_a_model_that_is_not_there_is_refused_with_those_that_are(name):
     with pytest.raises(ValueError, match=r"one of: .*ssd_mobilenet_v2_oidv4"):
         model_card_path(name)
 
 
-def test_the_source_tree_will_do_without_an_installation(
-    monkeypatch: pytest.MonkeyPatch, repository: Path
-) -> None:
+def test_the_source_tree_will_do_without_an_installation(monkeypatch, repository):
     monkeypatch.setenv("AMENT_PREFIX_PATH", "/no/such:")
     assert share_folder() == repository
 
 
-def test_an_installation_goes_before_the_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_installation_goes_before_the_source_tree(monkeypatch, tmp_path):
     installed = tmp_path / "share" / "trt_ssd_ros"
     (installed / "config" / "models").mkdir(parents=True)
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"/no/such:{tmp_path}")
     assert share_folder() == installed
 
 
-def test_photos_are_pictures() -> None:
+def test_photos_are_pictures():
     assert {photo.shape[2] for photo in sample_photos()} == {3}

@@ -6,15 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from image_messages import blank_image
-from probe import BEST_EFFORT, RELIABLE, DetectorClient, Probe
+from probe import BEST_EFFORT, RELIABLE, DetectorClient
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -36,7 +34,7 @@ def image(width: int, height: int, encoding: str, frame_id: str, bytes_a_pixel: 
     )
 
 
-def test_the_camera_changes_while_it_streams(client: DetectorClient, start_node: Any, photo: Any) -> None:
+def test_the_camera_changes_while_it_streams(client, start_node, photo):
     process = start_node("detector_node")
     for changed in (
         image(64, 48, "bgr8", "left", 3),
@@ -52,9 +50,7 @@ def test_the_camera_changes_while_it_streams(client: DetectorClient, start_node:
 
 
 @pytest.mark.parametrize("qos", [RELIABLE, LATCHED, BEST_EFFORT], ids=["reliable", "latched", "best effort"])
-def test_the_publisher_changes_its_quality_of_service(
-    client: DetectorClient, start_blank_detector: Any, qos: QoSProfile
-) -> None:
+def test_the_publisher_changes_its_quality_of_service(client, start_blank_detector, qos):
     start_blank_detector()
     client.ask(blank_image())
     client.leave()
@@ -68,7 +64,7 @@ def reliability(client: DetectorClient) -> str:
     return ", ".join(info.qos_profile.reliability.name.lower() for info in infos)
 
 
-def test_auto_subscribes_as_every_publisher_offers(probe: Probe, start_blank_detector: Any) -> None:
+def test_auto_subscribes_as_every_publisher_offers(probe, start_blank_detector):
     client = DetectorClient(probe, RELIABLE)
     process = start_blank_detector(**FAST)
     probe.spin_until(lambda: reliability(client) == "reliable", "a reliable subscription")
@@ -96,9 +92,7 @@ OVERRIDE = "qos_overrides./image.subscription"
         ({"image_reliability": "reliable", f"{OVERRIDE}.reliability": "best_effort"}, "best_effort"),
     ],
 )
-def test_the_reliability_can_be_chosen(
-    probe: Probe, start_blank_detector: Any, parameters: dict[str, str], wanted: str
-) -> None:
+def test_the_reliability_can_be_chosen(probe, start_blank_detector, parameters, wanted):
     client = DetectorClient(probe, RELIABLE)
     start_blank_detector(**FAST, **parameters)
     client.ask(blank_image())
@@ -106,9 +100,7 @@ def test_the_reliability_can_be_chosen(
     assert reliability(client) == wanted
 
 
-def test_depth_and_history_are_fixed_and_nonsense_is_refused(
-    client: DetectorClient, start_blank_detector: Any
-) -> None:
+def test_depth_and_history_are_fixed_and_nonsense_is_refused(client, start_blank_detector):
     process = start_blank_detector(**{f"{OVERRIDE}.depth": 10, f"{OVERRIDE}.history": "keep_all"})
     client.ask(blank_image())
     for policy, value in (("depth", "10"), ("history", "keep_all")):
@@ -118,7 +110,7 @@ def test_depth_and_history_are_fixed_and_nonsense_is_refused(
     assert f"{OVERRIDE}.reliability: found always, expected auto or best_effort or reliable" in wrong.log
 
 
-def test_the_publisher_leaves_and_comes_back(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_the_publisher_leaves_and_comes_back(client, start_blank_detector):
     process = start_blank_detector(**FAST)
     for _ in range(RESTARTS):
         client.ask(blank_image())
@@ -133,8 +125,8 @@ def test_the_publisher_leaves_and_comes_back(client: DetectorClient, start_blank
 
 
 def test_a_camera_that_is_killed_is_missed_until_it_is_back(
-    client: DetectorClient, start_process: Any, start_blank_detector: Any, small_picture: Path
-) -> None:
+    client, start_process, start_blank_detector, small_picture
+):
     process = start_blank_detector(**FAST, input_timeout=0.5)
     settings = ["--ros-args", "-r", "image_raw:=image", "-p", f"source:={small_picture}"]
     command = [sys.executable, "-m", "trt_ssd_ros.camera.camera_node", *settings]
@@ -150,7 +142,7 @@ def test_a_camera_that_is_killed_is_missed_until_it_is_back(
     assert "[ERROR]" not in process.log
 
 
-def test_two_publishers_on_one_topic_are_both_heard(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_two_publishers_on_one_topic_are_both_heard(client, start_blank_detector):
     start_blank_detector(**FAST)
     other = DetectorClient(client.probe, RELIABLE)
     for _ in range(5):
@@ -172,9 +164,7 @@ def too_old(client: DetectorClient) -> int:
 
 
 @pytest.mark.parametrize("oldest", [0.0, 3600.0], ids=["any age", "max_input_age"])
-def test_stamps_that_cannot_be_are_copied_or_too_old(
-    client: DetectorClient, start_blank_detector: Any, oldest: float
-) -> None:
+def test_stamps_that_cannot_be_are_copied_or_too_old(client, start_blank_detector, oldest):
     process = start_blank_detector(**FAST, max_input_age=oldest)
     now = blank_image()
     now.header.stamp = client.probe.node.get_clock().now().to_msg()
@@ -204,9 +194,7 @@ def lies() -> Iterator[tuple[str, Image]]:
     yield "odd encoding", Image(encoding="\u2603" * 500, width=2, height=2, step=6, data=bytes(12))
 
 
-def test_lies_are_refused_and_counted_and_the_next_good_image_is_detected(
-    client: DetectorClient, start_blank_detector: Any
-) -> None:
+def test_lies_are_refused_and_counted_and_the_next_good_image_is_detected(client, start_blank_detector):
     process = start_blank_detector(**FAST)
     client.ask(blank_image())
     for number, (name, lie) in enumerate(lies(), start=1):
@@ -217,9 +205,7 @@ def test_lies_are_refused_and_counted_and_the_next_good_image_is_detected(
     assert "Traceback" not in process.log
 
 
-def test_byte_order_and_padding_are_read_as_they_are_said(
-    client: DetectorClient, start_blank_detector: Any
-) -> None:
+def test_byte_order_and_padding_are_read_as_they_are_said(client, start_blank_detector):
     start_blank_detector(**FAST)
     deep = np.arange(48 * 64, dtype=">u2").reshape(48, 64)
     message = Image(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
@@ -25,7 +23,7 @@ def compressed(extension: str, pixels: np.ndarray, second: int) -> CompressedIma
     return message
 
 
-def test_detects_in_compressed_images(probe: Any, start_node: Any, detector: Any, photo: Any, card: Any) -> None:
+def test_detects_in_compressed_images(probe, start_node, detector, photo, card):
     process = start_node("detector_node", image_transport="compressed", **{"diagnostic_updater.period": 0.1})
     client = DetectorClient(probe, kind=CompressedImage, topic="image/compressed")
     for second, extension in enumerate((".jpg", ".png"), start=1):
@@ -44,7 +42,7 @@ def test_detects_in_compressed_images(probe: Any, start_node: Any, detector: Any
     assert "Traceback" not in process.log
 
 
-def test_debug_image_is_compressed_for_who_listens(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_debug_image_is_compressed_for_who_listens(client, start_blank_detector):
     start_blank_detector()
     client.ask(blank_image())
     pictures = client.probe.receive(CompressedImage, "debug_image/compressed")

@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +21,6 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
-from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
@@ -100,9 +98,7 @@ def assert_same(answer: Detection2DArray, detector: Detector, image: Image) -> N
     np.testing.assert_allclose(corners, expected.boxes, atol=0.01)
 
 
-def test_finds_the_cat_where_the_detector_finds_it(
-    running: DetectorClient, detector: Detector, photo: Any
-) -> None:
+def test_finds_the_cat_where_the_detector_finds_it(running, detector, photo):
     for size in [(), (1280, 720), (97, 61)]:
         image = image_of(photo("chelsea", *size))
         answer = running.ask(image)
@@ -116,24 +112,24 @@ def test_finds_the_cat_where_the_detector_finds_it(
     assert_same(running.ask(colours_swapped), detector, colours_swapped)
 
 
-def test_copies_headers_bit_for_bit(running: DetectorClient, photo: Any) -> None:
+def test_copies_headers_bit_for_bit(running, photo):
     for header in ODD_HEADERS:
         answer = running.ask(image_to_msg(photo("chelsea"), "bgr", header))
         assert answer.header == header
         assert [detection.header for detection in answer.detections] == [header]
 
 
-def test_answers_a_frame_without_objects_with_an_empty_array(running: DetectorClient) -> None:
+def test_answers_a_frame_without_objects_with_an_empty_array(running):
     answer = running.ask(image_of(np.zeros((720, 1280, 3), np.uint8), frame_id="dark"))
     assert answer.detections == []
     assert answer.header.frame_id == "dark"
 
 
-def test_hears_a_reliable_publisher(running: DetectorClient, photo: Any) -> None:
+def test_hears_a_reliable_publisher(running, photo):
     assert len(DetectorClient(running.probe, RELIABLE).ask(image_of(photo("chelsea"))).detections) == 1
 
 
-def test_reads_every_supported_encoding(running: DetectorClient, detector: Detector, photo: Any) -> None:
+def test_reads_every_supported_encoding(running, detector, photo):
     grey = cv2.cvtColor(photo("chelsea", 450, 300), cv2.COLOR_BGR2GRAY)
     for encoding in SUPPORTED_ENCODINGS:
         image = grey_image(grey, encoding)
@@ -144,7 +140,7 @@ def test_reads_every_supported_encoding(running: DetectorClient, detector: Detec
     assert running.status().get("refused", "0") == "0"
 
 
-def test_drops_and_counts_what_it_cannot_read(client: DetectorClient, start_node: Any, photo: Any) -> None:
+def test_drops_and_counts_what_it_cannot_read(client, start_node, photo):
     process = start_node("detector_node", **{"diagnostic_updater.period": 0.1})
     client.ask(image_of(photo("chelsea")))
     depth = Image(encoding="32FC1", width=2, height=2, step=8, data=bytes(16))
@@ -162,7 +158,7 @@ def test_drops_and_counts_what_it_cannot_read(client: DetectorClient, start_node
     assert "Traceback" not in process.log
 
 
-def test_label_info_is_latched_and_follows_the_threshold(probe: Probe, start_node: Any, card: ModelCard) -> None:
+def test_label_info_is_latched_and_follows_the_threshold(probe, start_node, card):
     start_node("detector_node")
     assert probe.set_parameter("score_threshold", 0.5).successful
     received = probe.receive(
@@ -176,9 +172,7 @@ def test_label_info_is_latched_and_follows_the_threshold(probe: Probe, start_nod
     probe.spin_until(lambda: received[-1].threshold == pytest.approx(0.25), "label_info with the new threshold")
 
 
-def test_thresholds_act_on_the_next_frame(
-    client: DetectorClient, start_node: Any, detector: Detector, photo: Any
-) -> None:
+def test_thresholds_act_on_the_next_frame(client, start_node, detector, photo):
     start_node("detector_node")
     probe, image = client.probe, photo("astronaut", 400, 400)
 
@@ -200,7 +194,7 @@ def test_thresholds_act_on_the_next_frame(
     assert found() == []
 
 
-def test_refuses_settings_out_of_range(probe: Probe, start_node: Any) -> None:
+def test_refuses_settings_out_of_range(probe, start_node):
     process = start_node("detector_node")
     wrong = {
         "score_threshold": 1.5,
@@ -219,7 +213,7 @@ def test_refuses_settings_out_of_range(probe: Probe, start_node: Any) -> None:
     assert process.running
 
 
-def test_debug_image_is_drawn_for_a_subscriber(running: DetectorClient, photo: Any) -> None:
+def test_debug_image_is_drawn_for_a_subscriber(running, photo):
     pixels = photo("chelsea")
     drawn = running.probe.receive(Image, "debug_image")
 
@@ -236,9 +230,7 @@ def test_debug_image_is_drawn_for_a_subscriber(running: DetectorClient, photo: A
     assert 0.001 < changed.mean() < 0.5, "a box is drawn over the source's own pixels"
 
 
-def test_other_output_can_be_chosen_at_the_start(
-    client: DetectorClient, start_node: Any, photo: Any, card: ModelCard
-) -> None:
+def test_other_output_can_be_chosen_at_the_start(client, start_node, photo, card):
     start_node("detector_node", debug_image=False, class_id_format="id")
     drawn = client.probe.receive(Image, "debug_image")
     for _ in range(5):
@@ -264,7 +256,7 @@ def test_other_output_can_be_chosen_at_the_start(
     ],
     ids=["model", "backend", "choice", "range", "type"],
 )
-def test_a_wrong_setting_ends_with_one_line(start_node: Any, parameters: dict[str, Any], said: list[str]) -> None:
+def test_a_wrong_setting_ends_with_one_line(start_node, parameters, said):
     process = start_node("detector_node", **parameters)
     assert process.wait() == 1
     assert "Traceback" not in process.log
@@ -275,9 +267,7 @@ def test_a_wrong_setting_ends_with_one_line(start_node: Any, parameters: dict[st
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_during_inference_ends_it_in_order(
-    client: DetectorClient, start_slow_detector: Any, photo: Any, number: signal.Signals
-) -> None:
+def test_a_signal_during_inference_ends_it_in_order(client, start_slow_detector, photo, number):
     process = start_slow_detector(0.8)
     client.ask(image_of(photo("chelsea")))
     runs = process.log.count("the engine runs")
@@ -291,7 +281,7 @@ def test_a_signal_during_inference_ends_it_in_order(
     assert process.log.count("the engine is closed") == 1
 
 
-def test_answers_while_the_engine_runs(client: DetectorClient, start_slow_detector: Any, photo: Any) -> None:
+def test_answers_while_the_engine_runs(client, start_slow_detector, photo):
     process = start_slow_detector(2.0)
     client.ask(image_of(photo("chelsea")))
     client.probe.get_parameter("score_threshold")
@@ -303,7 +293,7 @@ def test_answers_while_the_engine_runs(client: DetectorClient, start_slow_detect
     assert image.header not in [answer.header for answer in client.answers], "the engine still runs"
 
 
-def test_an_engine_that_fails_ends_the_node(client: DetectorClient, start_slow_detector: Any, photo: Any) -> None:
+def test_an_engine_that_fails_ends_the_node(client, start_slow_detector, photo):
     process = start_slow_detector(0.0, ENGINE_FAILS="1")
 
     def ended() -> bool:
@@ -319,9 +309,7 @@ def test_an_engine_that_fails_ends_the_node(client: DetectorClient, start_slow_d
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_while_the_engine_opens_ends_it_in_order(
-    start_slow_detector: Any, number: signal.Signals
-) -> None:
+def test_a_signal_while_the_engine_opens_ends_it_in_order(start_slow_detector, number):
     process = start_slow_detector(0.0, OPEN_DELAY="1.0")
     process.wait_until_it_says("the engine opens")
     process.send_signal(number)

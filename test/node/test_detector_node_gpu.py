@@ -19,7 +19,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from gpu import missing
 from node_process import NodeProcess
-from probe import DetectorClient, new_domain
+from probe import new_domain
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -52,7 +52,7 @@ def image_of(pixels: np.ndarray) -> Image:
     return image_to_msg(pixels, "bgr", Header(stamp=Time(sec=1, nanosec=nanoseconds), frame_id="camera"))
 
 
-def test_auto_detects_on_the_gpu(client: DetectorClient, start_process: Any, photo: Any) -> None:
+def test_auto_detects_on_the_gpu(client, start_process, photo):
     process = start_process(NODE)
     process.wait_until_it_says(READY, patience=120)
     answer = client.ask(image_of(photo("chelsea")))
@@ -60,9 +60,7 @@ def test_auto_detects_on_the_gpu(client: DetectorClient, start_process: Any, pho
     client.probe.spin_until(lambda: "tensorrt" in str(client.status()), "the engine in /diagnostics")
 
 
-def test_an_image_beyond_the_plan_is_dropped_and_counted(
-    client: DetectorClient, start_process: Any, photo: Any
-) -> None:
+def test_an_image_beyond_the_plan_is_dropped_and_counted(client, start_process, photo):
     process = start_process([*NODE, *ON_GPU, "-p", "max_image_side:=640"])
     process.wait_until_it_says(READY, patience=120)
     client.ask(image_of(photo("chelsea", 640, 480)))
@@ -71,9 +69,7 @@ def test_an_image_beyond_the_plan_is_dropped_and_counted(
     assert len(client.ask(image_of(photo("chelsea", 320, 240))).detections) == 1
 
 
-def test_a_broken_gpu_ends_the_process_with_the_reason(
-    client: DetectorClient, start_process: Any, photo: Any
-) -> None:
+def test_a_broken_gpu_ends_the_process_with_the_reason(client, start_process, photo):
     process = start_process([sys.executable, str(Path(__file__).parents[1] / "support" / "breaking_detector.py")])
     process.wait_until_it_says(READY, patience=120)
     image = image_of(photo("chelsea"))
@@ -85,7 +81,7 @@ def test_a_broken_gpu_ends_the_process_with_the_reason(
     assert "detection failed, the node exits" in process.log
 
 
-def test_starts_and_stops_leave_no_abort(tmp_path: Path) -> None:
+def test_starts_and_stops_leave_no_abort(tmp_path):
     def start_and_stop(number: int) -> tuple[int, str]:
         log = tmp_path / f"{number}.log"
         with new_domain() as domain, closing(NodeProcess([*NODE, *ON_GPU], domain, log)) as process:
@@ -100,7 +96,7 @@ def test_starts_and_stops_leave_no_abort(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", ["building", "opening"])
-def test_a_signal_while_the_plan_is_made_ends_in_order(tmp_path: Path, start_process: Any, sign: str) -> None:
+def test_a_signal_while_the_plan_is_made_ends_in_order(tmp_path, start_process, sign):
     plans = tmp_path / "plans"
     process = start_process([*NODE, *ON_GPU], TRT_SSD_ENGINE_DIR=str(plans))
     process.wait_until_it_says("building the fp32 plan")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper
 from image_messages import blank_image
-from probe import DetectorClient
 from rcl_interfaces.srv import DescribeParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -69,11 +66,11 @@ def filled(readings: Readings, **limits: float) -> tuple[bytes, str, dict[str, s
         ),
     ],
 )
-def test_says_how_it_is(readings: Readings, level: bytes, message: str) -> None:
+def test_says_how_it_is(readings, level, message):
     assert filled(readings)[:2] == (level, message)
 
 
-def test_says_what_became_of_every_frame() -> None:
+def test_says_what_became_of_every_frame():
     times = StageTimes()
     times.latency.extend(range(101))
     times.engine.append(12.345)
@@ -95,7 +92,7 @@ def test_says_what_became_of_every_frame() -> None:
     }
 
 
-def test_says_that_it_cannot_know_what_is_not_numbered() -> None:
+def test_says_that_it_cannot_know_what_is_not_numbered():
     counts = FrameCounts(taken=10, processed=9, refused=1, numbered=False)
     readings = Readings("active", taking=True, input_rate=0.1, output_rate=9.0, counts=counts)
     level, _, values = filled(readings, warn_input_rate=10.0)
@@ -105,7 +102,7 @@ def test_says_that_it_cannot_know_what_is_not_numbered() -> None:
     assert values["dropped"] == values["rate_limited"] == "unknown"
 
 
-def test_limits_make_warnings_and_errors() -> None:
+def test_limits_make_warnings_and_errors():
     readings = Readings(
         "active",
         taking=True,
@@ -125,7 +122,7 @@ def test_limits_make_warnings_and_errors() -> None:
     assert Limit("x", "x", 1.0).alert(5.0, 0.0, 0.0) is None
 
 
-def test_percentiles_look_back_on_a_window() -> None:
+def test_percentiles_look_back_on_a_window():
     times = StageTimes()
     times.engine.extend([1000.0] * 50 + [1.0] * WINDOW)
     assert percentiles("x", times.engine) == {"x p50 ms": 1.0, "x p99 ms": 1.0}
@@ -135,7 +132,7 @@ def test_percentiles_look_back_on_a_window() -> None:
     assert times.percentiles() == {}
 
 
-def test_rates_look_back_some_seconds_and_begin_anew_when_time_goes_back() -> None:
+def test_rates_look_back_some_seconds_and_begin_anew_when_time_goes_back():
     recent = RecentCounts()
     assert (recent.rate("received"), recent.dropped()) == (0.0, 0.0)
     for second in range(20):
@@ -152,7 +149,7 @@ def test_rates_look_back_some_seconds_and_begin_anew_when_time_goes_back() -> No
     assert recent.rate("received") == pytest.approx(15.0)
 
 
-def test_the_numbers_are_those_that_the_test_counted(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_the_numbers_are_those_that_the_test_counted(client, start_blank_detector):
     start_blank_detector(**{"diagnostic_updater.period": 0.1, "diagnostics.warn_dropped": 0.01})
     probe, latencies = client.probe, []
 
@@ -200,7 +197,7 @@ def test_the_numbers_are_those_that_the_test_counted(client: DetectorClient, sta
     assert (values["engine"], values["precision"], values["state"]) == ("blank engine", "fp32", "active")
 
 
-def test_every_limit_is_a_described_parameter(probe: Any, start_blank_detector: Any) -> None:
+def test_every_limit_is_a_described_parameter(probe, start_blank_detector):
     start_blank_detector(autostart=False)
     names = [f"diagnostics.{level}_{limit.name}" for limit in LIMITS for level in ("warn", "error")]
     request = DescribeParameters.Request(names=[*names, "input_timeout"])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import foxglove_stand_in
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from image_messages import blank_image
-from probe import DetectorClient
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import DrawStyle, class_color, line_width
@@ -36,7 +34,7 @@ def rgb(color: foxglove_stand_in.Color) -> tuple[int, ...]:
     return tuple(round(255 * level) for level in (color.r, color.g, color.b))
 
 
-def test_every_detection_is_outlined_and_named_the_best_on_top() -> None:
+def test_every_detection_is_outlined_and_named_the_best_on_top():
     message = annotate(FOUND)
     worse, best = message.points
     assert [(p.x, p.y) for p in best.points] == [(10, 20), (30.5, 20), (30.5, 40), (10, 40)]
@@ -51,7 +49,7 @@ def test_every_detection_is_outlined_and_named_the_best_on_top() -> None:
         assert 10 < text.font_size < 40
 
 
-def test_they_follow_the_style_of_debug_image_and_may_be_empty() -> None:
+def test_they_follow_the_style_of_debug_image_and_may_be_empty():
     plain = annotate(FOUND, DrawStyle(line_width=7, captions=False))
     assert [outline.thickness for outline in plain.points] == [7.0, 7.0]
     assert plain.texts == []
@@ -59,9 +57,7 @@ def test_they_follow_the_style_of_debug_image_and_may_be_empty() -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("foxglove_msgs") is not None, reason="foxglove_msgs is installed")
-def test_a_missing_package_is_named_once_and_the_node_detects_without(
-    client: DetectorClient, start_blank_detector: Any
-) -> None:
+def test_a_missing_package_is_named_once_and_the_node_detects_without(client, start_blank_detector):
     process = start_blank_detector(annotations=True)
     for _ in range(3):
         client.ask(blank_image())

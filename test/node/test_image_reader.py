@@ -47,7 +47,7 @@ def fails_with(error: Exception) -> Any:
     return convert
 
 
-def test_reads_its_own_encodings_without_cv_bridge_and_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_its_own_encodings_without_cv_bridge_and_without_a_copy(monkeypatch):
     install_cv_bridge(monkeypatch, fails_with(AssertionError("cv_bridge was asked")))
     message = image_to_msg(PIXELS, "rgb", Header())
     frame = read_image(message)
@@ -56,16 +56,14 @@ def test_reads_its_own_encodings_without_cv_bridge_and_without_a_copy(monkeypatc
     assert np.shares_memory(frame.pixels, np.frombuffer(message.data, np.uint8))
 
 
-def test_names_the_supported_encodings_where_there_is_no_cv_bridge(
-    monkeypatch: pytest.MonkeyPatch, depth: Image
-) -> None:
+def test_names_the_supported_encodings_where_there_is_no_cv_bridge(monkeypatch, depth):
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
     with pytest.raises(UnsupportedEncodingError, match=r"'32FC1' is not supported.*bgr8.*bayer_rggb8") as caught:
         read_image(depth)
     assert caught.value.__suppress_context__, "the missing module is not the user's trouble"
 
 
-def test_asks_cv_bridge_for_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch, depth: Image) -> None:
+def test_asks_cv_bridge_for_what_it_cannot_read(monkeypatch, depth):
     asked = []
 
     def convert(message: Image, desired_encoding: str) -> np.ndarray:
@@ -84,7 +82,7 @@ def test_asks_cv_bridge_for_what_it_cannot_read(monkeypatch: pytest.MonkeyPatch,
     [CvBridgeError("[32FC1] is not\n a colour format"), TypeError("buffer is too small for requested array")],
     ids=["its own error", "NumPy's, from inside it"],
 )
-def test_says_what_cv_bridge_said(monkeypatch: pytest.MonkeyPatch, depth: Image, error: Exception) -> None:
+def test_says_what_cv_bridge_said(monkeypatch, depth, error):
     install_cv_bridge(monkeypatch, fails_with(error))
     with pytest.raises(FrameError) as caught:
         read_image(depth)
@@ -94,9 +92,7 @@ def test_says_what_cv_bridge_said(monkeypatch: pytest.MonkeyPatch, depth: Image,
 
 
 @pytest.mark.parametrize("field", [{"step": 1}, {"data": bytes(3)}, {"width": 0}], ids=str)
-def test_does_not_ask_cv_bridge_about_broken_images(
-    monkeypatch: pytest.MonkeyPatch, field: dict[str, Any]
-) -> None:
+def test_does_not_ask_cv_bridge_about_broken_images(monkeypatch, field):
     install_cv_bridge(monkeypatch, fails_with(AssertionError("cv_bridge was asked")))
     message = image_to_msg(PIXELS, "bgr", Header())
     for name, value in field.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf
 from queue import Queue
 from time import monotonic
@@ -57,7 +57,7 @@ def executor(context: Context, failures: list[str]) -> Iterator[InferenceExecuto
     assert failures == []
 
 
-def test_works_in_one_thread_of_its_own_in_order(executor: InferenceExecutor) -> None:
+def test_works_in_one_thread_of_its_own_in_order(executor):
     done: list[int] = []
 
     def work(number: int) -> threading.Thread:
@@ -71,14 +71,14 @@ def test_works_in_one_thread_of_its_own_in_order(executor: InferenceExecutor) ->
     assert threads.pop() not in (threading.main_thread(), threading.current_thread())
 
 
-def test_the_future_gets_the_exception_and_work_goes_on(executor: InferenceExecutor) -> None:
+def test_the_future_gets_the_exception_and_work_goes_on(executor):
     failing = executor.submit(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         failing.result(PATIENCE)
     assert executor.submit(lambda: 42).result(PATIENCE) == 42
 
 
-def test_shutdown_finishes_the_work_in_hand_and_closes_in_the_same_thread(executor: InferenceExecutor) -> None:
+def test_shutdown_finishes_the_work_in_hand_and_closes_in_the_same_thread(executor):
     started, go_on = threading.Event(), threading.Event()
     closed: list[str] = []
 
@@ -106,7 +106,7 @@ def test_shutdown_finishes_the_work_in_hand_and_closes_in_the_same_thread(execut
     assert len(closed) == 2
 
 
-def test_work_that_waits_at_the_end_is_not_begun(executor: InferenceExecutor) -> None:
+def test_work_that_waits_at_the_end_is_not_begun(executor):
     started, go_on, begun = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
@@ -129,7 +129,7 @@ def test_work_that_waits_at_the_end_is_not_begun(executor: InferenceExecutor) ->
     assert not begun.is_set()
 
 
-def test_closes_in_its_thread_when_ros_is_shut_down(executor: InferenceExecutor, context: Context) -> None:
+def test_closes_in_its_thread_when_ros_is_shut_down(executor, context):
     closed_in: list[int] = []
     closed = threading.Event()
 
@@ -146,7 +146,7 @@ def test_closes_in_its_thread_when_ros_is_shut_down(executor: InferenceExecutor,
     executor.shutdown()
 
 
-def test_nobody_waits_for_ever_for_work_that_comes_too_late(executor: InferenceExecutor, context: Context) -> None:
+def test_nobody_waits_for_ever_for_work_that_comes_too_late(executor, context):
     context.shutdown()
     executor.shutdown()
     future = executor.submit(lambda: 42)
@@ -183,6 +183,14 @@ class Camera:
         assert self.opened is not None
         opened, self.opened = self.opened, None
         self.node.destroy_subscription(opened.subscription)
+
+    def is_gone(self) -> bool:
+        """Whether the subscription left the graph, which Cyclone DDS updates in a thread of its own."""
+        if rclpy.get_rmw_implementation_identifier() == "rmw_cyclonedds_cpp":
+            give_up_at = monotonic() + PATIENCE
+            while self.node.count_subscribers(self.topic) and monotonic() < give_up_at:
+                threading.Event().wait(0.001)
+        return self.node.count_subscribers(self.topic) == 0
 
     def publish(self, number: int) -> None:
         """Publish an image that is told by its width."""
@@ -249,7 +257,7 @@ def cameras(context: Context) -> Iterator[tuple[Camera, Camera]]:
         camera.node.destroy_node()
 
 
-def test_is_an_executor_that_takes_no_node(executor: InferenceExecutor, cameras: tuple[Camera, Camera]) -> None:
+def test_is_an_executor_that_takes_no_node(executor, cameras):
     assert isinstance(executor, Executor)
     with pytest.raises(RuntimeError, match="left_camera: an InferenceExecutor runs only submitted work"):
         executor.add_node(cameras[0].node)
@@ -258,9 +266,7 @@ def test_is_an_executor_that_takes_no_node(executor: InferenceExecutor, cameras:
         executor.create_task(print)
 
 
-def test_an_error_in_its_thread_is_told_and_ends_it(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera], failures: list[str]
-) -> None:
+def test_an_error_in_its_thread_is_told_and_ends_it(executor, cameras, failures):
     closed = threading.Event()
     executor.resources.callback(closed.set)
     rig = Rig(executor, cameras[0])
@@ -274,9 +280,7 @@ def test_an_error_in_its_thread_is_told_and_ends_it(
     failures.clear()
 
 
-def test_takes_the_newest_image_of_every_camera_that_has_one(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera]
-) -> None:
+def test_takes_the_newest_image_of_every_camera_that_has_one(executor, cameras):
     left, right = cameras
     rig = Rig(executor, left, right)
     rig.be_busy()
@@ -292,9 +296,7 @@ def test_takes_the_newest_image_of_every_camera_that_has_one(
     assert left.gaps.collect(frozenset("l")) == ({"dropped": 3} if numbered else {})
 
 
-def test_images_come_in_the_thread_that_does_the_work(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera]
-) -> None:
+def test_images_come_in_the_thread_that_does_the_work(executor, cameras):
     threads: Queue[int] = Queue()
     rig = Rig(executor, cameras[0])
     executor.listen(rig.inputs, lambda _: threads.put(threading.get_ident()))
@@ -302,7 +304,7 @@ def test_images_come_in_the_thread_that_does_the_work(
     assert threads.get(timeout=PATIENCE) == executor.submit(threading.get_ident).result(PATIENCE)
 
 
-def test_work_is_done_between_images(executor: InferenceExecutor, cameras: tuple[Camera, Camera]) -> None:
+def test_work_is_done_between_images(executor, cameras):
     rig = Rig(executor, cameras[0])
     rig.be_busy()
     future = executor.submit(lambda: 42)
@@ -313,9 +315,7 @@ def test_work_is_done_between_images(executor: InferenceExecutor, cameras: tuple
     assert rig.next() == [("left", 7)]
 
 
-def test_the_time_that_the_callback_takes_is_busy_time_while_it_runs(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera]
-) -> None:
+def test_the_time_that_the_callback_takes_is_busy_time_while_it_runs(executor, cameras):
     rig = Rig(executor, cameras[0])
     before = executor.busy_seconds
     rig.be_busy()
@@ -332,9 +332,7 @@ def test_the_time_that_the_callback_takes_is_busy_time_while_it_runs(
     assert executor.busy_seconds == idle
 
 
-def test_a_camera_that_is_held_back_is_taken_from_when_its_time_comes(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera]
-) -> None:
+def test_a_camera_that_is_held_back_is_taken_from_when_its_time_comes(executor, cameras):
     left, right = cameras
     rig = Rig(executor, left, right)
     left.publish(1)
@@ -358,9 +356,7 @@ def test_a_camera_that_is_held_back_is_taken_from_when_its_time_comes(
     assert rig.next() == [("left", 5)], "nobody has to wake it"
 
 
-def test_an_input_that_is_destroyed_while_it_is_waited_for_leaves_the_graph(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera]
-) -> None:
+def test_an_input_that_is_destroyed_while_it_is_waited_for_leaves_the_graph(executor, cameras):
     left = cameras[0]
     rig = Rig(executor, left)
     for number in range(CYCLES):
@@ -368,7 +364,7 @@ def test_an_input_that_is_destroyed_while_it_is_waited_for_leaves_the_graph(
         left.close()
         executor.wake()
         executor.await_release()
-        assert left.node.count_subscribers("left") == 0
+        assert left.is_gone()
         left.open()
         executor.wake()
     while not left.publisher.get_subscription_count():
@@ -379,15 +375,13 @@ def test_an_input_that_is_destroyed_while_it_is_waited_for_leaves_the_graph(
     assert left.refusals == []
 
 
-def test_an_input_that_is_destroyed_while_the_callback_runs_leaves_the_graph_at_once(
-    executor: InferenceExecutor, cameras: tuple[Camera, Camera]
-) -> None:
+def test_an_input_that_is_destroyed_while_the_callback_runs_leaves_the_graph_at_once(executor, cameras):
     left, right = cameras
     rig = Rig(executor, left, right)
     rig.be_busy()
     left.close()
     executor.await_release()
-    assert left.node.count_subscribers("left") == 0
+    assert left.is_gone()
     assert not rig.go_on.is_set()
     rig.go_on.set()
     right.publish(5)
@@ -404,9 +398,7 @@ def single_threaded(context: Context) -> Executor:
 
 
 @pytest.mark.parametrize("make_executor", [single_threaded, new_executor])
-def test_no_other_executor_takes_the_images(
-    context: Context, make_executor: Callable[[Context], Executor]
-) -> None:
+def test_no_other_executor_takes_the_images(context, make_executor):
     called: list[Image] = []
     node = HidingNode("hiding", context=context)
     node.create_subscription(

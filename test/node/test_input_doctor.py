@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from image_messages import blank_image
@@ -61,7 +59,7 @@ FAST = {"input_timeout": 0.5, "diagnostic_updater.period": 0.1}
         ),
     ],
 )
-def test_finds_the_cause(evidence: Evidence, kind: str | None, said: list[str]) -> None:
+def test_finds_the_cause(evidence, kind, said):
     finding = examine(evidence)
     assert (finding.kind if finding else None) == kind
     assert all(text in finding.text for text in said)
@@ -79,7 +77,7 @@ def test_finds_the_cause(evidence: Evidence, kind: str | None, said: list[str]) 
         (160.0, 99.9, 150.0, "10 s ahead of"),
     ],
 )
-def test_looks_at_stamps(stamp: float, before: float | None, now: float, said: str) -> None:
+def test_looks_at_stamps(stamp, before, now, said):
     found = examine_stamp(stamp, before, now)
     assert said in found
     assert bool(said) == bool(found)
@@ -99,7 +97,7 @@ def live_image(client: DetectorClient) -> Image:
     return image
 
 
-def test_says_that_nobody_publishes_until_somebody_does(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_says_that_nobody_publishes_until_somebody_does(client, start_blank_detector):
     client.leave()
     client.probe.node.create_publisher(Image, "front/image_raw", 1)
     process = start_blank_detector(**FAST)
@@ -114,7 +112,7 @@ def test_says_that_nobody_publishes_until_somebody_does(client: DetectorClient, 
     assert process.log.count("/image has no publisher") == 1
 
 
-def test_says_that_the_type_differs(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_says_that_the_type_differs(client, start_blank_detector):
     node = client.probe.node
     client.leave()
     node.create_publisher(CompressedImage, "image", 1)
@@ -124,13 +122,13 @@ def test_says_that_the_type_differs(client: DetectorClient, start_blank_detector
     )
 
 
-def test_says_which_override_mends_the_quality_of_service(probe: Any, start_blank_detector: Any) -> None:
+def test_says_which_override_mends_the_quality_of_service(probe, start_blank_detector):
     client = DetectorClient(probe, BEST_EFFORT)
     start_blank_detector(**FAST, **{"qos_overrides./image.subscription.reliability": "reliable"})
     await_message(client, "set the parameter qos_overrides./image.subscription.reliability to best_effort")
 
 
-def test_says_why_images_are_refused(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_says_why_images_are_refused(client, start_blank_detector):
     process = start_blank_detector(**FAST)
     client.ask(live_image(client))
 
@@ -145,7 +143,7 @@ def test_says_why_images_are_refused(client: DetectorClient, start_blank_detecto
     assert process.log.count("but the node refuses them") == 1
 
 
-def test_warns_of_stamps_that_cannot_be(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_warns_of_stamps_that_cannot_be(client, start_blank_detector):
     start_blank_detector(**FAST)
     zero = blank_image()
     zero.header.stamp.sec = 0
@@ -153,7 +151,7 @@ def test_warns_of_stamps_that_cannot_be(client: DetectorClient, start_blank_dete
     await_message(client, "stamps are zero", DiagnosticStatus.WARN)
 
 
-def test_says_that_the_clock_stands(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_says_that_the_clock_stands(client, start_blank_detector):
     process = start_blank_detector(**FAST, use_sim_time=True)
     await_message(client, "use_sim_time is true, but /clock does not advance")
     clock = client.probe.node.create_publisher(Clock, "/clock", 1)

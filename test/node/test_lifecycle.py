@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from image_messages import blank_image
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from probe import DetectorClient, Probe
+from probe import Probe
 
 pytestmark = pytest.mark.ros
 
@@ -49,7 +47,7 @@ def reach(probe: Probe, state: str) -> None:
     probe.spin_until(lambda: probe.state() == state, f"state {state}")
 
 
-def test_a_manager_leads_it_through_its_life(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_a_manager_leads_it_through_its_life(client, start_blank_detector):
     process, probe = start_blank_detector(autostart=False), client.probe
     assert probe.state() == "unconfigured"
     assert "the engine opens" not in process.log
@@ -72,9 +70,7 @@ def test_a_manager_leads_it_through_its_life(client: DetectorClient, start_blank
 
 
 @pytest.mark.parametrize("state", PATHS)
-def test_illegal_transitions_are_refused_in_every_state(
-    probe: Probe, start_blank_detector: Any, state: str
-) -> None:
+def test_illegal_transitions_are_refused_in_every_state(probe, start_blank_detector, state):
     process = start_blank_detector(autostart=False)
     walk(probe, *PATHS[state])
     for label in LABELS:
@@ -90,9 +86,7 @@ def test_illegal_transitions_are_refused_in_every_state(
         walk(probe, label)
 
 
-def test_transitions_are_refused_while_the_engine_closes(
-    probe: Probe, start_blank_detector: Any, rig: Path
-) -> None:
+def test_transitions_are_refused_while_the_engine_closes(probe, start_blank_detector, rig):
     process = start_blank_detector(autostart=False)
     service = probe.node.create_client(ChangeState, "detector/change_state")
     for leaving, state, end in (
@@ -114,16 +108,14 @@ def test_transitions_are_refused_while_the_engine_closes(
 
 
 @pytest.mark.parametrize("state", ["unconfigured", "inactive", "active"])
-def test_shuts_down_from_every_state(probe: Probe, start_blank_detector: Any, state: str) -> None:
+def test_shuts_down_from_every_state(probe, start_blank_detector, state):
     process = start_blank_detector(autostart=False)
     walk(probe, *PATHS[state], "shutdown")
     assert probe.state() == "finalized"
     assert process.log.count("the engine opens") == process.log.count("the engine is closed")
 
 
-def test_a_failed_configure_says_why_and_can_be_tried_again(
-    probe: Probe, start_blank_detector: Any, rig: Path
-) -> None:
+def test_a_failed_configure_says_why_and_can_be_tried_again(probe, start_blank_detector, rig):
     process = start_blank_detector(autostart=False)
     (rig / "fail_open").write_text("the plan is torn")
     assert not probe.change_state("configure")
@@ -134,7 +126,7 @@ def test_a_failed_configure_says_why_and_can_be_tried_again(
     walk(probe, "configure", "activate")
 
 
-def test_a_bug_in_a_transition_is_logged_and_survived(probe: Probe, start_blank_detector: Any, rig: Path) -> None:
+def test_a_bug_in_a_transition_is_logged_and_survived(probe, start_blank_detector, rig):
     process = start_blank_detector(autostart=False)
     (rig / "bug_open").touch()
     assert not probe.change_state("configure")
@@ -147,7 +139,7 @@ def test_a_bug_in_a_transition_is_logged_and_survived(probe: Probe, start_blank_
     assert process.wait() == 0
 
 
-def test_an_engine_that_does_not_close_is_given_up(probe: Probe, start_blank_detector: Any, rig: Path) -> None:
+def test_an_engine_that_does_not_close_is_given_up(probe, start_blank_detector, rig):
     process = start_blank_detector(autostart=False)
     (rig / "fail_close").touch()
     walk(probe, "configure")
@@ -161,9 +153,7 @@ def test_an_engine_that_does_not_close_is_given_up(probe: Probe, start_blank_det
     assert probe.state() == "finalized"
 
 
-def test_an_engine_that_does_not_close_at_the_end_is_told_in_one_line(
-    probe: Probe, start_blank_detector: Any, rig: Path
-) -> None:
+def test_an_engine_that_does_not_close_at_the_end_is_told_in_one_line(probe, start_blank_detector, rig):
     process = start_blank_detector(autostart=False)
     (rig / "fail_close").touch()
     walk(probe, "configure")
@@ -173,7 +163,7 @@ def test_an_engine_that_does_not_close_at_the_end_is_told_in_one_line(
     assert "Traceback" not in process.log
 
 
-def test_a_bug_on_the_way_up_ends_the_process(start_blank_detector: Any, rig: Path) -> None:
+def test_a_bug_on_the_way_up_ends_the_process(start_blank_detector, rig):
     (rig / "bug_open").touch()
     process = start_blank_detector()
     assert process.wait() == 1
@@ -181,7 +171,7 @@ def test_a_bug_on_the_way_up_ends_the_process(start_blank_detector: Any, rig: Pa
     assert "KeyError: 'a bug'" in fatal
 
 
-def test_answers_while_the_engine_opens(client: DetectorClient, start_blank_detector: Any, rig: Path) -> None:
+def test_answers_while_the_engine_opens(client, start_blank_detector, rig):
     (rig / "hold_open").touch()
     process, probe = start_blank_detector(**{"diagnostic_updater.period": 0.1}), client.probe
     process.wait_until_it_says("the engine opens")
@@ -198,9 +188,7 @@ def test_answers_while_the_engine_opens(client: DetectorClient, start_blank_dete
     client.ask(blank_image())
 
 
-def test_answers_while_the_engine_runs_and_stops_at_once(
-    client: DetectorClient, start_blank_detector: Any, rig: Path
-) -> None:
+def test_answers_while_the_engine_runs_and_stops_at_once(client, start_blank_detector, rig):
     process, probe = start_blank_detector(**{"diagnostic_updater.period": 0.1}), client.probe
     client.ask(blank_image())
     (rig / "hold_run").touch()
@@ -220,7 +208,7 @@ def test_answers_while_the_engine_runs_and_stops_at_once(
 
 
 @pytest.mark.parametrize("ways", [("deactivate", "activate"), ("deactivate", "cleanup", "configure", "activate")])
-def test_cycles_leave_nothing_behind(probe: Probe, start_blank_detector: Any, ways: tuple[str, ...]) -> None:
+def test_cycles_leave_nothing_behind(probe, start_blank_detector, ways):
     process = psutil.Process(start_blank_detector().pid)
     reach(probe, "active")
 

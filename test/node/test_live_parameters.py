@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import DrawStyle, draw_detections
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.images.frame import frame_from_message
@@ -86,7 +85,7 @@ def found(client: DetectorClient, photo: Any) -> Any:
     return lambda: names(client.ask(image_now(client, pixels)))
 
 
-def test_classes_and_their_thresholds_act_on_the_next_frame(parameters: ParameterClient, found: Any) -> None:
+def test_classes_and_their_thresholds_act_on_the_next_frame(parameters, found):
     assert parameters.set_together({"score_threshold": 0.05}).successful
     every = found()
     assert len(set(every)) > 2
@@ -101,9 +100,7 @@ def test_classes_and_their_thresholds_act_on_the_next_frame(parameters: Paramete
     assert found() == [name for name in every if name != second]
 
 
-def test_label_info_has_the_lowest_threshold_of_all_classes(
-    client: DetectorClient, parameters: ParameterClient
-) -> None:
+def test_label_info_has_the_lowest_threshold_of_all_classes(client, parameters):
     infos = client.probe.receive(LabelInfo, "label_info", LATCHED)
     client.probe.spin_until(lambda: infos, "label_info")
 
@@ -120,9 +117,7 @@ def test_label_info_has_the_lowest_threshold_of_all_classes(
 
 
 @pytest.mark.parametrize("roi", [[0.25, 0.0, 0.75, 1.0], [100, 20, 9999, 260]], ids=["fractions", "pixels"])
-def test_a_region_is_looked_at_alone_in_pixels_of_the_whole(
-    client: DetectorClient, parameters: ParameterClient, detector: Detector, photo: Any, roi: Sequence[float]
-) -> None:
+def test_a_region_is_looked_at_alone_in_pixels_of_the_whole(client, parameters, detector, photo, roi):
     pixels = photo("chelsea", 400, 300)
     assert parameters.set_together({"roi": roi}).successful
     answer = client.ask(image_now(client, pixels))
@@ -132,9 +127,7 @@ def test_a_region_is_looked_at_alone_in_pixels_of_the_whole(
     np.testing.assert_allclose(corners(answer), expected.boxes + np.array([left, top, left, top]), atol=0.01)
 
 
-def test_an_image_outside_of_the_region_is_refused_and_counted(
-    process: tuple[NodeProcess, Probe], client: DetectorClient, parameters: ParameterClient, photo: Any
-) -> None:
+def test_an_image_outside_of_the_region_is_refused_and_counted(process, client, parameters, photo):
     client.ask(image_now(client, photo("chelsea", 400, 300)))
     assert parameters.set_together({"roi": [400, 0, 100, 100]}).successful
     client.probe.spin_until(client.status, "diagnostics")
@@ -147,9 +140,7 @@ def test_an_image_outside_of_the_region_is_refused_and_counted(
     client.ask(image_now(client, photo("chelsea", 800, 600)))
 
 
-def test_images_beyond_the_rate_are_left_out_and_counted(
-    client: DetectorClient, parameters: ParameterClient, photo: Any
-) -> None:
+def test_images_beyond_the_rate_are_left_out_and_counted(client, parameters, photo):
     client.ask(image_now(client, photo("chelsea", 400, 300)))
     assert parameters.set_together({"max_rate": 0.001}).successful
     last = client.ask(image_now(client, photo("chelsea", 400, 300)))
@@ -167,9 +158,7 @@ def test_images_beyond_the_rate_are_left_out_and_counted(
         )
 
 
-def test_old_images_are_dropped_and_counted(
-    process: tuple[NodeProcess, Probe], client: DetectorClient, parameters: ParameterClient, photo: Any
-) -> None:
+def test_old_images_are_dropped_and_counted(process, client, parameters, photo):
     pixels = photo("chelsea", 400, 300)
     client.ask(image_now(client, pixels, seconds_ago=500))
     assert parameters.set_together({"max_input_age": 100}).successful
@@ -181,18 +170,14 @@ def test_old_images_are_dropped_and_counted(
     assert client.status()["too_old"] == "1"
 
 
-def test_what_class_id_carries_changes_live(
-    client: DetectorClient, parameters: ParameterClient, detector: Detector, photo: Any
-) -> None:
+def test_what_class_id_carries_changes_live(client, parameters, detector, photo):
     assert parameters.set_together({"class_id_format": "id"}).successful
     assert names(client.ask(image_now(client, photo("chelsea")))) == [str(detector.card.labels.index("Cat"))]
     assert parameters.set_together({"class_id_format": "name"}).successful
     assert names(client.ask(image_now(client, photo("chelsea")))) == ["Cat"]
 
 
-def test_the_debug_image_is_drawn_as_asked(
-    client: DetectorClient, parameters: ParameterClient, detector: Detector, photo: Any
-) -> None:
+def test_the_debug_image_is_drawn_as_asked(client, parameters, detector, photo):
     drawn = client.probe.receive(Image, "debug_image")
     pixels, style = photo("chelsea", 400, 300), DrawStyle(9, captions=False)
     region = Region(0.1, 0, 0.9, 1)
@@ -217,9 +202,7 @@ def test_the_debug_image_is_drawn_as_asked(
     assert columns.max() > 20
 
 
-def test_what_is_set_together_acts_together(
-    client: DetectorClient, parameters: ParameterClient, photo: Any
-) -> None:
+def test_what_is_set_together_acts_together(client, parameters, photo):
     assert parameters.set_together({"score_threshold": 0.05}).successful
     pixels, before = photo("coffee", 480, 320), len(client.answers)
     timer = client.probe.node.create_timer(0.01, lambda: client.send(image_now(client, pixels)))
@@ -249,13 +232,13 @@ def test_what_is_set_together_acts_together(
         ("roi", "[10, 20, 30, 40]", [10.0, 20.0, 30.0, 40.0]),
     ],
 )
-def test_what_one_types_is_understood(parameters: ParameterClient, name: str, text: str, value: Any) -> None:
+def test_what_one_types_is_understood(parameters, name, text, value):
     result = parameters.set_text(name, text)
     assert result.successful, result.reason
     assert parameters.get([name])[name] == value
 
 
-def test_a_start_understands_what_the_command_line_can_say(start_node: Any, probe: Probe) -> None:
+def test_a_start_understands_what_the_command_line_can_say(start_node, probe):
     typed = {"exclude_classes": "[]", "include_classes": "[Cat, Dog]", "class_thresholds": "[Cat=0.5]"}
     start_node("detector_node", **typed, roi="[0, 0, 400, 300]", score_threshold=1, max_rate=5)
     got = ParameterClient(probe).get([*typed, "roi", "score_threshold", "max_rate"])

@@ -45,7 +45,7 @@ def from_msg(message: Detection2DArray) -> Detections:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(box, st.floats(0, 1, width=32), st.integers(0, 2))))
-def test_detections_come_back(found: list[tuple[list[float], float, int]]) -> None:
+def test_detections_come_back(found):
     boxes = np.array([corners for corners, _, _ in found], np.float32).reshape(-1, 4)
     scores = np.array([score for _, score, _ in found], np.float32)
     class_ids = np.array([class_id for _, _, class_id in found], np.int32)
@@ -60,13 +60,13 @@ def test_detections_come_back(found: list[tuple[list[float], float, int]]) -> No
 
 
 @pytest.mark.parametrize(("form", "class_id"), [("name", "Tea cup"), ("id", "2")])
-def test_class_id_is_the_name_or_the_number(form: str, class_id: str) -> None:
+def test_class_id_is_the_name_or_the_number(form, class_id):
     found = Detections(np.zeros((1, 4)), np.ones(1), np.array([2]))
     [detection] = detections_to_msg(found, HEADER, LABELS, form).detections
     assert detection.results[0].hypothesis.class_id == class_id
 
 
-def test_label_info_maps_numbers_to_names() -> None:
+def test_label_info_maps_numbers_to_names():
     message = over_the_wire(label_info_to_msg(LABELS, 0.5, HEADER))
     assert isinstance(message, LabelInfo)
     assert {entry.class_id: entry.class_name for entry in message.class_map} == dict(enumerate(LABELS))
@@ -76,7 +76,7 @@ def test_label_info_maps_numbers_to_names() -> None:
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (720, 1280)])
-def test_images_come_back(order: str, shape: tuple[int, int]) -> None:
+def test_images_come_back(order, shape):
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     message = over_the_wire(image_to_msg(pixels, order, HEADER))
     assert isinstance(message, Image)
@@ -87,7 +87,7 @@ def test_images_come_back(order: str, shape: tuple[int, int]) -> None:
     assert (frame.channel_order, message.encoding) == (order, f"{order}8")
 
 
-def test_images_need_not_be_contiguous() -> None:
+def test_images_need_not_be_contiguous():
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     for view in (pixels[:, ::2], pixels[::-1], pixels[..., ::-1]):
         np.testing.assert_array_equal(frame_from_message(image_to_msg(view, "bgr", HEADER)).pixels, view)

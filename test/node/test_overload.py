@@ -59,7 +59,7 @@ def image(photo: Any) -> Any:
     return image_to_msg(np.ascontiguousarray(photo("chelsea", 1920, 1080)), "bgr", Header(frame_id="flood"))
 
 
-def test_stays_fresh_and_counts_every_drop(client: DetectorClient, start_slow_detector: Any, image: Any) -> None:
+def test_stays_fresh_and_counts_every_drop(client, start_slow_detector, image):
     process = start_slow_detector(DELAY)
     client.ask(image)
     sent_before = client.sent

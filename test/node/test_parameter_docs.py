@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from parameter_docs import parameters_page
-from probe import Probe
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
@@ -22,15 +20,13 @@ NODES = {"detector": DETECTOR_NODE, "camera": CAMERA_NODE}
 FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.")
 
 
-def test_the_page_is_up_to_date(repository: Path) -> None:
+def test_the_page_is_up_to_date(repository):
     written = (repository / "docs" / "parameters.md").read_text()
     assert written == parameters_page(), "run: python3 scripts/parameter_docs.py > docs/parameters.md"
 
 
 @pytest.mark.parametrize("name", NODES)
-def test_a_node_has_the_documented_parameters_and_describes_them_so(
-    probe: Probe, start_node: Any, name: str
-) -> None:
+def test_a_node_has_the_documented_parameters_and_describes_them_so(probe, start_node, name):
     start_node(f"{name}_node")
     names = probe.call(ListParameters, f"{name}/list_parameters", ListParameters.Request()).result.names
     own = {entry for entry in names if not entry.startswith(FROM_ROS)}
@@ -45,7 +41,7 @@ def test_a_node_has_the_documented_parameters_and_describes_them_so(
 
 
 @pytest.mark.parametrize("commented", [False, True], ids=["as it is", "with its comments as settings"])
-def test_the_parameter_file_names_only_parameters(repository: Path, commented: bool) -> None:
+def test_the_parameter_file_names_only_parameters(repository, commented):
     text = (repository / "config" / "detect.yaml").read_text()
     if commented:
         text = re.sub(r"^( +)# (\w+:)", r"\1\2", text, flags=re.MULTILINE)
@@ -56,7 +52,7 @@ def test_the_parameter_file_names_only_parameters(repository: Path, commented: b
         assert set(values["ros__parameters"]) <= names
 
 
-def test_the_readme_names_only_parameters(repository: Path) -> None:
+def test_the_readme_names_only_parameters(repository):
     section = (
         (repository / "README.md").read_text().split("### Parameters of the detector node")[1].split("\n### ")[0]
     )

@@ -148,9 +148,7 @@ def some_of(strategies: Mapping[str, st.SearchStrategy[Any]], most: int) -> st.S
 
 @settings(max_examples=EXAMPLES, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_a_set_acts_on_the_next_frame_as_a_whole_or_not_at_all(
-    fuzzed: Fuzzed, card: ModelCard, data: st.DataObject
-) -> None:
+def test_a_set_acts_on_the_next_frame_as_a_whole_or_not_at_all(fuzzed, card, data):
     fuzzed.reset()
     right, wrong = some_of(right_values(card.labels), 5), some_of(wrong_values(), 2)
     for _ in range(data.draw(st.integers(1, 6), label="sets")):

@@ -12,7 +12,6 @@ from rclpy.parameter import Parameter
 
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
-from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.parameters import Kind, ParameterNode, ParameterSpec
 
@@ -36,7 +35,7 @@ def started_with(probe: Probe, **overrides: Any) -> ParameterNode:
     return ParameterNode("started", context=probe.context, parameter_overrides=parameters)
 
 
-def test_the_callback_sees_what_was_set(node: ParameterNode, probe: Probe) -> None:
+def test_the_callback_sees_what_was_set(node, probe):
     node.declare(SIZE)
     seen: list[int] = []
     node.call_after_set(lambda: seen.append(node.get_parameter("size").value))
@@ -48,7 +47,7 @@ def test_the_callback_sees_what_was_set(node: ParameterNode, probe: Probe) -> No
     assert seen == [2, 3]
 
 
-def test_the_card_gives_the_defaults(node: ParameterNode, card: ModelCard) -> None:
+def test_the_card_gives_the_defaults(node, card):
     settings = DetectionParameters(node, card).current
     thresholds = settings.thresholds
     assert thresholds.iou == card.defaults.iou_threshold
@@ -59,7 +58,7 @@ def test_the_card_gives_the_defaults(node: ParameterNode, card: ModelCard) -> No
     assert settings.debug_image
 
 
-def test_what_is_set_is_in_the_next_settings(node: ParameterNode, probe: Probe, card: ModelCard) -> None:
+def test_what_is_set_is_in_the_next_settings(node, probe, card):
     settings = DetectionParameters(node, card)
     before = settings.current
     values = {"class_thresholds": ["Cat=0.9"], "include_classes": ["Cat", "Dog"], "roi": [0, 0, 640, 480]}
@@ -74,7 +73,7 @@ def test_what_is_set_is_in_the_next_settings(node: ParameterNode, probe: Probe, 
     assert before.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
 
 
-def test_callers_hear_of_changes_only(node: ParameterNode, probe: Probe, card: ModelCard) -> None:
+def test_callers_hear_of_changes_only(node, probe, card):
     settings = DetectionParameters(node, card)
     heard: list[tuple[float, float]] = []
     settings.call_when_changed(lambda before: heard.append((before.max_rate, settings.current.max_rate)))
@@ -104,9 +103,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("values", "reason"), REFUSED, ids=[" ".join(values) for values, _ in REFUSED])
-def test_a_refused_set_changes_nothing_and_says_why(
-    node: ParameterNode, probe: Probe, card: ModelCard, values: dict[str, Any], reason: str
-) -> None:
+def test_a_refused_set_changes_nothing_and_says_why(node, probe, card, values, reason):
     declare_model(node)
     declare_engine(node)
     settings = DetectionParameters(node, card)
@@ -121,7 +118,7 @@ def test_a_refused_set_changes_nothing_and_says_why(
     assert held == {name: (node.get_parameter(name).value, node.describe_parameter(name)) for name in values}
 
 
-def test_several_in_one_call_are_set_one_by_one(node: ParameterNode, card: ModelCard) -> None:
+def test_several_in_one_call_are_set_one_by_one(node, card):
     DetectionParameters(node, card)
     wanted = {"iou_threshold": 0.25, "score_threshold": 2.0, "max_rate": 9}
     results = node.set_parameters([Parameter(name, value=value) for name, value in wanted.items()])
@@ -129,9 +126,7 @@ def test_several_in_one_call_are_set_one_by_one(node: ParameterNode, card: Model
     assert [node.get_parameter(name).value for name in wanted] == [0.25, card.defaults.score_threshold, 9.0]
 
 
-def test_a_name_that_is_no_parameter_is_answered_with_those_near(
-    node: ParameterNode, probe: Probe, card: ModelCard
-) -> None:
+def test_a_name_that_is_no_parameter_is_answered_with_those_near(node, probe, card):
     DetectionParameters(node, card)
     reason = probe.set_parameter("score_treshold", 0.5, "example").reason
     assert "score_treshold (did you mean score_threshold" in reason
@@ -139,7 +134,7 @@ def test_a_name_that_is_no_parameter_is_answered_with_those_near(
         node.set_parameters([Parameter("xyz", value=1)])
 
 
-def test_other_parameters_of_a_node_are_left_to_rclpy(node: ParameterNode, card: ModelCard) -> None:
+def test_other_parameters_of_a_node_are_left_to_rclpy(node, card):
     DetectionParameters(node, card)
     node.declare_parameter("other", "text")
     assert node.set_parameters([Parameter("other", value="words")])[0].successful
@@ -156,9 +151,7 @@ def test_other_parameters_of_a_node_are_left_to_rclpy(node: ParameterNode, card:
         ({"roi": [0.5, 0.5, 0.6, 0.1]}, "roi: found"),
     ],
 )
-def test_a_node_does_not_start_with_what_it_refuses_later(
-    probe: Probe, card: ModelCard, overrides: dict[str, Any], reason: str
-) -> None:
+def test_a_node_does_not_start_with_what_it_refuses_later(probe, card, overrides, reason):
     node = started_with(probe, **overrides)
     with pytest.raises(ValueError, match="found") as refusal:
         DetectionParameters(node, card)
@@ -166,7 +159,7 @@ def test_a_node_does_not_start_with_what_it_refuses_later(
     node.destroy_node()
 
 
-def test_a_start_reads_values_as_a_set_does(probe: Probe, card: ModelCard) -> None:
+def test_a_start_reads_values_as_a_set_does(probe, card):
     node = started_with(probe, score_threshold=1, include_classes="Cat", exclude_classes=None, roi=[0, 0, 64, 48])
     settings = DetectionParameters(node, card).current
     assert node.get_parameter("score_threshold").type_ == Kind.DOUBLE

@@ -50,9 +50,7 @@ def graph_of(probe: Probe, node: str) -> dict[str, set[str]]:
         ("camera", CAMERA, [("/clock", [SIMULATED])]),
     ],
 )
-def test_names_exactly_what_the_nodes_have(
-    probe: Probe, start_process: Any, policy: Any, node: str, enclave: str, ways: list[tuple[str, list[str]]]
-) -> None:
+def test_names_exactly_what_the_nodes_have(probe, start_process, policy, node, enclave, ways):
     absent = OPTIONAL | {f"/{node}/{name}" for name in LATER}
     allowed = {verb: set(names) - absent for verb, names in policy[enclave].items()}
     needed: dict[str, set[str]] = {verb: set() for verb in allowed}
@@ -84,8 +82,8 @@ def security_is_missing() -> str:
 
 @pytest.mark.skipif(bool(security_is_missing()), reason=security_is_missing())
 def test_detections_flow_encrypted_and_strangers_hear_nothing(
-    tmp_path: Path, domain: int, start_process: Any, policy: Any, small_picture: Path
-) -> None:
+    tmp_path, domain, start_process, policy, small_picture
+):
     keystore = Keystore(tmp_path / "keystore", domain)
     for enclave, rules in (*policy.items(), (LISTENER, EVERYTHING)):
         keystore.add_enclave(enclave, rules)

@@ -46,18 +46,18 @@ def settled(*steps: int | str | None) -> list[dict[str, int]]:
         *("the same again", "two publishers", "a second one for a while", "no numbers", "some numbers"),
     ],
 )
-def test_gaps_of_one_publisher_count(steps: list[int | str | None], dropped: list[int]) -> None:
+def test_gaps_of_one_publisher_count(steps, dropped):
     assert settled(*steps) == [{"dropped": number} if number else {} for number in dropped]
 
 
-def test_each_gap_has_its_reason() -> None:
+def test_each_gap_has_its_reason():
     gaps = SequenceGaps()
     for number, reason in ((1, "dropped"), (3, "dropped"), (10, "rate_limited"), (12, "dropped"), (13, "dropped")):
         gaps.note(number, reason)
     assert gaps.collect(frozenset("a")) == {"dropped": 2, "rate_limited": 6}
 
 
-def test_what_came_before_a_subscription_is_not_missed() -> None:
+def test_what_came_before_a_subscription_is_not_missed():
     gaps = SequenceGaps()
     gaps.note(1, "dropped")
     gaps.restart()
@@ -66,7 +66,7 @@ def test_what_came_before_a_subscription_is_not_missed() -> None:
     assert gaps.collect(frozenset("a")) == {"dropped": 1}
 
 
-def test_another_publisher_after_a_pause_counts_from_its_first_image() -> None:
+def test_another_publisher_after_a_pause_counts_from_its_first_image():
     gaps = SequenceGaps()
     gaps.note(1, "dropped")
     assert gaps.collect(frozenset("a")) == {}
@@ -76,7 +76,7 @@ def test_another_publisher_after_a_pause_counts_from_its_first_image() -> None:
     assert gaps.collect(frozenset("b")) == {"dropped": 2}
 
 
-def test_an_image_whose_number_cannot_be_read_is_no_gap() -> None:
+def test_an_image_whose_number_cannot_be_read_is_no_gap():
     gaps = SequenceGaps()
     gaps.skip()
     gaps.note(5, "dropped")
@@ -86,7 +86,7 @@ def test_an_image_whose_number_cannot_be_read_is_no_gap() -> None:
 
 
 @pytest.mark.parametrize(("number", "numbered"), [(1, True), (None, False)])
-def test_says_whether_images_are_numbered(number: int | None, numbered: bool) -> None:
+def test_says_whether_images_are_numbered(number, numbered):
     gaps = SequenceGaps()
     assert gaps.numbered is None
     gaps.note(number, "dropped")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
-from typing import Any
 
 import pytest
 from image_messages import blank_image
-from probe import DetectorClient, Probe
+from probe import Probe
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
-from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.node.opened_model import OpenedModel
 
@@ -33,9 +30,7 @@ def reload(probe: Probe) -> tuple[bool, str]:
     return response.success, response.message
 
 
-def test_enable_stops_and_resumes_without_leaving_active(
-    client: DetectorClient, start_blank_detector: Any
-) -> None:
+def test_enable_stops_and_resumes_without_leaving_active(client, start_blank_detector):
     process, probe = start_blank_detector(), client.probe
     client.ask(blank_image())
     assert enable(probe, False) == "disabled, active"
@@ -54,7 +49,7 @@ def test_enable_stops_and_resumes_without_leaving_active(
     assert process.log.count("the engine opens") == 1
 
 
-def test_reload_opens_the_model_again(client: DetectorClient, start_blank_detector: Any, rig: Path) -> None:
+def test_reload_opens_the_model_again(client, start_blank_detector, rig):
     process, probe = start_blank_detector(), client.probe
     client.ask(blank_image())
     (rig / "fail_open").write_text("the new plan is torn")
@@ -74,9 +69,7 @@ def test_reload_opens_the_model_again(client: DetectorClient, start_blank_detect
     assert "refused in state unconfigured" in reason
 
 
-def test_a_bug_in_a_reload_is_answered_and_survived(
-    client: DetectorClient, start_blank_detector: Any, rig: Path
-) -> None:
+def test_a_bug_in_a_reload_is_answered_and_survived(client, start_blank_detector, rig):
     process, probe = start_blank_detector(), client.probe
     client.ask(blank_image())
     (rig / "bug_open").touch()
@@ -89,9 +82,7 @@ def test_a_bug_in_a_reload_is_answered_and_survived(
     assert "Traceback" in process.log
 
 
-def test_a_manager_does_not_wait_for_a_reload(
-    client: DetectorClient, start_blank_detector: Any, rig: Path
-) -> None:
+def test_a_manager_does_not_wait_for_a_reload(client, start_blank_detector, rig):
     process, probe = start_blank_detector(), client.probe
     client.ask(blank_image())
     (rig / "hold_open").touch()
@@ -106,7 +97,7 @@ def test_a_manager_does_not_wait_for_a_reload(
     assert "cancelled" in answer.result().message
 
 
-def test_a_card_with_other_labels_is_not_opened(tmp_path: Path, card: ModelCard) -> None:
+def test_a_card_with_other_labels_is_not_opened(tmp_path, card):
     class Engine:
         name = "blank"
 
@@ -127,9 +118,7 @@ def test_a_card_with_other_labels_is_not_opened(tmp_path: Path, card: ModelCard)
     assert model.card.labels == card.labels
 
 
-def test_a_publisher_that_comes_while_the_node_unsubscribes_is_survived(
-    client: DetectorClient, start_blank_detector: Any
-) -> None:
+def test_a_publisher_that_comes_while_the_node_unsubscribes_is_survived(client, start_blank_detector):
     process, probe = start_blank_detector(), client.probe
     client.ask(blank_image())
     service = probe.node.create_client(SetBool, "detector/enable")

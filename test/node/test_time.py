@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from image_messages import blank_image
@@ -42,7 +40,7 @@ class Bag:
         self._clock.publish(message)
 
 
-def test_a_bag_that_loops_begins_ages_and_rates_anew(client: DetectorClient, start_blank_detector: Any) -> None:
+def test_a_bag_that_loops_begins_ages_and_rates_anew(client, start_blank_detector):
     process = start_blank_detector(use_sim_time=True)
     bag, probe = Bag(client), client.probe
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.ros
 CONFIG = share_folder() / "config"
 
 
-def test_rviz_asks_for_what_debug_image_offers() -> None:
+def test_rviz_asks_for_what_debug_image_offers():
     [display] = yaml.safe_load((CONFIG / "detect.rviz").read_text())["Visualization Manager"]["Displays"]
     topic = display["Topic"]
     assert (display["Class"], topic["Value"], display["Enabled"]) == (
@@ -33,7 +32,7 @@ def test_rviz_asks_for_what_debug_image_offers() -> None:
     assert topic["Durability Policy"] == "Volatile"
 
 
-def test_rviz_is_started_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rviz_is_started_with_it(tmp_path, monkeypatch):
     StandIn("rviz2", "rviz2", "rviz", {}).install(tmp_path)
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path), prepend=":")
     _, viewer = processes(share_folder() / "launch" / "detect.launch.py", {"rviz": "true", "namespace": "robot"})
@@ -41,7 +40,7 @@ def test_rviz_is_started_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert str(CONFIG / "detect.rviz") in [word[0].text for word in viewer.cmd if hasattr(word[0], "text")]
 
 
-def test_the_panels_of_foxglove_are_all_laid_out() -> None:
+def test_the_panels_of_foxglove_are_all_laid_out():
     layout = json.loads((CONFIG / "foxglove.json").read_text())
     panels = layout["configById"]
     assert panels_of(layout["layout"]) == set(panels)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +58,7 @@ def recording() -> Recording:
     )
 
 
-def test_the_table_tells_what_was_seen(recording: Recording) -> None:
+def test_the_table_tells_what_was_seen(recording):
     lines = [line.split() for line in table(recording).splitlines()]
     assert lines[1] == ["Coffee", "cup", "0.50", "5", "6", "7", "8", "9"], "most frames first"
     assert lines[2] == ["Cat", "0.88", "1", "20", "300", "4000", "3"]
@@ -70,24 +69,24 @@ def test_the_table_tells_what_was_seen(recording: Recording) -> None:
     assert "p50 50.0 ms, p99 99.0 ms" in text
 
 
-def test_the_table_counts_from_the_first_diagnostics(recording: Recording) -> None:
+def test_the_table_counts_from_the_first_diagnostics(recording):
     recording.counts_before = {"processed": "3", "dropped": "4"}
     assert "10 in, 7 processed, 3 dropped (1 replaced" in table(recording)
 
 
-def test_the_table_does_without_diagnostics() -> None:
+def test_the_table_does_without_diagnostics():
     text = table(Recording(frames=1, latencies=[1.0]))
     assert "unknown" in text
     assert "0 in, 0 processed, 0 dropped" in text
 
 
-def test_pictures_can_be_opened(recording: Recording, tmp_path: Path) -> None:
+def test_pictures_can_be_opened(recording, tmp_path):
     paths = write_pictures(recording, tmp_path)
     assert [path.name for path in paths] == ["coffee_cup.png", "cat.png"]
     assert [cv2.imread(str(path)).mean() for path in paths] == [200, 10]
 
 
-def test_a_video_has_a_frame_for_each_time_that_is_due(tmp_path: Path) -> None:
+def test_a_video_has_a_frame_for_each_time_that_is_due(tmp_path):
     video = Video(tmp_path / "a.mkv")
     for frame, shade in enumerate((0, 250, 100, 250, 200, 250)):
         video.add(picture(shade, 1280, 720), 1000 + frame / VIDEO_RATE / 2)
@@ -100,17 +99,17 @@ def test_a_video_has_a_frame_for_each_time_that_is_due(tmp_path: Path) -> None:
     assert [frame.mean() for frame in frames] == pytest.approx([0, 100, 200], abs=8)
 
 
-def test_no_picture_no_video(tmp_path: Path) -> None:
+def test_no_picture_no_video(tmp_path):
     Video(tmp_path / "a.mkv").close()
     assert not (tmp_path / "a.mkv").exists()
 
 
-def test_a_video_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match=r"cannot write .*nowhere"):
         Video(tmp_path / "nowhere" / "a.mkv").add(picture(1), 0)
 
 
-def test_a_label_is_a_file_name_and_there_are_not_too_many(tmp_path: Path) -> None:
+def test_a_label_is_a_file_name_and_there_are_not_too_many(tmp_path):
     sightings = {
         f"A/B {number}": Sighting(number, 0.5, (0, 0, 1, 1), picture(1)) for number in range(PICTURES + 5)
     }
@@ -119,13 +118,13 @@ def test_a_label_is_a_file_name_and_there_are_not_too_many(tmp_path: Path) -> No
     assert all(path.parent == tmp_path and path.is_file() for path in paths)
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(recording: Recording, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(recording, tmp_path):
     (tmp_path / "coffee_cup.png").mkdir()
     with pytest.raises((RuntimeError, cv2.error)):
         write_pictures(recording, tmp_path)
 
 
-def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path: Path) -> None:
+def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path):
     outside = tmp_path.parent / "dog.png"
     for path in (tmp_path / "cat.png", tmp_path / "mine.png", outside):
         path.touch()
@@ -162,9 +161,7 @@ def detections(second: int, *scores: float) -> Detection2DArray:
     return detections_to_msg(found, Header(stamp=Time(sec=second)), ["Cat"])
 
 
-def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(
-    recorder: RecorderNode, video: Video
-) -> None:
+def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(recorder, video):
     publisher = recorder.create_publisher(Detection2DArray, "detections", 10)
     pictures = recorder.create_publisher(Image, "debug_image", 10)
 
@@ -195,11 +192,11 @@ def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(
     assert recorder.detectors == {"/recorder"}
 
 
-def test_the_status_of_a_detector_goes_by_its_name() -> None:
+def test_the_status_of_a_detector_goes_by_its_name():
     assert status_names(["/front", "/robot/detector"]) == {"front: detector", "/robot/detector: detector"}
 
 
-def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Path) -> None:
+def test_two_detectors_on_one_topic_are_refused(start_process, tmp_path):
     module = [sys.executable, "-m"]
     blank = [*module, "trt_ssd_ros.bench.ros.reference_nodes", "blank", "--ros-args", "-r"]
     for detector in [start_process([*blank, f"__node:={name}"]) for name in ("left", "right")]:
@@ -211,7 +208,7 @@ def test_two_detectors_on_one_topic_are_refused(start_process: Any, tmp_path: Pa
     assert "/detections has several publishers (/left, /right): give each detector its own topic" in recorder.log
 
 
-def test_watches_the_nodes(start_node: Any, start_process: Any, tmp_path: Path) -> None:
+def test_watches_the_nodes(start_node, start_process, tmp_path):
     start_process([sys.executable, "-m", "trt_ssd_ros.node.detector_node", "--ros-args", "-r", "image:=image_raw"])
     start_node("camera_node", rate=10.0)
     folder = tmp_path / "recording"

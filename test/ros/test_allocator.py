@@ -40,7 +40,7 @@ def run(action: str, **environment: str) -> list[str]:
     return done.stdout.decode().split()
 
 
-def test_freed_images_cost_no_page_faults_again() -> None:
+def test_freed_images_cost_no_page_faults_again():
     told, kept = run("keep")
     _, usual = run("leave")
     assert told == "True"
@@ -58,9 +58,7 @@ def test_freed_images_cost_no_page_faults_again() -> None:
     ],
     ids=lambda environment: next(iter(environment)),
 )
-def test_leaves_alone_what_the_user_has_set_up(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
-) -> None:
+def test_leaves_alone_what_the_user_has_set_up(monkeypatch, environment):
     for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
     for name, value in environment.items():
@@ -69,11 +67,11 @@ def test_leaves_alone_what_the_user_has_set_up(
     assert keep_freed_blocks() is False
 
 
-def test_other_settings_do_not_switch_it_off() -> None:
+def test_other_settings_do_not_switch_it_off():
     assert run("keep", GLIBC_TUNABLES="glibc.rtld.nns=4", TRT_SSD_ALLOCATOR="1")[0] == "True"
 
 
-def test_leaves_other_c_libraries_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaves_other_c_libraries_alone(monkeypatch):
     for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())

@@ -7,7 +7,6 @@ import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -49,7 +48,7 @@ def set_free_memory(monkeypatch: pytest.MonkeyPatch, mebibytes: int) -> None:
 
 
 @pytest.mark.parametrize("rmw", [None, "rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp"])
-def test_is_chosen_for_fast_dds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rmw: str | None) -> None:
+def test_is_chosen_for_fast_dds(monkeypatch, tmp_path, rmw):
     monkeypatch.delenv("RMW_IMPLEMENTATION")
     if rmw:
         monkeypatch.setenv("RMW_IMPLEMENTATION", rmw)
@@ -67,18 +66,18 @@ def test_is_chosen_for_fast_dds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
         ("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp"),
     ],
 )
-def test_leaves_the_users_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+def test_leaves_the_users_choice(monkeypatch, tmp_path, name, value):
     monkeypatch.setenv(name, value)
     assert profile_environment(PROFILE, tmp_path) == {}
 
 
 @pytest.mark.parametrize("name", ["DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml"])
-def test_leaves_the_users_profile_in_the_working_folder(tmp_path: Path, name: str) -> None:
+def test_leaves_the_users_profile_in_the_working_folder(tmp_path, name):
     Path(name).touch()
     assert profile_environment(PROFILE, tmp_path) == {}
 
 
-def test_needs_enough_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_needs_enough_shared_memory(monkeypatch, tmp_path):
     set_free_memory(monkeypatch, 127)
     assert profile_environment(PROFILE, tmp_path) == {}
     assert profile_environment(PROFILE, tmp_path / "missing") == {}
@@ -88,7 +87,7 @@ def test_needs_enough_shared_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.mark.skipif("fastrtps" not in get_rmw_implementation_identifier(), reason="another middleware is in use")
 @pytest.mark.parametrize(("switch", "large"), [("1", True), ("0", False)], ids=["on", "off"])
-def test_fast_dds_takes_it(start_process: Any, switch: str, large: bool) -> None:
+def test_fast_dds_takes_it(start_process, switch, large):
     process = start_process([sys.executable, "-c", WAIT_FOR_A_SIGNAL], **{PROFILE_SWITCH: switch})
     process.wait_until_it_says("ready")
     sizes = segment_sizes(process.pid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from probe import Probe
 from rcl_interfaces.msg import Log
 
 from trt_ssd_ros.ros.process import PACKAGE_LOGGER, LogBridge
@@ -12,7 +11,7 @@ pytestmark = pytest.mark.ros
 LEVELS = [20, 30, 40]  # rcl_interfaces/msg/Log: INFO, WARN, ERROR
 
 
-def test_each_severity_arrives_on_rosout_while_the_bridge_is_open(probe: Probe) -> None:
+def test_each_severity_arrives_on_rosout_while_the_bridge_is_open(probe):
     heard = probe.receive(Log, "/rosout")
     bridge = LogBridge(probe.node.get_logger())
     bridge.open()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
 
 import pytest
 from rclpy.parameter import Parameter
@@ -41,7 +40,7 @@ SPECS = {
         ("box", "[0, 0.5]", [0.0, 0.5]),
     ],
 )
-def test_reads_what_can_only_mean_one_thing(name: str, value: Any, read: Any) -> None:
+def test_reads_what_can_only_mean_one_thing(name, value, read):
     adapted = SPECS[name].adapt(Parameter(name, value=value))
     assert (adapted.name, adapted.type_) == (name, SPECS[name].kind)
     assert adapted.value == read
@@ -71,13 +70,13 @@ def test_reads_what_can_only_mean_one_thing(name: str, value: Any, read: Any) ->
         ("box", 1.0, "box: found 1.0, expected a list of numbers"),
     ],
 )
-def test_refuses_anything_else_with_what_was_found_and_expected(name: str, value: Any, reason: str) -> None:
+def test_refuses_anything_else_with_what_was_found_and_expected(name, value, reason):
     with pytest.raises(ValueError, match="expected") as refusal:
         SPECS[name].adapt(Parameter(name, value=value))
     assert str(refusal.value) == reason
 
 
-def test_tells_ros_what_it_knows() -> None:
+def test_tells_ros_what_it_knows():
     level, count, colour = (SPECS[name].descriptor() for name in ("level", "count", "colour"))
     assert [(item.from_value, item.to_value) for item in level.floating_point_range] == [(0.0, 2.0)]
     assert [(item.from_value, item.to_value, item.step) for item in count.integer_range] == [(1, 9, 1)]
@@ -87,7 +86,7 @@ def test_tells_ros_what_it_knows() -> None:
     assert (fixed.read_only, list(fixed.integer_range)) == (True, [])
 
 
-def test_another_default_leaves_the_rest() -> None:
+def test_another_default_leaves_the_rest():
     changed = SPECS["count"].with_default(5, highest=6)
     assert (changed.default, changed.range, changed.description) == (5, "1 to 6", "A count")
     assert SPECS["count"].with_default(5).range == "1 to 9"

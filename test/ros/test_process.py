@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
 
 import pytest
 
@@ -40,7 +39,7 @@ def program(start: str = "pass") -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_is_an_orderly_end(start_process: Any, number: signal.Signals) -> None:
+def test_a_signal_is_an_orderly_end(start_process, number):
     process = start_process(program())
     process.wait_until_it_says("ready")
     process.send_signal(number)
@@ -53,14 +52,14 @@ def test_a_signal_is_an_orderly_end(start_process: Any, number: signal.Signals) 
     [("Timer(0.3, self.context.try_shutdown).start()", 0), ("Timer(0.3, self.fail, ['broken']).start()", 1)],
     ids=["shut down", "failed"],
 )
-def test_a_node_can_end_its_process(start_process: Any, start: str, code: int) -> None:
+def test_a_node_can_end_its_process(start_process, start, code):
     process = start_process(program(start))
     assert process.wait() == code
     assert process.log.split()[-1] == "destroyed"
     assert "Traceback" not in process.log
 
 
-def test_a_node_that_cannot_be_destroyed_is_an_error(start_process: Any) -> None:
+def test_a_node_that_cannot_be_destroyed_is_an_error(start_process):
     broken = "self.destroy_node = lambda: (_ for _ in ()).throw(RuntimeError('it is stuck'))"
     process = start_process(program(broken))
     process.wait_until_it_says("ready")
@@ -69,7 +68,7 @@ def test_a_node_that_cannot_be_destroyed_is_an_error(start_process: Any) -> None
     assert "RuntimeError: it is stuck" in process.log
 
 
-def test_a_callback_that_a_shutdown_overtakes_is_an_orderly_end(start_process: Any) -> None:
+def test_a_callback_that_a_shutdown_overtakes_is_an_orderly_end(start_process):
     overtaken = "lambda: (self.context.try_shutdown(), self.count_publishers('images'))"
     process = start_process(program(f"self.create_timer(0.1, {overtaken})"))
     assert process.wait() == 0
@@ -85,7 +84,7 @@ def test_a_callback_that_a_shutdown_overtakes_is_an_orderly_end(start_process: A
     ],
     ids=["ValueError", "RuntimeError", "ParameterException"],
 )
-def test_what_the_user_can_correct_is_one_line(start_process: Any, start: str) -> None:
+def test_what_the_user_can_correct_is_one_line(start_process, start):
     process = start_process(program(start))
     assert process.wait() == 1
     [line] = process.log.strip().splitlines()
@@ -93,7 +92,7 @@ def test_what_the_user_can_correct_is_one_line(start_process: Any, start: str) -
     assert "the thing is wrong" in line
 
 
-def test_a_signal_ends_the_process_of_a_node_that_cannot_be_made(start_process: Any) -> None:
+def test_a_signal_ends_the_process_of_a_node_that_cannot_be_made(start_process):
     start = (
         "import os, signal; from trt_ssd_ros.node.inference_executor import InferenceExecutor; "
         "InferenceExecutor(self.context, print); os.kill(os.getpid(), signal.SIGINT); raise ValueError('wrong')"
@@ -101,7 +100,7 @@ def test_a_signal_ends_the_process_of_a_node_that_cannot_be_made(start_process: 
     assert start_process(program(start)).wait() in (0, 1), "whichever ROS notices first"
 
 
-def test_what_the_user_cannot_correct_shows_where_it_happened(start_process: Any) -> None:
+def test_what_the_user_cannot_correct_shows_where_it_happened(start_process):
     process = start_process(program("dict()['missing']"))
     assert process.wait() == 1
     assert "Traceback" in process.log

@@ -7,7 +7,6 @@ from contextlib import suppress
 from threading import Thread
 
 import pytest
-from probe import Probe
 from rclpy.executors import ExternalShutdownException
 
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
@@ -30,14 +29,14 @@ def taken() -> list[int]:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_a_signal_waits_until_the_block_is_left(taken: list[int]) -> None:
+def test_a_signal_waits_until_the_block_is_left(taken):
     with signals_blocked():
         signal.raise_signal(signal.SIGTERM)
         assert taken == []
     assert taken == [signal.SIGTERM]
 
 
-def test_threads_that_start_meanwhile_never_take_one() -> None:
+def test_threads_that_start_meanwhile_never_take_one():
     masks = []
     with signals_blocked():
         thread = Thread(target=lambda: masks.append(blocked()))
@@ -47,14 +46,14 @@ def test_threads_that_start_meanwhile_never_take_one() -> None:
     assert blocked() == set()
 
 
-def test_the_inference_thread_takes_none(probe: Probe) -> None:
+def test_the_inference_thread_takes_none(probe):
     inference = InferenceExecutor(probe.context, print)
     assert inference.submit(blocked).result() == TERMINATION_SIGNALS
     inference.shutdown()
     assert blocked() == set()
 
 
-def test_signals_wait_until_the_executor_spins(probe: Probe) -> None:
+def test_signals_wait_until_the_executor_spins(probe):
     executor = new_executor(probe.context)
     seen: list[set[signal.Signals]] = []
     executor.create_task(lambda: seen.append(blocked()))

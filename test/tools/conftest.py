@@ -5,9 +5,21 @@ from __future__ import annotations
 import onnx
 import pytest
 from import_runs import Imported
+from ssd_networks import TINY, Net, decoded_network, nchw
 
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.tools.import_model.__main__ import main
+
+
+@pytest.fixture(scope="session")
+def tiny_card(tmp_path_factory) -> ModelCard:
+    """The card of a network with six convolutions, four of them heads, that decodes its boxes."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    net = Net()
+    path.write_bytes(decoded_network(net, nchw(net, TINY)).SerializeToString())
+    (path.parent / "labels.txt").write_text("a\nb\nc")
+    assert main([str(path), "--labels", str(path.parent / "labels.txt"), "--family", "other"]) == 0
+    return ModelCard.load(path.with_suffix(".yaml"))
 
 
 @pytest.fixture

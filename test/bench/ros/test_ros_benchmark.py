@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,7 @@ pytestmark = pytest.mark.ros
 ROWS = ["bare session", "Detector.detect", "image published to detections received"]
 
 
-def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
+def test_measures_every_layer(start_process, tmp_path):
     figures = tmp_path / "figures.json"
     size = ["--width", "320", "--height", "240"]
     repeats = ["--repeats", "20", "--seconds", "1", "--rate", "10", "--json", str(figures)]
@@ -49,7 +47,7 @@ def test_measures_every_layer(start_process: Any, tmp_path: Path) -> None:
     [(["--model", "nope"], "expected the path of a model card"), (["--width", "0"], "")],
     ids=["no such model", "no pixels"],
 )
-def test_a_wrong_argument_ends_with_one_line(start_process: Any, arguments: list[str], said: str) -> None:
+def test_a_wrong_argument_ends_with_one_line(start_process, arguments, said):
     process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *arguments])
     assert process.wait() == 1
     assert said in process.log

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.ros
 COMMAND = [sys.executable, "-m", "trt_ssd_ros.bench.ros.soak"]
 
 
-def test_growth_is_the_slope_after_the_warm_up() -> None:
+def test_growth_is_the_slope_after_the_warm_up():
     memory = [100.0, 200.0, 300.0, 300.0, 301.0, 302.0, 303.0, 304.0, 305.0]
     samples = [ProcessUsage(0.0, m, 50.0, threads=7, descriptors=9) for m in memory]
     report = SoakReport(1, {"change_camera": 3}, 5, [60.0 * n for n in range(9)], {"detector": samples})
@@ -27,7 +26,7 @@ def test_growth_is_the_slope_after_the_warm_up() -> None:
     assert "3 change camera; 5 detections; images of 0 MiB" in str(report)
 
 
-def test_a_process_is_measured() -> None:
+def test_a_process_is_measured():
     here = ProcessUsage.of(os.getpid())
     with Path(__file__).open():
         assert ProcessUsage.of(os.getpid()).descriptors == here.descriptors + 1
@@ -37,7 +36,7 @@ def test_a_process_is_measured() -> None:
         ProcessUsage.of(2**22 + 1)
 
 
-def test_a_short_soak_disturbs_and_measures(start_process: Any, tmp_path: Path) -> None:
+def test_a_short_soak_disturbs_and_measures(start_process, tmp_path):
     figures = tmp_path / "soak.json"
     small = ["--width", "160", "--height", "120", "--minutes", "0.1"]
     process = start_process([*COMMAND, *small, "--json", str(figures)])
@@ -54,9 +53,7 @@ def test_a_short_soak_disturbs_and_measures(start_process: Any, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("argument", "value", "expected"), [("--minutes", "0", "a number"), ("--width", "1.5", "a whole number")]
 )
-def test_a_wrong_argument_is_named(
-    capsys: pytest.CaptureFixture[str], argument: str, value: str, expected: str
-) -> None:
+def test_a_wrong_argument_is_named(capsys, argument, value, expected):
     with pytest.raises(SystemExit, match="2"):
         main(["soak", argument, value])
     assert f"argument {argument}: found {value}, expected {expected} above 0" in capsys.readouterr().err

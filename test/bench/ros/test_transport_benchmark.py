@@ -11,7 +11,7 @@ from trt_ssd_ros.bench.ros.transport import SETTINGS, measure
 pytestmark = pytest.mark.ros
 
 
-def test_images_are_counted_and_timed(domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_counted_and_timed(domain, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     options = Namespace(width=64, height=48, rate=50.0, count=30)
     received = measure(options, SETTINGS["Fast DDS, our profile and allocator"])
