@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -27,7 +28,7 @@ TOOLS = (
 
 
 @pytest.fixture(scope="module")
-def without(tmp_path_factory):
+def without(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command in a Python that does not find a module."""
     folder = tmp_path_factory.mktemp("hide")
     (folder / "sitecustomize.py").write_text(HIDE)

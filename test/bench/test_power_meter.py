@@ -18,7 +18,7 @@ def put(folder: Path, **files: object) -> None:
 
 
 @pytest.fixture
-def no_gpu(monkeypatch, tmp_path):
+def no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.region import Region
-from trt_ssd_ros.models.card import Defaults
+from trt_ssd_ros.models.card import Defaults, ModelCard
 
 WIDTH, HEIGHT = 200, 100
 
@@ -59,7 +59,7 @@ def image(count: int | None = None) -> np.ndarray:
     return np.zeros(shape if count is None else (count, *shape), np.uint8)
 
 
-def detector_on(card, *images: dict[str, np.ndarray]) -> tuple[Detector, FakeEngine]:
+def detector_on(card: ModelCard, *images: dict[str, np.ndarray]) -> tuple[Detector, FakeEngine]:
     engine = FakeEngine(*images)
     return Detector(engine, card), engine
 

@@ -16,25 +16,25 @@ GREY = 90
 LABELS = ("person", "traffic light", "Café façade", "猫", "two\nlines", "")
 
 
-def canvas(height=240, width=320):
+def canvas(height: int = 240, width: int = 320) -> np.ndarray:
     return np.full((height, width, 3), GREY, np.uint8)
 
 
-def found(*rows):
+def found(*rows: tuple) -> Detections:
     """Return detections from rows of (x1, y1, x2, y2), score, class id."""
     boxes, scores, class_ids = zip(*rows, strict=True) if rows else ([], [], [])
     return Detections(np.reshape(boxes, (-1, 4)), scores, class_ids)
 
 
-def changed(drawn):
+def changed(drawn: np.ndarray) -> np.ndarray:
     return (drawn != GREY).any(axis=-1)
 
 
-def in_color(drawn, class_id):
+def in_color(drawn: np.ndarray, class_id: int) -> np.ndarray:
     return (drawn == class_color(class_id)[::-1]).all(axis=-1)
 
 
-def record_writing(monkeypatch):
+def record_writing(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Return a list that gains (plate, text, origin, colour, text width) of everything that is written."""
     records, put_text = [], cv2.putText
 
@@ -48,7 +48,7 @@ def record_writing(monkeypatch):
 
 
 @pytest.fixture
-def written(monkeypatch):
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     return record_writing(monkeypatch)
 
 

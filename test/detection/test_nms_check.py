@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def let_all_in() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def said(hear) -> pytest.LogCaptureFixture:
+def said(hear: Callable[..., pytest.LogCaptureFixture]) -> pytest.LogCaptureFixture:
     return hear(agreement)
 
 

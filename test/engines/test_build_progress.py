@@ -110,7 +110,7 @@ class Lines(logging.Handler):
 
 
 @pytest.fixture
-def lines(monkeypatch) -> Lines:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     logger, lines = logging.Logger("progress"), Lines()
     logger.addHandler(lines)
     monkeypatch.setattr(build_progress, "LOGGER", logger)

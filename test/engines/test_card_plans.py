@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +19,7 @@ from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, is_half
 from trt_ssd_ros.engines.plan_cache import PlanCache
+from trt_ssd_ros.models.card import ModelCard
 
 PRECISIONS = ("fp32", "fp16")
 
@@ -53,7 +56,7 @@ class Plans(CardPlans):
 
 
 @pytest.fixture
-def builds(monkeypatch) -> list[str]:
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     built: list[str] = []
 
     def build(graph, *_):
@@ -66,7 +69,11 @@ def builds(monkeypatch) -> list[str]:
 
 
 @pytest.fixture
-def make(card, tmp_path, builds):  # noqa: ARG001 - nothing is built for real
+def make(
+    card: ModelCard,
+    tmp_path: Path,
+    builds: list[str],  # noqa: ARG001 - nothing is built for real
+) -> Callable[..., Plans]:
     def plans(folder=tmp_path, library=Library, cancelled=lambda: False, batch=1) -> Plans:
         gpu = Gpu("A GPU", "8.7", integrated=False)
         options = BuildOptions(batch=batch, typical_image=(480, 640), max_image_side=512)
@@ -119,7 +126,7 @@ def test_a_damaged_choice_is_made_anew(make, photo):
     assert again.choose([photo("chelsea")]) in PRECISIONS
 
 
-def note(card, options, folder, precision) -> None:
+def note(card: ModelCard, options: BuildOptions, folder: Path, precision: str) -> None:
     (folder / "ahead").write_text(f"{card.name} {options.batch} {precision}")
 
 

@@ -21,6 +21,7 @@ from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
 
 pytestmark = NEEDS_GPU
 FULL = os.environ.get("TRT_SSD_ENDURANCE") == "1"
@@ -33,7 +34,7 @@ GPU_STEP = 2
 
 
 @pytest.fixture(scope="module")
-def plans(card, tmp_path_factory) -> CardPlans:
+def plans(card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> CardPlans:
     cache = PlanCache(tmp_path_factory.mktemp("plans"))
     return CardPlans(card, load_tensorrt(), Gpu.find(), BuildOptions(), cache, LoggedProgress())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ pytestmark = NEEDS_GPU
 
 
 @pytest.fixture(scope="module")
-def end(tmp_path_factory):
+def end(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[int, str]]:
     """Run gpu_process.py one way and return its exit code and what it said."""
     environment = {**os.environ, "TRT_SSD_ENGINE_DIR": str(tmp_path_factory.mktemp("plans"))}
 

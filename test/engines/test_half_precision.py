@@ -10,6 +10,7 @@ from trt_ssd_ros.detection.agreement import HALF, disagreements
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
@@ -21,12 +22,12 @@ def half(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @pytest.fixture(scope="module")
-def half_graph(half: onnx.ModelProto, card) -> onnx.ModelProto:
+def half_graph(half: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
     return compose(half, card)
 
 
 @pytest.fixture(scope="module")
-def half_detector(half_graph: onnx.ModelProto, card) -> Detector:
+def half_detector(half_graph: onnx.ModelProto, card: ModelCard) -> Detector:
     return Detector(OnnxRuntimeEngine(half_graph), card)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said(hear) -> pytest.LogCaptureFixture:
+def said(hear: Callable[..., pytest.LogCaptureFixture]) -> pytest.LogCaptureFixture:
     return hear(kernel_cache)
 
 

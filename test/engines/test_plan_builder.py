@@ -95,12 +95,12 @@ def in_rtx_build_shipped(card_path: Path, precision: str) -> Built:
 
 
 @pytest.fixture(scope="module")
-def fp32(in_rtx: InRtx, card_path) -> Built:
+def fp32(in_rtx: InRtx, card_path: Path) -> Built:
     return in_rtx(in_rtx_build_shipped, card_path, "fp32")
 
 
 @pytest.fixture(scope="module")
-def fp16(in_rtx: InRtx, card_path) -> Built:
+def fp16(in_rtx: InRtx, card_path: Path) -> Built:
     return in_rtx(in_rtx_build_shipped, card_path, "fp16")
 
 

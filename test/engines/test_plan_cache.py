@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from plan_process import KEY, PLAN
 
 from trt_ssd_ros.engines import plan_cache
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
-from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanMissingError
+from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanKey, PlanMissingError
 
 PROGRESS = LoggedProgress()
 
@@ -38,11 +39,11 @@ def kept(cache: PlanCache) -> PlanCache:
 
 
 @pytest.fixture
-def said(hear) -> pytest.LogCaptureFixture:
+def said(hear: Callable[..., pytest.LogCaptureFixture]) -> pytest.LogCaptureFixture:
     return hear(plan_cache)
 
 
-def builds_to_obtain(cache: PlanCache, key=KEY, content: bytes = PLAN) -> int:
+def builds_to_obtain(cache: PlanCache, key: PlanKey = KEY, content: bytes = PLAN) -> int:
     """How many builds it takes to obtain a good plan, twice."""
     builder = Builder(content)
     for _ in range(2):

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def said(hear) -> pytest.LogCaptureFixture:
+def said(hear: Callable[..., pytest.LogCaptureFixture]) -> pytest.LogCaptureFixture:
     return hear(plan_cache, logging.WARNING)
 
 
@@ -145,7 +145,7 @@ def test_others_may_read_what_is_kept_if_the_umask_lets_them(cache):
 
 
 @pytest.fixture(params=["below a file", "a file", "/proc"])
-def unwritable(request, tmp_path) -> PlanCache:
+def unwritable(request: pytest.FixtureRequest, tmp_path: Path) -> PlanCache:
     """A cache that cannot be written by anybody, root included."""
     (tmp_path / "file").touch()
     folders = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.models.card import ModelCard
 
 pytestmark = NEEDS_GPU
 BATCH = 8
@@ -28,7 +30,7 @@ WITHOUT_NMS = replace(WITH_NMS, iou=1.0, max_detections=400)
 
 
 @pytest.fixture(scope="module")
-def plans(card, tmp_path_factory):
+def plans(card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CardPlans]:
     def make(**options: object) -> CardPlans:
         return CardPlans(
             card, load_tensorrt(), Gpu.find(), BuildOptions(**options), PlanCache(folder), LoggedProgress()
@@ -39,19 +41,19 @@ def plans(card, tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["fp32", "fp16"])
-def precision(request) -> str:
+def precision(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def engine(plans, precision):
+def engine(plans: Callable[..., CardPlans], precision: str) -> Iterator[TensorRtEngine]:
     engine = plans().open(precision)
     yield engine
     engine.close()
 
 
 @pytest.fixture
-def on_gpu(engine, card) -> Detector:
+def on_gpu(engine: TensorRtEngine, card: ModelCard) -> Detector:
     return Detector(engine, card)
 
 
@@ -135,7 +137,11 @@ def test_batches_of_1_to_8_are_one_by_one(plans, precision, card, detector, phot
 
 
 @pytest.fixture
-def kernels(plans, engine, precision) -> Path:  # noqa: ARG001 - the engine has compiled and kept them
+def kernels(
+    plans: Callable[..., CardPlans],
+    engine: TensorRtEngine,  # noqa: ARG001 - the engine has compiled and kept them
+    precision: str,
+) -> Path:
     if load_tensorrt().flavour == "tensorrt":
         pytest.skip("TensorRT itself compiles nothing when a plan is opened")
     return plans().path(precision).with_suffix(".kernels")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trt_ssd_ros.images.frame import (
     SUPPORTED_ENCODINGS,
+    Frame,
     FrameError,
     UnsupportedEncodingError,
     frame_from_message,
@@ -33,7 +34,15 @@ PACKED_YUV = {"uyvy": "UYVY", "yuv422": "UYVY", "yuyv": "YUYV", "yuv422_yuy2": "
 PLANAR_YUV = {"nv12": "UV", "nv21": "VU"}
 
 
-def image_message(data, height, width, encoding="bgr8", *, step=None, is_bigendian=0):
+def image_message(
+    data: object,
+    height: int,
+    width: int,
+    encoding: str = "bgr8",
+    *,
+    step: int | None = None,
+    is_bigendian: int = 0,
+) -> SimpleNamespace:
     return SimpleNamespace(
         height=height,
         width=width,
@@ -44,17 +53,17 @@ def image_message(data, height, width, encoding="bgr8", *, step=None, is_bigendi
     )
 
 
-def rgb_of(frame):
+def rgb_of(frame: Frame) -> np.ndarray:
     return frame.pixels if frame.channel_order == "rgb" else frame.pixels[..., ::-1]
 
 
-def padded(rows, padding):
+def padded(rows: np.ndarray, padding: int) -> bytes:
     """Return the bytes of (rows, bytes) with 0xEE after every row but the last."""
     wide = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xEE)
     return wide.tobytes()[: wide.size - padding]
 
 
-def rgb_of_yuv(luma, blue_chroma, red_chroma):
+def rgb_of_yuv(luma: np.ndarray, blue_chroma: np.ndarray, red_chroma: np.ndarray) -> np.ndarray:
     """Return (H, W, 3) by the textbook's BT.601 with luma in 16..235."""
     y, u, v = 1.164 * (luma - 16.0), blue_chroma - 128.0, red_chroma - 128.0
     rgb = np.stack([y + 1.596 * v, y - 0.813 * v - 0.391 * u, y + 2.018 * u], axis=-1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trt_ssd_ros.images.rate_limit import RateLimit
 
 
-def admitted(rate, times):
+def admitted(rate: float, times: list[float]) -> list[float]:
     limit = RateLimit()
     return [time for time in times if limit.admits(rate, time)]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from bags import START, compressed_message, image_message, write_bag
-from media import pan
+from media import Image, pan
 from rosbags.rosbag2 import StoragePlugin
 
 from trt_ssd_ros.images.open_source import open_sources
@@ -16,7 +17,7 @@ from trt_ssd_ros.images.source import SourceError
 
 
 @pytest.fixture(scope="module")
-def pictures(repository):
+def pictures(repository: Path) -> list[Image]:
     import cv2
 
     return pan(cv2.imread(str(repository / "photos" / "chelsea.jpg")), 3, 64, 48)

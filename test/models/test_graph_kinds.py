@@ -18,13 +18,14 @@ from table_network import (
     textbook_detections,
 )
 
+from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.models.card import ModelCard, ModelCardError
 from trt_ssd_ros.models.graph import compose
 
 
-def found_by(card: ModelCard, network: onnx.ModelProto, image: np.ndarray, thresholds: Thresholds):
+def found_by(card: ModelCard, network: onnx.ModelProto, image: np.ndarray, thresholds: Thresholds) -> Detections:
     detector = open_onnxruntime(card, network)
     detector.thresholds = thresholds
     return detector.detect(image, "rgb")
@@ -62,7 +63,7 @@ def test_clipping_before_nms_is_not_clipping_after_it():
 # image, label, confidence in %, x1, y1, x2, y2 in fiftieths
 
 
-def hand_made(thresholds: Thresholds, **outputs: object):
+def hand_made(thresholds: Thresholds, **outputs: object) -> Detections:
     image = picture((HAND_MADE + ZERO).astype(np.uint8))
     return found_by(rows_card(**outputs), rows_network(), image, thresholds)
 

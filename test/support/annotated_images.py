@@ -6,6 +6,7 @@ Cats, by falling score: right 0.9, wrong 0.85, and 0.8 with IoU 0.625; there are
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ import numpy as np
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.results import ImageResult, ResultHeader
+
+Truth = dict[str, list[tuple[str, tuple[float, ...]]]]
+FoundBox = tuple[str, float, tuple[float, ...]]
 
 LABELS = ("Bear", "Cat", "Dog")
 TRUTH = {
@@ -33,14 +37,14 @@ CAT = (3 * AT_BOTH + 7 * AT_ONE) / 10
 MAP, MAP50 = (CAT + 1) / 2, (AT_BOTH + 1) / 2
 
 
-def write_images(folder: Path, truth=TRUTH) -> Path:
+def write_images(folder: Path, truth: Truth = TRUTH) -> Path:
     folder.mkdir(parents=True)
     for name in truth:
         cv2.imwrite(str(folder / name), np.full((SIDE, SIDE, 3), 128, np.uint8))
     return folder
 
 
-def write_coco(path: Path, truth=TRUTH, ignored=()) -> Path:
+def write_coco(path: Path, truth: Truth = TRUTH, ignored: Collection[int] = ()) -> Path:
     names = sorted({label for boxes in truth.values() for label, _ in boxes})
     annotations = [
         {
@@ -60,7 +64,7 @@ def write_coco(path: Path, truth=TRUTH, ignored=()) -> Path:
     return path
 
 
-def write_voc(folder: Path, truth=TRUTH, difficult=()) -> Path:
+def write_voc(folder: Path, truth: Truth = TRUTH, difficult: Collection[int] = ()) -> Path:
     folder.mkdir()
     number = 0
     for image, boxes in truth.items():
@@ -74,7 +78,7 @@ def write_voc(folder: Path, truth=TRUTH, difficult=()) -> Path:
     return folder
 
 
-def write_yolo(folder: Path, truth=TRUTH) -> Path:
+def write_yolo(folder: Path, truth: Truth = TRUTH) -> Path:
     folder.mkdir()
     (folder.parent / "data.yaml").write_text("names: {0: Dog, 1: Cat}\n")
     for image, boxes in truth.items():
@@ -87,7 +91,7 @@ def write_yolo(folder: Path, truth=TRUTH) -> Path:
     return folder
 
 
-def write_kitti(folder: Path, truth=TRUTH) -> Path:
+def write_kitti(folder: Path, truth: Truth = TRUTH) -> Path:
     folder.mkdir()
     for image, boxes in truth.items():
         lines = [f"{label} 0.0 0 -1.57 {' '.join(map(str, box))} 1 1 1 0 0 9 0\n" for label, box in boxes]
@@ -95,7 +99,7 @@ def write_kitti(folder: Path, truth=TRUTH) -> Path:
     return folder
 
 
-def write_results(path: Path, found=FOUND, threshold=0.01) -> Path:
+def write_results(path: Path, found: dict[str, list[FoundBox]] = FOUND, threshold: float = 0.01) -> Path:
     lines = [ResultHeader({"model": "by hand", "score_threshold": threshold}, LABELS).line()]
     for index, (image, items) in enumerate(found.items()):
         detections = as_detections(items)
@@ -104,7 +108,7 @@ def write_results(path: Path, found=FOUND, threshold=0.01) -> Path:
     return path
 
 
-def as_detections(items) -> Detections:
+def as_detections(items: Sequence[FoundBox]) -> Detections:
     return Detections(
         np.array([box for _, _, box in items], np.float32).reshape(-1, 4),
         np.array([score for _, score, _ in items], np.float32),

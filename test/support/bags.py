@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ STORE = get_typestore(Stores.ROS2_JAZZY)
 START = 1_700_000_000_123_456_789
 
 
-def image_message(picture: Image, nanoseconds: int, encoding: str = "bgr8"):
+def image_message(picture: Image, nanoseconds: int, encoding: str = "bgr8") -> Any:
     types = STORE.types
     pixels = picture if encoding == "bgr8" else np.ascontiguousarray(picture[..., ::-1])
     return types["sensor_msgs/msg/Image"](
@@ -29,13 +30,13 @@ def image_message(picture: Image, nanoseconds: int, encoding: str = "bgr8"):
     )
 
 
-def compressed_message(picture: Image, nanoseconds: int):
+def compressed_message(picture: Image, nanoseconds: int) -> Any:
     data = np.frombuffer(cv2.imencode(".png", picture)[1].tobytes(), np.uint8)
     make = STORE.types["sensor_msgs/msg/CompressedImage"]
     return make(header=_header(nanoseconds), format="png", data=data)
 
 
-def _header(nanoseconds: int):
+def _header(nanoseconds: int) -> Any:
     stamp = STORE.types["builtin_interfaces/msg/Time"](sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
     return STORE.types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import onnx
 import pytest
 from import_runs import Imported
@@ -12,7 +15,7 @@ from trt_ssd_ros.tools.import_model.__main__ import main
 
 
 @pytest.fixture(scope="session")
-def tiny_card(tmp_path_factory) -> ModelCard:
+def tiny_card(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     """The card of a network with six convolutions, four of them heads, that decodes its boxes."""
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
     net = Net()
@@ -23,7 +26,7 @@ def tiny_card(tmp_path_factory) -> ModelCard:
 
 
 @pytest.fixture
-def run_import(tmp_path, capsys):
+def run_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Imported]:
     """Import a network with some flags and return what came of it."""
 
     def run(model: onnx.ModelProto, *flags: str, name: str = "net") -> Imported:
@@ -38,7 +41,7 @@ def run_import(tmp_path, capsys):
 
 
 @pytest.fixture
-def refused(tmp_path, capsys):
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Import a network that cannot be imported and return what was said."""
 
     def run(model: onnx.ModelProto | bytes, *flags: str, name: str = "net.onnx") -> str:
@@ -55,7 +58,7 @@ def refused(tmp_path, capsys):
 
 
 @pytest.fixture
-def labels(tmp_path):
+def labels(tmp_path: Path) -> Callable[..., tuple[str, str]]:
     """Write names into a file and return the flag."""
 
     def write(*names: str) -> tuple[str, str]:

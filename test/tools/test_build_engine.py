@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ KEY = PlanKey("model", "graph", "tensorrt", "11.4", "A GPU", "8.7", "fp16", {})
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path) -> PlanCache:
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PlanCache:
     monkeypatch.setenv("TRT_SSD_ENGINE_DIR", str(tmp_path))
     return PlanCache(tmp_path)
 

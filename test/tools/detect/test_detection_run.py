@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import threading
 import weakref
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.images.frame import ChannelOrder
 from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.tools.detect.annotated import NotAnnotated
 from trt_ssd_ros.tools.detect.run import DEPTH, DetectionRun
@@ -39,11 +41,13 @@ class BlindDetector:
         return [Detections.empty()] * len(images)
 
 
-def image(index, size=(4, 4), order="bgr"):
+def image(index: int, size: tuple[int, int] = (4, 4), order: ChannelOrder = "bgr") -> SourceImage:
     return SourceImage(index, str(index), np.zeros((*size, 3), np.uint8), order)
 
 
-def go(images, batch=1, stop=None, **options):
+def go(
+    images: Iterable[SourceImage], batch: int = 1, stop: threading.Event | None = None, **options: object
+) -> SimpleNamespace:
     detector, log, output, told = BlindDetector(), io.StringIO(), Recorder(), []
     task = DetectionRun([detector], batch, log, output, told.append)
     task.run(images, stop or threading.Event(), **options)

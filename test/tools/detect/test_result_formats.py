@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ RESULTS = [
 
 
 @pytest.fixture
-def log(tmp_path):
+def log(tmp_path: Path) -> Path:
     path = tmp_path / "results.jsonl"
     lines = [ResultHeader({"batch": 2}, LABELS).line(), *(result.line(LABELS) for result in RESULTS)]
     path.write_text("\n".join(lines) + "\n")

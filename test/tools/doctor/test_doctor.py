@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def program(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def by_topic(findings) -> dict[str, Finding]:
+def by_topic(findings: Iterable[Finding]) -> dict[str, Finding]:
     return {finding.topic: finding for finding in findings}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +17,11 @@ WRITERS = {"COCO": write_coco, "Pascal VOC": write_voc, "YOLO": write_yolo, "KIT
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path: Path) -> Path:
     return write_images(tmp_path / "images")
 
 
-def labels_path(tmp_path, kind):
+def labels_path(tmp_path: Path, kind: str) -> Path:
     return tmp_path / ("instances.json" if kind == "COCO" else "labels")
 
 
@@ -77,7 +79,7 @@ def test_yolo_names_may_be_a_list(tmp_path, images, name):
     assert read_annotations(folder, images).labels == ("Dog", "Cat")
 
 
-def change_coco(change):
+def change_coco(change: Callable[[dict], object]) -> Callable[[Path], Path]:
     def write(tmp_path):
         path = write_coco(tmp_path / "instances.json")
         fields = json.loads(path.read_text())
@@ -88,7 +90,7 @@ def change_coco(change):
     return write
 
 
-def replace_in(writer, name, old, new):
+def replace_in(writer: Callable[[Path], Path], name: str, old: str, new: str) -> Callable[[Path], Path]:
     def write(tmp_path):
         folder = writer(tmp_path / "labels")
         path = folder / name
@@ -100,7 +102,7 @@ def replace_in(writer, name, old, new):
     return write
 
 
-def whole_file(name, content):
+def whole_file(name: str, content: bytes) -> Callable[[Path], Path]:
     def write(tmp_path):
         path = tmp_path / "labels" / name
         path.parent.mkdir()
@@ -110,7 +112,7 @@ def whole_file(name, content):
     return write
 
 
-def swelling_names(tmp_path):
+def swelling_names(tmp_path: Path) -> Path:
     folder = write_yolo(tmp_path / "labels")
     (tmp_path / "data.yaml").write_text("a: &a [Dog, Cat]\nnames: *a\n")
     return folder

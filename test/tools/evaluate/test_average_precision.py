@@ -17,7 +17,7 @@ from trt_ssd_ros.tools.evaluate.average_precision import GroundTruth, average_pr
 LABELS = ("Bear", "Cat", "Dog")
 
 
-def random_set(seed, images=12):
+def random_set(seed: int, images: int = 12) -> tuple[list[GroundTruth], list[Detections]]:
     """Objects, and detections that lie near them, are of another class, or are of nothing."""
     random = np.random.default_rng(seed)
     truths, found = [], []
@@ -39,7 +39,7 @@ def random_set(seed, images=12):
     return truths, found
 
 
-def scored_at_once(truths, found):
+def scored_at_once(truths: list[GroundTruth], found: list[Detections]) -> np.ndarray:
     """mAP and mAP50 as pycocotools' own examples compute them: all classes, areas and counts at once."""
     true = [
         {
@@ -73,7 +73,7 @@ def scored_at_once(truths, found):
     return scoring.stats[:2]
 
 
-def xywh(box):
+def xywh(box: np.ndarray) -> list[float]:
     x1, y1, x2, y2 = (float(corner) for corner in box)
     return [x1, y1, x2 - x1, y2 - y1]
 

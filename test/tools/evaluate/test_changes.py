@@ -15,7 +15,7 @@ from trt_ssd_ros.tools.evaluate.confusion import BACKGROUND, ConfusionMatrix, ch
 HERE, THERE, NEAR = (10, 10, 50, 50), (60, 60, 90, 90), (12, 10, 52, 50)
 
 
-def truth(*items):
+def truth(*items: tuple) -> GroundTruth:
     boxes = np.array([box for _, box, *_ in items], np.float32).reshape(-1, 4)
     return GroundTruth(boxes, tuple(TrueBox(label, box, bool(more)) for label, box, *more in items))
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import pytest
@@ -36,18 +38,18 @@ from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     write_images(tmp_path / "images")
     write_results(tmp_path / "results.jsonl")
     return tmp_path
 
 
-def evaluate(place, annotations, *more, runs=("results.jsonl",)):
+def evaluate(place: Path, annotations: Path, *more: str, runs: Sequence[str] = ("results.jsonl",)) -> int:
     arguments = ["--images", place / "images", "--annotations", annotations, "--output", place / "out", *more]
     return main([*map(str, arguments), *(str(place / run) if "=" not in run else run for run in runs)])
 
 
-def report(place):
+def report(place: Path) -> dict:
     return json.loads((place / "out" / "report.json").read_text())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,7 +174,7 @@ SHOWN = (
 )
 
 
-def network(layout: Layout, show, rows: str | int = ROWS) -> onnx.ModelProto:
+def network(layout: Layout, show: Callable[..., None], rows: str | int = ROWS) -> onnx.ModelProto:
     """A network that shows a fixed number of rows, or as many as it finds if the number of rows has a name."""
     net, boxes, scores, labels = detections(layout)
     if rows == ROWS and show not in (tensorflow, unnamed):

@@ -27,7 +27,7 @@ except ImportError:
 pytestmark = pytest.mark.skipif(torch is None, reason="needs torch and torchvision")
 
 
-def spread(head, features: list) -> None:
+def spread(head: torch.nn.Module, features: list) -> None:
     """Scale a head's last convolutions so that encodings deviate by 1 and logits by 2 on one image."""
     values = head(features)
     for part, name, deviation in (
@@ -40,7 +40,7 @@ def spread(head, features: list) -> None:
                 parameter.mul_(deviation / values[name].std())
 
 
-def live_model(name: str, image, side: int):
+def live_model(name: str, image: torch.Tensor, side: int) -> torch.nn.Module:
     torch.manual_seed(3)
     model = getattr(detection, name)(weights=None, weights_backbone=None).eval()
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
@@ -28,17 +30,17 @@ def quantized(card: ModelCard, backend: str, images: list[SourceImage]) -> onnx.
 
 
 @pytest.fixture(scope="module")
-def images(photo) -> list[SourceImage]:
+def images(photo: Callable[..., np.ndarray]) -> list[SourceImage]:
     return [SourceImage(number, "", photo(name)) for number, name in enumerate(("astronaut", "chelsea", "coffee"))]
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "tensorrt"])
-def backend(request) -> str:
+def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def int8(tiny_card, backend, images) -> onnx.ModelProto:
+def int8(tiny_card: ModelCard, backend: str, images: list[SourceImage]) -> onnx.ModelProto:
     return quantized(tiny_card, backend, images)
 
 

@@ -25,30 +25,30 @@ SHIPPED = "ssd_mobilenet_v2_oidv4"
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "tensorrt"])
-def backend(request) -> str:
+def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def photos(repository) -> str:
+def photos(repository: Path) -> str:
     return str(repository / "photos")
 
 
 @pytest.fixture(scope="module")
-def model(tiny_card) -> tuple[str, Path]:
+def model(tiny_card: ModelCard) -> tuple[str, Path]:
     """The flag that names the tiny network's card."""
     return "--model", tiny_card.onnx.path.with_suffix(".yaml")
 
 
 @pytest.fixture(scope="module")
-def folder(backend, model, photos, tmp_path_factory):
+def folder(backend: str, model: tuple[str, Path], photos: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(backend)
     assert quantize(photos, *model, "--backend", backend, "--output", folder) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
-def int8_shipped(photos, tmp_path_factory) -> ModelCard:
+def int8_shipped(photos: str, tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     """The shipped network in int8."""
     folder = tmp_path_factory.mktemp("shipped")
     assert quantize(photos, "--output", folder) == 0
@@ -98,7 +98,7 @@ def test_says_what_became_of_it(model, photos, tmp_path, monkeypatch, capsys):
 # ---- what is refused, and what is skipped ----------------------------------------------------------
 
 
-def refusal(capsys, *arguments: object) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """What is said of a command that fails."""
     assert quantize(*arguments) == 1
     said = capsys.readouterr()
