@@ -289,6 +289,7 @@ BOX["aspect_ratios"] = [[2]]
         ({**SSD, "aspect_ratios": [1, 0]}, "priors.aspect_ratios"),
         ({**SSD, "aspect_ratios": [1, -2]}, "priors.aspect_ratios"),
         ({**SSD, "interpolated_ratio": -1}, "priors.interpolated_ratio"),
+        ({**SSD, "interpolated": "first"}, "priors.interpolated"),
         ({**BOX, "feature_maps": []}, "priors.feature_maps"),
         ({**BOX, "feature_maps": [2]}, "priors.feature_maps[0]"),
         ({**BOX, "feature_maps": [[2, 0]]}, "priors.feature_maps"),

@@ -68,6 +68,14 @@ def test_ssd_rows_of_a_300_pixel_input(row, expected):
     np.testing.assert_allclose(SSD_300.priors(300, 300)[row], expected, rtol=1e-6)
 
 
+def test_the_interpolated_square_of_2017_comes_second():
+    """multiple_grid_anchor_generator.py of 2017 adds it right after the box of ratio 1."""
+    today = SSD_300.priors(300, 300)[1083:].reshape(-1, 6, 4)
+    before = SsdAnchorGenerator(SSD_300.feature_maps, interpolated="second").priors(300, 300)
+    np.testing.assert_array_equal(before[:1083], SSD_300.priors(300, 300)[:1083])
+    np.testing.assert_array_equal(before[1083:].reshape(-1, 6, 4), today[:, [0, 5, 1, 2, 3, 4]])
+
+
 def test_ssd_boxes_of_an_oblong_input_are_scaled_by_its_shorter_side():
     square, wide = SSD_300.priors(300, 300), SSD_300.priors(300, 600)
     np.testing.assert_array_equal(wide[:, :2], square[:, :2])
@@ -85,6 +93,8 @@ def test_ssd_boxes_of_an_oblong_input_are_scaled_by_its_shorter_side():
         ({"reduce_lowest": False}, [0.2, 0.2 * sqrt(3), sqrt(0.2 * 0.5)]),
         ({"reduce_lowest": False, "interpolated_ratio": 0}, [0.2, 0.2 * sqrt(3)]),
         ({"reduce_lowest": False, "interpolated_ratio": 4.0}, [0.2, 0.2 * sqrt(3), 2 * sqrt(0.2 * 0.5)]),
+        ({"reduce_lowest": False, "interpolated": "second"}, [0.2, sqrt(0.2 * 0.5), 0.2 * sqrt(3)]),
+        ({"interpolated": "second"}, [0.1, 0.2 * sqrt(2), 0.2 / sqrt(2)]),
     ],
 )
 def test_ssd_shapes_of_the_first_map(options, sizes):

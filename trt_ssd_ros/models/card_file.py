@@ -10,6 +10,9 @@ import yaml
 
 from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator
 
+OMITTED = ("interpolated", "last")
+"""Field and default of a generator; cards omit it."""
+
 
 class _CardDumper(yaml.SafeDumper):
     """Dumper that writes lists of names one name a line, other lists on one line."""
@@ -32,10 +35,11 @@ def card_text(document: Mapping[str, Any]) -> str:
 
 
 def generator_document(generator: PriorGenerator) -> dict[str, Any]:
-    """Return the section of a card on a prior generator."""
+    """Return the section of a card on a prior generator, without empty lists and `interpolated: last`."""
     names = {kind: name for name, kind in PRIOR_GENERATORS.items()}
-    numbers = {name: value for name, value in _lists(asdict(generator)).items() if value != []}
-    return {"generator": names[type(generator)], **numbers}
+    fields = _lists(asdict(generator))
+    stated = {name: value for name, value in fields.items() if value != [] and (name, value) != OMITTED}
+    return {"generator": names[type(generator)], **stated}
 
 
 def _lists(value: Any) -> Any:

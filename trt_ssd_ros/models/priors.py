@@ -39,6 +39,8 @@ class SsdAnchorGenerator:
         interpolated_ratio: Aspect ratio of one more box per cell, whose scale is the geometric mean of the scales
             of this map and the next; 0 for none.
         reduce_lowest: Whether the first map has only the shapes (scale 0.1, ratio 1), (s, 2), (s, 0.5).
+        interpolated: Position of the box of the interpolated ratio in its cell: second in networks of 2017, else
+            last.
     """
 
     feature_maps: Sequence[int]
@@ -47,6 +49,7 @@ class SsdAnchorGenerator:
     aspect_ratios: Sequence[float] = (1.0, 2.0, 0.5, 3.0, 0.3333)
     interpolated_ratio: float = 1.0
     reduce_lowest: bool = True
+    interpolated: Literal["second", "last"] = "last"
 
     def __post_init__(self) -> None:
         _require_numbers(self, may_be_0=("interpolated_ratio", "reduce_lowest"))
@@ -71,7 +74,8 @@ class SsdAnchorGenerator:
             return [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
         shapes = [(scale, ratio) for ratio in self.aspect_ratios]
         if self.interpolated_ratio > 0:
-            shapes.append(((scale * next_scale) ** 0.5, self.interpolated_ratio))
+            position = 1 if self.interpolated == "second" else len(shapes)
+            shapes.insert(position, ((scale * next_scale) ** 0.5, self.interpolated_ratio))
         return shapes
 
 
