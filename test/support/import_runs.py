@@ -17,6 +17,9 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 
+LAST = ("--interpolated", "last")
+"""Random heads do not show the order of their prior boxes, and import_model asks for it."""
+
 
 @dataclass
 class Imported:

@@ -9,6 +9,7 @@ from typing import get_args
 import cv2
 import onnx
 import pytest
+from import_runs import LAST
 from ssd_networks import (
     TF_300,
     TINY,
@@ -27,7 +28,7 @@ from trt_ssd_ros.tools.import_model.labels import read_labels
 
 
 def test_files_stand_beside_the_network_and_the_card_names_it(run_import):
-    imported = run_import(raw_network(TF_300))
+    imported = run_import(raw_network(TF_300), *LAST)
     assert sorted(path.name for path in imported.folder.iterdir()) == ["net.jpg", "net.onnx", "net.yaml"]
     assert "path: net.onnx" in (imported.folder / "net.yaml").read_text()
     assert imported.card.onnx.path == imported.folder / "net.onnx"
@@ -40,7 +41,7 @@ def test_weights_in_another_file_are_taken_into_one(tmp_path, capsys):
     """As torch.onnx writes them; a card's network is one file."""
     path = tmp_path / "net.onnx"
     onnx.save(raw_network(TF_300), path, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
-    assert main([str(path)]) == 0, capsys.readouterr().err
+    assert main([str(path), *LAST]) == 0, capsys.readouterr().err
     card = ModelCard.load(tmp_path / "net.yaml")
     assert card.onnx.path.name == "net.ssd.onnx"
     assert len(load_network(card).graph.node) > 10
@@ -96,12 +97,13 @@ def test_a_missing_file_is_named(capsys, tmp_path):
 
 
 def test_files_of_an_earlier_import_stay_unless_forced(run_import, capsys):
-    imported = run_import(raw_network(TF_300))
+    imported = run_import(raw_network(TF_300), *LAST)
     before = (imported.folder / "net.yaml").read_bytes()
-    assert main([str(imported.folder / "net.onnx"), "--score-threshold", "0.9"]) == 1
+    again = [str(imported.folder / "net.onnx"), "--score-threshold", "0.9", *LAST]
+    assert main(again) == 1
     assert "give --force to overwrite" in capsys.readouterr().err
     assert (imported.folder / "net.yaml").read_bytes() == before
-    assert main([str(imported.folder / "net.onnx"), "--score-threshold", "0.9", "--force"]) == 0
+    assert main([*again, "--force"]) == 0
     assert ModelCard.load(imported.folder / "net.yaml").defaults.score_threshold == 0.9
 
 
@@ -138,7 +140,7 @@ def test_a_reader_that_has_had_enough_does_not_end_the_import(tmp_path):
     path = tmp_path / "net.onnx"
     path.write_bytes(raw_network(TF_300).SerializeToString())
     process = subprocess.Popen(
-        [sys.executable, "-m", "trt_ssd_ros.tools.import_model", str(path)],
+        [sys.executable, "-m", "trt_ssd_ros.tools.import_model", str(path), *LAST],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

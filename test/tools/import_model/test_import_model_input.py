@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from import_runs import assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
+from import_runs import LAST, assert_finds, corners_of, picture, raw_heads, sigmoid, softmax
 from onnx import TensorProto, helper, numpy_helper
 from ssd_networks import (
     PRIORS,
@@ -25,7 +25,7 @@ from trt_ssd_ros.models.priors import SsdAnchorGenerator
 
 @pytest.mark.parametrize(("stated", "taken"), [("N", "N"), (1, 1), (2, "N")])
 def test_a_batch_that_is_only_stated_becomes_dynamic(run_import, stated, taken):
-    card = run_import(raw_network(TF_300, batch=stated)).card
+    card = run_import(raw_network(TF_300, batch=stated), *LAST).card
     assert batch_size(load_network(card), card) == taken
 
 
@@ -34,14 +34,14 @@ def test_shapes_that_are_not_stated_are_measured(run_import):
     for tensor, axes in ((network.graph.input[0], (1, 2)), *((item, (1,)) for item in network.graph.output)):
         for axis in axes:
             tensor.type.tensor_type.shape.dim[axis].dim_param = "any"
-    imported = run_import(network, "--size", "300x300")
+    imported = run_import(network, "--size", "300x300", *LAST)
     assert "shapes are declared" in imported.said
     assert len(imported.card.prior_boxes()) == 1917
 
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 18, 21])
 def test_networks_of_any_opset(run_import, opset):
-    imported = run_import(raw_network(TF_300, opset=opset))
+    imported = run_import(raw_network(TF_300, opset=opset), *LAST)
     image = picture(300, 300)
     encoded, logits = raw_heads(TF_300, image / 127.5 - 1)
     corners = corners_of(encoded, imported.card.prior_boxes().astype(np.float64), "yxhw")
@@ -163,7 +163,7 @@ def test_normalisation_in_the_graph_stays_there(run_import):
     heads(net, net("Transpose", scaled, perm=[0, 3, 1, 2]), TF_300)
     net.output("boxes", [1, 1917, 4])
     net.output("scores", [1, 1917, 91])
-    imported = run_import(net.model())
+    imported = run_import(net.model(), *LAST)
     assert (imported.card.input.mean, imported.card.input.scale) == ((0,) * 3, (1,) * 3)
     assert "normalises its input itself" in imported.said
 
@@ -281,7 +281,7 @@ def test_channels_that_are_not_stated(run_import, layout, shape):
         shape = ["N", 300, 300, 3]
     network = raw_network(TF_300, layout=layout)
     network.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.FLOAT, shape))
-    assert run_import(network, "--size", "300x300").card.input.layout == layout
+    assert run_import(network, "--size", "300x300", *LAST).card.input.layout == layout
 
 
 @pytest.mark.parametrize("rows", [32, 52, 57])
@@ -368,11 +368,11 @@ def test_a_batch_that_is_fixed_is_named(refused):
 def test_files_that_are_newer_than_onnx_runtime_are_read(run_import):
     network = raw_network(TF_300, opset=22)
     network.ir_version = 99
-    assert len(run_import(network).card.prior_boxes()) == 1917
+    assert len(run_import(network, *LAST).card.prior_boxes()) == 1917
 
 
 def test_what_of_the_normalisation_is_the_family_s_is_said(run_import):
-    imported = run_import(raw_network(TF_300), "--mean", "100")
+    imported = run_import(raw_network(TF_300), "--mean", "100", *LAST)
     assert "assumed   scale, channel order rgb: those of its family" in imported.said
 
 
@@ -380,7 +380,7 @@ def test_domains_that_no_node_is_of_say_nothing(run_import):
     """ONNX Runtime states its own in whatever it optimised, if only in ONNX's operators."""
     network = raw_network(TF_300)
     network.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    assert len(run_import(network).card.prior_boxes()) == 1917
+    assert len(run_import(network, *LAST).card.prior_boxes()) == 1917
 
 
 def test_other_inputs_are_left_out(run_import):

@@ -39,11 +39,15 @@ def new_parser() -> argparse.ArgumentParser:
         "--image", type=Path, metavar="PHOTO", help="photo to test the card on (default: a photo of the package)"
     )
     parser.add_argument("--force", action="store_true", help="overwrite the files of an earlier import")
-    _add_card_options(parser.add_argument_group("fields of the card, if the graph states none or a wrong one"))
+    group = parser.add_argument_group("fields of the card, if the graph states none or a wrong one")
+    _add_input_options(group)
+    _add_output_options(group)
+    group.add_argument("--licence", help="licence of the network, for the card")
+    group.add_argument("--source", help="origin of the network, for the card")
     return parser
 
 
-def _add_card_options(group: argparse._ArgumentGroup) -> None:
+def _add_input_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--labels",
         metavar="FILE",
@@ -67,6 +71,9 @@ def _add_card_options(group: argparse._ArgumentGroup) -> None:
         metavar="R,G,B",
         help="factor of each channel after the mean is subtracted; one number for all three",
     )
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--score-conversion",
         choices=("sigmoid", "softmax", "none"),
@@ -84,9 +91,13 @@ def _add_card_options(group: argparse._ArgumentGroup) -> None:
         choices=("yxhw", "xywh", "xyxy", "yxyx"),
         help="order of a box's numbers: yxhw or xywh if encoded; xyxy or yxyx if decoded",
     )
+    group.add_argument(
+        "--interpolated",
+        choices=("second", "last"),
+        help="position of the interpolated square among the prior boxes of a cell, in networks of TensorFlow's "
+        "Object Detection API: second in those of 2017, else last",
+    )
     group.add_argument("--score-threshold", type=float, metavar="S", help="lowest score to report (default: 0.3)")
-    group.add_argument("--licence", help="licence of the network, for the card")
-    group.add_argument("--source", help="origin of the network, for the card")
 
 
 def _three(text: str) -> list[float]:

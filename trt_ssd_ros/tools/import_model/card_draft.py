@@ -19,6 +19,7 @@ from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, UserOptions, normalises_as
 from trt_ssd_ros.tools.import_model.labels import class_labels
+from trt_ssd_ros.tools.import_model.prior_order import choose_order
 from trt_ssd_ros.tools.import_model.standard_network import prior_boxes
 
 DUPLICATE_IOU = 0.8
@@ -249,18 +250,17 @@ def draft_card(found: NetworkAnalysis, user: UserOptions) -> Document:
     document: Document = {"family": name, "input": InputDraft(found.entry, family, user).document()}
     document["outputs"] = OutputDraft(found, family, background, user).document()
     if found.evidence is not None:
-        document["priors"] = _priors(found, name, user)
+        document["priors"] = _priors(found, name, document["outputs"], user)
     document["labels"] = labels
     document["defaults"] = _defaults(found, family, user)
     return document
 
 
-def _priors(found: NetworkAnalysis, name: str, user: UserOptions) -> Document:
+def _priors(found: NetworkAnalysis, name: str, outputs: Document, user: UserOptions) -> Document:
     """Return the section on the prior boxes of raw heads."""
     evidence = found.evidence
-    generator = FAMILIES[name].generator(*found.entry.size, found.network.count)
     assert evidence is not None
-    if generator is None or name not in evidence.families:
+    if name not in evidence.generators:
         others = f"; those of {' and '.join(evidence.families)} do" if evidence.families else ""
         raise ValueError(
             f"{unknown_family_error(found)}\n"
@@ -270,7 +270,7 @@ def _priors(found: NetworkAnalysis, name: str, user: UserOptions) -> Document:
         user.assume(f"the prior boxes are {name}'s: they decode to the network's own corners")
     else:
         user.assume(f"the prior boxes are those published for {name}, with variances 0.1 and 0.2")
-    return generator_document(generator)
+    return generator_document(choose_order(found, evidence.generators[name], outputs, user))
 
 
 def _defaults(found: NetworkAnalysis, family: SsdFamily, user: UserOptions) -> Document:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.models.priors import Priors, decode_boxes
+from trt_ssd_ros.models.priors import PriorGenerator, Priors, decode_boxes
 from trt_ssd_ros.tools.import_model.box_form import are_corners, are_pixels, corner_order
 from trt_ssd_ros.tools.import_model.cells import HeadCells, head_cells, needed_for_cells
 from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFamily
@@ -33,19 +33,24 @@ class HeadEvidence:
     """Evidence of a graph on a pair of raw heads.
 
     Attributes:
-        families: Names of the families whose prior boxes match in number and cells, and decode to the network's
-            own corners if it has any.
+        generators: Prior generators by family that match in number and cells, and decode to the network's own
+            corners if it has any; no family without a match.
         cells: Feature map and cell of each row of boxes; None if unknown.
         score_cells: Feature map and cell of each row of scores; None if unknown.
         corners: Name of the tensor of boxes that the network itself decodes, and clips if it does; "" if none.
         clips: Whether the network clips its corners to the image; None if it decodes no boxes.
     """
 
-    families: tuple[str, ...]
+    generators: Mapping[str, Sequence[PriorGenerator]]
     cells: HeadCells | None
     score_cells: HeadCells | None
     corners: str
     clips: bool | None
+
+    @property
+    def families(self) -> list[str]:
+        """Names of the families that match."""
+        return list(self.generators)
 
 
 def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Size) -> HeadEvidence:
@@ -64,15 +69,17 @@ def judge_heads(probe: PhotoProbe, heads: Heads, encoded: NDArray[Any], size: Si
     order = cells.order if cells else np.arange(count)
     rows, shown = as_rows(encoded)[order], [value[order] for value in corners.values()]
     known = [item for item in (cells, score_cells) if item is not None]
-    families = [
-        name
+    matching = {
+        name: [
+            generator
+            for generator in family.generators_of(count, *size)
+            if all(item.fits(generator.priors(*size)) for item in known)
+            and (not shown or decodes_to(family, generator.priors(*size), rows, shown))
+        ]
         for name, family in FAMILIES.items()
-        for generator in [family.generator(*size, count)]
-        if generator is not None
-        and all(item.fits(generator.priors(*size)) for item in known)
-        and (not shown or decodes_to(family, generator.priors(*size), rows, shown))
-    ]
-    return HeadEvidence(tuple(families), cells, score_cells, *last_clipped(corners))
+    }
+    generators = {name: found for name, found in matching.items() if found}
+    return HeadEvidence(generators, cells, score_cells, *last_clipped(corners))
 
 
 def cells_of(probe: PhotoProbe, tensor: str, count: int) -> HeadCells | None:

@@ -60,12 +60,10 @@ class SsdFamily:
         """Whether this family stands for networks of no known family."""
         return self.final_order is None
 
-    def generator(self, height: int, width: int, count: int) -> PriorGenerator | None:
-        """Return the generator of `count` prior boxes for an input in pixels; None if there is none."""
-        for generator in self.generators(height, width):
-            if len(generator.priors(height, width)) == count:
-                return generator
-        return None
+    def generators_of(self, count: int, height: int, width: int) -> list[PriorGenerator]:
+        """Return the generators of `count` prior boxes for an input in pixels."""
+        known = self.generators(height, width)
+        return [generator for generator in known if len(generator.priors(height, width)) == count]
 
 
 def halved(cells: int, maps: int) -> list[int]:
@@ -75,7 +73,9 @@ def halved(cells: int, maps: int) -> list[int]:
 
 def _tensorflow(height: int, width: int) -> Iterable[PriorGenerator]:
     if height == width:
-        yield SsdAnchorGenerator(tuple(halved(-(-height // 16), 6)))
+        maps = tuple(halved(-(-height // 16), 6))
+        yield SsdAnchorGenerator(maps)
+        yield SsdAnchorGenerator(maps, interpolated="second")
     yield MultiscaleAnchorGenerator()
 
 
