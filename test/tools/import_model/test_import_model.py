@@ -116,6 +116,8 @@ def test_files_of_an_earlier_import_stay_unless_forced(run_import, capsys):
         ["--mean", "1,2"],
         ["--family", "yolo"],
         ["--background", "0"],
+        ["--resize", "bilinear"],
+        ["--interpolated", "first"],
         [],
     ],
 )

@@ -269,8 +269,23 @@ def test_a_resize_that_is_cut_off_goes_to_the_card(run_import, labels, mode, ops
     else:
         resized = net("Resize", pixels, half, mode="linear")
     flags = ("--family", "other", "--box-order", "xyxy")
-    card = run_import(decoded_network(net, resized), *labels("a", "b", "c"), *flags).card
-    assert (card.input.resize, card.input.height) == (mode, 64)
+    model = decoded_network(net, resized)
+    imported = run_import(model, *labels("a", "b", "c"), *flags)
+    assert (imported.card.input.resize, imported.card.input.height) == (mode, 64)
+    assert "resize is" not in imported.said
+    forced = ("--resize", "half_pixel", "--force")
+    imported = run_import(model, *labels("a", "b", "c"), *flags, *forced)
+    assert imported.card.input.resize == "half_pixel"
+
+
+@pytest.mark.parametrize("mode", ["half_pixel", "align_corners", "asymmetric", ""])
+def test_a_resize_that_the_graph_does_not_show_is_the_user_s_or_assumed(run_import, labels, mode):
+    net = Net()
+    flags = ("--family", "other", *(("--resize", mode) if mode else ()))
+    imported = run_import(decoded_network(net, nchw(net, TINY)), *labels("a", "b", "c"), *flags)
+    assert imported.card.input.resize == (mode or "half_pixel")
+    assert ("assumed   resize is half_pixel, as in OpenCV" in imported.said) == (mode == "")
+    assert ("resize:" in (imported.folder / "net.yaml").read_text()) == (mode in ("align_corners", "asymmetric"))
 
 
 @pytest.mark.parametrize("shape", [["N", "H", "W", "C"], ["N", "C", 300, 300]])

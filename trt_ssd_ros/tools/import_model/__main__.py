@@ -71,6 +71,12 @@ def _add_input_options(group: argparse._ArgumentGroup) -> None:
         metavar="R,G,B",
         help="factor of each channel after the mean is subtracted; one number for all three",
     )
+    group.add_argument(
+        "--resize",
+        choices=("half_pixel", "align_corners", "asymmetric"),
+        help="coordinate transformation of the resize to the network's input: half_pixel in OpenCV and PyTorch, "
+        "asymmetric in TensorFlow's Object Detection API",
+    )
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:

@@ -72,7 +72,7 @@ class Entry:
         dtype: Data type of `tensor`.
         inside: Normalisation by the network before its first convolution; its input may be 0 to 1 or 0 to 255.
         why: Description of the part that is cut off; "" if nothing is.
-        resize: ONNX coordinate_transformation_mode of the resize that is cut off.
+        resize: ONNX coordinate_transformation_mode of the resize that is cut off; "" if none is.
     """
 
     image: ValueInfoProto
@@ -84,7 +84,7 @@ class Entry:
     dtype: np.dtype[Any]
     inside: Normalisation
     why: str
-    resize: str = "half_pixel"
+    resize: str = ""
 
     @property
     def takes_bytes(self) -> bool:
@@ -244,15 +244,14 @@ def before_padding(graph: OnnxGraph, tensor: str) -> str:
 
 
 def resize_mode(graph: OnnxGraph, tensor: str) -> str:
-    """Return ONNX's coordinate_transformation_mode of the first Resize before a tensor."""
+    """Return ONNX's coordinate_transformation_mode of the first Resize before a tensor; "" if there is none."""
     modes = [
-        *(
-            mode
-            for index in sorted(graph.before([tensor]))
-            for mode in _resize_modes(graph.nodes[index], opset(graph.model))
-        ),
-        "half_pixel",
+        mode
+        for index in sorted(graph.before([tensor]))
+        for mode in _resize_modes(graph.nodes[index], opset(graph.model))
     ]
+    if not modes:
+        return ""
     return modes[0] if modes[0] in ("align_corners", "asymmetric") else "half_pixel"
 
 

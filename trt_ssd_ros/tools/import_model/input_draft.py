@@ -72,8 +72,19 @@ class InputDraft:
             "channel_order": order,
             "mean": mean,
             "scale": scale,
-            **({"resize": entry.resize} if entry.resize != "half_pixel" else {}),
+            **({"resize": resize} if (resize := self.resize()) != "half_pixel" else {}),
         }
+
+    def resize(self) -> str:
+        """Return the coordinate transformation of the resize: the user's, that of the graph, or OpenCV's."""
+        known = self.user.options.get("resize") or self.entry.resize
+        if known:
+            return str(known)
+        self.user.assume(
+            "resize is half_pixel, as in OpenCV and PyTorch, because the graph shows none; TensorFlow's Object "
+            "Detection API trains with --resize asymmetric"
+        )
+        return "half_pixel"
 
     @property
     def uses_family(self) -> bool:
