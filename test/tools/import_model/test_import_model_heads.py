@@ -130,6 +130,27 @@ def test_as_many_labels_as_columns_are_no_background(run_import, labels):
     assert "no column is background" in imported.said
 
 
+@pytest.mark.parametrize(
+    ("columns", "background", "said"),
+    [(90, "none", "labels are coco_90, as there are 90 columns, one for each id"), (91, "first", "91 columns")],
+)
+def test_coco_s_columns_tell_its_labels(run_import, columns, background, said):
+    imported = run_import(raw_network(Anatomy(300, TF_300.maps, TF_300.boxes, columns)), *LAST)
+    assert said in imported.said
+    assert (imported.card.outputs.background, len(imported.card.labels)) == (background, 90)
+    assert {imported.card.labels[index] for index in (0, 16, 89)} == {"person", "cat", "toothbrush"}
+
+
+@pytest.mark.parametrize(
+    ("anatomy", "flags"),
+    [(TF_300, ("--background", "first")), (TF_300, ("--score-conversion", "softmax")), (SSDLITE_320, ())],
+)
+def test_90_columns_that_have_a_background_tell_no_labels(refused, anatomy, flags):
+    """89 classes: stated, or because a softmax needs one column for the background."""
+    network = raw_network(Anatomy(anatomy.side, anatomy.maps, anatomy.boxes, 90))
+    assert "class names are missing for 90 score columns" in refused(network, *flags)
+
+
 def test_a_network_of_no_known_family_is_listed(refused):
     error = refused(raw_network(Anatomy(64, TINY.maps, TINY.boxes, 81)), "--labels", "coco_80")
     assert "240 boxes for an input of 64x64, on feature maps of 8x8x3, 4x4x3 boxes, match the" in error

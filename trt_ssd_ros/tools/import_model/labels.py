@@ -17,6 +17,8 @@ from trt_ssd_ros.tools.import_model.input_draft import UserOptions
 BACKGROUND = ("background", "__background__", "bg")
 KNOWN_BY_COLUMNS = {91: "coco_90", 81: "coco_80", 21: "voc_20"}
 """Label sets of the package, by the number of classes with the background."""
+KNOWN_BY_CLASSES = {90: "coco_90"}
+"""Label sets of the package, by a number of classes without the background that tells the set."""
 
 
 def read_labels(source: str) -> list[str]:
@@ -83,7 +85,7 @@ def class_labels(found: NetworkAnalysis, family: SsdFamily, user: UserOptions) -
     known = user.options.get("background") or facts.get("background")
     if not known and facts.get("classes"):  # TFLite: one column more than classes is the background
         known = "none" if facts["classes"] == columns else "first"
-    names, source = _names(columns, known, user)
+    names, source = _names(found, family, known, user)
     if "background" not in user.options and _begins_with_none(names, columns):
         names = names[1:]
         known = known or ("none" if len(names) == columns else "first")
@@ -103,12 +105,17 @@ def class_labels(found: NetworkAnalysis, family: SsdFamily, user: UserOptions) -
     return names, background
 
 
-def _names(columns: int, background: str | None, user: UserOptions) -> tuple[list[str], str]:
+def _names(
+    found: NetworkAnalysis, family: SsdFamily, background: str | None, user: UserOptions
+) -> tuple[list[str], str]:
     """Return the names and their source."""
-    source = user.options.get("labels")
+    source, columns = user.options.get("labels"), found.network.columns or found.heads.columns
     if source is None and columns in KNOWN_BY_COLUMNS and background != "none":
         source = KNOWN_BY_COLUMNS[columns]
         user.assume(f"labels are {source}, as there are {columns} columns with the background")
+    if source is None and columns in KNOWN_BY_CLASSES and _may_lack_background(found, family, background, user):
+        source = KNOWN_BY_CLASSES[columns]
+        user.assume(f"labels are {source}, as there are {columns} columns, one for each id")
     if source is None:
         columns_text = f" for {columns} score columns" if columns else ""
         question = f"class names are missing{columns_text} (a file with one name a line)"
@@ -127,14 +134,33 @@ def _check_no_background(found: NetworkAnalysis, source: str) -> None:
     Raises:
         ValueError: The scores are a complete softmax.
     """
-    heads, columns = found.heads, found.network.columns
-    scores = as_rows(found.values[heads.scores], columns)
-    is_whole = "Softmax" in roots(found.graph, heads.scores) and np.allclose(scores.sum(axis=1), 1, atol=1e-2)
-    if is_whole or conversion_after(found.graph, heads.scores) == "softmax":
+    columns = found.network.columns
+    if _is_complete_softmax(found):
         raise ValueError(
             f"labels: found {columns} in {source} for {columns} score columns, expected {columns - 1}, as "
             "a softmax needs one for the background: remove the background's name, or give --background none"
         )
+
+
+def _is_complete_softmax(found: NetworkAnalysis) -> bool:
+    """Return whether the graph computes, or has computed, a softmax over all columns of the scores."""
+    scores = found.heads.scores
+    sums = as_rows(found.values[scores], found.network.columns).sum(axis=1)
+    is_whole = "Softmax" in roots(found.graph, scores) and np.allclose(sums, 1, atol=1e-2)
+    return is_whole or conversion_after(found.graph, scores) == "softmax"
+
+
+def _may_lack_background(
+    found: NetworkAnalysis, family: SsdFamily, background: str | None, user: UserOptions
+) -> bool:
+    """Return whether scores may have no background column, which a softmax over all columns needs."""
+    scores = found.heads.scores
+    if background not in (None, "none") or not found.network.scores or _is_complete_softmax(found):
+        return False
+    if roots(found.graph, scores) & {"Sigmoid", "Softmax"} or conversion_after(found.graph, scores):
+        return True
+    stated = user.options.get("score_conversion") or found.heads.facts.get("score_conversion")
+    return (stated or family.score_conversion) != "softmax"
 
 
 def _background_of_detections(
