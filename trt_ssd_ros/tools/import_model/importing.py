@@ -112,6 +112,8 @@ def report(
     hard = sorted({node.op_type for node in nodes_of(network.model.graph)} & NOT_FOR_TENSORRT)
     if hard:
         yield f"  runs on   ONNX Runtime (backend:=onnxruntime); not all TensorRT versions run {', '.join(hard)}:"
+    if network.batch == 1:
+        yield "  batch     1, as two images at once do not give what each gives alone"
         yield "            export the model without its NMS, or name the NMS inputs with --boxes and --scores"
 
 

@@ -111,9 +111,14 @@ class PhotoProbe:
     @cached_property
     def stored(self) -> Arrays:
         """Values of the tensors that are stored in the file, by name."""
-        made = {node.output[0]: _constant(node) for node in self.graph.nodes if node.op_type == "Constant"}
-        held = {item.name: onnx.numpy_helper.to_array(item) for item in self.graph.model.graph.initializer}
-        return made | held
+        return stored_values(self.graph)
+
+
+def stored_values(graph: OnnxGraph) -> Arrays:
+    """Return the values of the tensors that are stored in a network's file, by name."""
+    made = {node.output[0]: _constant(node) for node in graph.nodes if node.op_type == "Constant"}
+    held = {item.name: onnx.numpy_helper.to_array(item) for item in graph.model.graph.initializer}
+    return made | held
 
 
 def _constant(node: onnx.NodeProto) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.graph_candidates import add_decoding
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
+from trt_ssd_ros.tools.import_model.batch import Batch, with_best_batch
 from trt_ssd_ros.tools.import_model.box_form import append_corners
 from trt_ssd_ros.tools.import_model.cells import HeadCells
 from trt_ssd_ros.tools.import_model.entry import Entry
 from trt_ssd_ros.tools.import_model.evidence import HeadEvidence
 from trt_ssd_ros.tools.import_model.heads import Heads, NotFoundError, Priors
 from trt_ssd_ros.tools.import_model.image_tensor import Arrays
-from trt_ssd_ros.tools.import_model.probe import run
+from trt_ssd_ros.tools.import_model.network_file import dimensions
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class StandardNetwork:
         count: Number of boxes or rows, A.
         columns: Number of classes with the background; 0 if unknown.
         changes: Descriptions of the changes to the network, for the user.
+        batch: Batch: 1, or "N" if it is dynamic.
     """
 
     model: onnx.ModelProto
@@ -43,6 +45,7 @@ class StandardNetwork:
     count: int
     columns: int
     changes: tuple[str, ...]
+    batch: Batch
 
 
 def standard_network(
@@ -70,8 +73,10 @@ def standard_network(
     tail = GraphBuilder("ssd/")
     results = _results(tail, heads, values, evidence)
     frozen = [numpy_helper.from_array(value, name) for name, value in sides.items()]
-    model, batch = _best_batch(graph, entry, results.outputs, tail, frozen)
+    model, batch = with_best_batch(partial(_cut, graph, entry, results.outputs, tail, frozen), entry.shape)
     changes = [*([entry.why] if entry.is_cut else []), *results.changes]
+    if batch == "N" and has_batch_of_1(entry):
+        changes.append("the batch of 1 becomes dynamic, as two images at once give what each gives alone")
     removed = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
     if removed:
         changes.append(f"{removed} of {len(graph.nodes)} nodes are cut off")
@@ -81,7 +86,15 @@ def standard_network(
         model = graph.model
     elif not changes:
         changes.append("shapes are declared" + ("" if batch == "N" else ", the batch is 1"))
-    return StandardNetwork(model, results.boxes, results.scores, results.count, results.columns, tuple(changes))
+    return StandardNetwork(
+        model, results.boxes, results.scores, results.count, results.columns, tuple(changes), batch
+    )
+
+
+def has_batch_of_1(entry: Entry) -> bool:
+    """Return whether the network declares a batch of 1."""
+    dims = dimensions(entry.image)
+    return len(dims) == 4 and dims[0] == 1
 
 
 @dataclass(frozen=True)
@@ -179,28 +192,13 @@ def _rows(tail: GraphBuilder, tensor: str, value: NDArray[Any]) -> tuple[str, in
     return tail.reshaped(tensor, [_batch(value.shape), 1, count, 7]), count
 
 
-def _best_batch(
-    graph: OnnxGraph,
-    entry: Entry,
-    outputs: Mapping[str, tuple[int, list[int]]],
-    tail: GraphBuilder,
-    frozen: Sequence[TensorProto],
-) -> tuple[onnx.ModelProto, int | str]:
-    """Return the network and its batch: dynamic, or 1 if it is declared or images affect each other."""
-    if entry.is_cut or entry.image.type.tensor_type.shape.dim[0].dim_value != 1:
-        model = _cut(graph, entry, outputs, tail, frozen, "N")
-        if _takes_batches(model, entry):
-            return model, "N"
-    return _cut(graph, entry, outputs, tail, frozen, 1), 1
-
-
 def _cut(
     graph: OnnxGraph,
     entry: Entry,
     outputs: Mapping[str, tuple[int, list[int]]],
     tail: GraphBuilder,
     frozen: Sequence[TensorProto],
-    batch: int | str,
+    batch: Batch,
 ) -> onnx.ModelProto:
     kind = helper.np_dtype_to_tensor_dtype(entry.dtype)
     image = helper.make_tensor_value_info(entry.tensor, kind, [batch, *entry.shape[1:]])
@@ -208,23 +206,6 @@ def _cut(
         helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
     ]
     return graph.cut([image], results, tail.nodes, tail.constants, frozen)
-
-
-def _takes_batches(model: onnx.ModelProto, entry: Entry) -> bool:
-    """Return whether a batch of two images gives the results of each image alone."""
-    session = open_session(model)
-    name = session.get_inputs()[0]
-    dtype = np.float16 if name.type == "tensor(float16)" else np.float32
-    images = np.random.default_rng(0).uniform(-1, 1, (2, *entry.shape[1:])).astype(dtype)
-    try:
-        both = run(session, {name.name: images})
-        each = [run(session, {name.name: image[None]}) for image in images]
-    except RuntimeError:
-        return False
-    single = [np.concatenate(parts) for parts in zip(*each, strict=True)]
-    return all(
-        a.shape == b.shape and np.allclose(a, b, rtol=1e-2, atol=1e-2) for a, b in zip(both, single, strict=True)
-    )
 
 
 def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
