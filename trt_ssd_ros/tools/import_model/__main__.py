@@ -38,11 +38,14 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--image", type=Path, metavar="PHOTO", help="photo to test the card on (default: a photo of the package)"
     )
+    parser.add_argument(
+        "--copy", action="store_true", help="copy the ONNX file beside the card if it is in another folder"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the files of an earlier import")
     group = parser.add_argument_group("fields of the card, if the graph states none or a wrong one")
     _add_input_options(group)
     _add_output_options(group)
-    group.add_argument("--licence", help="licence of the network, for the card")
+    group.add_argument("--licence", help="licence of the network (default: the one that the ONNX file states)")
     group.add_argument("--source", help="origin of the network, for the card")
     return parser
 
@@ -160,7 +163,7 @@ def print_line(line: str) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
     arguments = vars(new_parser().parse_args(args))
-    names = ("model", "output", "name", "image", "force")
+    names = ("model", "output", "name", "image", "copy", "force")
     options = {name: value for name, value in arguments.items() if name not in names and value is not None}
     request = ImportRequest(**{name: arguments[name] for name in names}, options=options)
     try:

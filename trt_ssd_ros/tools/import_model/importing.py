@@ -29,6 +29,7 @@ from trt_ssd_ros.tools.import_model.analysis import NetworkAnalysis, analyse
 from trt_ssd_ros.tools.import_model.card_draft import draft_card
 from trt_ssd_ros.tools.import_model.heads import NOT_FOR_TENSORRT
 from trt_ssd_ros.tools.import_model.input_draft import Document, Prompt, UserOptions
+from trt_ssd_ros.tools.import_model.licence import stated_licence
 from trt_ssd_ros.tools.import_model.network_file import has_external_data, read_network
 from trt_ssd_ros.tools.import_model.nms import nodes_of
 
@@ -42,6 +43,7 @@ class ImportRequest:
         output: Folder of the written files; None for the folder of the ONNX file.
         name: Card name; None for the name of the ONNX file without its suffix.
         image: Path of the photo to test the card on; None for a photo of the package.
+        copy: Whether an ONNX file in another folder is copied beside the card.
         force: Whether existing files are overwritten.
         options: The user's values of card fields, by command-line option.
     """
@@ -50,6 +52,7 @@ class ImportRequest:
     output: Path | None = None
     name: str | None = None
     image: Path | None = None
+    copy: bool = False
     force: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -83,14 +86,18 @@ def import_model(request: ImportRequest, prompt: Prompt) -> Iterator[str]:
     user = UserOptions(request.options, prompt)
     document = draft_card(found, user)
     yield from report(request, found, document, user.assumptions)
+    network = card_network(request, found)
     nearest = next(folder for folder in (request.folder, *request.folder.parents) if folder.is_dir())
     with tempfile.TemporaryDirectory(prefix=".import_model-", dir=nearest) as scratch:
-        yield write_and_test(request, found, document, Path(scratch), photo)
+        yield write_and_test(request, network, document, Path(scratch), photo)
         card_last = sorted(Path(scratch).iterdir(), key=lambda path: path.suffix == ".yaml")
         request.folder.mkdir(parents=True, exist_ok=True)
         for path in card_last:
             path.replace(request.folder / path.name)
             yield f"  wrote     {request.folder / path.name}"
+    if network.from_folder(request.folder).startswith(os.pardir):
+        yield f"  outside   the card refers to {network.from_folder(request.folder)}, outside its folder:"
+        yield "            move card and ONNX file together, or import with --copy"
 
 
 def report(
@@ -105,6 +112,10 @@ def report(
     yield f"  input     {found.entry.tensor}, {width}x{height}, {layout}, {order}"
     yield f"  results   {found.heads.boxes}, {found.heads.scores or 'rows'}: {found.heads.why}"
     yield f"  boxes     {network.count}, {len(document['labels'])} classes"
+    if network.batch == 1:
+        yield "  batch     1, as two images at once do not give what each gives alone"
+    if stated_licence(graph.model):
+        yield f"  licence   {stated_licence(graph.model)}, stated in the ONNX file"
     for change in network.changes:
         yield f"  changed   {change}"
     for assumption in assumptions:
@@ -112,38 +123,72 @@ def report(
     hard = sorted({node.op_type for node in nodes_of(network.model.graph)} & NOT_FOR_TENSORRT)
     if hard:
         yield f"  runs on   ONNX Runtime (backend:=onnxruntime); not all TensorRT versions run {', '.join(hard)}:"
-    if network.batch == 1:
-        yield "  batch     1, as two images at once do not give what each gives alone"
         yield "            export the model without its NMS, or name the NMS inputs with --boxes and --scores"
 
 
+@dataclass(frozen=True)
+class CardNetwork:
+    """ONNX file of a card.
+
+    Attributes:
+        path: Final path of the file.
+        content: Content of the file.
+        is_new: Whether the import writes the file.
+        licence: Licence that the imported file states; "" if none.
+    """
+
+    path: Path
+    content: bytes
+    is_new: bool
+    licence: str
+
+    def from_folder(self, folder: Path) -> str:
+        """Return the path of the file relative to the card's folder."""
+        return os.path.relpath(self.path, folder)
+
+
+def card_network(request: ImportRequest, found: NetworkAnalysis) -> CardNetwork:
+    """Return the ONNX file of the card: the imported one, or one to write if the network changed or is copied.
+
+    Raises:
+        ValueError: The file to write exists already.
+    """
+    original, licence = request.model.resolve(), stated_licence(found.graph.model)
+    is_converted = bool(found.network.changes) or has_external_data(original)
+    if not is_converted and not (request.copy and original.parent != request.folder):
+        return CardNetwork(original, original.read_bytes(), is_new=False, licence=licence)
+    path = request.folder / f"{request.card_name}.onnx"
+    if path == original:
+        path = request.folder / f"{request.card_name}.ssd.onnx"
+    if path.exists() and not request.force:
+        raise ValueError(f"{path} already exists: give --force, --name or --output")
+    content = found.network.model.SerializeToString() if is_converted else original.read_bytes()
+    return CardNetwork(path, content, is_new=True, licence=licence)
+
+
 def write_and_test(
-    request: ImportRequest, found: NetworkAnalysis, document: Document, scratch: Path, photo: NDArray[np.uint8]
+    request: ImportRequest, network: CardNetwork, document: Document, scratch: Path, photo: NDArray[np.uint8]
 ) -> str:
     """Write the files into a scratch folder, run the card on a photo, and return the line on its detections."""
-    name, network = request.card_name, found.network
-    path, content = request.model.resolve(), request.model.read_bytes()
-    is_new = bool(network.changes) or has_external_data(path)
-    if is_new:
-        path = request.folder / f"{name}.onnx"
-        if path == request.model.resolve():
-            path = request.folder / f"{name}.ssd.onnx"
-        if path.exists() and not request.force:
-            raise ValueError(f"{path} already exists: give --force, --name or --output")
-        content = network.model.SerializeToString()
-        (scratch / path.name).write_bytes(content)
+    name, options = request.card_name, request.options
+    if network.is_new:
+        (scratch / network.path.name).write_bytes(network.content)
     card_path = scratch / f"{name}.yaml"
+    onnx = {
+        "path": network.from_folder(request.folder),
+        "sha256": hashlib.sha256(network.content).hexdigest(),
+    }
     heading = {
         "name": name,
         "family": document["family"],
-        "licence": request.options.get("licence", "unknown"),
-        "source": request.options.get("source", f"imported from {request.model.name}"),
-        "onnx": {"path": os.path.relpath(path, request.folder), "sha256": hashlib.sha256(content).hexdigest()},
+        "licence": options.get("licence") or network.licence or "unknown",
+        "source": options.get("source", f"imported from {request.model.name}"),
+        "onnx": onnx,
     }
     card_path.write_text(card_text({**heading, **document}), encoding="utf-8")
     card = ModelCard.load(card_path)
-    if not is_new:  # the card's path is relative to its final folder, not to the scratch folder
-        card = replace(card, onnx=replace(card.onnx, path=path))
+    if not network.is_new:  # the card's path is relative to its final folder, not to the scratch folder
+        card = replace(card, onnx=replace(card.onnx, path=network.path))
     detector = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
     detections = detector.detect(photo)
     picture = draw_detections(photo, detections, card.labels)

@@ -205,7 +205,10 @@ def _cut(
     results = [
         helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
     ]
-    return graph.cut([image], results, tail.nodes, tail.constants, frozen)
+    part = graph.cut([image], results, tail.nodes, tail.constants, frozen)
+    part.doc_string = graph.model.doc_string  # they may state the licence
+    part.metadata_props.extend(graph.model.metadata_props)
+    return part
 
 
 def _as_declared(original: onnx.ModelProto, model: onnx.ModelProto) -> bool:
