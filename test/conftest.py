@@ -47,8 +47,8 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def card_path(repository: Path) -> Path:
-    """The card of the shipped model."""
-    return repository / "config" / "models" / "ssd_mobilenet_v2_oidv4.yaml"
+    """The card of the default model."""
+    return repository / "config" / "models" / "ssdlite_mobilenet_v2_coco.yaml"
 
 
 @pytest.fixture(scope="session")

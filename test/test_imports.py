@@ -34,7 +34,7 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.card import ModelCard
 
-card = ModelCard.load(Path("config/models/ssd_mobilenet_v2_oidv4.yaml"))
+card = ModelCard.load(Path("config/models/ssdlite_mobilenet_v2_coco.yaml"))
 assert len(compose(load_network(card), card).graph.node) > 100
 
 photo = cv2.imread("photos/chelsea.jpg")[:300, :300]

@@ -78,7 +78,7 @@ def test_what_was_measured_before_a_failure_is_kept(tmp_path, capsys):
     kept = tmp_path / "a.json"
     assert main([*engines, "--size", "64x48", "--repeats", "5", "--json", str(kept)]) == 1
     assert "TensorRT cannot be imported" in capsys.readouterr().err
-    assert SpeedReport.read(kept).machine["model"] == "ssd_mobilenet_v2_oidv4"
+    assert SpeedReport.read(kept).machine["model"] == "ssdlite_mobilenet_v2_coco"
 
 
 def test_onnxruntime_has_one_precision_and_is_measured_once(capsys):

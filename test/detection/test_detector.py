@@ -9,6 +9,7 @@ import pytest
 
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.region import Region
+from trt_ssd_ros.detection.thresholds import OFF, class_thresholds
 from trt_ssd_ros.models.card import Defaults, ModelCard
 
 WIDTH, HEIGHT = 200, 100
@@ -165,11 +166,13 @@ def test_close_closes_the_engine(card):
 
 def test_a_detector_starts_with_the_card_s_thresholds(card):
     detector, _ = detector_on(card, outputs_of(CANDIDATES))
-    assert detector.thresholds == Thresholds((0.3,) * 23, 0.6, 100)
+    assert detector.thresholds == Thresholds(class_thresholds(card.labels, 0.3), 0.6, 100)
 
 
-def test_uniform_thresholds_are_the_same_for_every_class():
-    assert Thresholds.uniform(Defaults(0.25, 0.5, 50, 20), 3) == Thresholds((0.25, 0.25, 0.25), 0.5, 20)
+def test_uniform_thresholds_are_the_same_for_every_class_that_has_a_name(card):
+    three = replace(card, labels=("cat", "", "dog"), defaults=Defaults(0.25, 0.5, 50, 20))
+    assert Thresholds.uniform(three) == Thresholds((0.25, OFF, 0.25), 0.5, 20)
+    assert Thresholds.uniform(three, 0.0) == Thresholds((0.0, OFF, 0.0), 0.5, 20)
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,12 @@ def test_a_text_without_a_score_is_refused(text):
 def test_a_class_twice_is_refused():
     with pytest.raises(ValueError, match="class_thresholds: found 'Cat' twice"):
         class_thresholds(LABELS, 0.3, ["Cat=0.5", "Cat: 0.6"])
+
+
+def test_a_class_without_a_name_is_never_reported_or_named():
+    labels = ("Cat", "", "Dog")
+    assert class_thresholds(labels, 0.3) == (0.3, OFF, 0.3)
+    with pytest.raises(ValueError, match=r"found '', expected a class of this model: Cat, Dog$"):
+        class_thresholds(labels, 0.3, (), [""])
+    with pytest.raises(ValueError, match="every class excluded"):
+        class_thresholds(labels, 0.3, (), (), ["Cat", "Dog"])

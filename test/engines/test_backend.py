@@ -12,13 +12,13 @@ from trt_ssd_ros.models.card import ModelCardError
 
 def test_onnxruntime_detects(card, photo):
     detector = open_detector(card, EngineChoice("onnxruntime"))
-    assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["Cat"]
+    assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["cat"]
     detector.close()
 
 
 def test_auto_detects_with_whatever_works_here(card, photo):
     detector = open_detector(card)
-    assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["Cat"]
+    assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["cat"]
     detector.close()
 
 

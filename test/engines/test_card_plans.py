@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from trt_ssd_ros.detection import agreement
+from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.engines import card_plans
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
@@ -141,7 +141,7 @@ def hang(*_: object) -> None:
 def test_fp16_is_compiled_in_another_process_meanwhile(make, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(card_plans, "_open_once", note)
     make(library=CompilingLibrary, batch=2).choose([photo("chelsea")])
-    assert (tmp_path / "ahead").read_text() == "ssd_mobilenet_v2_oidv4 2 fp16"
+    assert (tmp_path / "ahead").read_text() == "ssdlite_mobilenet_v2_coco 2 fp16"
 
 
 def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo, monkeypatch):
@@ -173,7 +173,7 @@ def test_a_quantized_network_keeps_its_types(make, quantized, photo, builds):
 def test_a_detector_of_a_plan_whose_nms_is_spoilt_does_it_itself(make, photo, hear, monkeypatch):
     said = hear(agreement)
     right = make().open_detector("fp32")
-    image, everything = photo("coffee"), replace(right.thresholds, classes=(0.05,) * 23)
+    image, everything = photo("coffee"), Thresholds.uniform(right.card, 0.05)
     right.thresholds = everything
     expected = right.detect(image)
     shapes = []

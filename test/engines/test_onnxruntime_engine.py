@@ -54,7 +54,7 @@ def test_the_shipped_graph_takes_what_its_documentation_says(shipped_engine):
     assert shipped_engine.inputs == {
         "image": TensorSpec(np.dtype(np.uint8), ("N", "H", "W", 3)),
         "channel_order": TensorSpec(np.dtype(np.int32), (3,)),
-        "class_threshold": TensorSpec(np.dtype(np.float32), (23,)),
+        "class_threshold": TensorSpec(np.dtype(np.float32), (90,)),
         "iou_threshold": TensorSpec(np.dtype(np.float32), (1,)),
     }
 

@@ -161,7 +161,7 @@ def test_a_driver_gives_detections_with_the_header_of_its_images(heard, name):
         assert (image.width, image.height) == robot.size
         assert image.encoding == robot.encoding
     labels = {d.results[0].hypothesis.class_id for _, found in seen for d in found.detections}
-    assert labels == {"Cat"}, "the stand-in shows the photo of a cat"
+    assert labels == {"cat"}, "the stand-in shows the photo of a cat"
 
 
 @pytest.mark.parametrize("name", ROBOTS)

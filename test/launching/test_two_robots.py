@@ -14,7 +14,7 @@ from vision_msgs.msg import Detection2DArray
 
 pytestmark = pytest.mark.ros
 
-SEEN = {"gate": "Cat", "hall": "Person"}
+SEEN = {"gate": "cat", "hall": "person"}
 
 
 @pytest.fixture

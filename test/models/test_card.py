@@ -63,15 +63,24 @@ def error_of(folder: Path, document: object) -> ModelCardError:
 # What is right.
 
 
-def test_the_shipped_card_says_what_its_provenance_says(card):
-    assert (card.name, card.licence, len(card.labels)) == ("ssd_mobilenet_v2_oidv4", "Apache-2.0", 23)
+@pytest.mark.parametrize(
+    ("name", "columns", "classes", "resize", "some"),
+    [
+        ("ssd_mobilenet_v2_oidv4", 23, 23, "half_pixel", {0: "Bicycle", 3: "Person", 22: "Car"}),
+        ("ssdlite_mobilenet_v2_coco", 90, 80, "asymmetric", {1: "person", 13: "stop sign", 90: "toothbrush"}),
+    ],
+)
+def test_shipped_cards_say_what_their_provenance_says(repository, name, columns, classes, resize, some):
+    card = ModelCard.load(repository / "config" / "models" / f"{name}.yaml")
+    assert (card.name, card.licence, len(card.labels), len(card.classes)) == (name, "Apache-2.0", columns, classes)
+    assert {number: card.classes[number] for number in some} == some
+    assert card.input.resize == resize
     assert (card.input.tensor, card.input.layout) == ("normalized_input_image_tensor", "NHWC")
     assert (card.input.height, card.input.width, card.input.channel_order) == (300, 300, "rgb")
     np.testing.assert_allclose([(p - 127.5) * card.input.scale[0] for p in (0, 255)], [-1, 1])
     assert (card.outputs.box_order, card.outputs.box_scales) == ("yxhw", (10, 10, 5, 5))
     assert (card.outputs.score_conversion, card.outputs.background) == ("sigmoid", "first")
     assert (card.defaults.score_threshold, card.defaults.iou_threshold) == (0.3, 0.6)
-    assert card.labels[3] == "Person"
 
 
 def test_the_shipped_card_fits_the_shipped_network(card, network):

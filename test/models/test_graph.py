@@ -98,7 +98,7 @@ def test_inputs_are_as_documented(shipped_graph):
     assert shapes(shipped_graph.graph.input) == {
         "image": ["N", "H", "W", 3],
         "channel_order": [3],
-        "class_threshold": [23],
+        "class_threshold": [90],
         "iou_threshold": [1],
     }
     assert types(shipped_graph.graph.input) == {

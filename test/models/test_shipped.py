@@ -55,3 +55,10 @@ def test_an_installation_goes_before_the_source_tree(monkeypatch, tmp_path):
 
 def test_photos_are_pictures():
     assert {photo.shape[2] for photo in sample_photos()} == {3}
+
+
+def test_no_shipped_class_is_called_unused():
+    folder = share_folder() / "config"
+    texts = {path: path.read_text() for path in (*folder.glob("models/*.yaml"), *folder.glob("labels/*.txt"))}
+    assert len(texts) >= 5
+    assert [path.name for path, text in texts.items() if "unused" in text] == []

@@ -56,7 +56,7 @@ def test_auto_detects_on_the_gpu(client, start_process, photo):
     process = start_process(NODE)
     process.wait_until_it_says(READY, patience=120)
     answer = client.ask(image_of(photo("chelsea")))
-    assert [result.hypothesis.class_id for found in answer.detections for result in found.results] == ["Cat"]
+    assert [result.hypothesis.class_id for found in answer.detections for result in found.results] == ["cat"]
     client.probe.spin_until(lambda: "tensorrt" in str(client.status()), "the engine in /diagnostics")
 
 

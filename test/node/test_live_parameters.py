@@ -111,9 +111,9 @@ def test_label_info_has_the_lowest_threshold_of_all_classes(client, parameters):
         return pytest.approx(infos[-1].threshold)
 
     assert lowest_after(score_threshold=0.5) == 0.5
-    assert lowest_after(class_thresholds=["Cat=0.25"]) == 0.25
-    assert lowest_after(exclude_classes=["Cat"]) == 0.5
-    assert lowest_after(include_classes=["Cat", "Dog"], exclude_classes=["Dog"]) == 0.25
+    assert lowest_after(class_thresholds=["cat=0.25"]) == 0.25
+    assert lowest_after(exclude_classes=["cat"]) == 0.5
+    assert lowest_after(include_classes=["cat", "dog"], exclude_classes=["dog"]) == 0.25
 
 
 @pytest.mark.parametrize("roi", [[0.25, 0.0, 0.75, 1.0], [100, 20, 9999, 260]], ids=["fractions", "pixels"])
@@ -170,11 +170,11 @@ def test_old_images_are_dropped_and_counted(process, client, parameters, photo):
     assert client.status()["too_old"] == "1"
 
 
-def test_what_class_id_carries_changes_live(client, parameters, detector, photo):
+def test_what_class_id_carries_changes_live(client, parameters, photo):
     assert parameters.set_together({"class_id_format": "id"}).successful
-    assert names(client.ask(image_now(client, photo("chelsea")))) == [str(detector.card.labels.index("Cat"))]
+    assert names(client.ask(image_now(client, photo("chelsea")))) == ["17"]
     assert parameters.set_together({"class_id_format": "name"}).successful
-    assert names(client.ask(image_now(client, photo("chelsea")))) == ["Cat"]
+    assert names(client.ask(image_now(client, photo("chelsea")))) == ["cat"]
 
 
 def test_the_debug_image_is_drawn_as_asked(client, parameters, detector, photo):
@@ -223,11 +223,11 @@ def test_what_is_set_together_acts_together(client, parameters, photo):
     ("name", "text", "value"),
     [
         ("score_threshold", "1", 1.0),
-        ("include_classes", "[Cat, Coffee cup]", ["Cat", "Coffee cup"]),
-        ("include_classes", "Cat", ["Cat"]),
+        ("include_classes", "[cat, wine glass]", ["cat", "wine glass"]),
+        ("include_classes", "cat", ["cat"]),
         ("include_classes", "[]", []),
-        ("class_thresholds", "[Cat=0.5, Coffee cup=0.25]", ["Cat=0.5", "Coffee cup=0.25"]),
-        ("class_thresholds", "['Cat: 0.5']", ["Cat: 0.5"]),
+        ("class_thresholds", "[cat=0.5, wine glass=0.25]", ["cat=0.5", "wine glass=0.25"]),
+        ("class_thresholds", "['cat: 0.5']", ["cat: 0.5"]),
         ("roi", "[0, 0, 0.5, 1]", [0.0, 0.0, 0.5, 1.0]),
         ("roi", "[10, 20, 30, 40]", [10.0, 20.0, 30.0, 40.0]),
     ],
@@ -239,7 +239,7 @@ def test_what_one_types_is_understood(parameters, name, text, value):
 
 
 def test_a_start_understands_what_the_command_line_can_say(start_node, probe):
-    typed = {"exclude_classes": "[]", "include_classes": "[Cat, Dog]", "class_thresholds": "[Cat=0.5]"}
+    typed = {"exclude_classes": "[]", "include_classes": "[cat, dog]", "class_thresholds": "[cat=0.5]"}
     start_node("detector_node", **typed, roi="[0, 0, 400, 300]", score_threshold=1, max_rate=5)
     got = ParameterClient(probe).get([*typed, "roi", "score_threshold", "max_rate"])
-    assert list(got.values()) == [[], ["Cat", "Dog"], ["Cat=0.5"], [0.0, 0.0, 400.0, 300.0], 1.0, 5.0]
+    assert list(got.values()) == [[], ["cat", "dog"], ["cat=0.5"], [0.0, 0.0, 400.0, 300.0], 1.0, 5.0]

@@ -10,6 +10,7 @@ from probe import Probe
 from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.parameter import Parameter
 
+from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
@@ -52,7 +53,7 @@ def test_the_card_gives_the_defaults(node, card):
     thresholds = settings.thresholds
     assert thresholds.iou == card.defaults.iou_threshold
     assert thresholds.max_detections == card.defaults.max_detections
-    assert thresholds.classes == (card.defaults.score_threshold,) * len(card.labels)
+    assert thresholds == Thresholds.uniform(card)
     assert node.describe_parameter("max_detections").integer_range[0].to_value == card.defaults.candidates
     assert (settings.score_threshold, settings.class_id_format) == (card.defaults.score_threshold, "name")
     assert settings.debug_image
@@ -61,13 +62,13 @@ def test_the_card_gives_the_defaults(node, card):
 def test_what_is_set_is_in_the_next_settings(node, probe, card):
     settings = DetectionParameters(node, card)
     before = settings.current
-    values = {"class_thresholds": ["Cat=0.9"], "include_classes": ["Cat", "Dog"], "roi": [0, 0, 640, 480]}
+    values = {"class_thresholds": ["cat=0.9"], "include_classes": ["cat", "dog"], "roi": [0, 0, 640, 480]}
     values |= {"max_rate": 5, "debug_line_width": 7, "debug_labels": False, "class_id_format": "id"}
     assert node.set_parameters_atomically([Parameter(n, value=v) for n, v in values.items()]).successful
     probe.spin_until(lambda: settings.current is not before and settings.current.max_rate, "the new settings")
     after = settings.current
     on = {card.labels[n]: score for n, score in enumerate(after.thresholds.classes) if score <= 1}
-    assert on == {"Cat": 0.9, "Dog": card.defaults.score_threshold}
+    assert on == {"cat": 0.9, "dog": card.defaults.score_threshold}
     assert after.region == Region(0, 0, 640, 480)
     assert (after.max_rate, after.style, after.class_id_format) == (5.0, DrawStyle(7, False), "id")
     assert before.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
@@ -85,12 +86,12 @@ def test_callers_hear_of_changes_only(node, probe, card):
 
 REFUSED = [
     ({"score_threshold": 1.5}, "score_threshold: found 1.5, expected a number from 0 to 1"),
-    ({"max_rate": 7.0, "include_classes": ["cat"]}, "include_classes: found 'cat', expected perhaps 'Cat'"),
+    ({"max_rate": 7.0, "include_classes": ["Cat"]}, "include_classes: found 'Cat', expected perhaps 'cat'"),
     (
-        {"include_classes": ["Cat"], "exclude_classes": ["Cat"]},
-        "include_classes: found ['Cat'], all of them in exclude_",
+        {"include_classes": ["cat"], "exclude_classes": ["cat"]},
+        "include_classes: found ['cat'], all of them in exclude_",
     ),
-    ({"class_thresholds": ["Cat=0.5", "Cat=0.6"]}, "class_thresholds: found 'Cat' twice"),
+    ({"class_thresholds": ["cat=0.5", "cat=0.6"]}, "class_thresholds: found 'cat' twice"),
     ({"roi": [0.0, 0.0, 1.0]}, "roi: found [0.0, 0.0, 1.0], expected four numbers"),
     ({"max_detections": None}, "max_detections: found nothing, expected a whole number"),
     (
@@ -146,7 +147,7 @@ def test_other_parameters_of_a_node_are_left_to_rclpy(node, card):
     [
         ({"max_detections": 401}, "max_detections: found 401, expected a whole number from 1 to 400"),
         ({"score_threshold": "high"}, "score_threshold: found 'high', expected a number from 0 to 1"),
-        ({"exclude_classes": ["Kat"]}, "exclude_classes: found 'Kat', expected perhaps 'Cat'"),
+        ({"exclude_classes": ["kat"]}, "exclude_classes: found 'kat', expected perhaps 'cat'"),
         ({"class_id_format": "rune"}, "class_id_format: found 'rune', expected one of name, id"),
         ({"roi": [0.5, 0.5, 0.6, 0.1]}, "roi: found"),
     ],
@@ -160,7 +161,7 @@ def test_a_node_does_not_start_with_what_it_refuses_later(probe, card, overrides
 
 
 def test_a_start_reads_values_as_a_set_does(probe, card):
-    node = started_with(probe, score_threshold=1, include_classes="Cat", exclude_classes=None, roi=[0, 0, 64, 48])
+    node = started_with(probe, score_threshold=1, include_classes="cat", exclude_classes=None, roi=[0, 0, 64, 48])
     settings = DetectionParameters(node, card).current
     assert node.get_parameter("score_threshold").type_ == Kind.DOUBLE
     assert node.get_parameter("exclude_classes").type_ == Kind.STRING_ARRAY

@@ -111,7 +111,7 @@ def test_a_card_with_other_labels_is_not_opened(tmp_path, card):
         str(path), EngineChoice(), lambda card, *_: Detector(Engine(), card), cancelled=lambda: False
     )
     detector = model.open()
-    path.write_text(text.replace("- Dog", "- Wolf"))
+    path.write_text(text.replace("- dog", "- wolf"))
     with pytest.raises(ValueError, match=r"the labels of .* have changed: .* restart the node"):
         model.open()
     assert model.detector is detector

@@ -119,7 +119,7 @@ def real_build(progress: Progress) -> bytes:
     from trt_ssd_ros.models.graph import compose
     from trt_ssd_ros.models.network import load_network
 
-    card = ModelCard.load(Path(__file__).parents[2] / "config" / "models" / "ssd_mobilenet_v2_oidv4.yaml")
+    card = ModelCard.load(Path(__file__).parents[2] / "config" / "models" / "ssdlite_mobilenet_v2_coco.yaml")
     graph = compose(load_network(card), card)
     return build_plan(graph, load_tensorrt(), BuildOptions(compute_capability=KEY.compute_capability), progress)
 

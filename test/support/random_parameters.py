@@ -94,7 +94,7 @@ def wrong_values() -> dict[str, st.SearchStrategy[Any]]:
 def reported_classes(values: Mapping[str, Any], card: ModelCard) -> list[str]:
     """Return the classes that include_classes and exclude_classes leave."""
     included = values["include_classes"] or card.labels
-    return [name for name in card.labels if name in included and name not in values["exclude_classes"]]
+    return [name for name in card.classes.values() if name in included and name not in values["exclude_classes"]]
 
 
 def lowest_scores(values: Mapping[str, Any], card: ModelCard) -> dict[str, float]:

@@ -32,7 +32,8 @@ class Tolerance:
 
 
 SINGLE = Tolerance(score=1e-3, box=0.5)
-HALF = Tolerance(score=5e-3, box=4.0)
+HALF = Tolerance(score=2e-2, box=4.0)
+"""On 85 photos, ssdlite_mobilenet_v2_coco's scores above 0.05 differ by at most 0.014, and its mAP by 0.0001."""
 INT8 = Tolerance(score=5e-2, box=8.0)
 """Fused operators round elsewhere: ONNX Runtime with and without its fusions differs by 0.022."""
 TOLERANCES = {"fp32": SINGLE, "fp16": HALF, "int8": INT8}

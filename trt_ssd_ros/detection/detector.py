@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
 from trt_ssd_ros.detection.engine import InferenceEngine, Tensors
 from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
+from trt_ssd_ros.detection.thresholds import class_thresholds
 from trt_ssd_ros.images.frame import ChannelOrder
-from trt_ssd_ros.models.card import Defaults, ModelCard
+from trt_ssd_ros.models.card import ModelCard
 
 CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
     "rgb": np.array([0, 1, 2], np.int32),
@@ -59,9 +60,10 @@ class Thresholds:
         return min(self.classes)
 
     @classmethod
-    def uniform(cls, defaults: Defaults, class_count: int) -> Thresholds:
-        """Return a card's defaults, with its score threshold for every class."""
-        return cls((defaults.score_threshold,) * class_count, defaults.iou_threshold, defaults.max_detections)
+    def uniform(cls, card: ModelCard, score: float | None = None) -> Thresholds:
+        """Return a card's defaults, with one lowest score for all classes; None: the card's."""
+        score = card.defaults.score_threshold if score is None else score
+        return cls(class_thresholds(card.labels, score), card.defaults.iou_threshold, card.defaults.max_detections)
 
 
 @dataclass
@@ -92,7 +94,7 @@ class Detector:
 
     def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:
         self.card = card
-        self.thresholds = Thresholds.uniform(card.defaults, len(card.labels))
+        self.thresholds = Thresholds.uniform(card)
         self.counts = DetectorCounts()
         self._engine = engine
         self._host_nms = host_nms

@@ -20,7 +20,7 @@ def class_thresholds(
     """Return the lowest reported score of each class; above 1 for classes that are not reported.
 
     Args:
-        labels: Name of each class.
+        labels: Name of each class; a class without a name (empty) is never reported.
         score: Threshold of the classes that `scores` does not name, 0 to 1.
         scores: Thresholds of single classes, "Name=0.5" or "Name: 0.5".
         include: Names of the only reported classes; empty: all classes.
@@ -32,7 +32,7 @@ def class_thresholds(
     own = _own_scores(labels, scores)
     for parameter, names in (("include_classes", include), ("exclude_classes", exclude)):
         _require_labels(parameter, names, labels)
-    reported = set(include or labels) - set(exclude)
+    reported = set(include or labels) - {*exclude, ""}
     if not reported:
         found = f"{list(include)}, all of them in exclude_classes" if include else "every class excluded"
         raise ValueError(f"include_classes: found {found}, expected at least one class to report")
@@ -63,12 +63,13 @@ def _name_and_score(text: str) -> tuple[str, float]:
 
 def _require_labels(parameter: str, names: Sequence[str], labels: Sequence[str]) -> None:
     for name in names:
-        if name not in labels:
+        if not name or name not in labels:
             raise ValueError(f"{parameter}: found {name!r}, expected {_near(name, labels)}")
 
 
 def _near(name: str, labels: Sequence[str]) -> str:
     """Return the labels that the user may have meant."""
+    labels = [label for label in labels if label]
     by_folded = {label.casefold(): label for label in labels}
     near = get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
     if near:

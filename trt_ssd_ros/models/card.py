@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -181,8 +182,9 @@ class ModelCard:
         onnx: ONNX file of the network.
         input: Input of the network and its preprocessing.
         outputs: Outputs of the network.
-        labels: Class names by class id, without the background.
+        labels: Class name of each column of scores, without the background; empty for a column without a class.
         defaults: Default thresholds and limits.
+        first_class_id: Class id of the first label in messages: 1 if the data set counts from 1, as COCO does.
         priors: Generator of the prior boxes; None unless outputs are raw heads.
     """
 
@@ -196,6 +198,12 @@ class ModelCard:
     labels: tuple[str, ...]
     defaults: Defaults
     priors: PriorGenerator | None = None
+    first_class_id: int = 0
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """Class names by class id, without the columns that have no class."""
+        return {number: label for number, label in enumerate(self.labels, self.first_class_id) if label}
 
     @classmethod
     def load(cls, path: Path) -> ModelCard:
@@ -238,8 +246,10 @@ class ModelCard:
         raw = isinstance(self.outputs, RawHeads)
         require(self.priors is not None or not raw, "priors", "nothing", "a value")
         require(self.priors is None or raw, "priors", "this field", f"none with outputs.kind {self.outputs.kind}")
-        require(len(self.labels) > 0, "labels", "none", "one name per class")
-        require(len(set(self.labels)) == len(self.labels), "labels", "a name twice", "different names")
+        names = [label for label in self.labels if label]
+        require(len(names) > 0, "labels", "none", "one name per class")
+        require(len(set(names)) == len(names), "labels", "a name twice", "different names")
+        require(self.first_class_id >= 0, "first_class_id", self.first_class_id, "0 or more")
         for name in ("score_threshold", "iou_threshold"):
             value = getattr(self.defaults, name)
             require(0 <= value <= 1, f"defaults.{name}", value, "0 to 1")

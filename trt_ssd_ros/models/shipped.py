@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.images.files import read_image_file
 
-DEFAULT_MODEL = "ssd_mobilenet_v2_oidv4"
+DEFAULT_MODEL = "ssdlite_mobilenet_v2_coco"
 
 
 def sample_photos() -> list[NDArray[np.uint8]]:

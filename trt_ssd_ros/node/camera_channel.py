@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from std_msgs.msg import Header
 
 from trt_ssd_ros.images.rate_limit import RateLimit
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.diagnostics import FrameCounts, RecentCounts, StageTimes
 from trt_ssd_ros.node.image_input import ImageInput
@@ -50,7 +51,7 @@ class CameraChannel:
     Args:
         node: Node that subscribes, publishes and declares the parameters.
         settings: Live parameters.
-        labels: Name of each class id.
+        card: Model card with the class names and ids.
         changed: Called when the executor has to list its inputs again.
         refused: Called with the reason when an image is dropped.
 
@@ -70,7 +71,7 @@ class CameraChannel:
         self,
         node: ParameterNode,
         settings: DetectionParameters,
-        labels: Sequence[str],
+        card: ModelCard,
         changed: Callable[[], None],
         refused: Callable[[str], None],
     ) -> None:
@@ -80,7 +81,7 @@ class CameraChannel:
         self.times = StageTimes()
         self.stamps = StampWatch()
         self.refusal = ""
-        self.outputs = Outputs(node, labels, node.declare(ANNOTATIONS))
+        self.outputs = Outputs(node, card, node.declare(ANNOTATIONS))
         transport, reliability = node.declare(IMAGE_TRANSPORT), node.declare(IMAGE_RELIABILITY)
         self.input = ImageInput(node, self, transport, reliability, changed)
         self._node = node

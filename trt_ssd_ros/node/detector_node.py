@@ -44,9 +44,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         model = declare_model(self)
         self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_closing)
         self._settings = DetectionParameters(self, self._model.card)
-        channel = CameraChannel(
-            self, self._settings, self._model.card.labels, self.inference.wake, self._note_refusal
-        )
+        channel = CameraChannel(self, self._settings, self._model.card, self.inference.wake, self._note_refusal)
         self._channels = [channel]
         self._loop = DetectionLoop(self.context, self._model, self.fail)
         self.inference.listen(self._open_inputs, self._loop.process)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -24,21 +24,17 @@ def nanoseconds(stamp: Time) -> int:
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
-def detections_to_msg(
-    detections: Detections, header: Header, labels: Sequence[str], class_id_format: str = "name"
-) -> Detection2DArray:
+def detections_to_msg(detections: Detections, header: Header, class_ids: Sequence[str]) -> Detection2DArray:
     """Return the message for one image's detections.
 
     Args:
         detections: Boxes in pixels of the source image.
         header: Header of the source image, copied into the array and into each detection.
-        labels: Name of each class id.
-        class_id_format: Content of `class_id`: `name` for the label, `id` for its id in LabelInfo.
+        class_ids: Content of `class_id` for each class.
     """
-    names = labels if class_id_format == "name" else [str(index) for index in range(len(labels))]
     found = zip(detections.class_ids.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True)
     message = Detection2DArray(header=header)
-    message.detections = [_detection(header, names[class_id], score, box) for class_id, score, box in found]
+    message.detections = [_detection(header, class_ids[class_id], score, box) for class_id, score, box in found]
     return message
 
 
@@ -54,9 +50,9 @@ def _detection(header: Header, class_id: str, score: float, box: Sequence[float]
     return detection
 
 
-def label_info_to_msg(labels: Sequence[str], threshold: float, header: Header) -> LabelInfo:
+def label_info_to_msg(names: Mapping[int, str], threshold: float, header: Header) -> LabelInfo:
     """Return the message that maps class ids to names; threshold is the lowest reported score."""
-    classes = [VisionClass(class_id=index, class_name=name) for index, name in enumerate(labels)]
+    classes = [VisionClass(class_id=class_id, class_name=name) for class_id, name in names.items()]
     return LabelInfo(header=header, class_map=classes, threshold=threshold)
 
 

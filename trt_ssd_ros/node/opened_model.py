@@ -58,8 +58,8 @@ class OpenedModel:
             RuntimeError: The backend is not installed, the plan cannot be built, or the opening was cancelled.
         """
         card = ModelCard.load(model_card_path(self._model))
-        if card.labels != self.card.labels:
-            found, expected = len(card.labels), len(self.card.labels)
+        if (card.labels, card.first_class_id) != (self.card.labels, self.card.first_class_id):
+            found, expected = len(card.classes), len(self.card.classes)
             raise ValueError(
                 f"the labels of {card.name} have changed: found {found} labels, expected the {expected} labels "
                 "that it had when the node started; restart the node"

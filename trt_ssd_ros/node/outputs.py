@@ -19,6 +19,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.detection.region import WHOLE_IMAGE
 from trt_ssd_ros.images.compressed import encode_jpeg
+from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.annotations import Annotator, load_foxglove_messages
 from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.image_input import transport_topic
@@ -69,13 +70,14 @@ class Output(ABC):
 class DetectionsOutput(Output):
     """`detections`: one message per processed image, also without detections."""
 
-    def __init__(self, node: Node, labels: Sequence[str]) -> None:
+    def __init__(self, node: Node, card: ModelCard) -> None:
         super().__init__(node, Detection2DArray, "detections")
-        self._labels = labels
+        ids = [str(class_id) for class_id, _ in enumerate(card.labels, card.first_class_id)]
+        self._class_ids = {"name": card.labels, "id": ids}
 
     def message(self, found: DetectedFrame) -> Detection2DArray:
         """Return the message for one image; see `Output.message`."""
-        return detections_to_msg(found.detections, found.header, self._labels, found.settings.class_id_format)
+        return detections_to_msg(found.detections, found.header, self._class_ids[found.settings.class_id_format])
 
 
 class Painter:
@@ -175,7 +177,7 @@ class Outputs:
 
     Args:
         node: Node that publishes.
-        labels: Name of each class id.
+        card: Model card with the class names and ids.
         annotations: Whether to publish `annotations`; if foxglove_msgs is missing, the log names the package.
 
     Attributes:
@@ -183,20 +185,20 @@ class Outputs:
         optional: Topics that are published only while they have a subscriber, in the order of publishing.
     """
 
-    def __init__(self, node: Node, labels: Sequence[str], annotations: bool = False) -> None:
+    def __init__(self, node: Node, card: ModelCard, annotations: bool = False) -> None:
         self._node = node
-        self._labels = labels
+        self._classes = card.classes
         self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
-        painter = Painter(node, labels)
-        self.detections = DetectionsOutput(node, labels)
+        painter = Painter(node, card.labels)
+        self.detections = DetectionsOutput(node, card)
         self.optional: list[Output] = [DebugImageOutput(node, painter), CompressedDebugImageOutput(node, painter)]
         if annotations:
             try:
-                self.optional.insert(0, AnnotationsOutput(node, labels))
+                self.optional.insert(0, AnnotationsOutput(node, card.labels))
             except RuntimeError as error:
                 node.get_logger().warning(str(error))
 
     def announce(self, settings: DetectionSettings) -> None:
         """Publish the class names and the lowest reported score on `label_info`."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
-        self._label_info.publish(label_info_to_msg(self._labels, settings.thresholds.lowest, header))
+        self._label_info.publish(label_info_to_msg(self._classes, settings.thresholds.lowest, header))

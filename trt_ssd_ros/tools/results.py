@@ -30,7 +30,7 @@ class ResultHeader:
 
     Attributes:
         detector: Settings that affect detections, by name.
-        labels: Class names, indexed by class id.
+        labels: Class names, indexed by class id; empty for a column without a class.
     """
 
     detector: Mapping[str, Any]

@@ -19,9 +19,30 @@ from terminal import Terminal
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.tools.detect.annotated import AnnotatedVideo
 from trt_ssd_ros.tools.detect.run import RunTimes, summary
 from trt_ssd_ros.tools.results import ImageResult, ResultHeader, read_results
+from trt_ssd_ros.yaml_reader import read_yaml
+
+
+def test_a_column_without_a_class_is_never_reported(tiny_card, tmp_path, repository):
+    card_path = tiny_card.onnx.path.with_suffix(".yaml")
+    document = read_yaml(card_path)
+    document["onnx"]["path"] = str(tiny_card.onnx.path)
+    (tmp_path / "nameless.yaml").write_text(card_text({**document, "labels": ["a", "", "c"]}))
+    reported = {}
+    for name, model in (("named", card_path), ("nameless", tmp_path / "nameless.yaml")):
+        out = tmp_path / name
+        arguments = ("--model", model, "--threshold", 0, "--no-draw", "--format", "coco", "csv", "kitti")
+        assert run(repository / "photos", *arguments, "--output", out) == 0
+        results = read_results(out / "results.jsonl")
+        reported[name] = set(np.concatenate([result.detections.class_ids for result in results]).tolist())
+    assert reported == {"named": {0, 1, 2}, "nameless": {0, 2}}
+    coco = json.loads((out / "coco.json").read_text())
+    assert {item["id"]: item["name"] for item in coco["categories"]} == {1: "a", 3: "c"}
+    words = [line.split()[0] for path in out.glob("kitti/*.txt") for line in path.read_text().splitlines()]
+    assert set(words) == {"a", "c"}
 
 
 def test_a_folder_of_photos(tmp_path, repository, detector, capsys):
@@ -92,7 +113,7 @@ def test_unreadable_files_are_passed_over_and_counted(tmp_path, repository):
     process = start(folder, "--output", tmp_path / "out")
     said, warned = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "2 images, 1 of them unreadable; found: 1 Cat" in said
+    assert "2 images, 1 of them unreadable; found: 1 cat" in said
     assert "detect: skipped broken.jpg: cannot read" in warned
     (folder / "cat.jpg").unlink()
     assert run(folder, "--output", tmp_path / "out2") == 1
@@ -147,7 +168,7 @@ def test_who_reads_the_output_may_leave(tmp_path, video):
     process.stdout.close()
     error = process.stderr.read()
     process.wait(60)
-    assert first["detections"][0]["label"] == "Cat"
+    assert first["detections"][0]["label"] == "cat"
     assert process.returncode == 141
     assert "Traceback" not in error
     assert "\r" not in error, "no progress bar without a terminal"

@@ -37,12 +37,12 @@ def test_resuming_does_not_detect_again(tmp_path, video, capsys):
     out = tmp_path / "out"
     assert run(video, "--output", out, "--no-draw", "--max-images", 5) == 0
     log = out / "results.jsonl"
-    log.write_text(log.read_text().replace('"label": "Cat"', '"label": "Lion"'))
+    log.write_text(log.read_text().replace('"label": "cat"', '"label": "Lion"'))
     capsys.readouterr()
     assert run(video, "--output", out, "--resume", "--no-draw", "--max-images", 8) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()[1:]]
     assert [line["index"] for line in lines] == list(range(8))
-    assert [line["detections"][0]["label"] for line in lines] == ["Lion"] * 5 + ["Cat"] * 3
+    assert [line["detections"][0]["label"] for line in lines] == ["Lion"] * 5 + ["cat"] * 3
 
 
 def test_what_was_not_drawn_is_drawn_by_a_run_that_goes_on(tmp_path, video):

@@ -33,7 +33,7 @@ def test_files_stand_beside_the_network_and_the_card_names_it(run_import):
     assert "path: net.onnx" in (imported.folder / "net.yaml").read_text()
     assert imported.card.onnx.path == imported.folder / "net.onnx"
     assert cv2.imread(str(imported.folder / "net.jpg")) is not None
-    for line in ("1917, 90 classes", "labels are coco_90", "detected ", "net.yaml"):
+    for line in ("1917, 80 classes", "labels are coco_90", "detected ", "net.yaml"):
         assert line in imported.said
 
 

@@ -138,6 +138,7 @@ def test_coco_s_columns_tell_its_labels(run_import, columns, background, said):
     imported = run_import(raw_network(Anatomy(300, TF_300.maps, TF_300.boxes, columns)), *LAST)
     assert said in imported.said
     assert (imported.card.outputs.background, len(imported.card.labels)) == (background, 90)
+    assert (imported.card.first_class_id, imported.card.classes[13]) == (1, "stop sign"), "COCO's ids"
     assert {imported.card.labels[index] for index in (0, 16, 89)} == {"person", "cat", "toothbrush"}
 
 

@@ -21,7 +21,7 @@ from trt_ssd_ros.tools.quantize_model.__main__ import main
 from trt_ssd_ros.yaml_reader import read_yaml
 
 NAME = "tiny_int8"
-SHIPPED = "ssd_mobilenet_v2_oidv4"
+SHIPPED = "ssdlite_mobilenet_v2_coco"
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "tensorrt"])
@@ -64,7 +64,7 @@ def test_finds_what_the_float_detector_finds(int8_shipped, detector, photo):
     for name in ("astronaut", "chelsea", "coffee"):
         before, after = detector.detect(photo(name)), int8.detect(photo(name))
         assert after.class_ids[0] == before.class_ids[0]
-        assert abs(after.scores[0] - before.scores[0]) < 0.1
+        assert abs(after.scores[0] - before.scores[0]) < 0.15
         np.testing.assert_allclose(after.boxes[0], before.boxes[0], atol=0.05 * max(photo(name).shape))
 
 
@@ -76,8 +76,8 @@ def test_the_card_is_that_of_the_float_detector_but_for_name_network_and_source(
     assert int8_card.source == f"{tiny_card.source}; quantized to int8 for {backend}, calibrated with images: 3"
 
 
-def test_the_network_is_a_third_as_large(int8_shipped, card):
-    assert int8_shipped.onnx.path.stat().st_size < 0.4 * card.onnx.path.stat().st_size
+def test_the_network_is_about_half_as_large(int8_shipped, card):
+    assert int8_shipped.onnx.path.stat().st_size < 0.6 * card.onnx.path.stat().st_size
 
 
 def test_says_what_became_of_it(model, photos, tmp_path, monkeypatch, capsys):

@@ -25,7 +25,7 @@ def write_coco(log: Path, folder: Path) -> Path:
     """
     labels = read_header(log).labels
     path = folder / "coco.json"
-    categories = [{"id": number, "name": label} for number, label in enumerate(labels, 1)]
+    categories = [{"id": number, "name": label} for number, label in enumerate(labels, 1) if label]
     with atomic_file(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         file.write('{"categories": ' + json.dumps(categories) + ',\n"images": [\n')
         _write_list(file, _coco_images(log))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, TextIO, TypeVar
 import numpy as np
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -108,9 +108,8 @@ def opened_detectors(
         detectors = open_detectors(card, choice, sample_photos(), progress)
     try:
         if threshold is not None:
-            classes = (threshold,) * len(card.labels)
             for detector in detectors:
-                detector.thresholds = replace(detector.thresholds, classes=classes)
+                detector.thresholds = Thresholds.uniform(card, threshold)
         yield detectors
     finally:
         for detector in detectors:

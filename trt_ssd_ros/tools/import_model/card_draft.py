@@ -18,7 +18,7 @@ from trt_ssd_ros.tools.import_model.families import BOX_SCALES, FAMILIES, SsdFam
 from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.image_tensor import Size
 from trt_ssd_ros.tools.import_model.input_draft import Document, InputDraft, UserOptions, normalises_as
-from trt_ssd_ros.tools.import_model.labels import class_labels
+from trt_ssd_ros.tools.import_model.labels import COCO, class_labels, read_labels
 from trt_ssd_ros.tools.import_model.prior_order import choose_order
 from trt_ssd_ros.tools.import_model.standard_network import prior_boxes
 
@@ -252,6 +252,8 @@ def draft_card(found: NetworkAnalysis, user: UserOptions) -> Document:
     if found.evidence is not None:
         document["priors"] = _priors(found, name, document["outputs"], user)
     document["labels"] = labels
+    if labels == read_labels(COCO):
+        document["first_class_id"] = 1
     document["defaults"] = _defaults(found, family, user)
     return document
 

@@ -111,7 +111,7 @@ def report(
     layout, order = document["input"]["layout"], document["input"]["channel_order"]
     yield f"  input     {found.entry.tensor}, {width}x{height}, {layout}, {order}"
     yield f"  results   {found.heads.boxes}, {found.heads.scores or 'rows'}: {found.heads.why}"
-    yield f"  boxes     {network.count}, {len(document['labels'])} classes"
+    yield f"  boxes     {network.count}, {sum(map(bool, document['labels']))} classes"
     if network.batch == 1:
         yield "  batch     1, as two images at once do not give what each gives alone"
     if stated_licence(graph.model):

@@ -15,17 +15,19 @@ from trt_ssd_ros.tools.import_model.heads import conversion_after, roots
 from trt_ssd_ros.tools.import_model.input_draft import UserOptions
 
 BACKGROUND = ("background", "__background__", "bg")
-KNOWN_BY_COLUMNS = {91: "coco_90", 81: "coco_80", 21: "voc_20"}
+COCO = "coco_90"
+"""Label set of COCO's ids, which count from 1."""
+KNOWN_BY_COLUMNS = {91: COCO, 81: "coco_80", 21: "voc_20"}
 """Label sets of the package, by the number of classes with the background."""
-KNOWN_BY_CLASSES = {90: "coco_90"}
+KNOWN_BY_CLASSES = {90: COCO}
 """Label sets of the package, by a number of classes without the background that tells the set."""
 
 
 def read_labels(source: str) -> list[str]:
     """Return the class names in a file, or in a label set of the package.
 
-    All names are made different: a repeated name gets its number appended, a placeholder such as "???" becomes
-    "unused" and its number.
+    All names are made different: a repeated name gets its number appended. A placeholder such as "???" becomes an
+    empty name, for a column without a class.
 
     Args:
         source: Path of a text file or label map (.pbtxt), or name of a label set, such as coco_90.
@@ -67,8 +69,8 @@ def _all_different(names: list[str]) -> list[str]:
     result = []
     for number, name in enumerate(names, 1):
         unnamed = not re.search(r"\w", name) or name.lower() in ("n/a", "unlabeled", "unused")
-        unique = f"unused {number}" if unnamed else name
-        while unique in seen:
+        unique = "" if unnamed else name
+        while unique and unique in seen:
             unique = f"{unique} {number}"
         seen.add(unique)
         result.append(unique)
@@ -125,7 +127,7 @@ def _names(
 
 def _begins_with_none(names: list[str], columns: int) -> bool:
     """Return whether the first name is no class: background, or ??? as in TFLite's label files."""
-    return names[0].lower() in BACKGROUND or (names[0] == "unused 1" and len(names) in (columns, columns + 1))
+    return names[0].lower() in BACKGROUND or (not names[0] and len(names) in (columns, columns + 1))
 
 
 def _check_no_background(found: NetworkAnalysis, source: str) -> None:
