@@ -80,11 +80,10 @@ def test_detecting_leaves_nothing_behind(plans, card, photo):
     device = CudaDevice()
     detector = Detector(plans.open("fp16"), card)
     images = [photo("chelsea", 1280, 720), photo("coffee", 640, 480)]
-    for image in images * WARM_UP:
-        detector.detect(image)
+    found = [len(detector.detect(image)) for image in images * WARM_UP][-2:]
     before = used(device)
     for number in range(FRAMES):
-        assert len(detector.detect(images[number // 500 % 2])) == 1
+        assert len(detector.detect(images[number // 500 % 2])) == found[number // 500 % 2] > 0
     assert_no_growth(before, used(device), rss=10)
     detector.close()
     device.close()
