@@ -34,7 +34,7 @@ AT_BOTH = (51 * 1 + 50 * 2 / 3) / 101
 AT_ONE = 51 / 101
 """IoU .65 to .95: recall ends at 0.5."""
 CAT = (3 * AT_BOTH + 7 * AT_ONE) / 10
-MAP, MAP50 = (CAT + 1) / 2, (AT_BOTH + 1) / 2
+MAP, MAP50, MAP75 = (CAT + 1) / 2, (AT_BOTH + 1) / 2, (AT_ONE + 1) / 2
 
 
 def write_images(folder: Path, truth: Truth = TRUTH) -> Path:

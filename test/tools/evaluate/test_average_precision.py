@@ -40,7 +40,7 @@ def random_set(seed: int, images: int = 12) -> tuple[list[GroundTruth], list[Det
 
 
 def scored_at_once(truths: list[GroundTruth], found: list[Detections]) -> np.ndarray:
-    """mAP and mAP50 as pycocotools' own examples compute them: all classes, areas and counts at once."""
+    """mAP, mAP50 and mAP75 as pycocotools' own examples compute them: all classes, areas and counts at once."""
     true = [
         {
             "id": 1000 * i + j + 1,
@@ -70,7 +70,7 @@ def scored_at_once(truths: list[GroundTruth], found: list[Detections]) -> np.nda
         scoring.evaluate()
         scoring.accumulate()
         scoring.summarize()
-    return scoring.stats[:2]
+    return scoring.stats[:3]
 
 
 def xywh(box: np.ndarray) -> list[float]:
@@ -82,8 +82,10 @@ def xywh(box: np.ndarray) -> list[float]:
 def test_class_by_class_is_the_same_as_at_once(seed):
     truths, found = random_set(seed)
     precision = average_precision(truths, found, LABELS, {label: n for n, label in enumerate(LABELS)})
-    np.testing.assert_allclose((precision.map, precision.map50), scored_at_once(truths, found), atol=1e-9)
-    assert 0.05 < precision.map < precision.map50
+    figures = precision.map, precision.map50, precision.map75
+    np.testing.assert_allclose(figures, scored_at_once(truths, found), atol=1e-9)
+    assert 0 < precision.map75 < precision.map50
+    assert precision.map > 0.05
 
 
 def test_class_ids_are_the_detectors_own():
@@ -111,7 +113,7 @@ def test_a_class_without_an_object_does_not_count():
     nothing = GroundTruth(np.empty((0, 4), np.float32), ())
     precision = average_precision([nothing], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0))
     assert precision.classes == {}
-    assert (precision.map, precision.map50) == (None, None)
+    assert (precision.map, precision.map50, precision.map75) == (None, None, None)
     crowd = GroundTruth(np.array([[0, 0, 9, 9]], np.float32), (TrueBox("Cat", (0, 0, 9, 9), ignored=True),))
     assert average_precision([crowd], [Detections.empty()], LABELS, dict.fromkeys(LABELS, 0)).classes == {}
 

@@ -20,6 +20,7 @@ from annotated_images import (
     FOUND,
     MAP,
     MAP50,
+    MAP75,
     TRUTH,
     write_coco,
     write_images,
@@ -57,7 +58,7 @@ def report(place: Path) -> dict:
 def test_figures_are_those_computed_by_hand(place, write, capsys):
     assert evaluate(place, write(place / "truth")) == 0
     (run,) = report(place)["runs"]
-    assert (run["map"], run["map50"]) == pytest.approx((MAP, MAP50), abs=1e-9)
+    assert (run["map"], run["map50"], run["map75"]) == pytest.approx((MAP, MAP50, MAP75), abs=1e-9)
     assert run["classes"]["Cat"]["ap"] == pytest.approx(CAT, abs=1e-9)
     assert run["classes"]["Cat"]["ap50"] == pytest.approx(AT_BOTH, abs=1e-9)
     assert run["classes"]["Dog"]["ap"] == pytest.approx(1)

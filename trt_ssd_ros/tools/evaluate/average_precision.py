@@ -16,6 +16,8 @@ from trt_ssd_ros.errors import load_library
 from trt_ssd_ros.tools.evaluate.annotations import TrueBox
 
 MAX_DETECTIONS = 100
+IOU_75 = 5
+"""Index of .75 in pycocotools' IoU thresholds .5, .55, ..., .95."""
 RECALLS = np.linspace(0, 1, 101)
 """Recall values at which pycocotools samples precision."""
 
@@ -41,6 +43,7 @@ class ClassPrecision:
         objects: Number of annotated objects.
         ap: Average precision over IoU .5 to .95.
         ap50: Average precision at IoU .5.
+        ap75: Average precision at IoU .75.
         recall50: Recall at IoU .5 and the lowest score.
         precisions50: Precision (101,) at IoU .5, one value per element of RECALLS.
     """
@@ -48,6 +51,7 @@ class ClassPrecision:
     objects: int
     ap: float
     ap50: float
+    ap75: float
     recall50: float
     precisions50: NDArray[np.float64]
 
@@ -65,12 +69,20 @@ class Precision:
     @property
     def map(self) -> float | None:
         """Mean average precision over IoU .5 to .95; None without objects."""
-        return float(np.mean([item.ap for item in self.classes.values()])) if self.classes else None
+        return self._mean("ap")
 
     @property
     def map50(self) -> float | None:
         """Mean average precision at IoU .5; None without objects."""
-        return float(np.mean([item.ap50 for item in self.classes.values()])) if self.classes else None
+        return self._mean("ap50")
+
+    @property
+    def map75(self) -> float | None:
+        """Mean average precision at IoU .75; None without objects."""
+        return self._mean("ap75")
+
+    def _mean(self, name: str) -> float | None:
+        return float(np.mean([getattr(item, name) for item in self.classes.values()])) if self.classes else None
 
 
 def load_pycocotools() -> Any:
@@ -116,7 +128,8 @@ def _class_precision(
         scoring.accumulate()
     precisions = scoring.eval["precision"][:, :, 0, 0, 0]
     recall = float(scoring.eval["recall"][0, 0, 0, 0])
-    return ClassPrecision(objects, float(precisions.mean()), float(precisions[0].mean()), recall, precisions[0])
+    ap, ap50, ap75 = (float(part.mean()) for part in (precisions, precisions[0], precisions[IOU_75]))
+    return ClassPrecision(objects, ap, ap50, ap75, recall, precisions[0])
 
 
 def _index(images: int, annotations: list[dict[str, Any]]) -> Any:

@@ -97,6 +97,7 @@ class EvaluationReport:
             "detector": run.described(),
             "map": precision.map,
             "map50": precision.map50,
+            "map75": precision.map75,
             "classes": {label: _class(item) for label, item in precision.classes.items()},
             "confusion": [{"true": true, "found": found, "count": n} for (true, found), n in counts.most_common()],
         }
@@ -109,6 +110,7 @@ class EvaluationReport:
             "to": names[item.after],
             "map": difference(before.map, after.map),
             "map50": difference(before.map50, after.map50),
+            "map75": difference(before.map75, after.map75),
             "classes": {label: after.classes[label].ap - before.classes[label].ap for label in self.labels},
             "changed_images": len(item.changes),
             "changes": [
@@ -120,11 +122,11 @@ class EvaluationReport:
     def table(self) -> str:
         """Return the runs as a table of text."""
         width = max(len(run.name) for run in self.evaluation.runs)
-        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5   difference to the baseline"]
+        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5  mAP@.75   difference to the baseline"]
         for run, precision in zip(self.evaluation.runs, self.precisions, strict=True):
             apart = difference(self.precisions[0].map, precision.map) or 0.0
-            figures = f"{figure(precision.map):>12} {figure(precision.map50):>8}   {apart:+.4f}"
-            lines.append(f"{run.name:<{width}}  {figures}")
+            figures = f"{figure(precision.map50):>8} {figure(precision.map75):>8}   {apart:+.4f}"
+            lines.append(f"{run.name:<{width}}  {figure(precision.map):>12} {figures}")
         return "\n".join(lines)
 
     def write_json(self, path: Path) -> None:
@@ -148,6 +150,7 @@ def _class(item: ClassPrecision) -> Mapping[str, Any]:
         "objects": item.objects,
         "ap": item.ap,
         "ap50": item.ap50,
+        "ap75": item.ap75,
         "recall50": item.recall50,
         "precision_over_recall50": curve,
     }
