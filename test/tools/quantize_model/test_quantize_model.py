@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
+from trt_ssd_ros.tools.evaluate.__main__ import main as evaluate
 from trt_ssd_ros.tools.quantize_model.__main__ import main
 from trt_ssd_ros.yaml_reader import read_yaml
 
@@ -93,6 +96,74 @@ def test_says_what_became_of_it(model, photos, tmp_path, monkeypatch, capsys):
     assert "--model mine.yaml --backend onnxruntime" in lines[4]
     assert "found 3 calibration images, expected 100 or more" in said.err
     assert ModelCard.load(tmp_path / "mine.yaml").name == "mine"
+
+
+# ---- accuracy in annotated images ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def annotations(
+    tiny_card: ModelCard, photo: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the tiny network itself finds most in two photos, as ground truth in COCO's format."""
+    detector = open_onnxruntime(tiny_card)
+    names = ("astronaut.jpg", "coffee.jpg")
+    found = [detector.detect(photo(Path(name).stem))[:8] for name in names]
+    boxes = [
+        {"image_id": number, "category_id": int(class_id), "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": 0}
+        for number, item in enumerate(found)
+        for (x1, y1, x2, y2), class_id in zip(item.boxes.tolist(), item.class_ids, strict=True)
+    ]
+    content = {
+        "images": [{"id": number, "file_name": name} for number, name in enumerate(names)],
+        "categories": [{"id": number, "name": label} for number, label in enumerate(tiny_card.labels) if label],
+        "annotations": [{"id": number, **box} for number, box in enumerate(boxes, 1)],
+    }
+    path = tmp_path_factory.mktemp("annotations") / "instances.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_accuracy_is_that_of_evaluate(model, photos, annotations, tmp_path, capsys):
+    flags = ("--images", photos, "--annotations", annotations)
+    assert quantize(photos, *model, *flags, "--output", tmp_path) == 0
+    said = capsys.readouterr().out
+    runs = f"onnxruntime@{model[1]}", f"onnxruntime@{tmp_path / NAME}.yaml"
+    assert evaluate([*map(str, flags), "--output", str(tmp_path / "evaluation"), *runs]) == 0
+    before, after = json.loads((tmp_path / "evaluation" / "report.json").read_text())["runs"]
+    assert 0 < before["map"] != after["map"]
+    for title, key in (("mAP@[.5:.95]", "map"), ("mAP@.5      ", "map50")):
+        loss = before[key] - after[key]
+        assert f"{title} fp32 {before[key]:.4f}, int8 {after[key]:.4f}, loss {loss:.4f}" in said
+
+
+def test_says_which_evaluated_images_are_images_of_the_calibration(model, photos, annotations, tmp_path, capsys):
+    """Under any name; the input folder is that of the annotated images, unless another is given."""
+    shutil.copytree(photos, tmp_path / "here")
+    assert quantize(tmp_path / "here", *model, "--annotations", annotations, "--output", tmp_path) == 0
+    assert "calibration images among the 2 evaluated ones: 2; " in capsys.readouterr().out
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "here" / "coffee.jpg").rename(tmp_path / "calibration" / "other.jpg")
+    flags = ("--images", photos, "--annotations", annotations, "--force", "--output", tmp_path)
+    assert quantize(tmp_path / "calibration", *model, *flags) == 0
+    assert "calibration images among the 2 evaluated ones: 1; " in capsys.readouterr().out
+    (tmp_path / "calibration" / "other.jpg").unlink()
+    shutil.copy(tmp_path / "here" / "chelsea.jpg", tmp_path / "calibration")
+    assert quantize(tmp_path / "calibration", *model, *flags) == 0
+    assert "calibration images" not in capsys.readouterr().out
+
+
+def test_annotations_are_checked_before_anything_is_quantized(model, photos, annotations, tmp_path, capsys):
+    output = ("--output", tmp_path / "out")
+    unknown = tmp_path / "unknown.json"
+    unknown.write_text(annotations.read_text().replace('"a"', '"zebra"'))
+    said = refusal(capsys, photos, *model, "--annotations", unknown, *output)
+    assert "fp32 does not know 'zebra': rename a label with --map zebra=LABEL" in said
+    photo = Path(photos) / "coffee.jpg"
+    said = refusal(capsys, photo, *model, "--annotations", annotations, *output)
+    assert "found inputs other than one folder, expected --images with the folder of annotated images" in said
+    assert "add --annotations" in refusal(capsys, photos, *model, "--images", photos, *output)
+    assert not (tmp_path / "out").exists()
 
 
 # ---- what is refused, and what is skipped ----------------------------------------------------------

@@ -27,7 +27,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.errors import INTERRUPTED, load_pyplot
 from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, fraction, run_command
-from trt_ssd_ros.tools.evaluate.annotation_files import FORMATS, read_annotations
+from trt_ssd_ros.tools.evaluate.annotation_options import add_annotation_options, read_annotated
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
@@ -41,8 +41,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     load_pyplot()
     load_template()
     expect_writable(options.output)
-    annotated = read_annotations(options.annotations, options.images, options.format, options.names)
-    annotated = annotated.renamed(dict(options.map)).first(options.max_images)
+    annotated = read_annotated(options, options.images).first(options.max_images)
     with ExitStack() as opened:
         runs = []
         for run in open_runs(options.runs, options.model, options.threshold, stop):
@@ -83,22 +82,7 @@ def new_parser() -> argparse.ArgumentParser:
         "runs", nargs="*", default=["auto"], metavar="RUN", help="detector or results file; default: auto"
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the images")
-    parser.add_argument(
-        "--annotations", type=Path, required=True, metavar="PATH", help="annotation file or folder"
-    )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="auto", help="annotation format; default: auto, from the files"
-    )
-    parser.add_argument("--names", type=Path, metavar="FILE", help="YOLO class names: data.yaml, or one per line")
-    parser.add_argument(
-        "--map",
-        type=_renaming,
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="rename an annotated label to the detector's; repeatable",
-    )
-    parser.add_argument("--known-only", action="store_true", help="exclude labels that a detector does not know")
+    add_annotation_options(parser, required=True)
     parser.add_argument(
         "--output",
         type=Path,
@@ -117,13 +101,6 @@ def new_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-images", type=count, metavar="N", help="evaluate the first N images only")
     return parser
-
-
-def _renaming(text: str) -> tuple[str, str]:
-    old, separator, new = text.partition("=")
-    if not (old and separator and new):
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected OLD=NEW")
-    return old, new
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -16,11 +17,16 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.images.source import ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source import Image, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose_input
 
 LOGGER = logging.getLogger(__name__)
+
+
+def pixel_digest(pixels: Image) -> bytes:
+    """Return a digest of an image, which identifies copies of it under other names."""
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
 
 
 class CalibrationImages:
@@ -90,10 +96,12 @@ class CalibrationReader:
 
     Attributes:
         count: Number of images read so far.
+        digests: Digests of the images read so far.
     """
 
     def __init__(self, network: onnx.ModelProto, card: ModelCard, images: Iterable[SourceImage]) -> None:
         self.count = 0
+        self.digests: set[bytes] = set()
         self._tensor = card.input.tensor
         self._preprocessing = OnnxRuntimeEngine(compose_input(network, card))
         self._images = iter(images)
@@ -104,6 +112,7 @@ class CalibrationReader:
         if image is None:
             return None
         self.count += 1
+        self.digests.add(pixel_digest(image.pixels))
         order = CHANNEL_ORDERS[image.channel_order]
         fed = self._preprocessing.run({"image": image.pixels[None], "channel_order": order})
         return {self._tensor: fed["network_input"]}
