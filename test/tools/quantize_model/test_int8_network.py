@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
+from import_runs import Imported
 from onnx import TensorProto, numpy_helper
 from ssd_networks import TINY, Net, decoded_network, nchw
 from table_network import table_card, table_network
@@ -107,6 +108,40 @@ def test_batch_normalisation_is_folded_into_the_convolutions(run_import, labels,
     imported = run_import(decoded_network(net, normal), *labels("a", "b", "c"), "--family", "other")
     network = quantized(imported.card, "onnxruntime", images)
     assert "BatchNormalization" not in {node.op_type for node in network.graph.node}
+
+
+def mobile_card(run_import: Callable[..., Imported], label_flags: list[str], before: int) -> ModelCard:
+    """The card of a network with some convolutions, a depthwise one, one more, and those of the tiny network."""
+    net = Net()
+    tensor = nchw(net, TINY)
+    for kind in (*["full"] * before, "depthwise", "full"):
+        net.channels[tensor] = 3
+        if kind == "depthwise":
+            # channels of different size, which need a scale each
+            weights = np.array([0.01, 1.0, 20.0]).reshape(3, 1, 1, 1)
+            tensor = net("Conv", tensor, net.constant(weights), net.constant(np.zeros(3)), group=3)
+        else:
+            tensor = net.convolved(tensor, 3)
+    return run_import(decoded_network(net, tensor), *label_flags, "--family", "other").card
+
+
+@pytest.mark.parametrize(("before", "in_float"), [(1, 3), (2, 0)])
+def test_the_first_convolutions_stay_float_up_to_the_one_after_a_depthwise_one(
+    run_import, labels, images, before, in_float
+):
+    """With more than three, the depthwise one is no part of a MobileNet's first block."""
+    card = mobile_card(run_import, labels("a", "b", "c"), before)
+    rounded, others = convolutions(quantized(card, "onnxruntime", images))
+    assert (len(rounded), len(others)) == (2 + before + 2 - in_float, 4 + in_float)
+
+
+def test_weights_of_depthwise_convolutions_have_8_bits_on_every_processor(run_import, labels, images):
+    network = quantized(mobile_card(run_import, labels("a", "b", "c"), 2), "onnxruntime", images)
+    kernels = [numpy_helper.to_array(tensor) for tensor in network.graph.initializer if len(tensor.dims) == 4]
+    largest = {kernel.shape: abs(kernel.astype(int)).max() for kernel in kernels if kernel.dtype == np.int8}
+    assert largest.pop((3, 1, 1, 1)) == 127
+    assert largest
+    assert all(number <= 64 for number in largest.values())
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")  # of NumPy, in what ONNX Runtime does with it
