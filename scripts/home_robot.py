@@ -4,6 +4,7 @@
 Examples:
   python3 scripts/home_robot.py                               # download, and write home_robot/
   python3 scripts/home_robot.py --checkout mAP --output data  # read a checkout of github.com/Cartucho/mAP
+  python3 scripts/home_robot.py --halves                     # also home_robot/even and home_robot/odd
   evaluate --images home_robot/images --annotations home_robot/instances.json
 
 Needs Python and OpenCV. The source is github.com/Cartucho/mAP (Apache-2.0) at commit COMMIT: photos in
@@ -99,12 +100,12 @@ def annotations(path: Path, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
             }
 
 
-def convert(checkout: Path, output: Path) -> tuple[dict[str, Any], Counter[str]]:
-    """Write images/ and instances.json; return the data set, and the number of objects left out, by class.
+def convert(checkout: Path) -> tuple[dict[str, Any], Counter[str]]:
+    """Return the data set in COCO's format, and the number of objects left out, by class.
 
     Raises:
         ValueError: The checkout has no photos, or a photo or a text is missing or damaged.
-        OSError: A file cannot be read or written.
+        OSError: A file cannot be read.
     """
     texts = {path.stem: path for path in (checkout / TEXTS).glob("*.txt")}
     photos = sorted((checkout / PHOTOS).glob("*.jpg"))
@@ -113,7 +114,6 @@ def convert(checkout: Path, output: Path) -> tuple[dict[str, Any], Counter[str]]
         raise ValueError(f"{checkout}: {found}, expected one text per photo: check out commit {COMMIT}")
     left_out: Counter[str] = Counter()
     images, objects = [], []
-    (output / "images").mkdir(parents=True, exist_ok=True)
     for number, photo in enumerate(photos, 1):
         pixels = cv2.imread(str(photo))
         if pixels is None:
@@ -122,7 +122,6 @@ def convert(checkout: Path, output: Path) -> tuple[dict[str, Any], Counter[str]]
         images.append({"id": number, "file_name": photo.name, "width": width, "height": height})
         for item in annotations(texts[photo.stem], left_out):
             objects.append({"id": len(objects) + 1, "image_id": number, **item})
-        shutil.copyfile(photo, output / "images" / photo.name)
     used = {item["category_id"] for item in objects}
     data = {
         "info": {"description": f"home robot photos: github.com/Cartucho/mAP, commit {COMMIT}"},
@@ -131,8 +130,26 @@ def convert(checkout: Path, output: Path) -> tuple[dict[str, Any], Counter[str]]
         "annotations": objects,
         "categories": [{"id": number, "name": name} for name, number in CATEGORIES.items() if number in used],
     }
-    (output / "instances.json").write_text(json.dumps(data) + "\n", encoding="utf-8")
     return data, left_out
+
+
+def every_second(data: dict[str, Any], first: int) -> dict[str, Any]:
+    """Return the half of a data set that starts with the first (0) or second (1) photo."""
+    images = data["images"][first::2]
+    numbers = {image["id"] for image in images}
+    return data | {"images": images, "annotations": [a for a in data["annotations"] if a["image_id"] in numbers]}
+
+
+def write(data: dict[str, Any], photos: Path, output: Path) -> None:
+    """Write images/ and instances.json.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    (output / "images").mkdir(parents=True, exist_ok=True)
+    for image in data["images"]:
+        shutil.copyfile(photos / image["file_name"], output / "images" / image["file_name"])
+    (output / "instances.json").write_text(json.dumps(data) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -142,10 +159,15 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("home_robot"), metavar="DIR", help="output folder; default: home_robot"
     )
+    parser.add_argument("--halves", action="store_true", help="also write every second photo to even/ and odd/")
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as place:
-            data, left_out = convert(options.checkout or download(Path(place)), options.output)
+            checkout = options.checkout or download(Path(place))
+            data, left_out = convert(checkout)
+            write(data, checkout / PHOTOS, options.output)
+            for first, name in enumerate(("even", "odd") if options.halves else ()):
+                write(every_second(data, first), checkout / PHOTOS, options.output / name)
     except (OSError, ValueError) as error:
         sys.exit(f"home_robot: {error}")
     ignored = sum(item["iscrowd"] for item in data["annotations"])

@@ -25,8 +25,8 @@ def write_checkout(folder: Path, texts: dict[str, list[str]]) -> Path:
     return folder
 
 
-def run(monkeypatch: pytest.MonkeyPatch, checkout: Path, output: Path) -> None:
-    command = ["home_robot.py", "--checkout", str(checkout), "--output", str(output)]
+def run(monkeypatch: pytest.MonkeyPatch, checkout: Path, output: Path, *flags: str) -> None:
+    command = ["home_robot.py", "--checkout", str(checkout), "--output", str(output), *flags]
     monkeypatch.setattr(sys, "argv", command)
     home_robot.main()
 
@@ -53,6 +53,16 @@ def test_evaluate_reads_the_data_set(tmp_path, monkeypatch):
     (image,) = read_annotations(tmp_path / "out" / "instances.json", tmp_path / "out" / "images").images
     assert [(box.label, box.ignored) for box in image.boxes][:2] == [("couch", False), ("cup", True)]
     assert image.boxes[0].corners == (1, 2, 31, 22)
+
+
+def test_halves_share_no_photo(tmp_path, monkeypatch):
+    checkout = write_checkout(tmp_path / "mAP", {name: [f"bed 0 0 4 {4 + ord(name)}"] for name in "abc"})
+    run(monkeypatch, checkout, tmp_path / "out", "--halves")
+    for half, names in (("even", ["a.jpg", "c.jpg"]), ("odd", ["b.jpg"])):
+        folder = tmp_path / "out" / half
+        assert sorted(path.name for path in (folder / "images").iterdir()) == names
+        images = read_annotations(folder / "instances.json", folder / "images").images
+        assert [image.boxes[0].corners[3] - 4 for image in images] == [ord(name[0]) for name in names]
 
 
 def test_ids_are_those_of_coco(repository):
