@@ -32,7 +32,7 @@ from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
-from trt_ssd_ros.tools.evaluate.runs import open_runs
+from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, open_runs
 
 
 def evaluate(options: argparse.Namespace, stop: Event) -> int:
@@ -91,7 +91,7 @@ def new_parser() -> argparse.ArgumentParser:
         help="output folder; default: %(default)s",
     )
     add_options(parser, "model")
-    add_options(parser, "threshold", default=0.01, help="lowest evaluated score; default: 0.01")
+    add_options(parser, "threshold", default=LOWEST_SCORE, help="lowest evaluated score; default: 0.01")
     parser.add_argument(
         "--show-threshold",
         type=fraction,

@@ -27,6 +27,8 @@ from trt_ssd_ros.tools.results import ResultError, read_header, read_results
 
 MORE_CANDIDATES = (1000, MAX_CANDIDATES)
 """Candidate slots of the larger graphs; memory and time of NMS grow with their square."""
+LOWEST_SCORE = 0.01
+"""Lowest evaluated score, unless the user gives another."""
 TRUNCATING_THRESHOLD = 0.05
 """Score threshold above which the precision-recall curve is truncated where it matters."""
 

@@ -19,11 +19,8 @@ from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.report import figure
-from trt_ssd_ros.tools.evaluate.runs import DetectorRun
+from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, DetectorRun
 from trt_ssd_ros.tools.quantize_model.calibration import pixel_digest
-
-THRESHOLD = 0.01
-"""Lowest evaluated score, as in `evaluate`."""
 
 
 class AccuracyComparison:
@@ -105,7 +102,7 @@ class _Run(DetectorRun):
     """Detector on ONNX Runtime that records the digests of its images."""
 
     def __init__(self, name: str, card: ModelCard, stop: Event) -> None:
-        super().__init__(name, card, EngineChoice("onnxruntime", "auto"), THRESHOLD, stop)
+        super().__init__(name, card, EngineChoice("onnxruntime"), LOWEST_SCORE, stop)
         self.digests: list[bytes] = []
 
     def detect(self, image: AnnotatedImage, pixels: Image) -> Detections:
