@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -84,8 +84,7 @@ def _for_onnxruntime(ort: Any, network: onnx.ModelProto) -> dict[str, Any]:
     # With 8 bits, x86 without VNNI overflows in the matrix products of other convolutions. A depthwise convolution
     # has no matrix product.
     full = {"quant_type": ort.QuantType.QInt8, "symmetric": True, "reduce_range": False, "axis": 0}
-    depthwise = {node.input[1]: [full] for node in network.graph.node if is_depthwise(node)}
-    options = {"TensorQuantOverrides": depthwise}
+    options = {"TensorQuantOverrides": {node.input[1]: [full] for node in _depthwise(network)}}
     return {"activation_type": ort.QuantType.QUInt8, "reduce_range": True, "extra_options": options}
 
 
@@ -124,7 +123,7 @@ def _stem_nodes(network: onnx.ModelProto) -> list[str]:
     # DequantizeLinear, ONNX Runtime quantizes its weights with one scale for all channels,
     # https://github.com/microsoft/onnxruntime/pull/22969.
     graph = OnnxGraph(network)
-    depthwise = next((node for node in graph.nodes if is_depthwise(node)), None)
+    depthwise = next(_depthwise(network), None)
     readers = sorted(graph.after(depthwise.output)) if depthwise else []
     reader = next((graph.nodes[index] for index in readers if graph.nodes[index].op_type == "Conv"), None)
     stem = [graph.nodes[index] for index in graph.before(reader.output)] if reader else []
@@ -135,10 +134,13 @@ def _convolutions(nodes: Sequence[onnx.NodeProto]) -> int:
     return sum(node.op_type == "Conv" for node in nodes)
 
 
-def is_depthwise(node: onnx.NodeProto) -> bool:
-    """Return whether a node is a convolution that computes each channel, or group of channels, on its own."""
-    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-    return node.op_type == "Conv" and groups > 1
+def _depthwise(network: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield the convolutions with one input and one output channel per group."""
+    shapes = {tensor.name: list(tensor.dims) for tensor in network.graph.initializer}
+    for node in network.graph.node:
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        if node.op_type == "Conv" and groups > 1 and shapes.get(node.input[1], [])[:2] == [groups, 1]:
+            yield node
 
 
 def _head_nodes(network: onnx.ModelProto) -> list[str]:
