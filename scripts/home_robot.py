@@ -22,6 +22,7 @@ of the repository, for which it gave the boxes of our copy of the data set.
 from __future__ import annotations
 
 import argparse
+import http.client
 import io
 import json
 import shutil
@@ -29,6 +30,7 @@ import sys
 import tarfile
 import tempfile
 import urllib.request
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -168,7 +170,7 @@ def main() -> None:
             write(data, checkout / PHOTOS, options.output)
             for first, name in enumerate(("even", "odd") if options.halves else ()):
                 write(every_second(data, first), checkout / PHOTOS, options.output / name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, tarfile.TarError, http.client.HTTPException, zlib.error) as error:
         sys.exit(f"home_robot: {error}")
     ignored = sum(item["iscrowd"] for item in data["annotations"])
     boxes = len(data["annotations"]) - ignored

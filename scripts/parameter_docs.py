@@ -32,8 +32,8 @@ LISTS = """
 Lists on a command line; `[]` clears a list of names:
 
 ```bash
-ros2 param set /detector include_classes "[Cat, Coffee cup]"
-ros2 param set /detector class_thresholds "[Cat=0.5, Coffee cup=0.2]"
+ros2 param set /detector include_classes "[cat, wine glass]"
+ros2 param set /detector class_thresholds "[cat=0.5, wine glass=0.2]"
 ros2 param set /detector exclude_classes "[]"
 ros2 param set /detector roi "[0.25, 0.0, 0.5, 1.0]"    # the middle half
 ros2 run trt_ssd_ros detector_node --ros-args -p roi:="[320, 0, 640, 720]"

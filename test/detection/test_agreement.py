@@ -116,5 +116,6 @@ def test_the_order_means_nothing(seed):
 
 def test_the_fewer_bits_the_further_off_it_may_be():
     assert TOLERANCES == {"fp32": SINGLE, "fp16": HALF, "int8": INT8}
+    assert Tolerance(score=0.02, box=4.0) == HALF, "as docs/engines.md states it"
     assert INT8.score > HALF.score > SINGLE.score
     assert INT8.box > HALF.box > SINGLE.box

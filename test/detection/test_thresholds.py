@@ -1,5 +1,7 @@
 """From names and scores to one threshold a class."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,7 +74,7 @@ def test_of_many_labels_ten_are_named():
     "text", ["", "Cat", "Cat=", "=0.5", "Cat=high", "Cat=1.1", "Cat=-0.1", "Cat=nan", "[Cat: 0.5]"]
 )
 def test_a_text_without_a_score_is_refused(text):
-    with pytest.raises(ValueError, match=r"class_thresholds: found .*, expected Name=score .* Cat=0\.5"):
+    with pytest.raises(ValueError, match=r"class_thresholds: found .*, expected Name=score .* cat=0\.5"):
         class_thresholds(LABELS, 0.3, [text])
 
 
@@ -88,3 +90,16 @@ def test_a_class_without_a_name_is_never_reported_or_named():
         class_thresholds(labels, 0.3, (), [""])
     with pytest.raises(ValueError, match="every class excluded"):
         class_thresholds(labels, 0.3, (), (), ["Cat", "Dog"])
+
+
+def test_examples_of_the_docs_are_classes_of_the_default_model(card, repository):
+    for name in ("config/detect.yaml", "docs/parameters.md"):
+        text = (repository / name).read_text()
+        scores = re.findall(r'class_thresholds:? "?\[(.*?)\]', text)
+        names = re.findall(r'(?:in|ex)clude_classes:? "?\[(.*?)\]', text)
+        assert scores
+        assert any(names)
+        for listed in scores:
+            class_thresholds(card.labels, 0.3, re.split(r",\s*", listed.replace('"', "")))
+        for listed in filter(None, names):
+            class_thresholds(card.labels, 0.3, (), re.split(r",\s*", listed.replace('"', "")))

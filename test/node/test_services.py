@@ -111,9 +111,10 @@ def test_a_card_with_other_labels_is_not_opened(tmp_path, card):
         str(path), EngineChoice(), lambda card, *_: Detector(Engine(), card), cancelled=lambda: False
     )
     detector = model.open()
-    path.write_text(text.replace("- dog", "- wolf"))
-    with pytest.raises(ValueError, match=r"the labels of .* have changed: .* restart the node"):
-        model.open()
+    for before, after in (("- dog", "- wolf"), ("first_class_id: 1", "first_class_id: 0")):
+        path.write_text(text.replace(before, after))
+        with pytest.raises(ValueError, match=r"labels or class ids of .* have changed .*: restart the node"):
+            model.open()
     assert model.detector is detector
     assert model.card.labels == card.labels
 

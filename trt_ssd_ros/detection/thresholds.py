@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 OFF = 2.0
 """Threshold that no score reaches."""
-EXPECTED_SCORE = "Name=score with a score from 0 to 1, as in Cat=0.5"
+EXPECTED_SCORE = "Name=score with a score from 0 to 1, as in cat=0.5"
 
 
 def class_thresholds(

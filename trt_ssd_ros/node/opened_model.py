@@ -59,10 +59,8 @@ class OpenedModel:
         """
         card = ModelCard.load(model_card_path(self._model))
         if (card.labels, card.first_class_id) != (self.card.labels, self.card.first_class_id):
-            found, expected = len(card.classes), len(self.card.classes)
             raise ValueError(
-                f"the labels of {card.name} have changed: found {found} labels, expected the {expected} labels "
-                "that it had when the node started; restart the node"
+                f"labels or class ids of {card.name} have changed since the node started: restart the node"
             )
         self._opening = True
         try:

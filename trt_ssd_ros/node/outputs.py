@@ -72,7 +72,7 @@ class DetectionsOutput(Output):
 
     def __init__(self, node: Node, card: ModelCard) -> None:
         super().__init__(node, Detection2DArray, "detections")
-        ids = [str(class_id) for class_id, _ in enumerate(card.labels, card.first_class_id)]
+        ids = [str(card.first_class_id + index) for index in range(len(card.labels))]
         self._class_ids = {"name": card.labels, "id": ids}
 
     def message(self, found: DetectedFrame) -> Detection2DArray:

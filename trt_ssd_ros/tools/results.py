@@ -31,14 +31,17 @@ class ResultHeader:
     Attributes:
         detector: Settings that affect detections, by name.
         labels: Class names, indexed by class id; empty for a column without a class.
+        first_class_id: Class id of the first label in files, as in LabelInfo.
     """
 
     detector: Mapping[str, Any]
     labels: tuple[str, ...]
+    first_class_id: int = 0
 
     def line(self) -> str:
         """Return the first line of a results file."""
-        return json.dumps({"detector": dict(self.detector), "labels": list(self.labels)})
+        fields = {"detector": dict(self.detector), "labels": list(self.labels)}
+        return json.dumps({**fields, "first_class_id": self.first_class_id})
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,8 @@ class ImageResult:
     detections: Detections
     unreadable: str = ""
 
-    def line(self, labels: Sequence[str]) -> str:
-        """Return the image as a line of JSON, with class names from `labels`."""
+    def line(self, labels: Sequence[str], first_class_id: int = 0) -> str:
+        """Return the image as a line of JSON, with the class names and ids of a header."""
         if self.unreadable:
             return json.dumps({"index": self.index, "image": self.name, "unreadable": self.unreadable})
         found = self.detections
@@ -77,7 +80,7 @@ class ImageResult:
                 "seconds": self.seconds,
                 "detections": [
                     {
-                        "class_id": int(class_id),
+                        "class_id": int(class_id) + first_class_id,
                         "label": labels[class_id],
                         "score": round(float(score), SCORE_DIGITS),
                         "box": [round(float(corner), BOX_DIGITS) for corner in box],
@@ -88,8 +91,8 @@ class ImageResult:
         )
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, Any], classes: int) -> ImageResult:
-        """Return the image of a parsed line; its class ids must be below `classes`.
+    def from_fields(cls, fields: Mapping[str, Any], classes: int, first_class_id: int = 0) -> ImageResult:
+        """Return the image of a parsed line, with `classes` class ids from `first_class_id` on.
 
         Raises:
             KeyError, TypeError, ValueError: A field is missing or wrong.
@@ -100,7 +103,7 @@ class ImageResult:
         detections = Detections(
             np.array([item["box"] for item in found], np.float32).reshape(-1, 4),
             np.array([item["score"] for item in found], np.float32),
-            np.array([item["class_id"] for item in found], np.int32),
+            np.array([item["class_id"] - first_class_id for item in found], np.int32),
         )
         if not all(0 <= class_id < classes for class_id in detections.class_ids):
             raise ValueError("class_id")
@@ -125,7 +128,8 @@ def read_header(path: Path) -> ResultHeader:
     with path.open("rb") as file:
         fields = _parsed(file.readline())
     try:
-        return ResultHeader(dict(fields["detector"]), tuple(fields["labels"]))
+        first = int(fields.get("first_class_id", 0))
+        return ResultHeader(dict(fields["detector"]), tuple(fields["labels"]), first)
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"{path}: line 1 is no header, expected a results.jsonl that detect wrote") from error
 
@@ -137,12 +141,12 @@ def read_results(path: Path) -> Iterator[ImageResult]:
         ResultError: A line is damaged; the message names it.
         OSError: The file cannot be read.
     """
-    classes = len(read_header(path).labels)
+    header = read_header(path)
     with path.open("rb") as file:
         next(file, None)
         for number, line in enumerate(file, 2):
             try:
-                yield ImageResult.from_fields(_parsed(line), classes)
+                yield ImageResult.from_fields(_parsed(line), len(header.labels), header.first_class_id)
             except (KeyError, TypeError, ValueError) as error:
                 raise ResultError(
                     f"{path}, line {number}: found {line[:60]!r}, expected the JSON of an image"

@@ -58,6 +58,7 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
             "topic": options.topic,
         },
         detector.card.labels,
+        detector.card.first_class_id,
     )
 
 

@@ -73,7 +73,7 @@ def _text(path: Path) -> TextIO:
 
 def write_csv(log: Path, folder: Path) -> Path:
     """Write detections.csv: one row per detection."""
-    labels = read_header(log).labels
+    header = read_header(log)
     path = folder / "detections.csv"
     with atomic_file(path) as unfinished, _text(unfinished) as file:
         rows = csv.writer(file)
@@ -82,8 +82,9 @@ def write_csv(log: Path, folder: Path) -> Path:
             found = result.detections
             for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True):
                 corners = (round(float(corner), BOX_DIGITS) for corner in box)
-                label = int(class_id), labels[class_id], round(float(score), SCORE_DIGITS)
-                rows.writerow((result.index, result.name, result.seconds, *label, *corners))
+                label = int(class_id) + header.first_class_id, header.labels[class_id]
+                numbers = round(float(score), SCORE_DIGITS), *corners
+                rows.writerow((result.index, result.name, result.seconds, *label, *numbers))
     return path
 
 

@@ -185,7 +185,7 @@ class DetectionRun:
     ) -> None:
         self.times = RunTimes()
         self._detectors = detectors
-        self._labels = detectors[0].card.labels
+        self._card = detectors[0].card
         self._batch = batch
         self._log = log
         self._output = output
@@ -233,13 +233,13 @@ class DetectionRun:
 
     def _draw(self, image: SourceImage, result: ImageResult) -> None:
         pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
-        picture = draw_detections(pixels, result.detections, self._labels)
+        picture = draw_detections(pixels, result.detections, self._card.labels)
         self._output.add(image.name, picture, image.seconds)
 
     def _write_result(self, result: ImageResult) -> None:
         if result.unreadable:
             LOGGER.warning("skipped %s: %s", result.name, result.unreadable)
-        line = result.line(self._labels)
+        line = result.line(self._card.labels, self._card.first_class_id)
         self._log.write(line + "\n")
         self._log.flush()
         self._on_line(line)

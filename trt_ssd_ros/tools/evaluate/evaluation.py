@@ -61,7 +61,7 @@ class Evaluation:
         """
         for run in self.runs:
             run.check(self.annotated.images)
-            known = {label.casefold() for label in run.labels}
+            known = {label.casefold() for label in run.labels if label}
             unknown = [label for label in self.annotated.labels if label.casefold() not in known]
             if len(unknown) == len(self.annotated.labels) or not known_only:
                 check_labels(unknown, run.name)

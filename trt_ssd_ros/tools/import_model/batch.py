@@ -28,7 +28,8 @@ def with_best_batch(
         shape: Shape of the input for one image.
     """
     single = with_batch(1)
-    for model in (with_batch("N"), with_free_reshapes(with_batch("N"))):
+    for change in (lambda model: model, with_free_reshapes):
+        model = change(with_batch("N"))
         if model is not None and takes_batches(model, single, shape):
             return model, "N"
     return single, 1
@@ -71,9 +72,9 @@ def takes_batches(model: onnx.ModelProto, single: onnx.ModelProto, shape: tuple[
     dtype = helper.tensor_dtype_to_np_dtype(image.type.tensor_type.elem_type)
     noise = np.random.default_rng(0).uniform(-1, 1, shape[1:])
     images = np.stack([noise, np.sort(noise, axis=None).reshape(noise.shape)]).astype(dtype)
+    alone = open_session(single)
     try:
         both = run(open_session(model), {image.name: images})
-        alone = open_session(single)
         each = [run(alone, {image.name: one[None]}) for one in images]
     except RuntimeError:
         return False

@@ -251,6 +251,9 @@ def draft_card(found: NetworkAnalysis, user: UserOptions) -> Document:
     document["outputs"] = OutputDraft(found, family, background, user).document()
     if found.evidence is not None:
         document["priors"] = _priors(found, name, document["outputs"], user)
+    elif "interpolated" in user.options:
+        order = user.options["interpolated"]
+        raise ValueError(f"--interpolated: found {order}, but this network's outputs need no prior boxes: omit it")
     document["labels"] = labels
     if labels == read_labels(COCO):
         document["first_class_id"] = 1

@@ -82,7 +82,7 @@ class InputDraft:
             return str(known)
         self.user.assume(
             "resize is half_pixel, as in OpenCV and PyTorch, because the graph shows none; TensorFlow's Object "
-            "Detection API trains with --resize asymmetric"
+            "Detection API resizes as --resize asymmetric does"
         )
         return "half_pixel"
 

@@ -14,8 +14,13 @@ STATEMENT = re.compile(
     r"\blicen[cs]e([\s-]*identifier)?[\"']?\s*[:=]\s*[\"']?|\blicen[cs]ed\s+under\s+(the\s+)?", re.IGNORECASE
 )
 """Text before a licence in a description."""
-END = re.compile(r"[;\n\"}]|\.(\s|$)")
+END = re.compile(r"[;\n\"}(]|\.(\s|$)")
 """End of a licence in a description."""
+KNOWN = re.compile(
+    r"\s*(Apache|MIT|BSD|[AL]?GPL|GNU|MPL|Mozilla|CC\d?[ -]|Creative Commons|ISC|Zlib|Unlicense|Public domain)\b",
+    re.IGNORECASE,
+)
+"""Beginnings of licences' names."""
 IDENTIFIER = re.compile(
     r"\b(Apache-2\.0|BSD-[234]-Clause|[AL]?GPL-[23]\.\d(-only|-or-later)?|MPL-2\.0|CC0-1\.0|CC-BY(-[A-Z]{2})*-\d\.\d)"
 )
@@ -32,9 +37,9 @@ def stated_licence(model: onnx.ModelProto) -> str:
 
 
 def _statement(text: str) -> str:
-    """Return the licence behind words such as `License:`; "" if there are none."""
-    match = STATEMENT.search(text)
-    return END.split(text[match.end() :], maxsplit=1)[0] if match else ""
+    """Return the first known licence behind words such as `License:`; "" if there is none."""
+    texts = (END.split(text[match.end() :], maxsplit=1)[0] for match in STATEMENT.finditer(text))
+    return next(filter(KNOWN.match, texts), "")
 
 
 def _identifier(text: str) -> str:

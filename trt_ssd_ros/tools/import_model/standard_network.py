@@ -206,7 +206,7 @@ def _cut(
         helper.make_tensor_value_info(name, kind, [batch, *shape]) for name, (kind, shape) in outputs.items()
     ]
     part = graph.cut([image], results, tail.nodes, tail.constants, frozen)
-    part.doc_string = graph.model.doc_string  # they may state the licence
+    part.doc_string = graph.model.doc_string  # doc_string and metadata may state the licence
     part.metadata_props.extend(graph.model.metadata_props)
     return part
 

@@ -6,7 +6,7 @@ Examples, with `ros2 run trt_ssd_ros quantize_model` or `python -m trt_ssd_ros.t
   quantize_model photos/ --annotations instances.json
   quantize_model photos/ --images val2017 --annotations instances_val2017.json
   quantize_model photos/ --backend tensorrt
-  ros2 launch trt_ssd_ros detect.launch.py model:=$PWD/ssd_mobilenet_v2_oidv4_int8.yaml backend:=onnxruntime
+  ros2 launch trt_ssd_ros detect.launch.py model:=$PWD/ssdlite_mobilenet_v2_coco_int8.yaml backend:=onnxruntime
 
 Use a few hundred images from the robot's camera; annotations are not needed. The output states how many
 detections of the float detector the int8 detector reproduces. With --annotations it also states the mAP of both
