@@ -55,8 +55,8 @@ def test_what_is_alike_agrees(found, expected):
     assert compare(found, expected) == []
 
 
-ONLY_CAT = "unexpected: class 7, score 0.8750, box 10.0, 20.0, 110.0, 60.0"
-NO_CAT = "missing: class 7, score 0.8750, box 10.0, 20.0, 110.0, 60.0"
+ONLY_CAT = "unexpected: column 7, score 0.8750, box 10.0, 20.0, 110.0, 60.0"
+NO_CAT = "missing: column 7, score 0.8750, box 10.0, 20.0, 110.0, 60.0"
 DIFFERENT = {
     "one only here": ([CAT], [], [ONLY_CAT]),
     "one missing": ([], [CAT], [NO_CAT]),
@@ -66,22 +66,22 @@ DIFFERENT = {
     "another class": (
         [changed(CAT, 1)],
         [CAT],
-        ["unexpected: class 8, score 0.8750, box 10.0, 20.0, 110.0, 60.0", NO_CAT],
+        ["unexpected: column 8, score 0.8750, box 10.0, 20.0, 110.0, 60.0", NO_CAT],
     ),
     "a score beyond the tolerance": (
         [changed(CAT, 0, -0.126)],
         [CAT],
-        ["unexpected: class 7, score 0.7490, box 10.0, 20.0, 110.0, 60.0", NO_CAT],
+        ["unexpected: column 7, score 0.7490, box 10.0, 20.0, 110.0, 60.0", NO_CAT],
     ),
     "one just too strong to be missing": (
         [],
         [changed(FAINT, 0, 0.001)],
-        ["missing: class 7, score 0.6260, box 400.0, 20.0, 500.0, 60.0"],
+        ["missing: column 7, score 0.6260, box 400.0, 20.0, 500.0, 60.0"],
     ),
     "one just too strong to be only here": (
         [changed(FAINT, 0, 0.001)],
         [],
-        ["unexpected: class 7, score 0.6260, box 400.0, 20.0, 500.0, 60.0"],
+        ["unexpected: column 7, score 0.6260, box 400.0, 20.0, 500.0, 60.0"],
     ),
 }
 
