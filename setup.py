@@ -19,7 +19,7 @@ def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
+    version="0.1.0",  # stated again because catkin_prepare_release replaces it here and in package.xml
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed", "tools/evaluate/page.html"]},
     data_files=[

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from trt_ssd_ros.errors import INTERRUPTED, missing_package
+from trt_ssd_ros.version import version_line
 
 
 def detector_node() -> int:
@@ -69,6 +71,9 @@ def transport_benchmark() -> int:
 
 
 def _run(module: str) -> int:
+    if sys.argv[1:] == ["--version"]:  # the nodes have no other options; the tools need no slow imports for it
+        sys.stdout.write(version_line(Path(sys.argv[0]).name))
+        return 0
     try:
         code: int = import_module(module).main()
     except KeyboardInterrupt:

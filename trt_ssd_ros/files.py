@@ -6,7 +6,6 @@ import fcntl
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,7 +84,7 @@ def try_lock(descriptor: int) -> bool:
 def share_folder() -> Path:
     """Return the folder that holds config/, engines/, launch/ and photos/.
 
-    It is searched in colcon's install folders ($AMENT_PREFIX_PATH), in the source tree, and in pip's prefix.
+    It is searched in colcon's install folders ($AMENT_PREFIX_PATH), in the source tree, and where pip installs it.
 
     Raises:
         RuntimeError: None of these places holds it.
@@ -100,5 +99,8 @@ def share_folder() -> Path:
 def _places() -> Iterator[Path]:
     prefixes = filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
     yield from (Path(prefix) / "share" / PACKAGE for prefix in prefixes)
-    yield Path(__file__).resolve().parents[1]
-    yield Path(sys.prefix) / "share" / PACKAGE
+    above = Path(__file__).resolve().parents
+    yield above[1]
+    # In PREFIX/lib/pythonX.Y/site-packages. sys.prefix would be another for `pip install --user` and Debian's pip.
+    yield from (prefix / "share" / PACKAGE for prefix in above[4:5])
+    yield above[1] / "share" / PACKAGE  # pip install --target

@@ -40,6 +40,7 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options, count, progress, run_command
 from trt_ssd_ros.tools.detect.run import opened_detectors
+from trt_ssd_ros.version import add_version
 
 SIZES = ["640x480", "1280x720", "1920x1080"]
 
@@ -131,6 +132,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     add_options(parser, "model", "topic")
     add_options(parser, "threshold", help="lowest reported score, with --video; default: the card's")
     add_options(parser, "backend", "precision", nargs="+", default=["auto"])

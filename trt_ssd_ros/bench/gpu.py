@@ -38,6 +38,7 @@ from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.errors import load_pyplot
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path, sample_photos
+from trt_ssd_ros.version import add_version
 
 
 def detect_first(precision: str) -> None:
@@ -273,6 +274,7 @@ def machine() -> Figures:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="gpu_benchmark", description=__doc__)
+    add_version(parser)
     parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder of the results")
     parser.add_argument("--repeats", type=int, default=500, help="images per figure (default: 500)")
     options = parser.parse_args(args)

@@ -23,6 +23,7 @@ from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.recording import REPORT, Recording, Sighting, Video, clear, table, write_pictures
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.transport import keep_freed_blocks
+from trt_ssd_ros.version import add_version
 
 STARTUP_SECONDS = 30.0
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
@@ -155,6 +156,7 @@ def record(seconds: float, video: Video, view: bool = False, live: TextIO = sys.
 def main(args: Sequence[str] | None = None) -> int:
     """Run the recorder from the command line."""
     parser = argparse.ArgumentParser(prog="record", description=__doc__)
+    add_version(parser)
     parser.add_argument("--seconds", type=float, default=10.0, help="recording time in seconds (default: 10)")
     parser.add_argument(
         "--output", type=Path, default=Path("recording"), help="folder for pictures and video (default: recording)"

@@ -28,6 +28,7 @@ from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
+from trt_ssd_ros.version import add_version
 
 
 class ProgressBar:
@@ -144,6 +145,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="build_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     add_options(parser, "model", "precision")
     defaults = BuildOptions()
     for name, text in (

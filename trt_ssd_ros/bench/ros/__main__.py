@@ -26,6 +26,7 @@ from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
+from trt_ssd_ros.version import add_version
 
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
@@ -83,6 +84,7 @@ def write_figures(
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
+    add_version(parser)
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS")
     add_options(parser, "model", "precision")
     add_options(parser, "backend", default="onnxruntime", help="inference backend; default: onnxruntime")

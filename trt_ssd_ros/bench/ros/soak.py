@@ -25,6 +25,7 @@ from trt_ssd_ros.bench.speed import resized
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.version import add_version
 
 MODULES = {
     "detector": ["trt_ssd_ros.node.detector_node"],
@@ -202,6 +203,7 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the soak from the command line."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
+    add_version(parser)
     parser.add_argument("--minutes", type=positive(float), default=2.0, help="duration in minutes (default: 2)")
     parser.add_argument("--rate", type=positive(float), default=10.0, help="images per second (default: 10)")
     parser.add_argument("--width", type=positive(int), default=640, help="image width in pixels (default: 640)")

@@ -31,6 +31,7 @@ from trt_ssd_ros.ros.transport import (
     keep_freed_blocks,
     newest_image,
 )
+from trt_ssd_ros.version import add_version
 
 TOPIC = "transport_benchmark/image"
 CAMERA = newest_image()
@@ -125,6 +126,7 @@ def measure(options: argparse.Namespace, settings: Mapping[str, str]) -> Receive
 def main(args: Sequence[str] | None = None) -> int:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(prog="transport_benchmark", description=__doc__)
+    add_version(parser)
     parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
     parser.add_argument("--rate", type=float, default=30.0, help="images per second (default: 30)")

@@ -39,6 +39,7 @@ from trt_ssd_ros.tools.detect.folder import LOG_NAME, expect_distinct, locked, r
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
+from trt_ssd_ros.version import add_version
 
 
 def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
@@ -130,6 +131,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="detect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image, folder, video, camera or recording; see the examples"
     )

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from trt_ssd_ros.tools.doctor.checks import engine_findings, ros_findings, software_findings, transport_findings
 from trt_ssd_ros.tools.doctor.jetson import jetson_findings
 from trt_ssd_ros.tools.doctor.machine import Finding, Machine
+from trt_ssd_ros.version import add_version
 
 CHECKS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings)
 
@@ -34,6 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
     options = parser.parse_args(args)
     for number in (signal.SIGPIPE, signal.SIGINT):

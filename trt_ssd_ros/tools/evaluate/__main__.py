@@ -33,6 +33,7 @@ from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
 from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, open_runs
+from trt_ssd_ros.version import add_version
 
 
 def evaluate(options: argparse.Namespace, stop: Event) -> int:
@@ -78,6 +79,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument(
         "runs", nargs="*", default=["auto"], metavar="RUN", help="detector or results file; default: auto"
     )

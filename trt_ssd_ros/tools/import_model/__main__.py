@@ -23,6 +23,7 @@ from trt_ssd_ros.models.card import MAX_INPUT_SIDE
 from trt_ssd_ros.tools.command_line import discard_stdout
 from trt_ssd_ros.tools.import_model.families import FAMILIES
 from trt_ssd_ros.tools.import_model.importing import ImportRequest, import_model
+from trt_ssd_ros.version import add_version
 
 
 def new_parser() -> argparse.ArgumentParser:
@@ -30,6 +31,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="import_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument("model", type=Path, help="ONNX file of the network")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder to write to (default: the folder of the ONNX file)"

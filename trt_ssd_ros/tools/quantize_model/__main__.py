@@ -42,6 +42,7 @@ from trt_ssd_ros.tools.evaluate.annotation_options import add_annotation_options
 from trt_ssd_ros.tools.quantize_model.accuracy import AccuracyComparison
 from trt_ssd_ros.tools.quantize_model.calibration import CalibrationImages, CalibrationReader
 from trt_ssd_ros.tools.quantize_model.int8_network import expect_float32, in_int8
+from trt_ssd_ros.version import add_version
 from trt_ssd_ros.yaml_reader import read_yaml
 
 LOGGER = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="quantize_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images and folders; a video or a recording")
     add_options(parser, "model", "topic")
     parser.add_argument(
