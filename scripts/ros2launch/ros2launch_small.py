@@ -7,17 +7,23 @@ and the output of ros2launch; a sourced ROS 2 uses its own.
 from __future__ import annotations
 
 import os
+import signal
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_path
-from launch import LaunchDescription, LaunchIntrospector, LaunchService
+from launch import LaunchDescription, LaunchIntrospector, LaunchService, launch_service
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import (
     AnyLaunchDescriptionSource,
     get_launch_description_from_any_launch_file,
 )
+from launch.logging import get_logger
+from launch.utilities import AsyncSafeSignalManager
 from ros2cli.command import CommandExtension
+
+SignalHandler = Callable[[int], None] | None
 
 
 class LaunchCommand(CommandExtension):  # type: ignore[misc]  # ros2cli has no types
@@ -56,11 +62,38 @@ class LaunchCommand(CommandExtension):  # type: ignore[misc]  # ros2cli has no t
             return None
         if args.show_all_subprocesses_output:
             os.environ["OVERRIDE_LAUNCH_PROCESS_OUTPUT"] = "both"
-        service = LaunchService(argv=words, debug=args.debug)
+        service = service_that_sigterm_ends(words, debug=args.debug)
         source = AnyLaunchDescriptionSource(str(path))
         include = IncludeLaunchDescription(source, launch_arguments=arguments.items())
         service.include_launch_description(LaunchDescription([include]))
         return int(service.run())
+
+
+def service_that_sigterm_ends(arguments: list[str], *, debug: bool) -> LaunchService:
+    """Return a launch service that ends its processes on SIGTERM, too: `docker stop` and systemd send it.
+
+    Launch's own handler ends only the launch: https://github.com/ros2/launch/issues/666
+    """
+    service = LaunchService(argv=arguments, debug=debug)
+
+    class Signals(AsyncSafeSignalManager):  # type: ignore[misc]  # launch has no types
+        """Signal manager in which SIGTERM shuts the launch down."""
+
+        def handle(self, signum: int, handler: SignalHandler) -> SignalHandler:
+            """Register a handler."""
+            terminate = signum == signal.SIGTERM and handler is not None
+            return super().handle(signum, (lambda _: shut_down(service)) if terminate else handler)
+
+    launch_service.AsyncSafeSignalManager = Signals
+    # The signal manager gets only signals that have a handler in Python; the default action ends the process.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return service
+
+
+def shut_down(service: LaunchService) -> None:
+    """Send SIGINT to all processes, as Ctrl-C does; those that stay get SIGTERM after 5 s, then SIGKILL."""
+    get_logger("launch").warning("terminated (SIGTERM)")
+    service.shutdown(force_sync=True)
 
 
 def find_launch_file(first: str, rest: list[str]) -> tuple[Path, list[str]]:
