@@ -33,11 +33,13 @@ from trt_ssd_ros.launching.arguments import (
     OWN_SOURCES,
     argument_value,
     existing_file,
+    exit_action,
     full_namespace,
     number,
     refuse_unknown_arguments,
 )
-from trt_ssd_ros.launching.drivers import RESPAWN_DELAY, dds_profile, end_if_failed, log_level
+from trt_ssd_ros.launching.drivers import dds_profile, log_level
+from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"
@@ -93,6 +95,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     refuse_unknown_arguments(Path(__file__), ARGUMENTS)
     arguments = {argument.name: argument_value(context, argument.name) for argument in ARGUMENTS}
     arguments["namespace"] = full_namespace(context)
+    arguments["on_exit"] = exit_action(context, Path(__file__))
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
     off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
@@ -112,13 +115,14 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
         return []
     if kind not in (*DRIVERS, "bag"):
         if source == "gstreamer" or SourceName.parse(source).explicit:
-            return [include("camera")]
+            return [include("camera", on_exit=arguments["on_exit"])]
         raise ValueError(unknown_source(source, kind))
     if device and arguments["device"]:
         raise ValueError(
             f"device: found '{arguments['device']}' beside source:={source}, expected only one of them"
         )
-    return [include("rosbag2" if kind == "bag" else kind, device=device or arguments["device"])]
+    name = "rosbag2" if kind == "bag" else kind
+    return [include(name, device=device or arguments["device"], on_exit=arguments["on_exit"])]
 
 
 def refuse_camera_arguments(arguments: dict[str, str]) -> None:
@@ -140,11 +144,12 @@ def unknown_source(source: str, kind: str) -> str:
 def include(name: str, **arguments: str) -> GroupAction:
     """Include a camera's launch file in its own scope; it inherits the arguments that are not given here."""
     source = PythonLaunchDescriptionSource(str(CAMERAS / f"{name}.launch.py"))
-    return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
+    given = {"respawn": "", **arguments}  # on_exit has taken the place of its deprecated alias
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
 
 
 def detector(arguments: dict[str, str]) -> Node:
-    """Return the detector node; the launch ends with it, unless respawn is set."""
+    """Return the detector node; `on_exit` says what the launch does when the node ends."""
     overrides: dict[str, str | float | bool] = {
         name: arguments[name] for name in ("model", "backend", "precision") if arguments[name]
     }
@@ -154,7 +159,6 @@ def detector(arguments: dict[str, str]) -> Node:
         overrides["score_threshold"] = number("score_threshold", arguments["score_threshold"])
     if arguments["source"].startswith("bag:"):
         overrides["use_sim_time"] = True  # because rosbag2's player publishes /clock
-    respawn = arguments["respawn"] == "true"
     return Node(
         package="trt_ssd_ros",
         executable="detector_node",
@@ -164,9 +168,7 @@ def detector(arguments: dict[str, str]) -> Node:
         remappings=[("image", arguments["image_topic"])],
         ros_arguments=log_level(arguments["namespace"], "detector", arguments["log_level"]),
         output="screen",
-        respawn=respawn,
-        respawn_delay=RESPAWN_DELAY,
-        on_exit=None if respawn else end_with_detector,
+        on_exit=exit_handler(arguments["on_exit"], end_with_detector),
     )
 
 

@@ -15,7 +15,8 @@ from launch.actions import ExecuteProcess
 
 from trt_ssd_ros.launching.arguments import CameraRequest
 from trt_ssd_ros.launching.bag import ANY, read_bag_topics
-from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, end_if_failed, require, topic_remappings
+from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, require, topic_remappings
+from trt_ssd_ros.launching.exits import end_if_failed
 
 PACKAGE = "ros2bag"
 DISCOVERY = "2"
@@ -37,7 +38,8 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock", "--delay", DISCOVERY]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]
     command += ["--loop"] if request.loop else []
-    return [ExecuteProcess(cmd=command, name="rosbag2", output="screen", on_exit=end_if_failed)]
+    on_exit = None if request.on_exit == "ignore" else end_if_failed
+    return [ExecuteProcess(cmd=command, name="rosbag2", output="screen", on_exit=on_exit)]
 
 
 def generate_launch_description() -> LaunchDescription:

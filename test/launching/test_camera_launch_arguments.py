@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,7 +14,7 @@ from launch_visit import processes
 from stand_ins import STAND_INS
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.launching.drivers import end_if_failed
+from trt_ssd_ros.launching.exits import Respawn, end_if_failed
 
 pytestmark = pytest.mark.ros
 
@@ -22,7 +23,7 @@ DETECT = LAUNCH / "detect.launch.py"
 CAMERAS = sorted((LAUNCH / "cameras").glob("*.launch.py"))
 DRIVERS = [stand_in.package for stand_in in STAND_INS]
 SHARED = {"width", "height", "fps", "device", "pipeline", "namespace", "frame_id", "calibration"}
-SHARED |= {"params_file", "log_level", "respawn"}
+SHARED |= {"params_file", "log_level", "on_exit", "respawn"}
 
 
 @pytest.mark.parametrize("path", [DETECT, *CAMERAS], ids=lambda path: path.name)
@@ -34,7 +35,7 @@ def test_every_argument_is_described_with_its_choices(path):
         assert argument.default_value is not None, argument.name
         assert len(argument.description) > 20, argument.name
     assert "Valid choices" in arguments["log_level"].description
-    assert "Valid choices" in arguments["respawn"].description
+    assert "Valid choices" in arguments["on_exit"].description
 
 
 def test_the_sources_are_listed():
@@ -92,7 +93,11 @@ WRONG = [
     ),
     ({"source": "bag:/no/such/bag"}, ["bag: found no metadata.yaml in '/no/such/bag'"]),
     ({"source": "usb_cam", "log_level": "loud"}, ["log_level", "debug", "warn"]),
-    ({"source": "usb_cam", "respawn": "yes"}, ["respawn", "true", "false"]),
+    ({"source": "usb_cam", "on_exit": "restart"}, ["on_exit", "shutdown", "respawn", "ignore"]),
+    (
+        {"respawn": "true", "on_exit": "ignore"},
+        ["respawn: found 'true' beside on_exit:=ignore, expected only on_"],
+    ),
 ]
 
 
@@ -170,11 +175,30 @@ def test_what_a_driver_returns_counts_until_the_launch_ends(ending):
 
 
 @pytest.mark.usefixtures("drivers")
-@pytest.mark.parametrize("respawn", [True, False])
-def test_a_driver_that_ends_ends_the_launch_or_is_started_again(respawn):
-    for process in processes(DETECT, {"source": "usb_cam", "respawn": str(respawn).lower()}):
-        assert process._ExecuteLocal__respawn is respawn
-        assert (process._ExecuteLocal__on_exit is None) is respawn
+@pytest.mark.parametrize(
+    ("arguments", "restarted", "ignored"),
+    [
+        ({"on_exit": "shutdown"}, False, False),
+        ({"on_exit": "respawn"}, True, False),
+        ({"on_exit": "ignore"}, False, True),
+        ({"respawn": "true"}, True, False),
+        ({"respawn": "false"}, False, False),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_the_end_of_a_driver_is_handled_as_that_of_the_detector(arguments, restarted, ignored):
+    for process in processes(DETECT, {"source": "usb_cam", **arguments}):
+        handler = process._ExecuteLocal__on_exit
+        assert (isinstance(handler, Respawn), handler is None) == (restarted, ignored)
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize("path", [DETECT, LAUNCH / "cameras" / "usb_cam.launch.py"], ids=lambda path: path.name)
+def test_without_on_exit_only_a_launch_of_its_own_ends(monkeypatch, path):
+    for words, ignored in [(["my_robot", "bringup.launch.py"], True), (["trt_ssd_ros", path.name], False)]:
+        monkeypatch.setattr(sys, "argv", ["ros2", "launch", *words])
+        for process in processes(path, {"source": "usb_cam"} if path == DETECT else {}):
+            assert (process._ExecuteLocal__on_exit is None) is ignored
 
 
 def test_a_driver_alone_needs_no_detector(drivers):  # noqa: ARG001

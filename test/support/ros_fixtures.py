@@ -80,6 +80,13 @@ def start_node(start_process: StartProcess) -> StartProcess:
 
 
 @pytest.fixture
+def start_launch(start_process: StartProcess) -> Any:
+    """Start detect.launch.py as a command line names it, with arguments: start_launch("source:=demo")."""
+    command = [sys.executable, str(Path(__file__).parent / "run_launch.py"), "trt_ssd_ros", "detect.launch.py"]
+    return lambda *arguments: start_process([*command, *arguments])
+
+
+@pytest.fixture
 def start_slow_detector(start_process: StartProcess) -> StartProcess:
     """Start a detector node whose engine is slow: start_slow_detector(0.1) takes 0.1 s more for each image."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.utilities import prefix_namespace
 
@@ -41,10 +42,18 @@ NODE_ARGUMENTS = (
         "log_level", default_value="info", choices=LOG_LEVELS, description="Log level of the nodes"
     ),
     DeclareLaunchArgument(
+        "on_exit",
+        default_value="",
+        choices=("", "shutdown", "respawn", "ignore"),
+        description="If the detector ends or a camera fails: shutdown (end the launch) | respawn (restart the "
+        "node after 1 s, then 2 s, up to 30 s) | ignore (the other nodes continue). Empty: ignore if another "
+        "launch file includes this one, else shutdown",
+    ),
+    DeclareLaunchArgument(
         "respawn",
-        default_value="false",
-        choices=BOOLEANS,
-        description="Restart a node 2 s after it exits (e.g. when the GPU is lost); false: end the launch",
+        default_value="",
+        choices=("", *BOOLEANS),
+        description="Deprecated: true is on_exit:=respawn, false is on_exit:=shutdown",
     ),
 )
 
@@ -99,7 +108,7 @@ class CameraRequest:
         namespace: Namespace of the node and of relative topics.
         params_file: YAML file with the parameters of the nodes.
         log_level: Level of the node's logger.
-        respawn: Whether the launch restarts the node after it exits.
+        on_exit: Action after the node ends: shutdown, respawn or ignore.
         device: Device name, in the driver's format.
         width: Image width in pixels.
         height: Image height in pixels.
@@ -115,7 +124,7 @@ class CameraRequest:
     namespace: str
     params_file: Path
     log_level: str
-    respawn: bool
+    on_exit: str
     device: str
     width: int | None
     height: int | None
@@ -139,7 +148,7 @@ class CameraRequest:
             namespace=full_namespace(context),
             params_file=existing_file("params_file", text["params_file"]),
             log_level=text["log_level"],
-            respawn=text["respawn"] == "true",
+            on_exit=exit_action(context, *(share_folder() / "launch").rglob("*.launch.py")),
             device=text["device"],
             width=_side("width", text["width"]),
             height=_side("height", text["height"]),
@@ -196,6 +205,25 @@ def full_namespace(context: LaunchContext) -> str:
     """Return the argument `namespace`, below the namespace that an including launch file has pushed."""
     around: str | None = context.launch_configurations.get("ros_namespace")
     return prefix_namespace(around, argument_value(context, "namespace")) or ""
+
+
+def exit_action(context: LaunchContext, *launch_files: Path) -> str:
+    """Return the value of `on_exit`: shutdown, respawn or ignore.
+
+    Args:
+        context: Context with the launch arguments.
+        launch_files: Our launch files; if the command line names none of them, another file includes ours.
+
+    Raises:
+        ValueError: Both `on_exit` and its deprecated alias `respawn` are given.
+    """
+    on_exit, respawn = argument_value(context, "on_exit"), argument_value(context, "respawn")
+    if respawn and on_exit:
+        raise ValueError(f"respawn: found '{respawn}' beside on_exit:={on_exit}, expected only on_exit")
+    if respawn:
+        on_exit = "respawn" if respawn == "true" else "shutdown"
+        get_logger("launch.user").warning(f"respawn:={respawn} is deprecated: use on_exit:={on_exit}")
+    return on_exit or ("shutdown" if any(map(_on_command_line, launch_files)) else "ignore")
 
 
 def number(argument: str, text: str) -> float:

@@ -21,17 +21,16 @@ from launch.actions import (
     OpaqueFunction,
     SetEnvironmentVariable,
 )
-from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
+from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
 from trt_ssd_ros.ros.transport import profile_environment
 
 NODE_NAME = "camera"
-RESPAWN_DELAY = 2.0
 APT = "sudo apt install ros-{distro}-{name}"
 
 Parameters = Mapping[str, Any]
@@ -103,7 +102,7 @@ def require(package: str, install: str = APT) -> Path:
 
 
 def camera_node(driver: Driver, request: CameraRequest) -> Node:
-    """Return the node of a driver; if it fails, the launch ends, unless respawn is set."""
+    """Return the node of a driver; `on_exit` says what the launch does when the node ends."""
     asked = {name: value for name, value in driver.parameters(request).items() if value is not None}
     settings = {name: string_parameter(value) for name, value in asked.items()}
     return Node(
@@ -115,9 +114,7 @@ def camera_node(driver: Driver, request: CameraRequest) -> Node:
         remappings=topic_remappings(request, driver.images, driver.infos),
         ros_arguments=log_level(request.namespace, NODE_NAME, request.log_level),
         output="screen",
-        respawn=request.respawn,
-        respawn_delay=RESPAWN_DELAY,
-        on_exit=None if request.respawn else end_if_failed,
+        on_exit=exit_handler(request.on_exit, end_if_failed),
     )
 
 
@@ -152,15 +149,6 @@ def dds_profile() -> list[SetEnvironmentVariable]:
     """Return the environment variables of our Fast DDS profile, if it applies; see `profile_environment`."""
     profile = profile_environment(share_folder() / "config" / "fastdds_large_images.xml")
     return [SetEnvironmentVariable(name, value) for name, value in profile.items()]
-
-
-def end_if_failed(event: ProcessExited, context: LaunchContext) -> None:
-    """End the launch with an error if a process fails; after exit code 0 the other processes continue.
-
-    While the launch shuts down (Ctrl-C), exit codes are ignored, because many drivers then do not exit with 0.
-    """
-    if event.returncode and not context.is_shutdown:
-        raise RuntimeError(f"{event.process_name} failed (exit code {event.returncode}), see above")
 
 
 def log_level(namespace: str, node: str, level: str) -> list[str]:
