@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from trt_ssd_ros.engines import backend
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
-from trt_ssd_ros.models.card import ModelCardError
+from trt_ssd_ros.models.card import ModelCard, ModelCardError
 
 
 def test_onnxruntime_detects(card, photo):
@@ -37,3 +41,45 @@ def test_tensorrt_without_tensorrt_says_what_is_missing(card):
 def test_a_card_that_does_not_fit_fails_before_a_session_opens(card):
     with pytest.raises(ModelCardError, match="priors, labels and background"):
         open_detector(replace(card, labels=card.labels[:-1]), EngineChoice("onnxruntime"))
+
+
+@pytest.fixture
+def reported(
+    card: ModelCard,
+    hear: Callable[..., pytest.LogCaptureFixture],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., list[tuple[int, str]]]:
+    """Open a detector with `auto` on a machine with these files and modules, and return what is logged."""
+
+    def missing() -> None:
+        raise RuntimeError("TensorRT cannot be imported (libnvinfer.so.10)")
+
+    def report(*files: Path, modules: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+        monkeypatch.setattr(backend, "load_tensorrt", missing)
+        monkeypatch.setattr(backend, "GPU_FILES", tuple(map(str, files)))
+        monkeypatch.setattr(backend, "FLAVOURS", modules)
+        heard = hear(backend, logging.INFO)
+        open_detector(card).close()
+        return [(record.levelno, record.getMessage()) for record in heard.records]
+
+    return report
+
+
+def test_a_machine_without_a_gpu_gets_one_short_line_and_no_warning(reported, tmp_path):
+    [(level, text)] = reported(tmp_path / "nvidia[0-9]*", modules=("no_such_tensorrt",))
+    assert (level, text) == (
+        logging.INFO,
+        "running on the CPU with ONNX Runtime: this machine shows no NVIDIA GPU",
+    )
+
+
+def test_a_gpu_that_cannot_be_used_is_a_warning_with_the_reason(reported, tmp_path):
+    (tmp_path / "nvidia0").touch()
+    [(level, text)] = reported(tmp_path / "nvidia[0-9]*", modules=("no_such_tensorrt",))
+    assert level == logging.WARNING
+    assert text == "running on the CPU with ONNX Runtime: TensorRT cannot be imported (libnvinfer.so.10)"
+
+
+def test_an_installed_tensorrt_without_a_gpu_is_a_warning(reported):
+    [(level, text)] = reported(modules=("no_such_tensorrt", "numpy"))
+    assert (level, "libnvinfer.so.10" in text) == (logging.WARNING, True)

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from glob import glob
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,11 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda import Gpu
+from trt_ssd_ros.engines.gpu_files import GPU_FILES
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
-from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
+from trt_ssd_ros.engines.tensorrt_library import FLAVOURS, load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
@@ -121,8 +124,16 @@ def _open(request: Request) -> list[Detector]:
             return REGISTRY[name](request)
         except BackendMissingError as reason:
             reasons.append(str(reason))
-    LOGGER.warning("running on the CPU with ONNX Runtime: %s", "; ".join(reasons))
+    if _expects_gpu():
+        LOGGER.warning("running on the CPU with ONNX Runtime: %s", "; ".join(reasons))
+    else:
+        LOGGER.info("running on the CPU with ONNX Runtime: this machine shows no NVIDIA GPU")
     return REGISTRY[last](request)
+
+
+def _expects_gpu() -> bool:
+    """Return whether this machine shows an NVIDIA GPU, or TensorRT is installed for one, even if neither works."""
+    return any(map(glob, GPU_FILES)) or any(map(find_spec, FLAVOURS))
 
 
 def _open_tensorrt(request: Request) -> list[Detector]:

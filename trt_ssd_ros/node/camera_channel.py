@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.node.activation_log import ActivationLog, Durations
 from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.diagnostics import FrameCounts, RecentCounts, StageTimes
 from trt_ssd_ros.node.image_input import ImageInput
@@ -85,6 +86,7 @@ class CameraChannel:
         transport, reliability = node.declare(IMAGE_TRANSPORT), node.declare(IMAGE_RELIABILITY)
         self.input = ImageInput(node, self, transport, reliability, changed)
         self._node = node
+        self._log = ActivationLog(node.get_logger(), card.labels)
         self._refused = refused
         self._rate_limit = RateLimit()
         self._publishing = Lock()
@@ -102,6 +104,7 @@ class CameraChannel:
             if not self._is_open:
                 self._session += 1
                 self.stamps.forget()
+                self._log.begin(self.counts)
             self._is_open = True
         self.input.open()
 
@@ -110,6 +113,10 @@ class CameraChannel:
         with self._publishing:
             self._is_open = False
         self.input.close()
+
+    def report(self) -> None:
+        """Log the counts since the channel was opened; call it after `close` and the last `update`."""
+        self._log.end(self.counts)
 
     def update(self) -> None:
         """Count the images that were not taken, and adapt the reliability to the publishers."""
@@ -120,7 +127,9 @@ class CameraChannel:
         if gaps.numbered is False and self.counts.numbered is not False:
             self._node.get_logger().info("the middleware does not number images: dropped images are not counted")
         self.counts.numbered = gaps.numbered
-        self.recent.add(self._node.get_clock().now().nanoseconds / 1e9, self.counts)
+        now = self._node.get_clock().now().nanoseconds / 1e9
+        self.recent.add(now, self.counts)
+        self._log.measure_rate(now, self.counts)
         self.input.fit_reliability(publishers)
 
     def throttle_delay(self, now: float) -> float:
@@ -189,6 +198,14 @@ class CameraChannel:
             self.times.publish.append((end - start) * 1e3)
             if taken.age is not None:
                 self.times.latency.append(taken.age + (end - taken.since) * 1e3)
+        self._log.note(self.input.topic, taken.message, found)
+        self._publish_optional(taken, found)
+        if self._log.is_verbose:
+            engine, optional = self.times.engine[-1], (time.perf_counter() - end) * 1e3
+            read = (start - taken.since) * 1e3 - engine
+            self._log.trace(found, Durations(taken.age, read, engine, (end - start) * 1e3, optional))
+
+    def _publish_optional(self, taken: TakenImage, found: DetectedFrame) -> None:
         for output in self.outputs.optional:
             if not output.is_wanted(found.settings):
                 continue

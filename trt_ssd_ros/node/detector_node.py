@@ -87,6 +87,8 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         if self.context.ok():
             for channel in self._channels:
                 channel.update()  # count the images that were not taken before the close
+        for channel in self._channels:
+            channel.report()
 
     def release(self) -> None:
         """Close the engine; see `ManagedNode`."""
@@ -103,14 +105,10 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         return [opened for channel in self._channels if (opened := channel.input.opened) is not None]
 
     def _take_images(self) -> None:
-        detector = self._model.detector
-        assert detector is not None, "an active node is configured"
         for channel, watch in zip(self._channels, self._watches, strict=True):
             channel.open()
             watch.restart()
-            self.get_logger().info(
-                f"{self._model.card.name} on {detector.engine_name}, waiting for images on {channel.input.topic}"
-            )
+            self.get_logger().info(f"{self._model.described}, waiting for images on {channel.input.topic}")
 
     def _note_refusal(self, reason: str) -> None:
         self.last_error = reason
@@ -142,6 +140,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             return f"reload is refused in state {self.state}: configure the node first"
         reason = self.failure_of(self._open_model)
         if not reason:
+            self.get_logger().info(f"reloaded {self._model.described}")
             return ""
         self.last_error = f"reload failed, the old model stays in use: {reason}"
         self.get_logger().error(self.last_error)

@@ -49,6 +49,12 @@ class OpenedModel:
         """Current step of opening the model, and its progress; empty while the model is not being opened."""
         return self._progress.doing if self._opening else ""
 
+    @property
+    def described(self) -> str:
+        """Name of the open model, its engine and its precision, for the log."""
+        assert self.detector is not None, "the model is open"
+        return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}"
+
     def open(self) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.
 

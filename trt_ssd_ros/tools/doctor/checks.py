@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from trt_ssd_ros.engines.gpu_files import GPU_FILES
 from trt_ssd_ros.errors import REQUIRED
 from trt_ssd_ros.tools.doctor.machine import Finding, Machine, verdict
 
-GPU_FILES = ("/dev/nvidia[0-9]*", "/proc/driver/nvidia/gpus/*", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
-"""Files of NVIDIA's driver for a GPU: on a desktop, there before its first use, on a Jetson (two), on WSL."""
 NO_GPU = "if there is one, install NVIDIA's driver; in a container: --gpus all"
 INSTALL = "see docs/engines.md; on a desktop: pip install tensorrt pycuda"
 TENSORRT = """
