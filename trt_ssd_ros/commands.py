@@ -25,6 +25,11 @@ def record() -> int:
     return _run("trt_ssd_ros.recorder.recorder_node")
 
 
+def watch() -> int:
+    """Print the detections of a running detector."""
+    return _run("trt_ssd_ros.recorder.watch")
+
+
 def benchmark() -> int:
     """Measure the detector, or the node if --ros is given."""
     return _run("trt_ssd_ros.bench.ros.__main__" if "--ros" in sys.argv else "trt_ssd_ros.bench.__main__")

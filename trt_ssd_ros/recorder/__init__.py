@@ -1,1 +1,1 @@
-"""The recorder: watches a running detector."""
+"""The recorder and the watch of a running detector."""
