@@ -177,6 +177,16 @@ def test_what_class_id_carries_changes_live(client, parameters, photo):
     assert names(client.ask(image_now(client, photo("chelsea")))) == ["cat"]
 
 
+@pytest.mark.parametrize(("class_id_format", "field"), [("name", "class_name"), ("id", "class_id")])
+def test_class_id_joins_with_label_info(client, parameters, photo, class_id_format, field):
+    received = client.probe.receive(LabelInfo, "label_info", LATCHED)
+    client.probe.spin_until(lambda: received, "label_info")
+    assert parameters.set_together({"class_id_format": class_id_format}).successful
+    [found] = names(client.ask(image_now(client, photo("chelsea"))))
+    [entry] = [entry for entry in received[-1].class_map if str(getattr(entry, field)) == found]
+    assert (entry.class_id, entry.class_name) == (17, "cat")
+
+
 def test_the_debug_image_is_drawn_as_asked(client, parameters, detector, photo):
     drawn = client.probe.receive(Image, "debug_image")
     pixels, style = photo("chelsea", 400, 300), DrawStyle(9, captions=False)
