@@ -26,6 +26,9 @@ and applies its parameters together; `set_parameters` sets one after the other. 
 stay, and the reason names what was found and what was expected; for an unknown class it suggests similar names.
 When a threshold changes, `label_info` is published again; its `threshold` is the lowest of all classes.
 
+At the start, a node refuses values of parameters that it does not have, if its own name or `-p` gives them. Under
+patterns such as `/**` it warns only of names similar to its own, as other nodes may have the rest.
+
 """
 
 LISTS = """

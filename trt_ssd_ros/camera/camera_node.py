@@ -48,11 +48,13 @@ class CameraNode(FailableNode):
     Raises:
         CalibrationError: The calibration is wrong.
         SourceError: The source cannot be opened.
+        ValueError: A parameter is wrong or does not exist.
     """
 
     def __init__(self) -> None:
         super().__init__("camera")
         values = {spec.name: self.declare(spec) for spec in CAMERA_NODE}
+        self.check_overrides()
         self._loop, self._frame_id, self._rate = values["loop"], values["frame_id"], values["rate"]
         self._calibration = Calibration.load(Path(values["calibration"])) if values["calibration"] else None
         self._image_publisher = self.create_publisher(

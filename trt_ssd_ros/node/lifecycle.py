@@ -120,7 +120,11 @@ class ManagedNode(FailableNode, LifecycleNode):
         """Start the lifecycle transitions once the executor spins, if `autostart` is set.
 
         Subclasses call it at the end of their constructor.
+
+        Raises:
+            ValueError: The command line gives a value to a parameter that does not exist.
         """
+        self.check_overrides()
         self.inference.resources.callback(self._final_release)
         if not self._autostart:
             return

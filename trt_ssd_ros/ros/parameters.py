@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from trt_ssd_ros.ros.overrides import near_names, unknown
 
 Kind = Parameter.Type
 
@@ -154,6 +156,22 @@ class ParameterNode(Node):
         self._specs[spec.name] = spec
         return adapted.value
 
+    def check_overrides(self) -> None:
+        """Check that the command line gives values to existing parameters only; log the doubtful ones.
+
+        Subclasses call it once their parameters are declared: rclpy ignores values of other parameters silently.
+
+        Raises:
+            ValueError: A parameter of this node does not exist; the message suggests similar names.
+        """
+        if not self._parameter_overrides:
+            return
+        errors, warnings = unknown(sys.argv, self.get_fully_qualified_name(), self._parameters, self._specs)
+        if errors:
+            raise ValueError("; ".join(errors))
+        for warning in warnings:
+            self.get_logger().warning(f"ignored: {warning}")
+
     def call_after_set(self, callback: Callable[[], None]) -> None:
         """Register a callback that runs after each successful set, before the response is sent.
 
@@ -184,8 +202,8 @@ class ParameterNode(Node):
         return result
 
     def _with_near_names(self, name: str) -> str:
-        near = get_close_matches(name, self._specs)
-        return f"{name} (did you mean {' or '.join(near)}?)" if near else name
+        near = near_names(name, self._specs)
+        return f"{name} ({near})" if near else name
 
     def _adapt(self, parameter: Parameter) -> Parameter:
         spec = self._specs.get(parameter.name)
