@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trt_ssd_ros.errors import REQUIRED, missing_package
+from trt_ssd_ros.errors import REQUIRED, counted, missing_package
 
 HIDE = """
 import os, sys
@@ -85,3 +85,8 @@ def test_whoever_imports_a_tool_keeps_the_hook_for_errors():
         "import sys; hook = sys.excepthook; import trt_ssd_ros.tools.detect; sys.exit(sys.excepthook is not hook)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_one_thing_is_counted_in_the_singular():
+    assert [counted(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [counted(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]

@@ -13,6 +13,11 @@ INTERRUPTED = 130
 """Exit code that shells report for a process ended by SIGINT."""
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun as text: 1 image, 2 images."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def one_line(error: BaseException) -> str:
     """Return an error's text on one line, with each run of white space as one space."""
     return " ".join(str(error).split())

@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -70,6 +70,40 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise ValueError(f"{path} has more than {max_bytes} bytes")
     return content
+
+
+def numbered_folders(name: str, product: str) -> list[Path]:
+    """Return the output folders `name`, `name_2`, ... of earlier runs, then the first one without a product.
+
+    Args:
+        name: Default output folder of a tool.
+        product: File that each run leaves in its folder.
+    """
+    folders = [Path(name)]
+    while (folders[-1] / product).exists():
+        folders.append(Path(f"{name}_{len(folders) + 1}"))
+    return folders
+
+
+def output_folder(given: Path | None, numbered: Sequence[Path], again: bool) -> Path:
+    """Return the output folder of a run.
+
+    Args:
+        given: Folder that the user named, if any.
+        numbered: Folders of `numbered_folders`.
+        again: Whether the run continues or replaces an earlier one, by default the newest.
+    """
+    return given or (numbered[-2:][0] if again else numbered[-1])
+
+
+def expect_new(product: Path, again: bool, advice: str) -> None:
+    """Require that a run has left no product in a folder, unless this run continues or replaces it.
+
+    Raises:
+        ValueError: The product exists; the message ends in the advice.
+    """
+    if product.exists() and not again:
+        raise ValueError(f"{product} exists: {advice}")
 
 
 def try_lock(descriptor: int) -> bool:

@@ -85,7 +85,7 @@ def test_shows_each_picture_of_a_folder_once(probe, start_node, album):
     process = start_node("camera_node", source=album, loop=False, rate=20.0)
     probe.spin_until(lambda: not process.running, "the end of the folder")
     assert process.wait() == 0
-    assert "the source ended after 8 images, 1 files skipped" in process.log
+    assert "the source ended after 8 images, 1 file skipped" in process.log
     probe.happens(lambda: len(images) == 8, 1.0)
     assert [image.width for image in images] == list(range(40, 48)), "in order, each once"
 
@@ -195,7 +195,7 @@ def rate(images: list[Image]) -> float:
         ("''", ["source: found an empty name"]),
         ("{tmp_path}", ["found no image in {tmp_path}", ".jpg"]),
         ("{tmp_path}/text.mp4", ["cannot open {tmp_path}/text.mp4 as an image or a video"]),
-        ("{tmp_path}/text.jpg", ["found 1 files, but no image that can be read"]),
+        ("{tmp_path}/text.jpg", ["found 1 file, but no image that can be read"]),
         ("webcam:front", ["webcam:front", "webcam:0"]),
         ("webcam:93", ["webcam:93 needs /dev/video93", "does not exist"]),
     ],

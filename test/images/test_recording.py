@@ -41,7 +41,7 @@ def test_every_pixel_and_stamp_arrives(tmp_path, pictures, storage, message):
 def test_a_file_of_a_recording_and_an_rgb_camera(tmp_path, pictures):
     message = functools.partial(image_message, encoding="rgb8")
     bag = write_bag(tmp_path / "bag", pictures, StoragePlugin.MCAP, message)
-    images = open_sources([str(bag / "bag.mcap")], exclude=tmp_path / "out")
+    images = open_sources([str(bag / "bag.mcap")], exclude=[tmp_path / "out"])
     first, *_ = images.images(start=1)
     images.close()
     assert (first.index, first.channel_order) == (1, "rgb")
@@ -98,4 +98,4 @@ def test_what_is_no_recording_is_refused(tmp_path, name):
     path.write_text("nothing: of the kind")
     bag = path if path.suffix == ".mcap" else path.parent
     with pytest.raises(SourceError, match="as a ROS 2 recording"):
-        open_sources([str(bag)], exclude=tmp_path / "out")
+        open_sources([str(bag)], exclude=[tmp_path / "out"])

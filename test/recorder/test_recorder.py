@@ -226,3 +226,6 @@ def test_watches_the_nodes(start_node, start_process, tmp_path):
     assert all(Path(path).stat().st_size > 500 for path in written)
     assert (folder / REPORT).read_text() in recorder.log
     assert all(cv2.VideoCapture(path).read()[0] for path in written)
+    again = start_process([sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--output", str(folder)])
+    assert again.wait() == 1
+    assert f"{folder / REPORT} exists: give --overwrite to replace the recording" in again.log

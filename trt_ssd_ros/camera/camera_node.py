@@ -20,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.calibration import Calibration
 from trt_ssd_ros.images.open_source import open_source
 from trt_ssd_ros.images.rate_limit import RateLimit
@@ -143,13 +144,12 @@ class CameraNode(FailableNode):
                 yield capture
         if self._start >= total > 0:
             raise SourceError(
-                f"start: found {self._start}, expected at most {total - 1}: the source has {total} images"
+                f"start: found {self._start}, expected at most {total - 1}: the source has "
+                f"{counted(total, 'image')}"
             )
         if total and len(self._skipped) == total - self._start:
-            example = min(self._skipped)
-            raise SourceError(
-                f"source: found {len(self._skipped)} files, but no image that can be read, e.g. {example}"
-            )
+            found = counted(len(self._skipped), "file")
+            raise SourceError(f"source: found {found}, but no image that can be read, e.g. {min(self._skipped)}")
 
     def _await_subscriber(self) -> None:
         """Wait for a subscriber, because a source that plays once would be lost without one."""
@@ -184,18 +184,20 @@ class CameraNode(FailableNode):
 
     def _log_end(self) -> None:
         skipped = len(self._skipped)
-        rest = f", {skipped} files skipped" if skipped else ""
-        self.get_logger().info(f"the source ended after {self._published} images{rest}")
+        rest = f", {counted(skipped, 'file')} skipped" if skipped else ""
+        self.get_logger().info(
+            f"the source ended after {counted(self._published, 'image')}{rest}: the node ends, as loop is false"
+        )
 
     def _diagnose(self, status: Any) -> Any:
         source = self._source
         if source.trouble:
             status.summary(DiagnosticStatus.ERROR, f"no images, reopening the source: {source.trouble}")
         elif self._skipped:
-            text = f"{len(self._skipped)} images cannot be read, see the log"
+            text = f"found {counted(len(self._skipped), 'unreadable image')}, see the log"
             status.summary(DiagnosticStatus.WARN, text)
         else:
-            status.summary(DiagnosticStatus.OK, f"{self._published} images")
+            status.summary(DiagnosticStatus.OK, counted(self._published, "image"))
         status.add("published", str(self._published))
         status.add("output Hz", f"{self._recent_rate():.2f}")
         status.add("passed over", str(len(self._skipped)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -48,21 +48,19 @@ def _read(index: int, name: str, path: Path) -> SourceImage:
         return SourceImage.unreadable(index, name, error)
 
 
-def images_of_folder(folder: Path, exclude: Path | None = None) -> list[Path]:
+def images_of_folder(folder: Path, exclude: Iterable[Path] = ()) -> list[Path]:
     """Return the sorted paths of all images in a folder and its subfolders.
 
     Args:
         folder: Folder to search.
-        exclude: Folder whose images are skipped, because they were made from the others.
+        exclude: Folders whose images are skipped, because they were made from the others.
 
     Raises:
         SourceError: The folder holds no image.
     """
     images = (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir())
-    if exclude:
-        ours = os.path.realpath(exclude)
-        images = (file for file in images if not Path(os.path.realpath(file)).is_relative_to(ours))
-    paths = sorted(images)
+    ours = [os.path.realpath(skipped) for skipped in exclude]
+    paths = sorted(file for file in images if not any(map(Path(os.path.realpath(file)).is_relative_to, ours)))
     if not paths:
         raise SourceError(f"source: found no image in {folder}, expected files ending in {sorted(IMAGE_SUFFIXES)}")
     return paths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,13 +46,13 @@ def open_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -
     return OPENERS[parsed.kind](parsed.target)
 
 
-def open_sources(names: Sequence[str], topic: str = "", exclude: Path | None = None) -> ImageSource:
+def open_sources(names: Sequence[str], topic: str = "", exclude: Collection[Path] = ()) -> ImageSource:
     """Open the inputs of a command line: any number of images and folders, or one source of another kind.
 
     Args:
         names: Names of sources, as in `open_source`.
         topic: Image topic of a recording; empty: its only image topic.
-        exclude: Folder whose images are skipped, because they were made from the others.
+        exclude: Folders whose images are skipped, because they were made from the others.
 
     Raises:
         SourceError: A source does not exist or cannot be read, or the names cannot be combined.
@@ -72,7 +72,7 @@ def open_sources(names: Sequence[str], topic: str = "", exclude: Path | None = N
     return open_source(names[0])
 
 
-def _image_paths(name: str, exclude: Path | None) -> list[Path] | None:
+def _image_paths(name: str, exclude: Collection[Path]) -> list[Path] | None:
     """Return the paths of the images that a name stands for; None if it is another kind of source."""
     parsed = SourceName.parse(name)
     path = Path(parsed.target).expanduser()

@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.node.image_input import read_image
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.recording import REPORT, Recording, Sighting, Video, clear, table, write_pictures
@@ -25,6 +26,7 @@ from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 from trt_ssd_ros.version import add_version
 
+OUTPUT = "recording"
 STARTUP_SECONDS = 30.0
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 """Name that the middleware gives to the node of a publisher until it discovers the node."""
@@ -159,11 +161,20 @@ def main(args: Sequence[str] | None = None) -> int:
     add_version(parser)
     parser.add_argument("--seconds", type=float, default=10.0, help="recording time in seconds (default: 10)")
     parser.add_argument(
-        "--output", type=Path, default=Path("recording"), help="folder for pictures and video (default: recording)"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for pictures and video; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds a recording",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the recording in DIR; default: the newest"
     )
     parser.add_argument("--view", action="store_true", help="show the debug images in a window")
     options = parser.parse_args(remove_ros_args(args)[1:])
+    options.output = output_folder(options.output, numbered_folders(OUTPUT, REPORT), options.overwrite)
     try:
+        advice = "give --overwrite to replace the recording, or another --output"
+        expect_new(options.output / REPORT, options.overwrite, advice)
         options.output.mkdir(parents=True, exist_ok=True)
         clear(options.output)
         with closing(Video(options.output / "detections.mkv")) as video:
@@ -173,7 +184,7 @@ def main(args: Sequence[str] | None = None) -> int:
         report = "\n".join([table(recording), *(f"wrote       {path}" for path in paths)])
         (options.output / REPORT).write_text(report + "\n")
         print(report)
-    except (OSError, RuntimeError, cv2.error) as error:
+    except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"record: {one_line(error)}", file=sys.stderr)
         return 1
     return 0

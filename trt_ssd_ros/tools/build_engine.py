@@ -24,7 +24,7 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_engine import TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
-from trt_ssd_ros.errors import INTERRUPTED
+from trt_ssd_ros.errors import INTERRUPTED, counted
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
@@ -116,14 +116,14 @@ def verify(detector: Detector, card: ModelCard) -> int:
         problems = disagreements(found, expected, tolerance, card.defaults.score_threshold, side)
         failures += bool(problems)
         verdict = "; ".join(problems) or "agrees with ONNX Runtime"
-        print(f"  photo {number}: {len(found)} detections, {verdict}")
+        print(f"  photo {number}: {counted(len(found), 'detection')}, {verdict}")
     return int(failures > 0)
 
 
 def list_plans(cache: PlanCache) -> int:
     """Print the cached plans."""
     entries = cache.entries()
-    print(f"{len(entries)} plans in {cache.folder}")
+    print(f"{counted(len(entries), 'plan')} in {cache.folder}")
     for path, sidecar in entries:
         size = f"{path.stat().st_size / 2**20:7.1f} MiB  {path.name}"
         if sidecar is None:
@@ -136,7 +136,7 @@ def list_plans(cache: PlanCache) -> int:
 
 def clean(cache: PlanCache) -> int:
     """Delete the cached plans."""
-    print(f"{len(cache.clean())} files deleted from {cache.folder}")
+    print(f"{counted(len(cache.clean()), 'file')} deleted from {cache.folder}")
     return 0
 
 

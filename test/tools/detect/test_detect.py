@@ -145,7 +145,7 @@ def test_images_that_gave_way_to_newer_ones_are_counted(tmp_path):
     log.write_text("\n".join([ResultHeader({}, ()).line(), *lines]) + "\n")
     nothing_read, said = summary(log, RunTimes())
     assert not nothing_read
-    assert said == "4 images, 0 of them unreadable; found: nothing\n4 camera images were dropped for newer ones"
+    assert said == "4 images, 0 of them unreadable; found: nothing\n4 camera images dropped for newer ones"
 
 
 def test_a_video_without_a_steady_rate_keeps_its_times(tmp_path, repository):

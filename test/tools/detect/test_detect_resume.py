@@ -71,6 +71,37 @@ def test_what_is_refused_is_left_as_it_was(tmp_path, repository, capsys):
     assert log.read_bytes() == before
 
 
+def test_a_new_run_gets_a_new_folder_and_a_continued_one_the_newest(tmp_path, video, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = video, "--no-draw", "--max-images"
+    for frames, folder in ((2, "detect_output"), (3, "detect_output_2")):
+        assert run(*few, frames) == 0
+        assert f"written: {folder}/results.jsonl" in capsys.readouterr().out
+    assert run(*few, 4, "--resume") == 0
+    assert [
+        len((tmp_path / name / "results.jsonl").read_text().splitlines()) - 1
+        for name in ("detect_output", "detect_output_2")
+    ] == [2, 4]
+    assert run(*few, 1, "--overwrite") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["detect_output", "detect_output_2"]
+    assert len((tmp_path / "detect_output_2" / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_annotated_images_of_earlier_runs_are_no_input(tmp_path, repository, monkeypatch, capsys):
+    (tmp_path / "cat.jpg").write_bytes((repository / "photos" / "chelsea.jpg").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        assert run(".") == 0
+        assert "1 image, " in capsys.readouterr().out
+    assert files(tmp_path / "detect_output_3" / "annotated") == ["cat.jpg"]
+
+
+def test_a_missing_input_is_reported_before_existing_results(tmp_path, video, capsys):
+    assert run(video, "--output", tmp_path, "--no-draw", "--max-images", 1) == 0
+    assert run("nothing.mp4", "--output", tmp_path) == 1
+    assert "nothing.mp4 does not exist" in capsys.readouterr().err
+
+
 def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
     out = tmp_path / "out"
     assert run(video, "--output", out, "--no-draw", "--max-images", 2) == 0

@@ -65,9 +65,30 @@ def test_figures_are_those_computed_by_hand(place, write, capsys):
     assert run["classes"]["Cat"]["objects"] == 2
     assert run["classes"]["Cat"]["recall50"] == 1
     assert "Bear" not in run["classes"]
-    assert f"{MAP:.4f}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{MAP:.4f}" in said
+    assert "difference" not in said + (place / "out" / "report.html").read_text(), "one run has no baseline"
     counts = {(c["true"], c["found"]): c["count"] for c in run["confusion"]}
     assert counts == {("Cat", "Cat"): 2, ("Dog", "Dog"): 1, ("", "Cat"): 1}
+
+
+def test_a_report_is_replaced_only_if_told_to_and_inputs_are_looked_at_first(place, monkeypatch, capsys):
+    truth = write_coco(place / "truth")
+    assert evaluate(place, truth) == 0
+    assert evaluate(place, truth) == 1
+    advice = "report.html exists: give --overwrite to replace it, or another --output"
+    assert f"{place / 'out'}/{advice}" in capsys.readouterr().err
+    assert evaluate(place, truth, "--overwrite") == 0
+    for given, runs, missing in (
+        (place / "no.json", ("results.jsonl",), "no.json"),
+        (truth, ("results.jsonl", "old.jsonl"), "old.jsonl"),
+    ):
+        assert evaluate(place, given, runs=runs) == 1
+        assert f"{missing} does not exist" in capsys.readouterr().err
+    monkeypatch.chdir(place)
+    for folder in ("evaluate_output", "evaluate_output_2"):
+        assert main(["--images", "images", "--annotations", str(truth), "results.jsonl"]) == 0
+        assert f"written: {folder}/report.html" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("write", [write_coco, write_voc])
@@ -87,7 +108,7 @@ def test_results_as_coco_json_score_the_same(place):
     assert first["confusion"] == second["confusion"]
 
 
-def test_several_runs_and_their_difference(place):
+def test_several_runs_and_their_difference(place, capsys):
     bear = {"a.png": [*FOUND["a.png"][:2], ("Bear", 0.64, (61, 60, 91, 90))], "b.png": FOUND["b.png"]}
     write_results(place / "bear.jsonl", bear, threshold=0.3)
     assert evaluate(place, write_coco(place / "x"), runs=("results.jsonl", f"<new>={place / 'bear.jsonl'}")) == 0
@@ -101,6 +122,8 @@ def test_several_runs_and_their_difference(place):
         "<new>: detections below a score of 0.30 are missing: the precision-recall curve is truncated"
     )
     page = (place / "out" / "report.html").read_text()
+    assert "mAP difference to the baseline" in page
+    assert "difference to the baseline" in capsys.readouterr().out
     assert "Dog 70% became Bear 64%" in page
     assert "&lt;new&gt;" in page
     assert "<new>" not in page
@@ -148,7 +171,7 @@ def test_images_of_another_size_than_annotated_are_told(place, capsys):
     annotations.write_text(json.dumps(content))
     assert evaluate(place, annotations) == 0
     assert (
-        "1 images differ in size from their annotations, so that boxes are misplaced, e.g. b.png"
+        "the annotations of 1 image state another size, so that boxes are misplaced, e.g. b.png"
         in capsys.readouterr().err
     )
 
@@ -219,9 +242,9 @@ def test_unreadable_images_are_left_out_and_told(place, capsys):
     (place / "images" / "b.png").write_bytes(b"no image")
     assert evaluate(place, write_coco(place / "x")) == 0
     assert report(place)["images"] == 1
-    assert "1 images could not be read, e.g. cannot read" in capsys.readouterr().err
+    assert "1 image could not be read, e.g. cannot read" in capsys.readouterr().err
     (place / "images" / "a.png").write_bytes(b"no image")
-    assert evaluate(place, place / "x") == 1
+    assert evaluate(place, place / "x", "--overwrite") == 1
     assert "no image was evaluated: 2 could not be read, e.g. cannot read" in capsys.readouterr().err
 
 

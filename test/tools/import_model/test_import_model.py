@@ -94,6 +94,9 @@ def test_other_files_are_named_with_what_to_do(refused, name, content, expected)
 def test_a_missing_file_is_named(capsys, tmp_path):
     assert main([str(tmp_path / "none.onnx")]) == 1
     assert "none.onnx" in capsys.readouterr().err
+    (tmp_path / "none.yaml").write_text("of an earlier import")
+    assert main([str(tmp_path / "none.onnx")]) == 1
+    assert "none.onnx" in capsys.readouterr().err
 
 
 def test_files_of_an_earlier_import_stay_unless_forced(run_import, capsys):

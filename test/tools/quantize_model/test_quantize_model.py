@@ -98,6 +98,13 @@ def test_says_what_became_of_it(model, photos, tmp_path, monkeypatch, capsys):
     assert ModelCard.load(tmp_path / "mine.yaml").name == "mine"
 
 
+def test_a_missing_input_is_reported_before_existing_output(model, tmp_path, capsys):
+    (tmp_path / f"{NAME}.onnx").write_text("mine")
+    assert quantize("nothing.jpg", *model, "--output", tmp_path) == 1
+    assert "nothing.jpg does not exist" in capsys.readouterr().err
+    assert (tmp_path / f"{NAME}.onnx").read_text() == "mine"
+
+
 # ---- accuracy in annotated images ------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
+from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.images.source import ImageSource
 from trt_ssd_ros.models.card import ModelCard
@@ -40,6 +41,8 @@ from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
 from trt_ssd_ros.version import add_version
+
+OUTPUT = "detect_output"
 
 
 def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
@@ -76,12 +79,13 @@ def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOu
 
 def detect(options: argparse.Namespace, stop: Event) -> int:
     """Open input, detectors and output, run, print the summary, and return the exit code."""
+    again, folders = options.resume or options.overwrite, numbered_folders(OUTPUT, LOG_NAME)
+    options.output = output_folder(options.output, folders, again)
     log = options.output / LOG_NAME
-    if log.exists() and not (options.resume or options.overwrite):
-        raise ResultError(f"{log} exists: give --resume to continue this run, or --overwrite to start again")
     card = ModelCard.load(model_card_path(options.model))
     choice = EngineChoice(options.backend, options.precision, BuildOptions(batch=options.batch))
-    with closing(open_sources(options.inputs, options.topic, options.output)) as images:
+    with closing(open_sources(options.inputs, options.topic, {options.output, *folders})) as images:
+        expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
         with opened_detectors(card, choice, options.threshold, stop) as detectors, locked(options.output):
@@ -138,9 +142,8 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("detect_output"),
         metavar="DIR",
-        help="output folder; default: %(default)s",
+        help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds results",
     )
     add_options(parser, "model", "backend", "precision", "threshold", "batch", "topic")
     parser.add_argument("--max-images", type=count, metavar="N", help="stop after the first N images")
@@ -156,8 +159,8 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-draw", dest="draw", action="store_const", const="none", help="same as --draw none")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON on stdout")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="resume the run in DIR")
-    again.add_argument("--overwrite", action="store_true", help="replace the results in DIR")
+    again.add_argument("--resume", action="store_true", help="resume the run in DIR; default: the newest")
+    again.add_argument("--overwrite", action="store_true", help="replace the results in DIR; default: the newest")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     return parser
 

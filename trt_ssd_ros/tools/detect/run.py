@@ -24,6 +24,7 @@ from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.network import batch_size, load_network
@@ -291,11 +292,11 @@ def summary(log: Path, times: RunTimes, announced: int | None = None) -> tuple[b
         unreadable += bool(result.unreadable)
         labels.update(names[class_id] for class_id in result.detections.class_ids)
     found = ", ".join(f"{count} {label}" for label, count in labels.most_common()) or "nothing"
-    lines = [f"{images} images, {unreadable} of them unreadable; found: {found}"]
+    lines = [f"{counted(images, 'image')}, {unreadable} of them unreadable; found: {found}"]
     if last >= images:
-        lines.append(f"{last + 1 - images} camera images were dropped for newer ones")
+        lines.append(f"{counted(last + 1 - images, 'camera image')} dropped for newer ones")
     if announced and images < announced * COMPLETE_SHARE:
-        lines.append(f"read {images} images, expected {announced}: the input may be cut short")
+        lines.append(f"read {counted(images, 'image')}, expected {announced}: the input may be cut short")
     if times.images:
         lines.append(
             f"{times.images / times.seconds:.1f} FPS including reading and writing, "

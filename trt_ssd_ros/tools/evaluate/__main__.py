@@ -25,15 +25,18 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.errors import INTERRUPTED, load_pyplot
+from trt_ssd_ros.errors import INTERRUPTED, counted, load_pyplot
+from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, fraction, run_command
 from trt_ssd_ros.tools.evaluate.annotation_options import add_annotation_options, read_annotated
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
-from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, open_runs
+from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, expect_results, open_runs
 from trt_ssd_ros.version import add_version
+
+OUTPUT, PAGE = "evaluate_output", "report.html"
 
 
 def evaluate(options: argparse.Namespace, stop: Event) -> int:
@@ -41,8 +44,12 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     load_pycocotools()
     load_pyplot()
     load_template()
-    expect_writable(options.output)
     annotated = read_annotated(options, options.images).first(options.max_images)
+    expect_results(options.runs)
+    folders = numbered_folders(OUTPUT, PAGE)
+    options.output = output_folder(options.output, folders, options.overwrite)
+    expect_writable(options.output)
+    expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
     with ExitStack() as opened:
         runs = []
         for run in open_runs(options.runs, options.model, options.threshold, stop):
@@ -67,10 +74,10 @@ def write(report: EvaluationReport, folder: Path) -> int:
         count, first = len(report.evaluation.unreadable), report.evaluation.unreadable[0]
         raise ValueError(f"no image was evaluated: {count} could not be read, e.g. {first}")
     report.write_json(folder / "report.json")
-    write_page(report, folder / "report.html")
+    write_page(report, folder / PAGE)
     for text in report.warnings():
         print(f"evaluate: {text}", file=sys.stderr)
-    print(f"{len(report.evaluation.images)} images\n{report.table()}\nwritten: {folder / 'report.html'}")
+    print(f"{counted(len(report.evaluation.images), 'image')}\n{report.table()}\nwritten: {folder / PAGE}")
     return INTERRUPTED if report.interrupted else 0
 
 
@@ -88,10 +95,10 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("evaluate_output"),
         metavar="DIR",
-        help="output folder; default: %(default)s",
+        help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds a report",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the report in DIR; default: the newest")
     add_options(parser, "model")
     add_options(parser, "threshold", default=LOWEST_SCORE, help="lowest evaluated score; default: 0.01")
     parser.add_argument(

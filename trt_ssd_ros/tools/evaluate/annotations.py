@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.files import read_file
 from trt_ssd_ros.images.files import IMAGE_SUFFIXES, stem
 
@@ -86,7 +87,9 @@ class AnnotatedSet:
         if not self.images:
             raise AnnotationError(f"found no annotated image for {folder}, expected one or more")
         if not any(not box.ignored for image in self.images for box in image.boxes):
-            raise AnnotationError(f"found {len(self.images)} images without a single object, expected one or more")
+            raise AnnotationError(
+                f"found {counted(len(self.images), 'image')} without a single object, expected one or more"
+            )
         missing = [image for image in self.images if not image.path.is_file()]
         if missing:
             count = f"{len(missing)} of {len(self.images)} annotated images"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.errors import load_library, load_pyplot
+from trt_ssd_ros.errors import counted, load_library, load_pyplot
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.images.source import Image
@@ -58,6 +58,7 @@ def write_page(report: EvaluationReport, path: Path) -> None:
         names=page.names,
         first=report.precisions[0],
         figure=figure,
+        counted=counted,
         difference=difference,
         max_lines=MAX_LINES,
         max_pictures=MAX_PICTURES,

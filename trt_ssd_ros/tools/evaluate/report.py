@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.tools.evaluate.average_precision import ClassPrecision, Precision
 from trt_ssd_ros.tools.evaluate.confusion import ConfusionMatrix, ImageChange
@@ -62,13 +63,15 @@ class EvaluationReport:
         """Yield the warnings about the figures."""
         evaluation = self.evaluation
         if self.interrupted:
-            done = f"{len(evaluation.images)} of {len(evaluation.annotated.images)}"
-            yield f"interrupted: only {done} images were evaluated"
+            done = f"{len(evaluation.images)} of {counted(len(evaluation.annotated.images), 'image')}"
+            yield f"interrupted: evaluated only {done}"
         if evaluation.unreadable:
-            yield f"{len(evaluation.unreadable)} images could not be read, e.g. {evaluation.unreadable[0]}"
+            unreadable = counted(len(evaluation.unreadable), "image")
+            yield f"{unreadable} could not be read, e.g. {evaluation.unreadable[0]}"
         if evaluation.size_mismatches:
-            text = "images differ in size from their annotations, so that boxes are misplaced"
-            yield f"{len(evaluation.size_mismatches)} {text}, e.g. {evaluation.size_mismatches[0]}"
+            wrong = counted(len(evaluation.size_mismatches), "image")
+            text = f"the annotations of {wrong} state another size, so that boxes are misplaced"
+            yield f"{text}, e.g. {evaluation.size_mismatches[0]}"
         if evaluation.excluded:
             yield f"excluded labels, which not every run knows: {', '.join(evaluation.excluded)}"
         for run in evaluation.runs:
@@ -122,11 +125,13 @@ class EvaluationReport:
     def table(self) -> str:
         """Return the runs as a table of text."""
         width = max(len(run.name) for run in self.evaluation.runs)
-        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5  mAP@.75   difference to the baseline"]
+        compares = len(self.precisions) > 1
+        title = "   difference to the baseline" if compares else ""
+        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5  mAP@.75{title}"]
         for run, precision in zip(self.evaluation.runs, self.precisions, strict=True):
-            apart = difference(self.precisions[0].map, precision.map) or 0.0
-            figures = f"{figure(precision.map50):>8} {figure(precision.map75):>8}   {apart:+.4f}"
-            lines.append(f"{run.name:<{width}}  {figure(precision.map):>12} {figures}")
+            figures = f"{figure(precision.map50):>8} {figure(precision.map75):>8}"
+            apart = f"   {difference(self.precisions[0].map, precision.map) or 0.0:+.4f}" if compares else ""
+            lines.append(f"{run.name:<{width}}  {figure(precision.map):>12} {figures}{apart}")
         return "\n".join(lines)
 
     def write_json(self, path: Path) -> None:

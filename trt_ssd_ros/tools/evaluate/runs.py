@@ -19,6 +19,7 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.models.card import MAX_CANDIDATES, ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage
@@ -122,7 +123,10 @@ class DetectorRun:
         """Return the warnings about its figures."""
         texts = truncation_warning(self._card.defaults.score_threshold)
         if self._cut:
-            texts.append(f"in {self._cut} images even {MAX_CANDIDATES} candidates were too few: raise --threshold")
+            texts.append(
+                f"in {counted(self._cut, 'image')}, even {MAX_CANDIDATES} candidates were too few: "
+                "raise --threshold"
+            )
         return texts
 
     def close(self) -> None:
@@ -184,8 +188,9 @@ class ResultsRun:
         """Require a result for each image."""
         missing = [image.name for image in images if self._key(image) is None]
         if missing:
+            share = f"{len(missing)} of {counted(len(images), 'image')}"
             raise ResultError(
-                f"{self._path} has no result for {len(missing)} of {len(images)} images, e.g. {missing[0]}: "
+                f"{self._path} has no result for {share}, e.g. {missing[0]}: "
                 "run detect on the whole folder of --images"
             )
 
@@ -244,6 +249,17 @@ def _detections(items: Sequence[Mapping[str, Any]], numbers: Mapping[Any, int]) 
     return found[np.argsort(-scores, kind="stable")]
 
 
+def expect_results(specs: Sequence[str]) -> None:
+    """Require that the results files of a command line exist, before a detector is opened.
+
+    Raises:
+        ValueError: A file does not exist.
+    """
+    for _, text in map(_split_name, specs):
+        if _is_results(text) and not Path(text).exists():
+            raise ValueError(f"run: {text} does not exist, expected a results.jsonl or coco.json of detect")
+
+
 def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -> Iterator[EvaluatedRun]:
     """Open the runs of a command line.
 
@@ -264,7 +280,7 @@ def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -
     if twice is not None:
         raise ValueError(f"run: found {twice!r} twice, expected different names: NAME={twice}")
     for name, text in named:
-        if Path(text).suffix in {".jsonl", ".json"}:
+        if _is_results(text):
             yield ResultsRun(name, Path(text))
             continue
         engine, _, own = text.partition("@")
@@ -276,6 +292,10 @@ def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -
             raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
         card = ModelCard.load(model_card_path(own or model))
         yield DetectorRun(name, card, EngineChoice(backend, precision or "auto"), threshold, stop)
+
+
+def _is_results(text: str) -> bool:
+    return Path(text).suffix in {".jsonl", ".json"}
 
 
 def _split_name(spec: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
@@ -80,9 +81,10 @@ def import_model(request: ImportRequest, prompt: Prompt) -> Iterator[str]:
             f"--name: found {request.card_name!r}, expected a file name without a folder; give the folder with "
             "--output"
         )
-    expect_free([request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")], request.force)
+    network_file = read_network(request.model)
     photo = read_image_file(request.image) if request.image else sample_photos()[0]
-    found = analyse(OnnxGraph(read_network(request.model)), photo, request.options)
+    expect_free([request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")], request.force)
+    found = analyse(OnnxGraph(network_file), photo, request.options)
     user = UserOptions(request.options, prompt)
     document = draft_card(found, user)
     yield from report(request, found, document, user.assumptions)
@@ -107,11 +109,11 @@ def report(
     height, width = found.entry.size
     network, graph = found.network, found.graph
     yield f"{request.card_name}: {document['family']}, {document['outputs']['kind']}"
-    yield f"  network   {request.model}, opset {opset(graph.model)}, {len(graph.nodes)} nodes"
+    yield f"  network   {request.model}, opset {opset(graph.model)}, {counted(len(graph.nodes), 'node')}"
     layout, order = document["input"]["layout"], document["input"]["channel_order"]
     yield f"  input     {found.entry.tensor}, {width}x{height}, {layout}, {order}"
     yield f"  results   {found.heads.boxes}, {found.heads.scores or 'rows'}: {found.heads.why}"
-    yield f"  boxes     {network.count}, {sum(map(bool, document['labels']))} classes"
+    yield f"  boxes     {network.count}, {counted(sum(map(bool, document['labels'])), 'class', 'classes')}"
     if network.batch == 1:
         yield "  batch     1, as two images at once do not give what each gives alone"
     if stated_licence(graph.model):

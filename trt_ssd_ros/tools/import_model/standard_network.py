@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.graph_candidates import add_decoding
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
@@ -79,9 +80,9 @@ def standard_network(
         changes.append("the batch of 1 becomes dynamic, as two images at once give what each gives alone")
     removed = len(graph.nodes) + len(tail.nodes) - len(model.graph.node)
     if removed:
-        changes.append(f"{removed} of {len(graph.nodes)} nodes are cut off")
+        changes.append(f"{removed} of {counted(len(graph.nodes), 'node')} cut off")
     if tail.nodes:
-        changes.append(f"{len(tail.nodes)} nodes are appended that convert boxes and scores")
+        changes.append(f"{counted(len(tail.nodes), 'node')} appended to convert boxes and scores")
     if not changes and _as_declared(graph.model, model):
         model = graph.model
     elif not changes:

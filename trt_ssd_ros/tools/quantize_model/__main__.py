@@ -58,11 +58,13 @@ def quantize_model(options: argparse.Namespace, stop: Event) -> int:
     name = options.name or f"{card.name}_int8"
     files = [options.output / f"{name}.{suffix}" for suffix in ("onnx", "yaml")]
     expect_targets(name, files, (card.onnx.path, card_path))
+    open_images = partial(open_sources, options.inputs, options.topic)
+    open_images().close()  # names a missing input before existing output
+    accuracy = open_accuracy(options, card, stop)
     expect_free(files, options.force)
     network = load_network(card)
     expect_float32(network, card)
-    accuracy = open_accuracy(options, card, stop)
-    images = CalibrationImages(partial(open_sources, options.inputs, options.topic), options.max_images, stop)
+    images = CalibrationImages(open_images, options.max_images, stop)
     reader = CalibrationReader(network, card, images.iterate("calibrating"))
     quantized = in_int8(network, reader, options.backend)
     if reader.count < FEW:
