@@ -14,6 +14,7 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
 
@@ -99,6 +100,8 @@ def _may_be_complete(data: bytes) -> bool:
     Within a scan every byte FF is followed by 00 or a restart marker (ITU T.81, B.1.1.5), so the first end marker
     after the header ends the image. Any data may follow, such as the video of a phone's motion photo.
     """
+    if data.startswith(_PNG):
+        return _PNG_END in data  # else libpng writes to stderr
     return bool(data) and (not data.startswith(_JPEG) or data.find(_END, _first_scan(data)) >= 0)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -23,6 +24,8 @@ from trt_ssd_ros.errors import INTERRUPTED, one_line
 from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 
+SILENT = 0
+"""Log level of OpenCV without messages."""
 BROKEN_PIPE = 141
 """Exit code that shells report for a process that SIGPIPE ended."""
 
@@ -62,6 +65,12 @@ def discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def quiet_opencv() -> None:
+    """Keep OpenCV and FFmpeg from writing to stderr, because the tools report unreadable files themselves."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.setLogLevel(SILENT)
+
+
 def run_command(name: str, task: Callable[[Event], int]) -> int:
     """Run a tool and return its exit code; print an error as one line on stderr.
 
@@ -70,6 +79,7 @@ def run_command(name: str, task: Callable[[Event], int]) -> int:
         task: Function that runs the tool until its event is set, and returns the exit code.
     """
     open_standard_streams()
+    quiet_opencv()
     logging.basicConfig(format=f"{name}: %(message)s")
     logging.getLogger(PACKAGE).setLevel(logging.INFO)
     try:

@@ -100,6 +100,27 @@ def test_pipes_under_the_names_of_images_and_videos_hang_nothing(tmp_path, repos
         assert (process.returncode, told in error) == (code, True), error
 
 
+def test_opencv_adds_nothing_to_what_is_told_of_unreadable_files(tmp_path, repository, video):
+    """In processes of their own, because OpenCV and its libraries write to the file descriptor."""
+    whole = cv2.imencode(".png", cv2.imread(str(repository / "photos" / "coffee.jpg")))[1].tobytes()
+    broken = {"cut.png": whole[: len(whole) // 2], "text.png": b"text", "header.bmp": b"BM" + bytes(99)}
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, content in broken.items():
+        (source / name).write_bytes(content)
+    (tmp_path / "no.mp4").write_bytes(video.read_bytes()[:2000])
+    for given, told in (
+        (source, [f"detect: skipped {name}: cannot read" for name in sorted(broken)]),
+        (tmp_path / "no.mp4", ["detect: the video has no frames"]),
+    ):
+        process = start(given, "--output", tmp_path / "out", "--overwrite")
+        _, error = process.communicate(timeout=60)
+        lines = [line for line in error.splitlines() if line.strip()]
+        assert [line.startswith(begin) for line, begin in zip(lines, told, strict=True)] == [True] * len(told), (
+            error
+        )
+
+
 def test_two_images_that_would_be_drawn_into_one_file_are_refused(tmp_path, repository, capsys):
     picture = cv2.imread(str(repository / "photos" / "coffee.jpg"))
     for name in ("a.bmp", "a.bmp.png"):

@@ -90,10 +90,12 @@ def test_says_what_became_of_it(model, photos, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr()
     title, *lines = said.out.splitlines()
     assert title == "mine: quantized to int8 for onnxruntime, calibrated with images: 3"
-    assert [line.split()[0] for line in lines] == ["wrote", "size", "detections", "time", "run"]
+    assert [line.split()[0] for line in lines] == [
+        *("wrote", "size", "ONNX", "detections", "matched:", "time", "median", "run")
+    ], "each figure is followed by its meaning"
     assert lines[0] == "  wrote       mine.onnx and mine.yaml"
-    assert " of 300 matched, " in lines[2]
-    assert "--model mine.yaml --backend onnxruntime" in lines[4]
+    assert " of 300 matched, " in lines[3]
+    assert "--model mine.yaml --backend onnxruntime" in lines[7]
     assert "found 3 calibration images, expected 100 or more" in said.err
     assert ModelCard.load(tmp_path / "mine.yaml").name == "mine"
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from trt_ssd_ros.engines.gpu_files import GPU_FILES
 from trt_ssd_ros.errors import REQUIRED
-from trt_ssd_ros.tools.doctor.machine import Finding, Machine, verdict
+from trt_ssd_ros.tools.doctor.machine import Finding, Machine, optional, verdict
 
-NO_GPU = "if there is one, install NVIDIA's driver; in a container: --gpus all"
+NO_GPU = (
+    "none: detection runs on the CPU, about 20 ms per image on two fast cores; "
+    "if there is one, install NVIDIA's driver; in a container: --gpus all"
+)
 INSTALL = "see docs/engines.md; on a desktop: pip install tensorrt pycuda"
 TENSORRT = """
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
@@ -73,7 +77,7 @@ def engine_findings(machine: Machine) -> Iterator[Finding]:
     elif wanted:
         yield Finding("GPU", "WARN", gpu.text, slow, INSTALL)
     else:
-        yield Finding("GPU", "WARN", "NVIDIA's driver shows no GPU", slow, NO_GPU)
+        yield Finding("GPU", "OK", NO_GPU)
     yield from _plans(machine)
 
 
@@ -121,10 +125,18 @@ def ros_findings(machine: Machine) -> Iterator[Finding]:
     )
     for package in PACKAGES:
         answer = machine.version(package)
-        remedy = f"sudo apt install ros-{distro}-{package.replace('_', '-')}"
+        remedy = _ros_remedy(distro, package, answer.text)
         yield verdict(package, answer.succeeded, answer.text, "the nodes cannot run, or lack diagnostics", remedy)
     yield _middleware(machine)
     yield from _cv_bridge(machine)
+
+
+def _ros_remedy(distro: str, package: str, reason: str) -> str:
+    """Return how to install a ROS package, or the Python package that it misses, as in a virtual environment."""
+    missing = re.search(r"No module named '(\w+)", reason)
+    if missing is None or missing[1] == package:
+        return f"sudo apt install ros-{distro}-{package.replace('_', '-')}"
+    return f"pip install {REQUIRED.get(missing[1], missing[1])}"
 
 
 def _middleware(machine: Machine) -> Finding:
@@ -167,13 +179,8 @@ def software_findings(machine: Machine) -> Iterator[Finding]:
 def _gstreamer(machine: Machine) -> Iterator[Finding]:
     answer = machine.python(GSTREAMER)
     if answer.succeeded:
-        yield verdict(
-            "GStreamer",
-            answer.text.startswith("YES"),
-            f"in OpenCV: {answer.text}",
-            "the camera node opens no GStreamer pipelines (Jetson's CSI cameras, hardware decoding)",
-            "pip uninstall opencv-python opencv-python-headless; sudo apt install python3-opencv; or use gscam",
-        )
+        hint = "gstreamer:PIPELINE (Jetson's CSI cameras, hardware decoding) needs it; source:=gscam does not"
+        yield optional("GStreamer", answer.text.startswith("YES"), f"in OpenCV: {answer.text}", hint)
 
 
 SHARED_MEMORY_MIB = 128
@@ -181,7 +188,6 @@ RECEIVE_BYTES = 10 << 20
 """Receive buffer in bytes that Cyclone DDS recommends for large messages."""
 FRAGMENT_BYTES = 128 << 20
 LOAD_FOLLOWING_DRIVERS = ("intel_pstate", "amd-pstate-epp")
-OTHER_MACHINES = "images from other machines get lost; local images use shared memory"
 
 
 def transport_findings(machine: Machine) -> Iterator[Finding]:
@@ -193,8 +199,8 @@ def transport_findings(machine: Machine) -> Iterator[Finding]:
     ):
         found = machine.read(f"/proc/sys/{name.replace('.', '/')}")
         if found is not None:
-            remedy = f"sudo sysctl -w {name}={value}"
-            yield verdict(topic, int(found) >= least, f"{name} = {found}", OTHER_MACHINES, remedy)
+            hint = f"for images from other machines: sudo sysctl -w {name}={value}"
+            yield optional(topic, int(found) >= least, f"{name} = {found}", hint)
     if machine.environment.get("ROS_LOCALHOST_ONLY") == "1":
         cost = "Fast DDS sends images over loopback UDP and loses some: our profile does not apply"
         yield Finding("local host only", "WARN", "ROS_LOCALHOST_ONLY=1", cost, "unset ROS_LOCALHOST_ONLY")

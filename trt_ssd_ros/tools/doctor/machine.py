@@ -45,6 +45,11 @@ def verdict(topic: str, fine: bool, found: str, cost: str, remedy: str) -> Findi
     return Finding(topic, "OK", found) if fine else Finding(topic, "WARN", found, cost, remedy)
 
 
+def optional(topic: str, there: bool, found: str, hint: str) -> Finding:
+    """Return an OK finding; without a part that only some users need, add what it is for and how to get it."""
+    return Finding(topic, "OK", found if there else f"{found}; {hint}")
+
+
 EXCEPTION = re.compile(r"^[\w.]+(Error|Exception): ")
 TIMEOUT = 60.0
 """Time limit of a command, in seconds."""

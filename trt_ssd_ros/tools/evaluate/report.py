@@ -64,7 +64,7 @@ class EvaluationReport:
         evaluation = self.evaluation
         if self.interrupted:
             done = f"{len(evaluation.images)} of {counted(len(evaluation.annotated.images), 'image')}"
-            yield f"interrupted: evaluated only {done}"
+            yield f"interrupted: only {done} were evaluated"
         if evaluation.unreadable:
             unreadable = counted(len(evaluation.unreadable), "image")
             yield f"{unreadable} could not be read, e.g. {evaluation.unreadable[0]}"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.models.card import MAX_INPUT_SIDE
-from trt_ssd_ros.tools.command_line import discard_stdout
+from trt_ssd_ros.tools.command_line import discard_stdout, quiet_opencv
 from trt_ssd_ros.tools.import_model.families import FAMILIES
 from trt_ssd_ros.tools.import_model.importing import ImportRequest, import_model
 from trt_ssd_ros.version import add_version
@@ -168,6 +168,7 @@ def main(args: Sequence[str] | None = None) -> int:
     names = ("model", "output", "name", "image", "copy", "force")
     options = {name: value for name, value in arguments.items() if name not in names and value is not None}
     request = ImportRequest(**{name: arguments[name] for name in names}, options=options)
+    quiet_opencv()
     try:
         for line in import_model(request, prompt):
             print_line(line)

@@ -33,6 +33,7 @@ from trt_ssd_ros.tools.import_model.input_draft import Document, Prompt, UserOpt
 from trt_ssd_ros.tools.import_model.licence import stated_licence
 from trt_ssd_ros.tools.import_model.network_file import has_external_data, read_network
 from trt_ssd_ros.tools.import_model.nms import nodes_of
+from trt_ssd_ros.tools.import_model.other_networks import expect_ssd
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def import_model(request: ImportRequest, prompt: Prompt) -> Iterator[str]:
     network_file = read_network(request.model)
     photo = read_image_file(request.image) if request.image else sample_photos()[0]
     expect_free([request.folder / f"{request.card_name}.{kind}" for kind in ("yaml", "jpg")], request.force)
+    if not request.options.get("boxes"):
+        expect_ssd(network_file)
     found = analyse(OnnxGraph(network_file), photo, request.options)
     user = UserOptions(request.options, prompt)
     document = draft_card(found, user)
