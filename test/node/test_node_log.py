@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
 
 import pytest
@@ -80,15 +79,6 @@ def test_an_image_in_the_engine_counts_as_discarded(client, start_blank_detector
     assert probe.change_state("deactivate")
     assert lines(process.log, "stopped after")[-1].endswith("1 discarded")
     (rig / "hold_run").unlink()
-
-
-def test_a_signal_ends_the_activation_with_its_counts(client, start_blank_detector):
-    process = start_blank_detector()
-    client.ask(blank_image())
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 0
-    [said] = lines(process.log, "stopped after")
-    assert re.search(r"[1-9]\d* processed", said)
 
 
 def test_the_rate_is_logged_once(client, start_blank_detector):

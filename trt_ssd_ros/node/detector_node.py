@@ -87,8 +87,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         if self.context.ok():
             for channel in self._channels:
                 channel.update()  # count the images that were not taken before the close
-        for channel in self._channels:
-            channel.report()
+                channel.report()  # not after a shutdown of ROS, when /rosout refuses it with an error line
 
     def release(self) -> None:
         """Close the engine; see `ManagedNode`."""
