@@ -26,7 +26,7 @@ INSTALL = "sudo apt install ros-{distro}-rosbag2"
 
 def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     """Return rosbag2's player."""
-    require(PACKAGE, INSTALL)
+    require(PACKAGE, INSTALL, "`ros2 run trt_ssd_ros detect BAG` reads bags without it")
     request.refuse_unsupported("rosbag2", ("device", "loop"))
     image_topic = absolute_topic(request, request.image_topic)
     topics = read_bag_topics(request.device, image_topic)

@@ -85,7 +85,7 @@ def test_shows_each_picture_of_a_folder_once(probe, start_node, album):
     process = start_node("camera_node", source=album, loop=False, rate=20.0)
     probe.spin_until(lambda: not process.running, "the end of the folder")
     assert process.wait() == 0
-    assert "the source ended after 8 images, 1 file skipped" in process.log
+    assert "the source ended after 8 images, 1 file skipped: the node ends, as loop is false" in process.log
     probe.happens(lambda: len(images) == 8, 1.0)
     assert [image.width for image in images] == list(range(40, 48)), "in order, each once"
 

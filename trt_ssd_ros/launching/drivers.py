@@ -84,8 +84,13 @@ def describe_camera(
     return LaunchDescription([*NODE_ARGUMENTS, *CAMERA_ARGUMENTS, OpaqueFunction(function=launch)])
 
 
-def require(package: str, install: str = APT) -> Path:
+def require(package: str, install: str = APT, instead: str = "source:=webcam:0 needs no driver") -> Path:
     """Return the share folder of a driver's package.
+
+    Args:
+        package: Name of the package.
+        install: Command that installs it.
+        instead: Advice for users who cannot install it.
 
     Raises:
         RuntimeError: The package is not installed; the message gives the command that installs it.
@@ -95,9 +100,7 @@ def require(package: str, install: str = APT) -> Path:
     except PackageNotFoundError:
         distro = os.environ.get("ROS_DISTRO", "<distro>")
         how = install.format(distro=distro, name=package.replace("_", "-"))
-        raise RuntimeError(
-            f"the package {package} is not installed: {how}; source:=webcam:0 needs no driver"
-        ) from None
+        raise RuntimeError(f"the package {package} is not installed: {how}; {instead}") from None
     return Path(get_package_share_path(package))
 
 
