@@ -68,7 +68,9 @@ def discard_stdout() -> None:
 def quiet_opencv() -> None:
     """Keep OpenCV and FFmpeg from writing to stderr, because the tools report unreadable files themselves."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.setLogLevel(SILENT)
+    # OpenCV 5 moved the function.
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    set_level(SILENT)
 
 
 def run_command(name: str, task: Callable[[Event], int]) -> int:
