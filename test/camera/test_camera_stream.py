@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -30,13 +29,12 @@ def server(tmp_path: Path, repository: Path) -> Iterator[RtspServer]:
     server.kill()
 
 
-def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(probe, start_process, server):
+def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(probe, start_launch, server):
     answers, reports = (
         probe.receive(Detection2DArray, "detections"),
         probe.receive(DiagnosticArray, "/diagnostics"),
     )
-    script = Path(__file__).parents[1] / "support" / "run_launch.py"
-    process = start_process([sys.executable, str(script), f"source:={server.address}", "frame_id:=gate"])
+    process = start_launch(f"source:={server.address}", "frame_id:=gate")
     probe.spin_until(lambda: any(answer.detections for answer in answers), "detections", 60.0)
     assert "at the rate of the source" in process.log
     [camera] = [p for p in psutil.Process(process.pid).children() if "camera_node" in " ".join(p.cmdline())]

@@ -23,6 +23,7 @@ from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
 
+SUPPORT = Path(__file__).parents[1] / "support"
 IMAGES, PERIOD = 12, 250_000_000
 START = 1_700_000_000 * 10**9
 ENTRY_POINT = "[ros2cli.command]\nbag = bag_player:BagCommand\n"
@@ -74,8 +75,8 @@ def test_a_bag_is_detected_in_to_its_last_image(probe, client, start_process, ba
     images = probe.receive(Image, "/robot/image_raw", 50)
     answers = probe.receive(Detection2DArray, "/robot/detections")
     old = probe.receive(String, "/results")
-    script = Path(__file__).parents[1] / "support" / "run_launch.py"
-    process = start_process([sys.executable, str(script), f"source:=bag:{bag}", "namespace:=robot"], **player)
+    command = [sys.executable, str(SUPPORT / "run_launch.py"), "trt_ssd_ros", "detect.launch.py"]
+    process = start_process([*command, f"source:=bag:{bag}", "namespace:=robot"], **player)
     process.wait_until_it_says("waiting for /robot/detector to subscribe to /robot/image_raw")
     probe.spin_until(lambda: "process has finished cleanly" in process.log or not process.running, "the end")
     probe.happens(lambda: len(answers) == IMAGES, 2.0)

@@ -19,6 +19,7 @@ from trt_ssd_ros.errors import INTERRUPTED, one_line
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.recorder_node import STARTUP_SECONDS, UNKNOWN_NODE
 from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.version import add_version
 
 TYPE = "vision_msgs/msg/Detection2DArray"
 DISCOVERY_SECONDS = 2.0
@@ -141,6 +142,7 @@ def watch(topic: str, once: bool) -> int:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the watch from the command line."""
     parser = argparse.ArgumentParser(prog="watch", description=__doc__)
+    add_version(parser)
     parser.add_argument("--topic", default="", help="topic of the detections (default: the only one there is)")
     parser.add_argument("--once", action="store_true", help="end after one image")
     options = parser.parse_args(remove_ros_args(args)[1:])

@@ -69,7 +69,7 @@ def quiet_opencv() -> None:
     """Keep OpenCV and FFmpeg from writing to stderr, because the tools report unreadable files themselves."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # OpenCV 5 moved the function.
-    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # type: ignore[attr-defined]
     set_level(SILENT)
 
 

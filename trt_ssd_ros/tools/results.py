@@ -128,8 +128,8 @@ def read_header(path: Path) -> ResultHeader:
     with path.open("rb") as file:
         fields = _parsed(file.readline())
     try:
-        first = int(fields.get("first_class_id", 0))
-        return ResultHeader(dict(fields["detector"]), tuple(fields["labels"]), first)
+        detector, labels = dict(fields["detector"]), tuple(fields["labels"])
+        return ResultHeader(detector, labels, int(fields.get("first_class_id", 0)))
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"{path}: line 1 is no header, expected a results.jsonl that detect wrote") from error
 

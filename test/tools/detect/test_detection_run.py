@@ -31,7 +31,7 @@ class Recorder(NotAnnotated):
 class BlindDetector:
     """Finds nothing, and remembers in which groups it was asked."""
 
-    card = SimpleNamespace(labels=("Cat",))
+    card = SimpleNamespace(labels=("Cat",), first_class_id=0)
 
     def __init__(self):
         self.groups = []
