@@ -210,6 +210,7 @@ class ImageInput:
         self.gaps = SequenceGaps()
         self._node = node
         self._receiver = receiver
+        self._publishers: frozenset[bytes] = frozenset()
         self._wanted = self._overridden(reliability)
         self._reliable = self._wanted == "reliable"
         self._changed = changed
@@ -241,8 +242,15 @@ class ImageInput:
         return [info for info in infos if info.topic_type == self.type_name]
 
     def fit_reliability(self, publishers: list[TopicEndpointInfo]) -> None:
-        """Subscribe again if `auto` selects another reliability for these publishers."""
-        if self.opened is not None and self._choose_reliability(publishers):
+        """Subscribe again if `auto` selects another reliability for these publishers.
+
+        The publishers must be those of the last call. While Fast DDS connects a subscription to a new publisher,
+        its destruction crashes the process or blocks it for good
+        (https://github.com/eProsima/Fast-DDS/issues/3303).
+        """
+        before, self._publishers = self._publishers, frozenset(bytes(info.endpoint_gid) for info in publishers)
+        is_settled = self._publishers == before
+        if self.opened is not None and is_settled and self._choose_reliability(publishers):
             self._node.destroy_subscription(self.opened.subscription)
             self._subscribe()
             self._changed()
