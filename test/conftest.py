@@ -115,6 +115,14 @@ def photo(repository: Path) -> Photo:
     return read
 
 
+@pytest.fixture
+def opencv_threads() -> Iterator[int]:
+    """OpenCV's number of threads before a test, which is set again after it."""
+    before = cv2.getNumThreads()
+    yield before
+    cv2.setNumThreads(before)
+
+
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """Two seconds of a cat."""

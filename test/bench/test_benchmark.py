@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,10 +39,12 @@ def report(*speeds: Speed, processor: str = "a CPU") -> SpeedReport:
     return SpeedReport("a command", {"processor": processor}, speeds)
 
 
+@pytest.mark.usefixtures("opencv_threads")
 def test_measures_every_size_and_batch_and_keeps_what_it_printed(tmp_path, capsys):
+    engine = ["--backend", "onnxruntime", "--cpu-threads", "3"]
     sizes = ["--size", "64x48", "320x240"]
     files = ["--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")]
-    assert main(["--backend", "onnxruntime", *sizes, "--batch", "1", "2", "--repeats", "5", *files]) == 0
+    assert main([*engine, *sizes, "--batch", "1", "2", "--repeats", "5", *files]) == 0
     kept = SpeedReport.read(tmp_path / "a.json")
     assert [(s.width, s.height, s.batch, s.images) for s in kept.speeds] == [
         (64, 48, 1, 5),
@@ -49,6 +52,8 @@ def test_measures_every_size_and_batch_and_keeps_what_it_printed(tmp_path, capsy
         (64, 48, 2, 10),
         (320, 240, 2, 10),
     ]
+    assert kept.machine["processor"].startswith(f"3 threads on {os.cpu_count()} cores of ")
+    assert cv2.getNumThreads() == 3
     assert all(0 < s.p50 <= s.p90 <= s.p99 and s.memory_mib > 0 and s.cpu_ms >= 0 for s in kept.speeds)
     assert all(s.frames_per_s * s.p99 / 1e3 >= s.batch * 0.99 for s in kept.speeds)
     assert kept.table() in capsys.readouterr().out

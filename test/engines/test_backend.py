@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import pytest
 
 from trt_ssd_ros.engines import backend
@@ -30,6 +31,28 @@ def test_auto_detects_with_whatever_works_here(card, photo):
 def test_an_unknown_backend_is_named_with_the_known_ones(backend):
     with pytest.raises(ValueError, match=f"backend: found '{backend}', expected one of {', '.join(BACKENDS)}"):
         EngineChoice(backend)
+
+
+@pytest.mark.parametrize("threads", [-1, 257])
+def test_cpu_threads_out_of_range_are_refused(threads):
+    with pytest.raises(ValueError, match=f"cpu_threads: found {threads}, expected a whole number from 0 to 256"):
+        EngineChoice(cpu_threads=threads)
+
+
+def session_threads(card: ModelCard, asked: int) -> tuple[int, int]:
+    """Open a detector; return its session's option, and the number of threads that the process has more."""
+    before = len(list(Path("/proc/self/task").iterdir()))
+    detector = open_detector(card, EngineChoice("onnxruntime", cpu_threads=asked))
+    options = detector._engine._session.get_session_options()
+    return options.intra_op_num_threads, len(list(Path("/proc/self/task").iterdir())) - before
+
+
+def test_onnxruntime_and_opencv_take_as_many_threads_as_asked(card, opencv_threads):
+    assert session_threads(card, 0)[0] == 0
+    assert cv2.getNumThreads() == opencv_threads
+    for asked in (5, 1):
+        assert session_threads(card, asked) == (asked, asked - 1), "the thread that calls it is one of them"
+        assert cv2.getNumThreads() == asked
 
 
 @pytest.mark.skipif(any(map(find_spec, FLAVOURS)), reason="TensorRT is installed here")

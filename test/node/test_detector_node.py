@@ -231,11 +231,13 @@ def test_debug_image_is_drawn_for_a_subscriber(running, photo):
 
 
 def test_other_output_can_be_chosen_at_the_start(client, start_node, photo):
-    start_node("detector_node", debug_image=False, class_id_format="id")
+    process = start_node("detector_node", debug_image=False, class_id_format="id", cpu_threads=1)
     drawn = client.probe.receive(Image, "debug_image")
     for _ in range(5):
         answer = client.ask(image_of(photo("chelsea")))
         assert [label for label, _, _ in seen(answer)] == ["17"]
+    assert "on the CPU, fp32, 1 CPU thread, waiting for images" in process.log
+    assert client.status()["CPU threads"] == "1"
     client.probe.spin(0.2)
     assert drawn == []
     assert client.probe.set_parameter("debug_image", True).successful
@@ -252,9 +254,10 @@ def test_other_output_can_be_chosen_at_the_start(client, start_node, photo):
         ({"backend": "abacus"}, ["abacus", "auto", "onnxruntime"]),
         ({"class_id_format": "rune"}, ["rune", "name", "id"]),
         ({"score_threshold": 1.5}, ["score_threshold", "1.5"]),
+        ({"cpu_threads": 257}, ["cpu_threads: found 257, expected a whole number from 0 to 256"]),
         ({"score_threshold": "high"}, ["score_threshold"]),
     ],
-    ids=["model", "backend", "choice", "range", "type"],
+    ids=["model", "backend", "choice", "range", "threads", "type"],
 )
 def test_a_wrong_setting_ends_with_one_line(start_node, parameters, said):
     process = start_node("detector_node", **parameters)

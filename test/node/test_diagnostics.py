@@ -76,14 +76,14 @@ def test_says_what_became_of_every_frame():
     times.engine.append(12.345)
     readings = Readings(
         "active",
-        *(True, "", "an engine", "fp16", 512.4, 30.0, 29.5),
+        *(True, "", "an engine", "fp16", 512.4, 2, 30.0, 29.5),
         counts=FrameCounts(10, 4, 3, 2, 1, 7, 8),
         detector=DetectorCounts(images=4, unsettled=5, saturated=6),
         times=times.percentiles(),
     )
     assert filled(readings)[2] == {
         **{"state": "active", "last error": "none", "engine": "an engine", "precision": "fp16"},
-        **{"GPU memory MiB": "512", "input Hz": "30.00", "output Hz": "29.50"},
+        **{"GPU memory MiB": "512", "CPU threads": "2", "input Hz": "30.00", "output Hz": "29.50"},
         **{"received": "20", "processed": "4", "dropped": "3", "refused": "2", "discarded": "1"},
         **{"rate_limited": "7", "too_old": "8"},
         **{"nms finished on host": "5", "saturated": "6"},

@@ -99,6 +99,7 @@ REFUSED = [
         "model is read-only while the node runs: the node opens the engine with it at the start; restart the "
         "node with -p model:=other",
     ),
+    ({"cpu_threads": 2}, "cpu_threads is read-only while the node runs: the node opens the engine with it"),
     ({"dla_core": 1}, "dla_core is read-only while the node runs: the node builds the plan with it at the start"),
 ]
 

@@ -48,7 +48,7 @@ SIZES = ["640x480", "1280x720", "1920x1080"]
 def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
     """Yield every engine of a command line."""
     for backend, precision, batch in product(options.backend, options.precision, options.batch):
-        yield EngineChoice(backend, precision, BuildOptions(batch=batch))
+        yield EngineChoice(backend, precision, BuildOptions(batch=batch), options.cpu_threads)
 
 
 def speeds(
@@ -86,7 +86,8 @@ def run(options: argparse.Namespace, stop: Event) -> int:
         with progress(rows * ROUNDS, " rounds", stop) as done:
             measured.extend(speeds(options, card, stop, done))
     finally:
-        write(options, SpeedReport(command, {"model": card.name, **this_machine()}, measured))
+        machine = this_machine(options.cpu_threads)
+        write(options, SpeedReport(command, {"model": card.name, **machine}, measured))
     return 0
 
 
@@ -105,7 +106,8 @@ def measure_video(options: argparse.Namespace, stop: Event) -> int:
                 opened_detectors(card, choice, options.threshold, stop) as detectors,
             ):
                 batch = choice.build.batch
-                print(report(DetectMeasurement(detectors, images, batch, options.repeats, folder, stop)))
+                repeats, threads = options.repeats, options.cpu_threads
+                print(report(DetectMeasurement(detectors, images, batch, repeats, folder, stop, threads)))
     return 0
 
 
@@ -133,7 +135,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
-    add_options(parser, "model", "topic")
+    add_options(parser, "model", "topic", "cpu-threads")
     add_options(parser, "threshold", help="lowest reported score, with --video; default: the card's")
     add_options(parser, "backend", "precision", nargs="+", default=["auto"])
     add_options(parser, "batch", nargs="+", default=[1])

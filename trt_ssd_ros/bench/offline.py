@@ -44,6 +44,7 @@ class DetectMeasurement:
         images_per_round: Largest number of images per round.
         folder: Folder for the videos and results that a run writes.
         stop: Event that ends a stage.
+        cpu_threads: Number of CPU threads of the network alone; 0: all cores.
 
     Attributes:
         engine_name: Name of the engine.
@@ -62,6 +63,7 @@ class DetectMeasurement:
         images_per_round: int,
         folder: Path,
         stop: Event,
+        cpu_threads: int = 0,
     ) -> None:
         if images.live or not images.is_video:
             raise SourceError("--video: found images or a camera, expected a video file or a recording")
@@ -77,7 +79,7 @@ class DetectMeasurement:
             for image, detections in zip(self._buffered, found, strict=True)
         ]
         is_bare = detector.engine_kind == "onnxruntime"
-        self._network = bare_network(detector) if is_bare else detector.detect
+        self._network = bare_network(detector, cpu_threads) if is_bare else detector.detect
         self.count = max(BUFFERED, min(images_per_round, images.count or images_per_round))
         self.memory_mib: list[float] = []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trt_ssd_ros.bench.speed import Speed
-from trt_ssd_ros.errors import load_pyplot, one_line
+from trt_ssd_ros.errors import counted, load_pyplot, one_line
 from trt_ssd_ros.files import atomic_file, write_atomically
 
 HEADINGS = ("engine", "precision", "size", "batch", "p50 ms", "p90", "p99", "FPS", "spread", "CPU ms", "RSS MiB")
@@ -89,17 +89,18 @@ class SpeedReport:
         pyplot.close(figure)
 
 
-def this_machine() -> dict[str, str]:
-    """Return date, processor and Python version."""
+def this_machine(cpu_threads: int = 0) -> dict[str, str]:
+    """Return date, processor, with the number of CPU threads unless it is 0, and Python version."""
     processors = {
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     }
     processor = next(iter(sorted(processors)), platform.machine())
+    limit = f"{counted(cpu_threads, 'thread')} on " if cpu_threads else ""
     return {
         "date": date.today().isoformat(),
-        "processor": f"{os.cpu_count()} cores of {processor}",
+        "processor": f"{limit}{os.cpu_count()} cores of {processor}",
         "python": f"Python {platform.python_version()}",
     }
 

@@ -135,9 +135,14 @@ def resized(photo: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(photo, size), np.uint8)
 
 
-def bare_network(detector: Detector) -> Callable[..., object]:
-    """Return a function (pixels, channel order) that runs a detector's graph in a bare ONNX Runtime session."""
-    session = open_session(compose(load_network(detector.card), detector.card))
+def bare_network(detector: Detector, threads: int) -> Callable[..., object]:
+    """Return a function (pixels, channel order) that runs a detector's graph in a bare ONNX Runtime session.
+
+    Args:
+        detector: Detector with the card and the thresholds.
+        threads: Number of CPU threads of the session; 0: all cores.
+    """
+    session = open_session(compose(load_network(detector.card), detector.card), threads)
     rest = detector.thresholds.tensors
     return lambda pixels, order="bgr": session.run(
         None, {"image": pixels[None], "channel_order": CHANNEL_ORDERS[order], **rest}
@@ -151,5 +156,5 @@ def time_inference(
     with closing(open_detector(card, choice, [image])) as detector:
         calls: dict[str, Callable[[], object]] = {"Detector.detect": partial(detector.detect, image)}
         if choice.backend == "onnxruntime":
-            calls = {"bare session": partial(bare_network(detector), image), **calls}
+            calls = {"bare session": partial(bare_network(detector, choice.cpu_threads), image), **calls}
         return time_interleaved(calls, repeats)

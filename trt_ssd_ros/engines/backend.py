@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from glob import glob
 from importlib.util import find_spec
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ from trt_ssd_ros.models.network import load_network
 LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
 """Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
+MAX_CPU_THREADS = 256
+"""Largest number of CPU threads that can be asked for."""
 
 Samples = Sequence[NDArray[np.uint8]]
 
@@ -39,26 +42,32 @@ class BackendMissingError(RuntimeError):
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """Backend, precision and build options of a detector.
+    """Backend, precision, build options and CPU threads of a detector.
 
     Attributes:
         backend: One of BACKENDS. `auto` takes the first of REGISTRY whose library and device are available.
         precision: One of PRECISIONS, for TensorRT only; ONNX Runtime runs the network unchanged.
         build: Build options of TensorRT plans.
+        cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: the libraries' own choice, all cores.
 
     Raises:
-        ValueError: The backend or the precision is unknown.
+        ValueError: The backend or the precision is unknown, or the number of threads is out of range.
     """
 
     backend: str = "auto"
     precision: str = "auto"
     build: BuildOptions = field(default_factory=BuildOptions)
+    cpu_threads: int = 0
 
     def __post_init__(self) -> None:
         for name, choices in (("backend", BACKENDS), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(choices)}")
+        if not 0 <= self.cpu_threads <= MAX_CPU_THREADS:
+            raise ValueError(
+                f"cpu_threads: found {self.cpu_threads}, expected a whole number from 0 to {MAX_CPU_THREADS}"
+            )
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ def open_detector(
 ) -> Detector:
     """Open a card's detector; if no valid plan is cached, build it.
 
+    `cpu_threads` limits OpenCV in the whole process: it converts and draws images, and copies them to a GPU.
+
     Args:
         card: Model card of the detector.
         choice: Backend, precision and build options; None: the defaults, `auto`.
@@ -94,8 +105,11 @@ def open_detector(
         ModelCardError: The card does not fit its ONNX file.
         RuntimeError: The backend's library or GPU is missing, or the backend cannot run the network.
     """
+    choice = choice or EngineChoice()
+    if choice.cpu_threads:
+        cv2.setNumThreads(choice.cpu_threads)
     with nullcontext(progress) if progress else LoggedProgress() as reporting:
-        [detector] = _open(Request(card, choice or EngineChoice(), samples, reporting))
+        [detector] = _open(Request(card, choice, samples, reporting))
     return detector
 
 
@@ -107,6 +121,9 @@ def open_detectors(
     For many images this is faster than all cores on one image after the other, whose operators are too small to
     parallelise well: it takes 0.76 of the time on two cores. The detectors share one session, as ONNX Runtime
     allows (https://onnxruntime.ai/docs/performance/tune-performance/threading.html).
+
+    `cpu_threads` is the number of threads of all detectors together. It leaves OpenCV to the caller, whose threads
+    call OpenCV at the same time.
 
     Args and Raises: see `open_detector`.
     """
@@ -151,11 +168,12 @@ def _open_tensorrt(request: Request) -> list[Detector]:
 
 
 def _open_onnxruntime(request: Request) -> list[Detector]:
-    """Open one detector per core on a shared session; a single detector uses all cores."""
-    cores, card = len(os.sched_getaffinity(0)), request.card
-    count = min(cores, request.max_detectors)
+    """Open one detector per thread on a shared session; a single detector uses all threads."""
+    asked, card = request.choice.cpu_threads, request.card
+    threads = asked or len(os.sched_getaffinity(0))
+    count = min(threads, request.max_detectors)
     shared = OnnxRuntimeEngine(
-        compose(load_network(card), card), 0 if request.max_detectors == 1 else cores // count
+        compose(load_network(card), card), asked if request.max_detectors == 1 else threads // count
     )
     return [Detector(shared, card) for _ in range(count)]
 

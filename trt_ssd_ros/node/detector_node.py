@@ -185,6 +185,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             engine=detector.engine_name,
             precision=detector.precision,
             gpu_memory=self._model.gpu_memory,
+            cpu_threads=self._model.cpu_threads,
             detector=detector.counts,
         )
 

@@ -160,6 +160,7 @@ class Readings:
         engine: Runtime, version and device; empty while the engine is closed.
         precision: Precision of the network, e.g. fp16.
         gpu_memory: GPU memory in MiB in use by all processes; None if unknown.
+        cpu_threads: Largest number of CPU threads; 0: no limit.
         input_rate: Received images per second over the last SPAN seconds.
         output_rate: Published detection arrays per second over the last SPAN seconds.
         dropped: Share of received images that were dropped or refused in the last SPAN seconds, 0 to 1.
@@ -176,6 +177,7 @@ class Readings:
     engine: str = ""
     precision: str = ""
     gpu_memory: float | None = None
+    cpu_threads: int = 0
     input_rate: float = 0.0
     output_rate: float = 0.0
     dropped: float = 0.0
@@ -281,6 +283,8 @@ def _values(readings: Readings) -> Mapping[str, str]:
         values |= {"engine": readings.engine, "precision": readings.precision}
     if readings.gpu_memory is not None:
         values["GPU memory MiB"] = f"{readings.gpu_memory:.0f}"
+    if readings.cpu_threads:
+        values["CPU threads"] = str(readings.cpu_threads)
     input_rate = UNKNOWN if readings.counts.numbered is False else f"{readings.input_rate:.2f}"
     values |= {"input Hz": input_rate, "output Hz": f"{readings.output_rate:.2f}"}
     values |= readings.counts.values()

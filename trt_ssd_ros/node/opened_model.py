@@ -7,6 +7,7 @@ from collections.abc import Callable
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.errors import counted
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 
@@ -18,7 +19,7 @@ class OpenedModel:
 
     Args:
         model: Name of a shipped model card, or path of a model card.
-        choice: Backend, precision and build options.
+        choice: Backend, precision, build options and CPU threads.
         open_engine: Function that opens the detector of a card; see `open_detector`.
         cancelled: Function that returns whether to cancel the opening.
 
@@ -26,6 +27,7 @@ class OpenedModel:
         card: Model card, as read at the last opening.
         detector: Detector that runs the model; None while it is closed.
         gpu_memory: GPU memory in MiB in use by all processes at the last measurement; None without a GPU.
+        cpu_threads: Largest number of CPU threads; 0: no limit.
 
     Raises:
         OSError: The card does not exist.
@@ -38,6 +40,7 @@ class OpenedModel:
         self.card = ModelCard.load(model_card_path(model))
         self.detector: Detector | None = None
         self.gpu_memory: float | None = None
+        self.cpu_threads = choice.cpu_threads
         self._model = model
         self._choice = choice
         self._open_engine = open_engine
@@ -51,9 +54,10 @@ class OpenedModel:
 
     @property
     def described(self) -> str:
-        """Name of the open model, its engine and its precision, for the log."""
+        """Name of the open model, its engine, its precision and its limit of CPU threads, for the log."""
         assert self.detector is not None, "the model is open"
-        return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}"
+        limit = f", {counted(self.cpu_threads, 'CPU thread')}" if self.cpu_threads else ""
+        return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}{limit}"
 
     def open(self) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.engines.backend import BACKENDS
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
@@ -75,6 +75,15 @@ ENGINE = (
         lowest=-1,
         highest=7,
         fixed=_BUILT,
+    ),
+    ParameterSpec(
+        "cpu_threads",
+        Kind.INTEGER,
+        0,
+        "Number of CPU threads of ONNX Runtime, and of OpenCV in the node; 0: their default, all cores",
+        lowest=0,
+        highest=MAX_CPU_THREADS,
+        fixed=_OPENED,
     ),
 )
 

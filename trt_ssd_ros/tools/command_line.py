@@ -17,7 +17,7 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.engines.backend import BACKENDS
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.errors import INTERRUPTED, one_line
@@ -146,6 +146,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def cpu_threads(text: str) -> int:
+    """Parse a number of CPU threads from the command line; 0: the libraries' default, all cores."""
+    if not text.isdecimal() or int(text) > MAX_CPU_THREADS:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0 to {MAX_CPU_THREADS}")
+    return int(text)
+
+
 def fraction(text: str) -> float:
     """Parse a number from 0 to 1 from the command line."""
     try:
@@ -161,6 +168,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "model": {"default": DEFAULT_MODEL, "help": "name of a shipped model, or path of a model card"},
     "backend": {"choices": BACKENDS, "default": "auto", "help": "inference backend; default: auto"},
     "precision": {"choices": PRECISIONS, "default": "auto", "help": "TensorRT precision; default: auto"},
+    "cpu-threads": {"type": cpu_threads, "default": 0, "metavar": "N", "help": "CPU threads; default: all cores"},
     "threshold": {"type": fraction, "metavar": "SCORE", "help": "lowest reported score; default: the card's"},
     "batch": {"type": count, "default": 1, "metavar": "N", "help": "images per inference call; default: 1"},
     "topic": {"default": "", "help": "image topic of a recording; default: its only one"},

@@ -19,6 +19,7 @@ from terminal import Terminal
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.engines.backend import open_detectors
 from trt_ssd_ros.models.card_file import card_text
 from trt_ssd_ros.tools.detect.annotated import AnnotatedVideo
 from trt_ssd_ros.tools.detect.run import RunTimes, summary
@@ -61,6 +62,19 @@ def test_a_folder_of_photos(tmp_path, repository, detector, capsys):
     said = capsys.readouterr().out
     assert "3 images, 0 of them unreadable; found: " in said
     assert "FPS including reading and writing" in said
+
+
+def test_each_thread_that_was_asked_for_has_a_detector(tmp_path, repository, monkeypatch):
+    opened = []
+
+    def open_noted(*arguments):
+        opened.extend(open_detectors(*arguments))
+        return opened
+
+    monkeypatch.setattr("trt_ssd_ros.tools.detect.run.open_detectors", open_noted)
+    options = ["--backend", "onnxruntime", "--cpu-threads", "3", "--no-draw"]
+    assert run(repository / "photos", "--output", tmp_path / "out", *options) == 0
+    assert len(opened) == 3
 
 
 def test_batches_of_mixed_sizes_find_the_same(tmp_path, repository):

@@ -60,7 +60,11 @@ def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []])
+WRONG = [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []]
+WRONG += [["--cpu-threads", number] for number in ("-1", "257", "all")]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_arguments_are_refused(wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["photo.jpg", *wrong] if wrong else [])

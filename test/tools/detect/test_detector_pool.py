@@ -83,13 +83,19 @@ def test_one_alone_works_in_the_thread_that_asks():
         assert pool.submit(lambda _: threading.current_thread())() is threading.main_thread()
 
 
-@pytest.mark.parametrize(("cores", "detectors", "threads"), [(1, 1, 1), (2, 2, 1), (12, 8, 1), (40, 8, 5)])
-def test_detectors_share_the_cores(card, monkeypatch, cores, detectors, threads):
+@pytest.mark.parametrize(
+    ("cores", "asked", "detectors", "threads"),
+    [(1, 0, 1, 1), (2, 0, 2, 1), (12, 0, 8, 1), (40, 0, 8, 5), (12, 1, 1, 1), (1, 3, 3, 1), (4, 20, 8, 2)],
+)
+def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
+    card, monkeypatch, cores, asked, detectors, threads
+):
     opened = []
     monkeypatch.setattr(backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or SimpleNamespace())
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    choice = EngineChoice("onnxruntime", cpu_threads=asked)
     with LoggedProgress() as progress:
-        assert len(open_detectors(card, EngineChoice("onnxruntime"), [], progress)) == detectors
+        assert len(open_detectors(card, choice, [], progress)) == detectors
     assert opened == [threads]
 
 

@@ -248,6 +248,7 @@ def test_unreadable_images_are_left_out_and_told(place, capsys):
     assert "no image was evaluated: 2 could not be read, e.g. cannot read" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("opencv_threads")
 def test_the_network_itself_against_its_own_results(tmp_path, repository, detector):
     """What detect wrote scores as what runs now does, and against its own best boxes as truth almost perfectly."""
     photos, results = repository / "photos", tmp_path / "detected"
@@ -261,7 +262,8 @@ def test_the_network_itself_against_its_own_results(tmp_path, repository, detect
     annotations = write_coco(tmp_path / "x", truth)
     runs = ["onnxruntime", f"before={results / 'results.jsonl'}"]
     arguments = ["--images", photos, "--annotations", annotations, "--output", tmp_path / "out"]
-    assert main([*map(str, arguments), *runs]) == 0
+    assert main([*map(str, arguments), *runs, "--cpu-threads", "2"]) == 0
+    assert cv2.getNumThreads() == 2
     now, before = report(tmp_path)["runs"]
     assert now["map"] == pytest.approx(before["map"])
     assert now["map"] == pytest.approx(1)

@@ -86,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     add_version(parser)
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS")
-    add_options(parser, "model", "precision")
+    add_options(parser, "model", "precision", "cpu-threads")
     add_options(parser, "backend", default="onnxruntime", help="inference backend; default: onnxruntime")
     parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
@@ -100,9 +100,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         card = ModelCard.load(model_card_path(options.model))
         image = resized(sample_photos()[1], (options.width, options.height))
-        choice = EngineChoice(options.backend, options.precision)
+        choice = EngineChoice(options.backend, options.precision, cpu_threads=options.cpu_threads)
         inference = time_inference(card, choice, image, options.repeats)
-        parameters = {name: getattr(options, name) for name in ("model", "backend", "precision")}
+        names = ("model", "backend", "precision", "cpu_threads")
+        parameters = {name: str(getattr(options, name)) for name in names}
         [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
         overhead = measure_nodes(OVERHEAD, {}, image, options.rate, options.seconds)
         answers = measure_answers(image, options.seconds)

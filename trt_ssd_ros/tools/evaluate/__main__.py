@@ -52,7 +52,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
     with ExitStack() as opened:
         runs = []
-        for run in open_runs(options.runs, options.model, options.threshold, stop):
+        for run in open_runs(options.runs, options.model, options.threshold, stop, options.cpu_threads):
             opened.callback(run.close)
             runs.append(run)
         evaluation = Evaluation(annotated, runs)
@@ -99,7 +99,7 @@ def new_parser() -> argparse.ArgumentParser:
         help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds a report",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the report in DIR; default: the newest")
-    add_options(parser, "model")
+    add_options(parser, "model", "cpu-threads")
     add_options(parser, "threshold", default=LOWEST_SCORE, help="lowest evaluated score; default: 0.01")
     parser.add_argument(
         "--show-threshold",

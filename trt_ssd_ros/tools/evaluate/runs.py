@@ -260,7 +260,9 @@ def expect_results(specs: Sequence[str]) -> None:
             raise ValueError(f"run: {text} does not exist, expected a results.jsonl or coco.json of detect")
 
 
-def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -> Iterator[EvaluatedRun]:
+def open_runs(
+    specs: Sequence[str], model: str, threshold: float, stop: Event, cpu_threads: int = 0
+) -> Iterator[EvaluatedRun]:
     """Open the runs of a command line.
 
     Args:
@@ -268,6 +270,7 @@ def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -
         model: Default model: name of a shipped model, or path of a model card.
         threshold: Lowest score that detectors report.
         stop: Event that cancels the build of a plan.
+        cpu_threads: Number of CPU threads of a detector; 0: all cores.
 
     Raises:
         ValueError: A run is invalid, or two have one name.
@@ -291,7 +294,8 @@ def open_runs(specs: Sequence[str], model: str, threshold: float, stop: Event) -
         if backend == "onnxruntime" and precision not in ("", "fp32"):
             raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
         card = ModelCard.load(model_card_path(own or model))
-        yield DetectorRun(name, card, EngineChoice(backend, precision or "auto"), threshold, stop)
+        choice = EngineChoice(backend, precision or "auto", cpu_threads=cpu_threads)
+        yield DetectorRun(name, card, choice, threshold, stop)
 
 
 def _is_results(text: str) -> bool:
