@@ -49,7 +49,7 @@ def test_enable_stops_and_resumes_without_leaving_active(client, start_blank_det
     assert process.log.count("the engine opens") == 1
 
 
-def test_reload_opens_the_model_again(client, start_blank_detector, rig):
+def test_reload_opens_the_model_again(client, start_blank_detector, rig, card):
     process, probe = start_blank_detector(), client.probe
     client.ask(blank_image())
     (rig / "fail_open").write_text("the new plan is torn")
@@ -58,11 +58,11 @@ def test_reload_opens_the_model_again(client, start_blank_detector, rig):
     assert "the engine is closed" not in process.log
     client.ask(blank_image())
     (rig / "fail_open").unlink()
-    assert reload(probe) == (True, "")
+    assert reload(probe) == (True, f"reloaded {card.name} on blank engine, fp32")
     assert process.log.count("the engine is closed") == 1
     client.ask(blank_image())
     assert probe.change_state("deactivate")
-    assert reload(probe) == (True, "")
+    assert reload(probe) == (True, f"reloaded {card.name} on blank engine, fp32")
     assert probe.change_state("cleanup")
     succeeded, reason = reload(probe)
     assert not succeeded

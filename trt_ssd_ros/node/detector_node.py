@@ -127,8 +127,9 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         """Reopen the model in the inference thread, then respond; images wait meanwhile."""
 
         def reload() -> Trigger.Response:
-            response.message = self._reload()
-            response.success = not response.message
+            reason = self._reload()
+            response.success = not reason
+            response.message = reason or f"reloaded {self._model.described}"
             return response
 
         return self.inference.submit(reload)
