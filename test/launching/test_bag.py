@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,11 +10,8 @@ from typing import Any
 import pytest
 from image_messages import blank_image
 from probe import DetectorClient
-from rclpy.serialization import serialize_message
-from rosbags.rosbag2 import Writer
-from rosbags.typesys import Stores, get_typestore
+from ros_bag import write_messages
 from sensor_msgs.msg import CameraInfo, Image
-from stand_ins import StandIn
 from std_msgs.msg import String
 from vision_msgs.msg import Detection2DArray
 
@@ -26,7 +22,6 @@ pytestmark = pytest.mark.ros
 SUPPORT = Path(__file__).parents[1] / "support"
 IMAGES, PERIOD = 12, 250_000_000
 START = 1_700_000_000 * 10**9
-ENTRY_POINT = "[ros2cli.command]\nbag = bag_player:BagCommand\n"
 
 
 @pytest.fixture
@@ -41,33 +36,7 @@ def bag(tmp_path: Path, photo: Any) -> Path:
         recorded.append(("/front/image_raw", image, stamp))
         recorded.append(("/front/camera_info", CameraInfo(header=image.header), stamp))
         recorded.append(("/results", String(data="old"), stamp))
-    return write_bag(tmp_path / "bag", recorded)
-
-
-def write_bag(path: Path, recorded: list[tuple[str, Any, int]]) -> Path:
-    """Write messages into a bag of rosbag2's format."""
-    types = get_typestore(Stores.ROS2_JAZZY)
-    with Writer(path, version=9) as writer:
-        connections = {}
-        for topic, message, stamp in recorded:
-            kind = f"{type(message).__module__.partition('.')[0]}/msg/{type(message).__name__}"
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=types)
-            writer.write(connections[topic], stamp, serialize_message(message))
-    return path
-
-
-@pytest.fixture
-def player(tmp_path: Path) -> dict[str, str]:
-    """The environment in which `ros2 bag play` is there."""
-    StandIn("ros2bag", "none", "none", {}).install(tmp_path / "prefix")
-    info = tmp_path / "site" / "bag_player-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bag-player\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINT)
-    modules = [str(info.parent), str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")]
-    prefixes = [str(tmp_path / "prefix"), os.environ["AMENT_PREFIX_PATH"]]
-    return {"PYTHONPATH": os.pathsep.join(modules), "AMENT_PREFIX_PATH": os.pathsep.join(prefixes)}
+    return write_messages(tmp_path / "bag", recorded)
 
 
 def test_a_bag_is_detected_in_to_its_last_image(probe, client, start_process, bag, player):

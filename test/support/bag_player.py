@@ -1,4 +1,4 @@
-"""Stands in for rosbag2's `ros2 bag play`: its options, a real bag, real publishers and a clock.
+"""Stands in for rosbag2's `ros2 bag play`: its options, a real bag, real publishers with its QoS, and a clock.
 
 Imported by ros2cli through an entry point that the test makes.
 """
@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from ros2cli.command import CommandExtension
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection, QosDurability
 from rosgraph_msgs.msg import Clock
 from rosidl_runtime_py.utilities import get_message
 
 VIEWERS = 2
-"""The detector and the test."""
+"""The detector and the test, or an example and the test."""
+
+
+def offered(connection: Connection) -> QoSProfile:
+    """Return the quality of service with which the topic was recorded, as far as durability goes."""
+    latched = any(qos.durability is QosDurability.TRANSIENT_LOCAL for qos in connection.ext.offered_qos_profiles)
+    durability = QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE
+    return QoSProfile(depth=10, durability=durability)
 
 
 class BagCommand(CommandExtension):
@@ -41,7 +50,7 @@ class BagCommand(CommandExtension):
         with AnyReader([args.bag]) as reader:
             connections = [c for c in reader.connections if c.topic in args.topics]
             publishers = {
-                c.topic: node.create_publisher(get_message(c.msgtype), names.get(c.topic, c.topic), 10)
+                c.topic: node.create_publisher(get_message(c.msgtype), names.get(c.topic, c.topic), offered(c))
                 for c in connections
             }
             time.sleep(args.delay)

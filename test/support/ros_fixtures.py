@@ -124,6 +124,19 @@ def start_blank_detector(start_process: StartProcess, rig: Path) -> StartProcess
     return start
 
 
+@pytest.fixture
+def player(tmp_path: Path) -> dict[str, str]:
+    """The environment in which `ros2 bag play` is there, as bag_player.py."""
+    StandIn("ros2bag", "none", "none", {}).install(tmp_path / "prefix")
+    info = tmp_path / "site" / "bag_player-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bag-player\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ros2cli.command]\nbag = bag_player:BagCommand\n")
+    modules = [str(info.parent), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    prefixes = [str(tmp_path / "prefix"), os.environ["AMENT_PREFIX_PATH"]]
+    return {"PYTHONPATH": os.pathsep.join(modules), "AMENT_PREFIX_PATH": os.pathsep.join(prefixes)}
+
+
 def ros_arguments(parameters: dict[str, Any]) -> list[str]:
     """Return parameters as they stand on a command line."""
     if not parameters:
