@@ -25,7 +25,7 @@ from trt_ssd_ros.models.network import load_network
 
 Photo = Callable[..., NDArray[np.uint8]]
 
-ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "bench/ros")
+ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "bench/ros", "examples")
 if importlib.util.find_spec("rclpy") is None:
     collect_ignore = list(ROS_LAYERS)
 else:

@@ -1,0 +1,99 @@
+"""examples/: two cameras in one launch, the subscribers, a bag of their detections, and the C++ subscriber."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from node_process import NodeProcess
+from probe import Probe
+from rclpy.qos import QoSDurabilityPolicy
+from ros_bag import write_messages
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from trt_ssd_ros.node.messages import nanoseconds
+from trt_ssd_ros.node.outputs import LATCHED
+
+pytestmark = pytest.mark.ros
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SUPPORT = Path(__file__).parents[1] / "support"
+DETECTIONS, LABELS = "/left/detections", "/left/label_info"
+
+
+@pytest.fixture
+def start_example(start_process: Any) -> Any:
+    """Start an example with arguments: start_example("crop_detections", folder, "-r", "__ns:=/left")."""
+
+    def start(name: str, *arguments: str) -> NodeProcess:
+        return start_process([sys.executable, str(EXAMPLES / f"{name}.py"), *arguments])
+
+    return start
+
+
+def test_the_examples_run_with_two_cameras_and_a_bag(
+    probe, start_process, start_example, player, repository, tmp_path
+):
+    photos, crops, left = repository / "photos", tmp_path / "crops", ("--ros-args", "-r", "__ns:=/left")
+    sources = [f"left:=file:{photos / 'chelsea.jpg'}", f"right:=file:{photos / 'astronaut.jpg'}", "fps:=4"]
+    launch = start_process(
+        [sys.executable, str(SUPPORT / "run_launch.py"), str(EXAMPLES / "two_cameras.launch.py"), *sources]
+    )
+    cropped = start_example("crop_detections", str(crops), *left)
+    pairs = start_example("match_cameras", "--ros-args", "-p", "slop:=0.2")
+    bag = record_ids(probe, tmp_path / "bag")
+    probe.spin_until(lambda: "left: 17  right: person" in pairs.log, "a pair of both cameras")
+    probe.spin_until(lambda: "_cat.png" in cropped.log, "a cat")
+    [crop, *_] = crops.glob("*_cat.png")
+    assert cv2.imread(str(crop)).shape == (297, 406, 3)
+    launch.send_signal(signal.SIGINT)
+    assert launch.wait() == 0
+
+    printed = start_example("print_detections", *left)
+    play = start_process(["ros2", "bag", "play", str(bag), "--topics", DETECTIONS, LABELS], **player)
+    probe.spin_until(lambda: not play.running, "the end of the bag")
+    assert play.wait() == 0
+    printed.wait_until_it_says("cat 0.94 left 1 top 2 width 405 height 296")
+
+
+def record_ids(probe: Probe, bag: Path) -> Path:
+    """Record label_info and detections with ids for class_id, with the QoS that the detector offers."""
+    labels = probe.receive(LabelInfo, LABELS, LATCHED)
+    found = probe.receive(Detection2DArray, DETECTIONS)
+    probe.spin_until(lambda: labels and found, "a detector", 60.0)
+    assert probe.set_parameter("class_id_format", "id", "/left/detector").successful
+    probe.spin_until(lambda: [array for array in found if ids(array) == ["17"]][3:], "detections with ids")
+    recorded = [array for array in found if ids(array) == ["17"]]
+    start = nanoseconds(recorded[0].header.stamp)
+    messages = [(LABELS, labels[-1], start), *((DETECTIONS, a, nanoseconds(a.header.stamp)) for a in recorded)]
+    durabilities = {
+        topic: [info.qos_profile.durability for info in probe.node.get_publishers_info_by_topic(topic)]
+        for topic in (LABELS, DETECTIONS)
+    }
+    latched = [topic for topic, has in durabilities.items() if has == [QoSDurabilityPolicy.TRANSIENT_LOCAL]]
+    assert latched == [LABELS]
+    return write_messages(bag, messages, latched)
+
+
+def ids(array: Detection2DArray) -> list[str]:
+    """Return the class_id of each detection."""
+    return [detection.results[0].hypothesis.class_id for detection in array.detections]
+
+
+def test_the_cpp_example_compiles(tmp_path):
+    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+    for package in ("rclcpp", "vision_msgs"):
+        if not any((prefix / "share" / package / "cmake").is_dir() for prefix in prefixes):
+            pytest.skip(f"this ROS 2 has no C++ headers of {package}")
+    if not shutil.which("cmake") or not (shutil.which("c++") or "CXX" in os.environ):
+        pytest.skip("cmake or a C++ compiler is missing")
+    for command in (["cmake", "-S", str(EXAMPLES), "-B", str(tmp_path)], ["cmake", "--build", str(tmp_path)]):
+        subprocess.run(command, check=True)
+    assert (tmp_path / "print_detections").exists()
