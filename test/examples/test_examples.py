@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,7 +53,7 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     probe.spin_until(lambda: "left: 17  right: person" in pairs.log, "a pair of both cameras")
     probe.spin_until(lambda: "_cat.png" in cropped.log, "a cat")
     [crop, *_] = crops.glob("*_cat.png")
-    assert cv2.imread(str(crop)).shape == (297, 406, 3)
+    assert cv2.imread(str(crop)).shape == pytest.approx((297, 406, 3), abs=3)
     launch.send_signal(signal.SIGINT)
     assert launch.wait() == 0
 
@@ -60,7 +61,8 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     play = start_process(["ros2", "bag", "play", str(bag), "--topics", DETECTIONS, LABELS], **player)
     probe.spin_until(lambda: not play.running, "the end of the bag")
     assert play.wait() == 0
-    printed.wait_until_it_says("cat 0.94 left 1 top 2 width 405 height 296")
+    printed.wait_until_it_says("cat 0.9")
+    assert re.search(r"^cat 0\.9\d left \d top \d width 40\d height 29\d$", printed.log, re.MULTILINE)
 
 
 def record_ids(probe: Probe, bag: Path) -> Path:
