@@ -1,7 +1,8 @@
 """Save each detection as a picture, cut out of the image in which the detector found it.
 
 python3 examples/crop_detections.py crops
-python3 examples/crop_detections.py crops --ros-args -r __ns:=/left    # the camera in the namespace /left
+python3 examples/crop_detections.py crops --ros-args -r __ns:=/left    # camera and detector in a namespace
+python3 examples/crop_detections.py crops --ros-args -r image_raw:=/camera/image_raw
 """
 
 import math
@@ -61,7 +62,7 @@ def window(box: BoundingBox2D) -> tuple[slice, slice]:
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    folder = Path(remove_ros_args(sys.argv)[1])
+    folder = Path(*remove_ros_args(sys.argv)[1:2] or ["crops"])
     folder.mkdir(parents=True, exist_ok=True)
     rclpy.init()
     try:
