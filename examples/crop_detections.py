@@ -62,7 +62,8 @@ def window(box: BoundingBox2D) -> tuple[slice, slice]:
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    folder = Path(*remove_ros_args(sys.argv)[1:2] or ["crops"])
+    arguments = remove_ros_args(sys.argv)[1:] or ["crops"]
+    folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     rclpy.init()
     try:
