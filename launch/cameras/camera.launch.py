@@ -26,13 +26,14 @@ def parameters(request: CameraRequest) -> dict[str, object]:
         "frame_id": request.frame_id or None,
         "calibration": str(request.calibration) if request.calibration else None,
         "loop": request.loop,
+        "wait_for_source": request.wait_for_source,
     }
 
 
 DRIVER = Driver(
     package="trt_ssd_ros",
     executable="camera_node",
-    takes=("width", "height", "fps", "pipeline", "frame_id", "calibration", "loop"),
+    takes=("width", "height", "fps", "pipeline", "frame_id", "calibration", "loop", "wait_for_source"),
     parameters=parameters,
 )
 

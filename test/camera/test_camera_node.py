@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 
-from trt_ssd_ros.camera.camera_node import open_checked
+from trt_ssd_ros.camera.camera_node import find_checked
 from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.images.source import SourceError
 
@@ -197,9 +197,9 @@ def rate(images: list[Image]) -> float:
         ("{tmp_path}/text.mp4", ["cannot open {tmp_path}/text.mp4 as an image or a video"]),
         ("{tmp_path}/text.jpg", ["found 1 file, but no image that can be read"]),
         ("webcam:front", ["webcam:front", "webcam:0"]),
-        ("webcam:93", ["webcam:93 needs /dev/video93", "does not exist"]),
+        ("rstp://camera/1", ["found the protocol 'rstp'", "did you mean rtsp?"]),
     ],
-    ids=["missing", "missing file:", "nothing", "empty folder", "no video", "no image", "no number", "no webcam"],
+    ids=["missing", "missing file:", "nothing", "empty folder", "no video", "no image", "no number", "protocol"],
 )
 def test_a_wrong_source_ends_with_one_line(start_node, tmp_path, source, said):
     if source != "{tmp_path}":
@@ -215,10 +215,21 @@ def test_a_wrong_source_ends_with_one_line(start_node, tmp_path, source, said):
         assert others == []
 
 
+def test_a_missing_webcam_ends_the_node_unless_it_waits(start_node):
+    process = start_node("camera_node", source="webcam:93", wait_for_source=False)
+    waiting = start_node("camera_node", source="webcam:93")
+    assert process.wait() == 1
+    [line] = process.log.strip().splitlines()
+    assert "[FATAL]" in line
+    assert "webcam:93 needs /dev/video93, which does not exist" in line
+    waiting.wait_until_it_says("which does not exist; found")
+    waiting.wait_until_it_says("trying again until it opens (wait_for_source:=false ends the node instead)")
+
+
 @pytest.mark.parametrize("name", ["rtsp://a/b", "webcam:0", "gstreamer:videotestsrc"])
 def test_a_live_source_has_no_start(name):
     with pytest.raises(SourceError, match="start: found 3, expected 0"):
-        open_checked(name, 3, 0, 0, 0.0)
+        find_checked(name, 3, 0, 0, 0.0)
 
 
 def test_a_start_behind_the_end_ends_with_one_line(start_node, album):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,21 +23,26 @@ ROUNDS = int(os.environ.get("RTSP_ROUNDS", "1"))
 
 @pytest.fixture
 def server(tmp_path: Path, repository: Path) -> Iterator[RtspServer]:
-    """A server that shows a cat."""
+    """A server that shows a cat; not started."""
     server = RtspServer(tmp_path, [repository / "photos" / "chelsea.jpg"])
-    server.start()
     yield server
     server.kill()
 
 
-def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(probe, start_launch, server):
+def test_a_stream_that_is_late_and_goes_away_comes_back_and_leaves_nothing_behind(probe, start_launch, server):
     answers, reports = (
         probe.receive(Detection2DArray, "detections"),
         probe.receive(DiagnosticArray, "/diagnostics"),
     )
     process = start_launch(f"source:={server.address}", "frame_id:=gate")
+    probe.spin_until(lambda: newest(reports).level == DiagnosticStatus.WARN, "the wait for the source")
+    assert "waiting for the source: cannot open rtsp://127.0.0.1:" in newest(reports).message
+    server.start()
     probe.spin_until(lambda: any(answer.detections for answer in answers), "detections", 60.0)
-    assert "at the rate of the source" in process.log
+    assert re.search(
+        r"publishing rtsp://\S+ at the rate of the source, after \d+\.\d s of waiting for it", process.log
+    )
+    assert process.log.count("trying again until it opens") == 1
     [camera] = [p for p in psutil.Process(process.pid).children() if "camera_node" in " ".join(p.cmdline())]
     back, sizes = [], []
     for number in range(1, ROUNDS + 1):
@@ -59,13 +65,17 @@ def test_a_stream_that_goes_away_comes_back_and_leaves_nothing_behind(probe, sta
     assert sizes[-1][2] - sizes[0][2] < 64, "MiB"
 
 
-def test_the_camera_node_ends_while_its_stream_is_away(start_node, server):
+def test_the_camera_node_ends_while_it_opens_a_stream(start_node, server):
+    server.start()
     process = start_node("camera_node", source=server.address.replace("//", "//me:secret@"))
     process.wait_until_it_says("at the rate of the source")
     server.kill()
-    process.wait_until_it_says("the images have stopped")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10.0) == 0
+    with server.silent() as accept:
+        process.wait_until_it_says("the images have stopped")
+        connection, _ = accept()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10.0) == 0
+        connection.close()
     assert "Traceback" not in process.log
     assert "secret" not in process.log
 

@@ -1,6 +1,7 @@
 """Streams that go away and come back, from a real RTSP server."""
 
 import gc
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from rtsp import RtspServer
 
 from trt_ssd_ros.images import stream as live_stream
 from trt_ssd_ros.images.open_source import open_source
-from trt_ssd_ros.images.source import SourceError
-from trt_ssd_ros.images.stream import LiveStream, open_pipeline
+from trt_ssd_ros.images.source import AbsentSourceError, SourceError
+from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays
 
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "2"))
 """How often the server is killed; 20 by hand."""
@@ -57,7 +58,7 @@ def test_a_stream_whose_server_is_killed_again_and_again(server, hear):
 
 def test_nobody_streams_there(server):
     server.kill()
-    with pytest.raises(SourceError, match=r"cannot open rtsp://127.0.0.1:.*check the address"):
+    with pytest.raises(AbsentSourceError, match=r"cannot open rtsp://127.0.0.1:.*check the address"):
         open_source(server.address)
 
 
@@ -68,22 +69,39 @@ def test_a_password_is_not_shown():
     assert "rtsp://127.0.0.1:1/stream" in str(refused.value)
 
 
-def test_waits_grow_while_it_stays_away_and_stop_ends_them(monkeypatch, hear):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rstp://camera/1", r"found the protocol 'rstp' in rstp://camera/1, did you mean rtsp\?"),
+        ("teapot://camera", "found the protocol 'teapot' in teapot://camera, expected e.g. rtsp"),
+        ("gstreamer:", "gstreamer: found no pipeline, expected elements with !"),
+    ],
+)
+def test_a_mistake_in_the_name_is_not_an_absent_source(name, said):
+    with pytest.raises(SourceError, match=said) as refused:
+        open_source(name)
+    assert not isinstance(refused.value, AbsentSourceError)
+
+
+def test_delays_double_to_the_longest():
+    delays = retry_delays(1.0)
+    assert [next(delays) for _ in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_a_stream_that_stays_away_is_reported_once_and_stop_ends_the_attempts(monkeypatch, hear):
     caplog = hear(live_stream)
+    monkeypatch.setattr(live_stream, "retry_delays", lambda _: itertools.repeat(0.0))
     attempts = []
 
     def open_capture() -> cv2.VideoCapture:
         attempts.append(1)
-        if len(attempts) > 1:
-            raise SourceError("gone")
-        return cv2.VideoCapture()  # never delivers
+        if len(attempts) == 5:
+            source.stop()
+        raise AbsentSourceError("gone")
 
-    source = LiveStream("it", open_capture)
-    waits = []
-    monkeypatch.setattr(source._stopped, "wait", lambda seconds: waits.append(seconds) or len(waits) > 6)
-    source._stopped.is_set = lambda: len(waits) > 6
+    source = LiveStream("it", open_capture, "never used")
     assert list(source.images()) == []
-    assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+    assert len(attempts) == 5
     assert source.trouble == "gone"
     assert source.interruptions == 1
     assert sum("the images have stopped" in r.getMessage() for r in caplog.records) == 1, (
@@ -93,36 +111,53 @@ def test_waits_grow_while_it_stays_away_and_stop_ends_them(monkeypatch, hear):
 
 def test_no_gstreamer_is_said():
     if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-        source = open_pipeline("videotestsrc num-buffers=5")
+        source = open_source("gstreamer:videotestsrc num-buffers=5")
         assert next(source.images()).pixels.shape[2] == 3
     else:
-        with pytest.raises(SourceError, match=r"built without GStreamer.*python3-opencv.*gscam"):
+        with pytest.raises(SourceError, match=r"built without GStreamer.*python3-opencv.*gscam") as refused:
             open_source("gstreamer:videotestsrc")
+        assert not isinstance(refused.value, AbsentSourceError)
 
 
-def test_a_pipeline_that_hangs_is_waited_for_in_one_thread(monkeypatch):
+def test_an_attempt_that_hangs_is_continued_in_one_thread_and_stop_leaves_it(monkeypatch):
     go_on = threading.Event()
+    hanging = threading.Event()
 
     class SlowCapture:
-        def __init__(self, *_: object) -> None:
-            go_on.wait(30)
-
         def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
             return True
 
-    monkeypatch.setattr(cv2.videoio_registry, "hasBackend", lambda _: True)
-    monkeypatch.setattr(cv2, "VideoCapture", SlowCapture)
-    stream = live_stream.pipeline_opener("videotestsrc")
-    monkeypatch.setattr(live_stream, "OPEN_TIMEOUT_MS", 10)
+    def open_capture() -> SlowCapture:
+        hanging.set()
+        go_on.wait(30)
+        return SlowCapture()
+
+    stream = LiveStream("it", open_capture, "it does not start")
+    monkeypatch.setattr(live_stream, "PATIENCE", 0.01)
     before = threading.active_count()
     for _ in range(3):
-        with pytest.raises(SourceError, match="the pipeline does not start"):
-            stream()
+        with pytest.raises(AbsentSourceError, match="it does not start"):
+            stream.open()
     assert threading.active_count() == before + 1
+    assert is_opening()
     go_on.set()
-    monkeypatch.setattr(live_stream, "OPEN_TIMEOUT_MS", 30_000)
-    assert isinstance(stream(), SlowCapture), "one that starts late is taken"
-    assert isinstance(stream(), SlowCapture)
+    monkeypatch.setattr(live_stream, "PATIENCE", 30.0)
+    stream.open()
+    assert isinstance(stream._capture, SlowCapture), "one that starts late is taken"
+    go_on.clear()
+    hanging.clear()
+
+    def open_and_stop() -> None:
+        with pytest.raises(AbsentSourceError, match="it does not start"):
+            stream.open()
+
+    waiting = threading.Thread(target=open_and_stop)
+    waiting.start()
+    assert hanging.wait(30)
+    stream.stop()
+    waiting.join(20)
+    assert not waiting.is_alive(), "stop ends the wait, not PATIENCE"
+    go_on.set()
 
 
 def test_only_a_webcam_takes_a_size(tmp_path):

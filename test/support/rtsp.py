@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SCRIPT = Path(__file__).parent / "rtsp_server.py"
@@ -47,3 +49,10 @@ class RtspServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @contextmanager
+    def silent(self) -> Iterator[Callable[[], tuple[socket.socket, object]]]:
+        """Listen in the place of the killed server without ever answering; yields a function that accepts."""
+        with socket.create_server(("127.0.0.1", self._port)) as listener:
+            listener.settimeout(30)
+            yield listener.accept

@@ -22,19 +22,21 @@ from std_msgs.msg import Header
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.calibration import Calibration
-from trt_ssd_ros.images.open_source import open_source
+from trt_ssd_ros.images.open_source import find_source
 from trt_ssd_ros.images.rate_limit import RateLimit
-from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName
-from trt_ssd_ros.images.stream import without_password
+from trt_ssd_ros.images.stream import is_opening, retry_delays, without_password
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
-from trt_ssd_ros.ros.process import FailableNode, LogBridge, spin_node
+from trt_ssd_ros.ros.process import FailableNode, LogBridge, signals_blocked, spin_node
 from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 DEFAULT_RATE = 30.0
 ERRORS_ONLY = 2
 """Log level of OpenCV; the node itself logs what users need to know of a source."""
+LONGEST_RETRY = 2.0
+"""Seconds between two attempts to open a source that has not been there yet, at most."""
 SETTLING = 0.5
 """Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
 
@@ -46,9 +48,11 @@ class CameraNode(FailableNode):
     an image is decoded. Images of a network stream are an exception: FFmpeg has decoded them by then, and only the
     colour conversion follows.
 
+    A webcam, stream or pipeline is opened in the thread, too, so that a signal ends the node meanwhile.
+
     Raises:
         CalibrationError: The calibration is wrong.
-        SourceError: The source cannot be opened.
+        SourceError: The source is wrong, so that waiting for it is useless.
         ValueError: A parameter is wrong or does not exist.
     """
 
@@ -69,48 +73,82 @@ class CameraNode(FailableNode):
         self._published, self._recent = 0, deque[float](maxlen=100)
         self._limit = RateLimit()
         self._stop = Event()
-        size = (values[name] for name in ("width", "height", "rate"))
-        name = values["source"]
         self._start: int = values["start"]
         self._skipped: set[str] = set()
-        self._source = open_checked(name, self._start, *size)
+        size = (values[name] for name in ("width", "height", "rate"))
+        self._source = find_checked(values["source"], self._start, *size)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
-        self._report(without_password(name))
+        self._name = without_password(values["source"])
+        self._waits, self._absence = values["wait_for_source"], ""
+        self._open_diagnostics()
         self._thread = Thread(target=self._run, name="camera")
-        self._thread.start()
+        self.call_once_spinning(self._start_thread)
 
-    def _report(self, source: str) -> None:
-        pace = (
-            "at the rate of the source"
-            if self._source.live and not self._rate
-            else f"at {1 / self._period:.4g} Hz"
-        )
-        self.get_logger().info(f"publishing {source} {pace}")
+    def _open_diagnostics(self) -> None:
         self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
         self._updater = Updater(self)
-        self._updater.setHardwareID(source)
+        self._updater.setHardwareID(self._name)
         self._updater.add("camera", self._diagnose)
+
+    def _start_thread(self) -> None:
+        with signals_blocked():
+            self._thread.start()
 
     def destroy_node(self) -> None:
         """Stop the reading thread, then destroy the node."""
         self._stop.set()
         self._source.stop()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._log_bridge.close()
         super().destroy_node()
 
     def _run(self) -> None:
         try:
-            self._publish_all()
+            if self._open():
+                self._publish_all()
         except Exception as error:
             if self.context.ok():
-                self.fail(f"camera stopped: {error}")
+                never_open = isinstance(error, AbsentSourceError)
+                self.fail(str(error) if never_open else f"camera stopped: {error}")
         else:
             if not self._stop.is_set():
                 self._log_end()
         finally:
             self._source.close()
             self.context.try_shutdown()
+
+    def _open(self) -> bool:
+        """Open the source, and return whether it is open; false only after a stop.
+
+        Raises:
+            AbsentSourceError: The source cannot be opened, and `wait_for_source` is false.
+        """
+        began, delays = monotonic(), retry_delays(LONGEST_RETRY)
+        while not self._try_to_open():
+            if self._stop.wait(next(delays)):
+                return False
+        waited = f", after {monotonic() - began:.1f} s of waiting for it" if self._absence else ""
+        self._absence = ""
+        by_source = self._source.live and not self._rate
+        pace = "at the rate of the source" if by_source else f"at {1 / self._period:.4g} Hz"
+        self.get_logger().info(f"publishing {self._name} {pace}{waited}")
+        return True
+
+    def _try_to_open(self) -> bool:
+        try:
+            self._source.open()
+        except AbsentSourceError as error:
+            if not self.context.ok():
+                return False
+            if not self._waits:
+                raise
+            if not self._absence:
+                advice = "trying again until it opens (wait_for_source:=false ends the node instead)"
+                self.get_logger().warning(f"{error}; {advice}")
+            self._absence = str(error)
+            return False
+        return True
 
     def _publish_all(self) -> None:
         if not (self._loop or self._source.live):
@@ -191,7 +229,9 @@ class CameraNode(FailableNode):
 
     def _diagnose(self, status: Any) -> Any:
         source = self._source
-        if source.trouble:
+        if self._absence:
+            status.summary(DiagnosticStatus.WARN, f"waiting for the source: {self._absence}")
+        elif source.trouble:
             status.summary(DiagnosticStatus.ERROR, f"no images, reopening the source: {source.trouble}")
         elif self._skipped:
             text = f"found {counted(len(self._skipped), 'unreadable image')}, see the log"
@@ -210,11 +250,11 @@ class CameraNode(FailableNode):
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
 
 
-def open_checked(name: str, start: int, width: int, height: int, rate: float) -> ImageSource:
-    """Open a source; see `open_source`.
+def find_checked(name: str, start: int, width: int, height: int, rate: float) -> ImageSource:
+    """Return a source; see `find_source`.
 
     Raises:
-        SourceError: The source cannot be opened, or does not support a size or a start.
+        SourceError: The source is wrong, or does not support a size or a start.
     """
     parsed = SourceName.parse(name)
     if parsed.kind == "demo" and (start or width or height):
@@ -224,14 +264,17 @@ def open_checked(name: str, start: int, width: int, height: int, rate: float) ->
         )
     if start and parsed.live:
         raise SourceError(f"start: found {start}, expected 0: {name} is live and has no first image")
-    return open_source(name, width, height, rate)
+    return find_source(name, width, height, rate)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg logs each attempt to open a stream
     cv2.setLogLevel(ERRORS_ONLY)
-    return spin_node(CameraNode, args)
+    code = spin_node(CameraNode, args)
+    if is_opening():
+        os._exit(code)  # because OpenCV would abort the process if it returned while the interpreter ends
+    return code
 
 
 if __name__ == "__main__":

@@ -66,4 +66,11 @@ CAMERA_NODE = (
         fixed=_FIXED,
     ),
     ParameterSpec("frame_id", Kind.STRING, "camera", "frame_id in the headers of the images", fixed=_FIXED),
+    ParameterSpec(
+        "wait_for_source",
+        Kind.BOOL,
+        True,
+        "If a webcam, stream or pipeline cannot be opened at the start, try again until it can; false: end",
+        fixed=_FIXED,
+    ),
 )

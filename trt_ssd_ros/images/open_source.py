@@ -1,4 +1,4 @@
-"""Image sources by name. To add one, add a file, a kind in `SourceName` and a line in `OPENERS`."""
+"""Image sources by name. To add one, add a file, a kind in `SourceName` and a line in `SOURCES`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trt_ssd_ros.images.files import IMAGE_SUFFIXES, ImageFiles, images_of_folde
 from trt_ssd_ros.images.recording import Recording, is_recording
 from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName
-from trt_ssd_ros.images.stream import open_address, open_pipeline, open_webcam
+from trt_ssd_ros.images.stream import network_stream, pipeline_stream, webcam
 from trt_ssd_ros.images.video import FALLBACK_RATE, VideoFile
 
 TOUR_HEIGHT = 800
@@ -36,14 +36,26 @@ def open_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -
         SourceError: The source does not exist or cannot be read, or its size cannot be set.
         RuntimeError: A required library is not installed.
     """
+    source = find_source(name, width, height, rate)
+    source.open()
+    return source
+
+
+def find_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -> ImageSource:
+    """Return a source by name, without opening it if it is live; see `open_source`.
+
+    Raises:
+        SourceError: The name or the size is wrong, so that waiting for the source is useless.
+        RuntimeError: A required library is not installed.
+    """
     parsed = SourceName.parse(name)
     if (width or height) and parsed.kind != "webcam":
         raise SourceError(
             f"width and height: found {width}x{height}, expected them for webcam:N only, not for {name}"
         )
     if parsed.kind == "webcam":
-        return open_webcam(_number(name, parsed.target), width, height, rate)
-    return OPENERS[parsed.kind](parsed.target)
+        return webcam(_number(name, parsed.target), width, height, rate)
+    return SOURCES[parsed.kind](parsed.target)
 
 
 def open_sources(names: Sequence[str], topic: str = "", exclude: Collection[Path] = ()) -> ImageSource:
@@ -145,10 +157,10 @@ def _open_demo(_: str) -> PhotoTour:
     return PhotoTour(sorted((share_folder() / "photos").glob("*.jpg")))
 
 
-OPENERS: Mapping[str, Callable[[str], ImageSource]] = {
+SOURCES: Mapping[str, Callable[[str], ImageSource]] = {
     "demo": _open_demo,
-    "gstreamer": open_pipeline,
-    "stream": open_address,
+    "gstreamer": pipeline_stream,
+    "stream": network_stream,
     "file": _open_path,
 }
-"""Openers by kind, except for webcams, whose opener also takes size and rate."""
+"""Functions by kind, except for webcams, whose function also takes size and rate."""

@@ -19,6 +19,10 @@ class SourceError(ValueError):
     """Source that cannot be opened or has no image; the message says what was found and what was expected."""
 
 
+class AbsentSourceError(SourceError):
+    """Webcam, stream or pipeline that cannot be opened at present, but perhaps later."""
+
+
 @dataclass(frozen=True, eq=False)
 class SourceImage:
     """Image of a source.
@@ -79,6 +83,13 @@ class ImageSource(ABC):
         """Reason why no images arrive at present; empty if images arrive."""
         return ""
 
+    def open(self) -> None:  # noqa: B027 - files are open from the start
+        """Open the device or connection of a live source; other sources are open from the start.
+
+        Raises:
+            AbsentSourceError: The source cannot be opened at present.
+        """
+
     @abstractmethod
     def captures(self) -> Iterator[Capture]:
         """Iterate over the images, undecoded, from the start; a live source continues.
@@ -97,7 +108,7 @@ class ImageSource(ABC):
             yield capture()
 
     def stop(self) -> None:  # noqa: B027 - most sources never wait
-        """Make `captures` end soon, even while it waits; any thread may call it."""
+        """Make `open` and `captures` end soon, even while they wait; any thread may call it."""
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing
         """Release the device or file; the reading thread calls it last."""

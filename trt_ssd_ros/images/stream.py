@@ -4,29 +4,56 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 from time import monotonic
+from typing import Any
 
 import cv2
 import numpy as np
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.video import stated_rate
 
 LOGGER = logging.getLogger(__name__)
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 1.0
 """Seconds before a stream is reopened: the delay doubles from the least to the most."""
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 4000
+PATIENCE = 5.0
+"""Seconds after which an attempt to open has failed; more than FFmpeg's own limit, OPEN_TIMEOUT_MS."""
+OPENER = "trt_ssd_ros_opener"
+"""Name of the threads that open a stream."""
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """Environment variable with FFmpeg's options for streams; a value that the user has set is kept."""
 STREAM_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay|fpsprobesize;0|analyzeduration;500000"
 """Options for a fast start without buffering. OpenCV 4.11 from pip ignores the variable (opencv issue 27091): it
 analyses a second or two of a stream before it returns the first image."""
+USUAL_PROTOCOLS = ("rtsp", "http", "https", "rtmp", "udp")
+PROTOCOLS = {
+    *("amqp", "ftp", "gopher", "gophers", "hls", "http", "httpproxy", "https", "icecast", "ipfs", "ipns", "mmsh"),
+    *(
+        "mmst",
+        "rist",
+        "rtmp",
+        "rtmpe",
+        "rtmps",
+        "rtmpt",
+        "rtmpte",
+        "rtmpts",
+        "rtp",
+        "rtsp",
+        "rtsps",
+        "sap",
+        "sctp",
+    ),
+    *("sftp", "smb", "srt", "srtp", "tcp", "tls", "udp", "udplite", "unix", "zmq"),
+}
+"""Network protocols of FFmpeg (ffmpeg.org/ffmpeg-protocols.html)."""
 
 OpenCapture = Callable[[], cv2.VideoCapture]
 
@@ -34,22 +61,24 @@ OpenCapture = Callable[[], cv2.VideoCapture]
 class LiveStream(ImageSource):
     """Live images; when they stop, the stream is reopened, with growing delays between the attempts.
 
+    OpenCV cannot be interrupted while it opens a stream, and may wait forever for a pipeline. So another
+    thread opens it; an attempt that hangs goes on, and the next call of `open` waits for it.
+
     Args:
         name: Name of the stream in the log.
         open_capture: Function that opens the stream.
-
-    Raises:
-        SourceError: The stream cannot be opened.
+        failure: Error message for a stream that does not open.
     """
 
     live = True
 
-    def __init__(self, name: str, open_capture: OpenCapture) -> None:
+    def __init__(self, name: str, open_capture: OpenCapture, failure: str) -> None:
         self._name = name
         self._open_capture = open_capture
-        self._capture = open_capture()
-        self._begun = monotonic()
-        self._stopped = Event()
+        self._failure = failure
+        self._capture = cv2.VideoCapture()
+        self._attempt: Future[cv2.VideoCapture] | None = None
+        self._stopped: Future[None] = Future()
         self._interruptions = 0
         self._trouble = ""
 
@@ -68,14 +97,29 @@ class LiveStream(ImageSource):
         """Reason why no images arrive at present; empty if images arrive."""
         return self._trouble
 
+    def open(self) -> None:
+        """Open the stream; see `ImageSource.open`."""
+        attempt = self._attempt or _in_a_thread(self._open_capture)
+        either: tuple[Future[Any], ...] = (attempt, self._stopped)
+        wait(either, PATIENCE, FIRST_COMPLETED)
+        self._attempt = None if attempt.done() else attempt
+        if self._attempt is not None:
+            raise AbsentSourceError(self._failure)
+        try:
+            self._capture = attempt.result()
+        except cv2.error as error:
+            raise AbsentSourceError(one_line(error)) from error
+        if not self._capture.isOpened():
+            raise AbsentSourceError(self._failure)
+
     def captures(self) -> Iterator[Capture]:
         """Read until `stop` is called; see `ImageSource.captures`."""
-        index = -1
-        while not self._stopped.is_set():
+        begun, index = monotonic(), -1
+        while not self._stopped.done():
             if self._capture.grab():
                 index += 1
-                yield partial(self._retrieve, index, monotonic() - self._begun)
-            elif not self._stopped.is_set():
+                yield partial(self._retrieve, index, monotonic() - begun)
+            elif not self._stopped.done():
                 self._reopen()
 
     def _retrieve(self, index: int, seconds: float) -> SourceImage:
@@ -85,42 +129,47 @@ class LiveStream(ImageSource):
         return SourceImage(index, f"{index:06d}", np.asarray(image, np.uint8), seconds=seconds)
 
     def _reopen(self) -> None:
-        lost, pause = monotonic(), MIN_RETRY_SECONDS
+        lost, delays = monotonic(), retry_delays(MAX_RETRY_SECONDS)
         self._interruptions += 1
         self._trouble = "the images have stopped"
         self._capture.release()
         LOGGER.warning("%s: the images have stopped; reopening until they resume", self._name)
-        while not self._stopped.wait(pause):
+        while not wait((self._stopped,), next(delays)).done:
             try:
-                self._capture = self._open_capture()
-            except SourceError as error:
+                self.open()
+            except AbsentSourceError as error:
                 self._trouble = str(error)
-                pause = min(2 * pause, MAX_RETRY_SECONDS)
                 continue
             self._trouble = ""
             LOGGER.warning("%s: reopened after %.1f s", self._name, monotonic() - lost)
             return
 
     def stop(self) -> None:
-        """Make `captures` end soon; any thread may call it."""
-        self._stopped.set()
+        """Make `open` and `captures` end soon; any thread may call it."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     def close(self) -> None:
         """Release the device or connection."""
         self._capture.release()
 
 
-def open_webcam(number: int, width: int = 0, height: int = 0, rate: float = 0.0) -> LiveStream:
-    """Open a webcam through Video4Linux.
+def retry_delays(longest: float) -> Iterator[float]:
+    """Yield the delays between attempts to open a source, in seconds: they double up to `longest`."""
+    delay = MIN_RETRY_SECONDS
+    while True:
+        yield delay
+        delay = min(2 * delay, longest)
+
+
+def webcam(number: int, width: int = 0, height: int = 0, rate: float = 0.0) -> LiveStream:
+    """Return a webcam that Video4Linux opens.
 
     Args:
         number: Number N of /dev/videoN.
         width: Width in pixels to request; 0: the webcam's default.
         height: Height in pixels to request; 0: the webcam's default.
         rate: Frames per second to request; 0: the webcam's default.
-
-    Raises:
-        SourceError: The webcam does not exist, or this user may not open it.
     """
     device = Path(f"/dev/video{number}")
     asked = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: rate}
@@ -128,69 +177,54 @@ def open_webcam(number: int, width: int = 0, height: int = 0, rate: float = 0.0)
     def open_capture() -> cv2.VideoCapture:
         if not device.exists():
             there = ", ".join(sorted(map(str, device.parent.glob("video*")))) or "no webcam"
-            raise SourceError(f"webcam:{number} needs {device}, which does not exist; found {there}")
+            raise AbsentSourceError(f"webcam:{number} needs {device}, which does not exist; found {there}")
         capture = cv2.VideoCapture(number, cv2.CAP_V4L2)
-        if not capture.isOpened():
-            raise SourceError(f"cannot open {device}: check that it is a camera and that this user may read it")
         for setting, value in asked.items():
             if value:
                 capture.set(setting, value)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
 
-    return LiveStream(f"webcam:{number}", open_capture)
+    failure = f"cannot open {device}: check that it is a camera and that this user may read it"
+    return LiveStream(f"webcam:{number}", open_capture, failure)
 
 
-def open_address(address: str) -> LiveStream:
-    """Open a network stream through FFmpeg; RTSP uses TCP if the server supports it.
+def network_stream(address: str) -> LiveStream:
+    """Return a network stream that FFmpeg opens; RTSP uses TCP if the server supports it.
 
     Raises:
-        SourceError: The address cannot be opened.
+        SourceError: FFmpeg does not know the protocol.
     """
+    protocol, name = address.partition("://")[0].lower(), without_password(address)
+    if protocol not in PROTOCOLS:
+        near = get_close_matches(protocol, USUAL_PROTOCOLS, n=1)
+        expected = f"did you mean {near[0]}?" if near else f"expected e.g. {', '.join(USUAL_PROTOCOLS)}"
+        raise SourceError(f"source: found the protocol '{protocol}' in {name}, {expected}")
     os.environ.setdefault(FFMPEG_OPTIONS, STREAM_OPTIONS)  # OpenCV reads it whenever it opens a stream
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-
-    def open_capture() -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
-        if not capture.isOpened():
-            raise SourceError(
-                f"cannot open {without_password(address)}: check the address and that its server is streaming"
-            )
-        return capture
-
-    return LiveStream(without_password(address), open_capture)
+    failure = f"cannot open {name}: check the address and that its server is streaming"
+    return LiveStream(name, lambda: cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts), failure)
 
 
-def open_pipeline(pipeline: str) -> LiveStream:
-    """Open a GStreamer pipeline; an appsink is added if it has none.
+def pipeline_stream(pipeline: str) -> LiveStream:
+    """Return a stream of a GStreamer pipeline; an appsink is added if it has none.
 
     Raises:
-        SourceError: OpenCV was built without GStreamer, or the pipeline does not start.
+        SourceError: The pipeline is empty, or OpenCV was built without GStreamer.
     """
+    if not pipeline.strip():
+        raise SourceError(
+            'gstreamer: found no pipeline, expected elements with !, e.g. pipeline:="v4l2src ! decodebin"'
+        )
     if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise SourceError(
             f"gstreamer: this OpenCV ({cv2.__version__}) was built without GStreamer, as are all from pip: "
             "use python3-opencv from apt, or source:=gscam"
         )
-    return LiveStream("gstreamer", pipeline_opener(pipeline))
-
-
-def pipeline_opener(pipeline: str) -> OpenCapture:
-    """Return a function that opens a pipeline; it raises SourceError if the pipeline does not start in time."""
     sink = " ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
     whole = pipeline if "appsink" in pipeline else pipeline + sink
-    attempts: list[Future[cv2.VideoCapture]] = []
-
-    def open_capture() -> cv2.VideoCapture:
-        if not attempts:  # else an attempt still hangs: OpenCV waits forever for a faulty pipeline
-            attempts.append(_in_a_thread(lambda: cv2.VideoCapture(whole, cv2.CAP_GSTREAMER)))
-        wait(attempts, OPEN_TIMEOUT_MS / 1000)
-        capture = attempts.pop().result() if attempts[0].done() else None
-        if capture is None or not capture.isOpened():
-            raise SourceError(f"gstreamer: the pipeline does not start: {without_password(whole)}")
-        return capture
-
-    return open_capture
+    failure = f"gstreamer: the pipeline does not start: {without_password(whole)}"
+    return LiveStream("gstreamer", lambda: cv2.VideoCapture(whole, cv2.CAP_GSTREAMER), failure)
 
 
 def _in_a_thread(open_capture: OpenCapture) -> Future[cv2.VideoCapture]:
@@ -200,11 +234,16 @@ def _in_a_thread(open_capture: OpenCapture) -> Future[cv2.VideoCapture]:
     def attempt() -> None:
         try:
             opened.set_result(open_capture())
-        except cv2.error as error:
-            opened.set_exception(SourceError(one_line(error)))
+        except Exception as error:
+            opened.set_exception(error)
 
-    Thread(target=attempt, daemon=True).start()
+    threading.Thread(target=attempt, name=OPENER, daemon=True).start()
     return opened
+
+
+def is_opening() -> bool:
+    """Return whether a thread of this process is in OpenCV, opening a stream."""
+    return any(thread.name == OPENER for thread in threading.enumerate())
 
 
 def without_password(address: str) -> str:

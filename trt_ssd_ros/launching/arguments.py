@@ -95,6 +95,13 @@ CAMERA_ARGUMENTS = (
         choices=("", *BOOLEANS),
         description="Repeat files and bags; empty: files as in params_file, bags play once",
     ),
+    DeclareLaunchArgument(
+        "wait_for_source",
+        default_value="",
+        choices=("", *BOOLEANS),
+        description="If a webcam, network stream or gstreamer source cannot be opened at the start: true (try "
+        "again until it can) | false (end with the reason); empty: as in params_file, else true",
+    ),
 )
 
 
@@ -117,6 +124,7 @@ class CameraRequest:
         frame_id: Frame id of the images.
         calibration: YAML file of camera_calibration.
         loop: Whether files and bags repeat.
+        wait_for_source: Whether our camera node waits for a source that cannot be opened at the start.
     """
 
     source: str
@@ -133,6 +141,7 @@ class CameraRequest:
     frame_id: str
     calibration: Path | None
     loop: bool | None
+    wait_for_source: bool | None
 
     @classmethod
     def from_context(cls, context: LaunchContext) -> CameraRequest:
@@ -156,7 +165,8 @@ class CameraRequest:
             pipeline=text["pipeline"],
             frame_id=text["frame_id"],
             calibration=existing_file("calibration", text["calibration"]) if text["calibration"] else None,
-            loop=text["loop"] == "true" if text["loop"] else None,
+            loop=_truth(text["loop"]),
+            wait_for_source=_truth(text["wait_for_source"]),
         )
 
     @property
@@ -240,6 +250,10 @@ def existing_file(argument: str, text: str) -> Path:
     if not path.is_file():
         raise ValueError(f"{argument}: found no file {text}, expected a YAML file")
     return path
+
+
+def _truth(text: str) -> bool | None:
+    return text == "true" if text else None
 
 
 def _side(argument: str, text: str) -> int | None:

@@ -10,7 +10,6 @@ from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from trt_ssd_ros.errors import one_line
@@ -126,16 +125,8 @@ class ManagedNode(FailableNode, LifecycleNode):
         """
         self.check_overrides()
         self.inference.resources.callback(self._final_release)
-        if not self._autostart:
-            return
-
-        def once() -> None:
-            self.destroy_timer(timer)
-            if self.state == "unconfigured" and not self._in_progress:
-                self.change_state("configure").add_done_callback(self._activate_next)
-
-        # A steady clock, because the node's clock may stand still under use_sim_time.
-        timer = self.create_timer(0.0, once, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        if self._autostart:
+            self.call_once_spinning(self._configure_by_itself)
 
     def change_state(self, transition: str) -> Future[str]:
         """Start a transition; called in the executor's thread.
@@ -258,6 +249,10 @@ class ManagedNode(FailableNode, LifecycleNode):
         by_id = {number: label for number, label, *_ in self._state_machine.available_transitions}
         name: str = transition.label or by_id.get(transition.id) or NAMES.get(transition.id, str(transition.id))
         return name
+
+    def _configure_by_itself(self) -> None:
+        if self.state == "unconfigured" and not self._in_progress:
+            self.change_state("configure").add_done_callback(self._activate_next)
 
     def _activate_next(self, configured: Future[str]) -> None:
         """Activate after the automatic configure; if that failed, end the process."""

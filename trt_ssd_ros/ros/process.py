@@ -19,6 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
@@ -69,6 +70,16 @@ class FailableNode(ParameterNode):
         self.failed = True
         self.get_logger().fatal(reason)
         self.context.try_shutdown()
+
+    def call_once_spinning(self, action: Callable[[], None]) -> None:
+        """Call a function in the executor's thread once the executor spins; until then, `fail` may abort it."""
+
+        def once() -> None:
+            self.destroy_timer(timer)
+            action()
+
+        # A steady clock, because the node's clock may stand still under use_sim_time.
+        timer = self.create_timer(0.0, once, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 def new_executor(context: Context) -> Executor:
