@@ -4,9 +4,13 @@ ros2 launch trt_ssd_ros detect.launch.py image_topic:=/camera/image_raw     a ca
 ros2 launch trt_ssd_ros detect.launch.py source:=usb_cam                    a camera with its driver
 ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a webcam without a driver
 ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos of this package
+
+A launch file that includes this one can rename nodes and topics with PushRosNamespace and SetRemap; on the command
+line, namespace, detector_name and remap do.
 """
 
 import os
+import posixpath
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from launch.actions import (
 )
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.logging import get_logger
 from launch_ros.actions import Node
 
 from trt_ssd_ros.files import share_folder
@@ -30,13 +35,18 @@ from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
     NODE_ARGUMENTS,
+    OUTPUT_TOPICS,
     OWN_SOURCES,
+    SHIPPED_PARAMETERS,
     argument_value,
     existing_file,
     exit_action,
+    file_sets,
     full_namespace,
+    node_name,
     number,
     refuse_unknown_arguments,
+    topic_rules,
 )
 from trt_ssd_ros.launching.drivers import dds_profile, log_level
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
@@ -77,6 +87,17 @@ ARGUMENTS = [
         description="Publish debug_image (drawn only while it has a subscriber); empty: as in params_file",
     ),
     DeclareLaunchArgument(
+        "detector_name",
+        default_value="detector",
+        description="Name of the detector node; params_file gives its parameters under /**/<detector_name>",
+    ),
+    DeclareLaunchArgument(
+        "remap",
+        default_value="",
+        description="New names of the detector's topics, separated by spaces: "
+        f'remap:="detections:=objects debug_image:=view"; topics: {", ".join(OUTPUT_TOPICS)}',
+    ),
+    DeclareLaunchArgument(
         "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image in rviz2"
     ),
     DeclareLaunchArgument(
@@ -97,6 +118,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments["namespace"] = full_namespace(context)
     arguments["on_exit"] = exit_action(context, Path(__file__))
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
+    check_names(arguments)
     off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
     actions += camera(arguments)
@@ -104,6 +126,17 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if arguments["rviz"] == "true":
         actions.append(rviz(arguments))
     return actions
+
+
+def check_names(arguments: dict[str, str]) -> None:
+    """Check the names of the detector and its topics; warn if params_file does not know the detector's name."""
+    topic_rules(arguments["remap"])
+    name, path = node_name("detector_name", arguments["detector_name"]), Path(arguments["params_file"])
+    full_name = posixpath.join("/", arguments["namespace"], name)
+    if name != "detector" and not path.samefile(SHIPPED_PARAMETERS) and not file_sets(path, full_name):
+        get_logger("launch.user").warning(
+            f"params_file: found no parameters of {full_name} in {path}: give them under /**/{name}"
+        )
 
 
 def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
@@ -162,11 +195,11 @@ def detector(arguments: dict[str, str]) -> Node:
     return Node(
         package="trt_ssd_ros",
         executable="detector_node",
-        name="detector",
+        name=arguments["detector_name"],
         namespace=arguments["namespace"],
         parameters=[arguments["params_file"], overrides],
-        remappings=[("image", arguments["image_topic"])],
-        ros_arguments=log_level(arguments["namespace"], "detector", arguments["log_level"]),
+        remappings=[("image", arguments["image_topic"]), *topic_rules(arguments["remap"]).items()],
+        ros_arguments=log_level(arguments["namespace"], arguments["detector_name"], arguments["log_level"]),
         output="screen",
         on_exit=exit_handler(arguments["on_exit"], end_with_detector),
     )
@@ -187,7 +220,7 @@ def rviz(arguments: dict[str, str]) -> Node:
         name="rviz",
         namespace=arguments["namespace"],
         arguments=["-d", str(share_folder() / "config" / "detect.rviz")],
-        remappings=[("/debug_image", "debug_image")],
+        remappings=[("/debug_image", topic_rules(arguments["remap"]).get("debug_image", "debug_image"))],
         output="screen",
     )
 

@@ -2,6 +2,8 @@
 
 ros2 launch trt_ssd_ros camera.launch.py source:=webcam:0 width:=1280 height:=720
 ros2 launch trt_ssd_ros camera.launch.py source:=rtsp://10.0.0.8/stream
+
+A webcam, stream or pipeline that is not there yet is waited for; wait_for_source:=false ends the node instead.
 """
 
 from launch import LaunchDescription
@@ -23,7 +25,6 @@ def parameters(request: CameraRequest) -> dict[str, object]:
         "width": request.width,
         "height": request.height,
         "rate": request.fps,
-        "frame_id": request.frame_id or None,
         "calibration": str(request.calibration) if request.calibration else None,
         "loop": request.loop,
         "wait_for_source": request.wait_for_source,

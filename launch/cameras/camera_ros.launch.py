@@ -21,7 +21,6 @@ def parameters(request: CameraRequest) -> dict[str, object]:
         "width": request.width,
         "height": request.height,
         "FrameDurationLimits": [duration, duration] if duration else None,
-        "frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,
     }
 

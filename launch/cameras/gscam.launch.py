@@ -51,7 +51,6 @@ def parameters(request: CameraRequest) -> dict[str, object]:
         "gscam_config": pipeline(request),
         "sync_sink": False,  # publish without waiting for the pipeline clock
         "reopen_on_eof": True,
-        "frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,
     }
 

@@ -21,7 +21,6 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     return {
         "filename": str(Path(request.device).expanduser()),
         "publish_rate": request.fps,
-        "frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,
     }
 

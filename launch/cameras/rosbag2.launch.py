@@ -33,7 +33,7 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     infos = [topics.info] if topics.info else []
     renamed = topic_remappings(request, [topics.image], infos)
     remap = [f"{old}:={absolute_topic(request, new)}" for old, new in renamed]
-    awaited = absolute_topic(request, "detector") if request.source else ANY  # detect.launch.py sets source
+    awaited = absolute_topic(request, request.detector) if request.detector else ANY
     wait = [sys.executable, "-m", "trt_ssd_ros.launching.bag", image_topic, awaited]
     command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock", "--delay", DISCOVERY]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]

@@ -20,7 +20,6 @@ def parameters(request: CameraRequest) -> dict[str, object]:
         "image_width": request.width,
         "image_height": request.height,
         "framerate": request.fps,
-        "frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,
     }
 

@@ -18,7 +18,6 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     return {
         "video_device": request.device or None,
         "image_size": list(request.size) if request.size else None,
-        "camera_frame_id": request.frame_id or None,
         "camera_info_url": request.calibration_url,
     }
 
@@ -28,6 +27,7 @@ DRIVER = Driver(
     executable="v4l2_camera_node",
     takes=("device", "width", "height", "frame_id", "calibration"),
     parameters=parameters,
+    frame="camera_frame_id",
 )
 
 

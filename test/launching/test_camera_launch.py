@@ -41,10 +41,10 @@ ROBOTS = {
         {"video_device": "/dev/video2", "framerate": 15.0},
     ),
     "v4l2_camera": Robot(
-        {"source": "v4l2_camera", "device": "/dev/video4", "width": "352", "height": "288", "frame_id": "rear"},
+        {"source": "v4l2_camera", "device": "/dev/video4", "width": "352", "height": "288"},
         "rgb8",
         (352, 288),
-        "rear",
+        "v4l2_camera/camera",
         {"video_device": "/dev/video4", "image_size": [352, 288]},
     ),
     "camera_ros": Robot(
@@ -55,10 +55,10 @@ ROBOTS = {
         {"camera": 1, "FrameDurationLimits": [50000, 50000]},
     ),
     "gscam": Robot(
-        {"source": "gscam", "pipeline": "rtsp", "device": "rtsp://camera/1", "frame_id": "gate"},
+        {"source": "gscam", "pipeline": "rtsp", "device": "rtsp://camera/1"},
         "rgb8",
         (640, 480),
-        "gate",
+        "gscam/camera",
         {"sync_sink": False, "reopen_on_eof": True},
     ),
     "realsense2_camera": Robot(

@@ -10,8 +10,8 @@ import pytest
 from launch import LaunchContext
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch_visit import processes
-from stand_ins import STAND_INS
+from launch_visit import processes, remappings, settings
+from stand_ins import STAND_INS, StandIn
 
 from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.launching.exits import Respawn, end_if_failed
@@ -92,6 +92,10 @@ WRONG = [
         {"source": "demo", "pipeline": "a ! b"},
         ["pipeline: found a pipeline with source:=demo, expected source:=gstreamer"],
     ),
+    ({"source": "usb_cam", "wait_for_source": "false"}, ["wait_for_source: usb_cam does not take it"]),
+    ({"remap": "detection:=x"}, ["remap: found 'detection:=x', expected TOPIC:=NAME with one of", "detections"]),
+    ({"remap": "detections:=x debug_image"}, ["remap: found 'debug_image', expected TOPIC:=NAME"]),
+    ({"detector_name": "my detector"}, ["detector_name: found 'my detector', expected letters"]),
     ({"source": "bag:/no/such/bag"}, ["bag: found no metadata.yaml in '/no/such/bag'"]),
     ({"source": "usb_cam", "log_level": "loud"}, ["log_level", "debug", "warn"]),
     ({"source": "usb_cam", "on_exit": "restart"}, ["on_exit", "shutdown", "respawn", "ignore"]),
@@ -191,6 +195,43 @@ def test_the_end_of_a_driver_is_handled_as_that_of_the_detector(arguments, resta
     for process in processes(DETECT, {"source": "usb_cam", **arguments}):
         handler = process._ExecuteLocal__on_exit
         assert (isinstance(handler, Respawn), handler is None) == (restarted, ignored)
+
+
+@pytest.mark.usefixtures("drivers")
+def test_the_end_of_each_driver_is_handled_but_of_those_with_a_launch_file_of_their_own():
+    for driver in DRIVERS:
+        source = f"{driver}:/a.jpg" if driver == "image_publisher" else driver
+        camera, _ = processes(DETECT, {"source": source, "on_exit": "respawn"})
+        included = driver in ("depthai_ros_driver", "zed_wrapper")
+        assert isinstance(camera._ExecuteLocal__on_exit, Respawn) is not included, driver
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize("driver", ["usb_cam", "v4l2_camera", "camera_ros", "gscam", "image_publisher", "camera"])
+def test_cameras_of_two_namespaces_have_frames_of_their_own(driver, tmp_path):
+    parameter = "camera_frame_id" if driver == "v4l2_camera" else "frame_id"
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"/**/camera: {{ros__parameters: {{{parameter}: mine}}}}")
+    for arguments, frame in [
+        ({}, "camera"),
+        ({"namespace": "front"}, "front/camera"),
+        ({"namespace": "/front/left"}, "front/left/camera"),
+        ({"namespace": "front", "frame_id": "nose"}, "nose"),
+        ({"namespace": "front", "params_file": str(mine)}, None),
+        ({"frame_id": "nose", "params_file": str(mine)}, "nose"),
+    ]:
+        path = LAUNCH / "cameras" / f"{driver}.launch.py"
+        device = {} if driver == "camera" else {"device": "/a"}
+        [camera] = processes(path, {**device, **arguments})
+        assert settings(camera).get(parameter) == frame, arguments
+
+
+@pytest.mark.parametrize(("remap", "shown"), [("", "debug_image"), ("debug_image:=view", "view")])
+def test_rviz_shows_the_renamed_debug_image(tmp_path, monkeypatch, remap, shown):
+    StandIn("rviz2", "rviz2", "rviz", {}).install(tmp_path)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path), prepend=":")
+    _, rviz = processes(DETECT, {"rviz": "true", "remap": remap})
+    assert remappings(rviz) == {"/debug_image": shown}
 
 
 @pytest.mark.usefixtures("drivers")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from launch import LaunchContext
-from launch_visit import command, processes
+from launch_visit import command, processes, settings
 
 from trt_ssd_ros.files import share_folder
 
@@ -55,24 +54,22 @@ def write_bag(folder: Path, types: dict[str, str]) -> Path:
 @pytest.mark.usefixtures("drivers")
 def test_pipelines_of_gscam(arguments, pipeline):
     camera, _ = processes(DETECT, {"source": "gscam", **arguments})
-    settings = camera._Node__parameters[-1]
-    text = next(value for name, value in settings.items() if name[0].text == "gscam_config").evaluate(
-        LaunchContext()
-    )
+    text = settings(camera)["gscam_config"]
     assert pipeline in text
     assert "sink" not in text, "gscam adds it"
 
 
 @pytest.mark.usefixtures("drivers")
 def test_a_bag_is_played_with_its_clock_and_the_detector_follows_it(bag):
-    player, detector = processes(DETECT, {"source": f"bag:{bag}", "namespace": "robot", "loop": "true"})
+    player, detector = processes(
+        DETECT, {"source": f"bag:{bag}", "namespace": "robot", "loop": "true", "detector_name": "eyes"}
+    )
     words = command(player)
-    assert "trt_ssd_ros.launching.bag /robot/image_raw /robot/detector ros2 bag play" in words
+    assert "trt_ssd_ros.launching.bag /robot/image_raw /robot/eyes ros2 bag play" in words
     assert f"{bag} --clock --delay 2 --topics /front/image_raw /front/camera_info /tf /tf_static" in words
     assert "--remap /front/image_raw:=/robot/image_raw /front/camera_info:=/robot/camera_info" in words
     assert words.endswith("--loop")
-    settings = detector._Node__parameters[-1]
-    assert any(name[0].text == "use_sim_time" and value is True for name, value in settings.items())
+    assert settings(detector)["use_sim_time"] is True
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,15 @@ def test_arguments_reach_the_nodes_as_they_are(start_launch, probe, tmp_path):
     folder = tmp_path / "photos #1"
     folder.mkdir()
     shutil.copy(share_folder() / "photos" / "chelsea.jpg", folder)
-    process = start_launch(f"source:=file:{folder}", "score_threshold:=1", "image_topic:=/front/image")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**/detector: {ros__parameters: {max_detections: 7}}")
+    name = ["detector_name:=eyes", f"params_file:={mine}"]
+    process = start_launch(f"source:=file:{folder}", "score_threshold:=1", "image_topic:=/front/image", *name)
     probe.spin_until(lambda: "publishing" in process.log or not process.running, "the camera")
     assert not errors(process.log)
     assert probe.get_parameter("source", "camera") == f"file:{folder}"
-    assert probe.get_parameter("score_threshold") == 1.0
+    assert probe.get_parameter("score_threshold", "eyes") == 1.0
+    assert f"params_file: found no parameters of /eyes in {mine}: give them under /**/eyes" in process.log
     names = ("/front/image", "/front/camera_info")
     probe.spin_until(lambda: all(probe.node.count_publishers(name) for name in names), "the camera's topics")
     probe.spin_until(lambda: probe.node.count_subscribers("/front/image"), "the detector's subscription")

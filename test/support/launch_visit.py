@@ -30,3 +30,16 @@ def _visit(entity: LaunchDescriptionEntity, context: LaunchContext) -> Iterator[
 def command(process: Any) -> str:
     """Return the command line of an ExecuteProcess that is no Node."""
     return " ".join("".join(part.text for part in word) for word in process.cmd)
+
+
+def settings(node: Any) -> dict[str, Any]:
+    """Return the parameters of a Node that stand behind its parameter file."""
+    context, given = LaunchContext(), node._Node__parameters[-1]
+    values = {name[0].text: value for name, value in given.items()} if isinstance(given, dict) else {}
+    return {k: v.evaluate(context) if hasattr(v, "evaluate") else v for k, v in values.items()}
+
+
+def remappings(node: Any) -> dict[str, str]:
+    """Return the remappings of a Node."""
+    node._perform_substitutions(LaunchContext())
+    return dict(node.expanded_remapping_rules)

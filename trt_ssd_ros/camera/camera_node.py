@@ -60,7 +60,8 @@ class CameraNode(FailableNode):
         super().__init__("camera")
         values = {spec.name: self.declare(spec) for spec in CAMERA_NODE}
         self.check_overrides()
-        self._loop, self._frame_id, self._rate = values["loop"], values["frame_id"], values["rate"]
+        self._loop, self._rate = values["loop"], values["rate"]
+        self._frame_id = values["frame_id"] or self.get_fully_qualified_name().lstrip("/")
         self._calibration = Calibration.load(Path(values["calibration"])) if values["calibration"] else None
         self._image_publisher = self.create_publisher(
             Image, "image_raw", CAMERA, qos_overriding_options=OVERRIDABLE
@@ -132,7 +133,7 @@ class CameraNode(FailableNode):
         self._absence = ""
         by_source = self._source.live and not self._rate
         pace = "at the rate of the source" if by_source else f"at {1 / self._period:.4g} Hz"
-        self.get_logger().info(f"publishing {self._name} {pace}{waited}")
+        self.get_logger().info(f"publishing {self._name} {pace}{waited}, frame_id {self._frame_id}")
         return True
 
     def _try_to_open(self) -> bool:

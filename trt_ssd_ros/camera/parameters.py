@@ -65,7 +65,14 @@ CAMERA_NODE = (
         "Path of a YAML file of camera_calibration for camera_info; empty: camera_info has only the image size",
         fixed=_FIXED,
     ),
-    ParameterSpec("frame_id", Kind.STRING, "camera", "frame_id in the headers of the images", fixed=_FIXED),
+    ParameterSpec(
+        "frame_id",
+        Kind.STRING,
+        "",
+        "frame_id in the headers of the images; empty: full name of the node, e.g. camera, or front/camera in a "
+        "namespace",
+        fixed=_FIXED,
+    ),
     ParameterSpec(
         "wait_for_source",
         Kind.BOOL,

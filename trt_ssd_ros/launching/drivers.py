@@ -26,7 +26,7 @@ from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
+from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest, file_sets
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
 from trt_ssd_ros.ros.transport import profile_environment
 
@@ -48,6 +48,7 @@ class Driver:
         parameters: Returns the driver's parameters for a request; None leaves a parameter at its default.
         images: Image topics of the driver, in all its releases.
         infos: camera_info topics of the driver, in all its releases.
+        frame: Parameter with the frame id, of drivers that take frame_id.
     """
 
     package: str
@@ -56,6 +57,7 @@ class Driver:
     parameters: Callable[[CameraRequest], Parameters]
     images: Sequence[str] = ("image_raw",)
     infos: Sequence[str] = ("camera_info",)
+    frame: str = "frame_id"
 
     def start(self, request: CameraRequest) -> list[LaunchDescriptionEntity]:
         """Return the driver's node.
@@ -67,6 +69,16 @@ class Driver:
         require(self.package)
         request.refuse_unsupported(self.package, self.takes)
         return [camera_node(self, request)]
+
+    def frame_id(self, request: CameraRequest) -> str | None:
+        """Return the frame id to give to the driver; None if params_file gives it, or the driver takes none.
+
+        The default is the full name of the node, so that cameras of several namespaces have frames of their own.
+        """
+        node = absolute_topic(request, NODE_NAME)
+        if "frame_id" not in self.takes or request.frame_id:
+            return request.frame_id or None
+        return None if file_sets(request.params_file, node, self.frame) else node.lstrip("/")
 
 
 def describe_camera(
@@ -106,8 +118,8 @@ def require(package: str, install: str = APT, instead: str = "source:=webcam:0 n
 
 def camera_node(driver: Driver, request: CameraRequest) -> Node:
     """Return the node of a driver; `on_exit` says what the launch does when the node ends."""
-    asked = {name: value for name, value in driver.parameters(request).items() if value is not None}
-    settings = {name: string_parameter(value) for name, value in asked.items()}
+    asked = {**driver.parameters(request), driver.frame: driver.frame_id(request)}
+    settings = {name: string_parameter(value) for name, value in asked.items() if value is not None}
     return Node(
         package=driver.package,
         executable=driver.executable,
