@@ -35,21 +35,18 @@ from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
     NODE_ARGUMENTS,
-    OUTPUT_TOPICS,
     OWN_SOURCES,
     SHIPPED_PARAMETERS,
     argument_value,
     existing_file,
     exit_action,
-    file_sets,
     full_namespace,
-    node_name,
     number,
     refuse_unknown_arguments,
-    topic_rules,
 )
 from trt_ssd_ros.launching.drivers import dds_profile, log_level
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
+from trt_ssd_ros.launching.names import OUTPUT_TOPICS, file_sets, node_name, topic_rules
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"

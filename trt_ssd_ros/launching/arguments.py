@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +10,13 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.utilities import prefix_namespace
 
-from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.ros.overrides import overrides
 
 BOOLEANS = ("true", "false")
 LOG_LEVELS = ("debug", "info", "warn", "error")
@@ -261,57 +257,6 @@ def existing_file(argument: str, text: str) -> Path:
     if not path.is_file():
         raise ValueError(f"{argument}: found no file {text}, expected a YAML file")
     return path
-
-
-def file_sets(params_file: Path, node: str, parameter: str = "") -> bool:
-    """Return whether a parameter file gives values to a node.
-
-    Args:
-        params_file: Path of the file.
-        node: Full name of the node.
-        parameter: Name of the only parameter of interest; empty: any parameter.
-
-    Raises:
-        ValueError: The file is not YAML.
-    """
-    try:
-        found = list(overrides(("--ros-args", "--params-file", str(params_file))))
-    except yaml.YAMLError as error:
-        raise ValueError(f"params_file: {params_file} is not valid YAML: {one_line(error)}") from error
-    return any(override.is_for(node) and parameter in ("", override.name) for override in found)
-
-
-OUTPUT_TOPICS = ("annotations", "debug_image", "detections", "label_info")
-"""Topics of the detector that `remap` renames; debug_image/compressed follows debug_image."""
-
-
-def topic_rules(text: str) -> dict[str, str]:
-    """Parse the argument `remap`: rules TOPIC:=NAME of the detector's topics, separated by spaces.
-
-    Raises:
-        ValueError: A rule is wrong; the message lists the topics.
-    """
-    rules = {}
-    for rule in text.split():
-        topic, _, name = rule.partition(":=")
-        if topic not in OUTPUT_TOPICS or not name:
-            topics = ", ".join(OUTPUT_TOPICS)
-            raise ValueError(
-                f"remap: found '{rule}', expected TOPIC:=NAME with one of {topics}; image_topic:=NAME is the input"
-            )
-        rules[topic] = name
-    return rules
-
-
-def node_name(argument: str, text: str) -> str:
-    """Return a launch argument that names a node.
-
-    Raises:
-        ValueError: ROS does not allow the name.
-    """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError(f"{argument}: found '{text}', expected letters, digits and _, and no digit at the start")
-    return text
 
 
 def _truth(text: str) -> bool | None:

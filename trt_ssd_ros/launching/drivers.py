@@ -26,8 +26,9 @@ from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest, file_sets
+from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
+from trt_ssd_ros.launching.names import file_sets
 from trt_ssd_ros.ros.transport import profile_environment
 
 NODE_NAME = "camera"
