@@ -1,7 +1,8 @@
-"""Errors in one line, exit codes, and optional imports."""
+"""Errors in one line, exit codes, closed pipes, and optional imports."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -21,6 +22,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def one_line(error: BaseException) -> str:
     """Return an error's text on one line, with each run of white space as one space."""
     return " ".join(str(error).split())
+
+
+def discard_stdout() -> None:
+    """Redirect stdout to /dev/null once its reader has closed the pipe: Python flushes it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 REQUIRED: Mapping[str, str] = {

@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.errors import INTERRUPTED, one_line
+from trt_ssd_ros.errors import INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 
@@ -58,11 +58,6 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
-
-
-def discard_stdout() -> None:
-    """Redirect stdout to /dev/null once its reader has closed the pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def quiet_opencv() -> None:
