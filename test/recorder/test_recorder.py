@@ -5,123 +5,185 @@ from __future__ import annotations
 import io
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from probe import PATIENCE
-from sensor_msgs.msg import Image
+from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.node.messages import detections_to_msg, image_to_msg
-from trt_ssd_ros.recorder.recorder_node import RecorderNode, status_names
+from trt_ssd_ros.images.compressed import encode_jpeg
+from trt_ssd_ros.node.messages import compressed_to_msg, detections_to_msg
+from trt_ssd_ros.recorder.detectors import TYPE, Detector, choose, spin_until
+from trt_ssd_ros.recorder.recorder_node import RecorderNode
 from trt_ssd_ros.recorder.recording import (
-    PICTURES,
     REPORT,
-    VIDEO_RATE,
-    VIDEO_WIDTH,
+    WAITING_FRAMES,
+    Found,
     Recording,
-    Sighting,
-    Video,
     clear,
+    images,
+    latency,
     table,
     write_pictures,
 )
+from trt_ssd_ros.recorder.video import VIDEO_RATE, VIDEO_WIDTH, Video
 
 pytestmark = pytest.mark.ros
+BOX = (1, 20, 300, 4000)
+COUNTS = {"processed": "10", "dropped": "5", "lost": "1", "refused": "2"}
 
 
-def picture(shade: int, width: int = 64, height: int = 48) -> np.ndarray:
+def jpeg(shade: int, width: int = 64, height: int = 48) -> bytes:
     """A picture of one shade."""
-    return np.full((height, width, 3), shade, np.uint8)
+    return encode_jpeg(np.full((height, width, 3), shade, np.uint8), "bgr")
 
 
-@pytest.fixture
-def recording() -> Recording:
-    """Two labels in ten frames."""
-    return Recording(
-        frames=10,
-        latencies=[float(number) for number in range(101)],
-        sightings={
-            "Cat": Sighting(3, 0.875, (1, 20, 300, 4000), picture(10)),
-            "Coffee cup": Sighting(9, 0.5, (5, 6, 7, 8), picture(200)),
-            "Dog": Sighting(1),
-        },
-        counts={"engine": "Babbage 1", "processed": "10", "dropped": "5", "refused": "2"},
+def recorded(*frames: tuple[dict[str, float], bytes | None]) -> Recording:
+    """A recording of frames: the score of each label, and the picture if it was received."""
+    recording = Recording()
+    for stamp, (scores, picture) in enumerate(frames, 1):
+        recording.add_detections(stamp, [Found(label, score, BOX) for label, score in scores.items()])
+        if picture is not None:
+            recording.add_picture(stamp, picture)
+    return recording
+
+
+def test_a_row_is_the_best_frame_that_has_a_picture():
+    recording = recorded(
+        ({"cat": 0.5}, None), ({"cat": 0.3}, b"2"), ({"cat": 0.4, "cup": 0.2}, b"3"), ({"cat": 0.9}, None)
+    )
+    recording.add_detections(5, [Found("cat", 0.1, BOX), Found("cat", 0.6, (0, 0, 1, 1)), Found("cat", 0.2, BOX)])
+    recording.add_picture(5, b"5")
+    cat = recording.sightings["cat"]
+    assert (cat.best, cat.picture, cat.frames) == (Found("cat", 0.6, (0, 0, 1, 1)), b"5", 5)
+    assert recording.sightings["cup"].picture == b"3"
+    assert (recording.frames, recording.pictures, recording.dropped) == (5, 3, 1), (
+        "the first is before the pictures"
     )
 
 
-def test_the_table_tells_what_was_seen(recording):
-    lines = [line.split() for line in table(recording).splitlines()]
-    assert lines[1] == ["Coffee", "cup", "0.50", "5", "6", "7", "8", "9"], "most frames first"
-    assert lines[2] == ["Cat", "0.88", "1", "20", "300", "4000", "3"]
-    assert lines[3] == ["Dog", "0.00", "0", "0", "0", "0", "1"]
-    text = table(recording)
-    assert re.search(r"^engine +Babbage 1$", text, re.MULTILINE)
-    assert "17 in, 10 processed, 7 dropped (5 replaced by newer ones or lost, 2 unreadable)" in text
-    assert "p50 50.0 ms, p99 99.0 ms" in text
+def test_a_picture_may_arrive_before_its_detections():
+    recording = Recording()
+    for stamp in (2, 3):
+        recording.add_picture(stamp, b"%d" % stamp)
+    for stamp in (1, 2, 3):
+        recording.add_detections(stamp, [Found("cat", stamp / 10, BOX)])
+    assert recording.sightings["cat"].picture == b"3"
+    assert (recording.pictures, recording.dropped) == (2, 0)
 
 
-def test_the_table_counts_from_the_first_diagnostics(recording):
-    recording.counts_before = {"processed": "3", "dropped": "4"}
-    assert "10 in, 7 processed, 3 dropped (1 replaced" in table(recording)
+def test_images_without_a_stamp_match_no_picture():
+    recording = Recording()
+    for _ in range(2):
+        recording.add_picture(0, b"")
+        recording.add_detections(0, [Found("cat", 0.5, BOX)])
+    assert recording.pictures == 0
+    assert recording.sightings["cat"].picture is None
 
 
-def test_the_table_does_without_diagnostics():
-    text = table(Recording(frames=1, latencies=[1.0]))
-    assert "unknown" in text
-    assert "0 in, 0 processed, 0 dropped" in text
+def test_no_more_frames_wait_than_the_recorder_can_hold():
+    recording = recorded(({}, b""), *[({"cat": 0.5}, None)] * (WAITING_FRAMES + 5))
+    assert recording.dropped == 5
 
 
-def test_pictures_can_be_opened(recording, tmp_path):
-    paths = write_pictures(recording, tmp_path)
-    assert [path.name for path in paths] == ["coffee_cup.png", "cat.png"]
-    assert [cv2.imread(str(path)).mean() for path in paths] == [200, 10]
+def test_the_table_says_what_was_seen_and_where_its_picture_is(tmp_path):
+    frames = [
+        ({"Coffee cup": 0.5}, jpeg(200)),
+        ({"Coffee cup": 0.4, "Cat": 0.875}, jpeg(10)),
+        ({"Dog": 0.25}, None),
+    ]
+    recording = recorded(*frames)
+    lines = [line.split() for line in table(recording, write_pictures(recording, tmp_path)).splitlines()]
+    assert lines[1] == ["Coffee", "cup", "0.50", "1", "20", "300", "4000", "2", "coffee_cup.jpg"], (
+        "most frames first"
+    )
+    assert lines[2] == ["Cat", "0.88", "1", "20", "300", "4000", "1", "cat.jpg"]
+    assert lines[3] == ["Dog", "0.25", "1", "20", "300", "4000", "1", "none:", "not", "recorded"]
+    assert ["pictures", "2", "of", "3", "frames", "recorded"] in lines
+    assert {path.name: cv2.imread(str(path)).mean() for path in tmp_path.iterdir()} == {
+        "coffee_cup.jpg": 200,
+        "cat.jpg": 10,
+    }
 
 
-def test_a_video_has_a_frame_for_each_time_that_is_due(tmp_path):
-    video = Video(tmp_path / "a.mkv")
-    for frame, shade in enumerate((0, 250, 100, 250, 200, 250)):
-        video.add(picture(shade, 1280, 720), 1000 + frame / VIDEO_RATE / 2)
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        (COUNTS, "10 processed, 4 replaced by newer ones, 1 lost by the middleware, 2 unreadable"),
+        (COUNTS | {"lost": "unknown"}, "10 processed, 5 replaced by newer ones or lost by the middleware, 2 unre"),
+        (COUNTS | {"dropped": "unknown"}, "10 processed, replaced or lost ones unknown: the middleware does not"),
+        ({}, "unknown: "),
+    ],
+)
+def test_the_frame_counts_say_only_what_is_known(counts, text):
+    before = dict.fromkeys(counts, "0")
+    assert images(Recording(counts=counts, counts_before=before)).startswith(text)
+
+
+def test_the_frame_counts_begin_with_the_recording():
+    recording = Recording(counts=COUNTS, counts_before=COUNTS | {"processed": "3", "dropped": "4"})
+    assert images(recording).startswith("7 processed, 1 replaced")
+
+
+def test_the_latency_is_that_of_the_detector():
+    assert latency({"latency p50 ms": "12.34", "latency p99 ms": "56.78"}).startswith("p50 12.34 ms, p99 56.78 ms")
+    assert latency({"engine": "Babbage 1"}).startswith("unknown")
+
+
+def test_a_browser_plays_the_video_at_the_speed_of_the_stamps(tmp_path):
+    video = Video(tmp_path / "a.mp4")
+    seconds = [number / 3 / VIDEO_RATE for number in range(9)]
+    for number, second in enumerate(seconds):
+        video.add(jpeg(20 * number, 1280, 720), 1000 + second)
+    video.finish()
     video.close()
-    assert video.frames == 3
-    capture = cv2.VideoCapture(str(video.path))
-    frames = [capture.read()[1] for _ in range(3)]
-    assert not capture.read()[0]
-    assert {frame.shape for frame in frames} == {(360, VIDEO_WIDTH, 3)}
-    assert [frame.mean() for frame in frames] == pytest.approx([0, 100, 200], abs=8)
+    with av.open(str(video.path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.format.name) == ("h264", "yuv420p")
+        frames = list(container.decode(stream))
+    assert {(frame.width, frame.height) for frame in frames} == {(VIDEO_WIDTH, 360)}
+    assert [frame.time for frame in frames] == pytest.approx(
+        [seconds[number] for number in (0, 2, 5, 8)], abs=1e-3
+    )
+    assert f"{video.frames} frames" in video.described
 
 
 def test_no_picture_no_video(tmp_path):
-    Video(tmp_path / "a.mkv").close()
-    assert not (tmp_path / "a.mkv").exists()
+    video = Video(tmp_path / "a.mp4")
+    video.finish()
+    video.close()
+    assert not list(tmp_path.iterdir())
+    assert video.described == "none: no picture arrived"
 
 
-def test_a_video_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match=r"cannot write .*nowhere"):
-        Video(tmp_path / "nowhere" / "a.mkv").add(picture(1), 0)
+def test_without_pyav_the_report_says_what_helps(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    video = Video(tmp_path / "a.mp4")
+    video.add(jpeg(1), 0)
+    assert re.fullmatch(r"none: writing MP4 needs av \(.*\): pip install av", video.described)
 
 
-def test_a_label_is_a_file_name_and_there_are_not_too_many(tmp_path):
-    sightings = {
-        f"A/B {number}": Sighting(number, 0.5, (0, 0, 1, 1), picture(1)) for number in range(PICTURES + 5)
-    }
-    paths = write_pictures(Recording(1, [1.0], sightings), tmp_path)
-    assert [path.name for path in paths] == [f"a_b_{number}.png" for number in range(PICTURES + 4, 4, -1)]
-    assert all(path.parent == tmp_path and path.is_file() for path in paths)
+def test_each_label_has_its_own_file_in_the_folder(tmp_path):
+    recording = recorded(({"A/B": 0.5, "a b": 0.5, "../x": 0.5}, b"picture"))
+    paths = write_pictures(recording, tmp_path)
+    assert {path.name for path in paths.values()} == {"a_b.jpg", "a_b_2.jpg", "_x.jpg"}
+    assert {path for path in tmp_path.iterdir() if path.read_bytes() == b"picture"} == set(paths.values())
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(recording, tmp_path):
-    (tmp_path / "coffee_cup.png").mkdir()
-    with pytest.raises((RuntimeError, cv2.error)):
-        write_pictures(recording, tmp_path)
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "cat.jpg").mkdir()
+    with pytest.raises(OSError, match=r"cat\.jpg"):
+        write_pictures(recorded(({"cat": 0.5}, b"picture")), tmp_path)
 
 
 def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path):
@@ -136,16 +198,11 @@ def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path):
 
 
 @pytest.fixture
-def video(tmp_path: Path) -> Video:
-    """Gets the recorder's pictures."""
-    return Video(tmp_path / "a.mkv")
-
-
-@pytest.fixture
-def recorder(domain: int, video: Video) -> Iterator[RecorderNode]:
-    """A recorder in a process without any other node."""
+def recorder(domain: int, tmp_path: Path) -> Iterator[RecorderNode]:
+    """A recorder in a process without any other node, which follows a detector /front/detector."""
     rclpy.init(args=[], domain_id=domain)
-    node = RecorderNode(Recording(), video, io.StringIO())
+    node = RecorderNode(Recording(), Video(tmp_path / "a.mp4"), io.StringIO())
+    node.follow(Detector("/found", "/front/detector", "/drawn/compressed"))
     yield node
     node.destroy_node()
     rclpy.shutdown()
@@ -161,71 +218,78 @@ def detections(second: int, *scores: float) -> Detection2DArray:
     return detections_to_msg(found, Header(stamp=Time(sec=second)), ["Cat"])
 
 
-def test_rows_need_no_debug_image_and_pictures_are_of_the_best_that_has_one(recorder, video):
-    publisher = recorder.create_publisher(Detection2DArray, "detections", 10)
-    pictures = recorder.create_publisher(Image, "debug_image", 10)
+def status(name: str, latency: str) -> DiagnosticStatus:
+    """The status of a detector."""
+    return DiagnosticStatus(name=name, values=[KeyValue(key="latency p50 ms", value=latency)])
 
-    def spin_until(condition: Callable[[], object]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            rclpy.spin_once(recorder, timeout_sec=0.1)
-            assert time.monotonic() < end, "nothing came"
 
-    def send(second: int, shade: int | None, *scores: float) -> None:
-        frames, drawn = recorder.recording.frames, video.frames
-        publisher.publish(detections(second, *scores))
-        spin_until(lambda: recorder.recording.frames > frames)
-        if shade is not None:
-            pictures.publish(image_to_msg(picture(shade), "bgr", Header(stamp=Time(sec=second))))
-            spin_until(lambda: video.frames > drawn)
+def test_the_node_joins_the_topics_of_its_detector(recorder):
+    executor, recording = SingleThreadedExecutor(), recorder.recording
+    executor.add_node(recorder)
+    subscriptions = {item.topic_name: item for item in recorder.subscriptions}
+    publishers = {
+        topic: recorder.create_publisher(subscriptions[topic].msg_type, topic, 10)
+        for topic in ("/found", "/drawn/compressed", "/diagnostics")
+    }
 
-    spin_until(lambda: publisher.get_subscription_count() and pictures.get_subscription_count())
-    send(1, None, 0.5, 0.25)
-    cat = recorder.recording.sightings["Cat"]
-    assert (cat.frames, cat.score, cat.box, cat.picture) == (1, 0.5, (0, 0, 50, 10), None)
-    send(2, 7, 0.75)
-    send(3, 9, 0.25)
-    send(4, None, 1.0)
-    assert (cat.frames, cat.score, cat.box) == (4, 1.0, (0, 0, 100, 10))
-    assert cat.picture is not None
-    assert cat.picture.mean() == 7
-    assert recorder.detectors == {"/recorder"}
+    def wait(happened: Callable[[], object]) -> None:
+        spin_until(happened, PATIENCE, recorder, executor)
+        assert happened()
+
+    wait(lambda: all(publisher.get_subscription_count() for publisher in publishers.values()))
+    publishers["/found"].publish(detections(1, 0.25, 0.5))
+    wait(lambda: recording.frames)
+    publishers["/drawn/compressed"].publish(compressed_to_msg(b"broken", Header(stamp=Time(sec=1))))
+    publishers["/found"].publish(detections(2, 0.25))
+    wait(lambda: recording.frames > 1)
+    publishers["/drawn/compressed"].publish(compressed_to_msg(jpeg(7), Header(stamp=Time(sec=2))))
+    wait(lambda: recording.pictures)
+    cat = recording.sightings["Cat"]
+    assert (cat.best, cat.picture, cat.frames) == (Found("Cat", 0.25, (0, 0, 25, 10)), jpeg(7), 2)
+    statuses = [status("detector: detector", "99"), status("/front/detector: detector", "7")]
+    publishers["/diagnostics"].publish(DiagnosticArray(status=statuses))
+    wait(lambda: recording.counts)
+    assert recording.counts["latency p50 ms"] == "7"
 
 
 def test_the_status_of_a_detector_goes_by_its_name():
-    assert status_names(["/front", "/robot/detector"]) == {"front: detector", "/robot/detector: detector"}
+    assert Detector("/detections", "/front").status == "front: detector"
+    assert Detector("/detections", "/robot/detector").status == "/robot/detector: detector"
 
 
-def test_two_detectors_on_one_topic_are_refused(start_process, tmp_path):
-    module = [sys.executable, "-m"]
-    blank = [*module, "trt_ssd_ros.bench.ros.reference_nodes", "blank", "--ros-args", "-r"]
-    for detector in [start_process([*blank, f"__node:={name}"]) for name in ("left", "right")]:
-        detector.wait_until_it_says("waiting for images")
-    start_process([*module, "trt_ssd_ros.camera.camera_node", "--ros-args", "-r", "image_raw:=image"])
-    seconds = ["--seconds", "4"]  # in which the names of nodes are discovered
-    recorder = start_process([*module, "trt_ssd_ros.recorder.recorder_node", *seconds, "--output", str(tmp_path)])
-    assert recorder.wait() == 1
-    assert "/detections has several publishers (/left, /right): give each detector its own topic" in recorder.log
+def test_one_detector_is_chosen_else_the_error_lists_them():
+    front, rear = Detector("/a", "/x"), Detector("/b", "/y")
+    assert choose([front]) == front
+    with pytest.raises(RuntimeError, match=rf"no detector publishes {TYPE}: start one, or check ROS_DOMAIN_ID$"):
+        choose([])
+    with pytest.raises(RuntimeError, match=r" on /b: .*; found /a of /x: choose one with --topic$"):
+        choose([], [front], "/b")
+    with pytest.raises(RuntimeError, match=r"\(/a of /x; /b of /y\): choose one with --topic /a$"):
+        choose([front, rear])
+    with pytest.raises(RuntimeError, match=r"/a has several publishers \(/x, /z\)"):
+        choose([front, Detector("/a", "/z")])
 
 
 def test_watches_the_nodes(start_node, start_process, tmp_path):
-    start_process([sys.executable, "-m", "trt_ssd_ros.node.detector_node", "--ros-args", "-r", "image:=image_raw"])
+    command = [sys.executable, "-m", "trt_ssd_ros.node.detector_node", "--ros-args", "-r", "__ns:=/front"]
+    detector = start_process([*command, "-r", "image:=/image_raw", "-r", "debug_image:=drawn"])
     start_node("camera_node", rate=10.0)
+    detector.wait_until_it_says("first detections")
     folder = tmp_path / "recording"
     recorder = start_process(
         [sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--seconds", "2", "--output", str(folder)]
     )
     assert recorder.wait() == 0
     assert "ONNX Runtime" in recorder.log
-    counts = re.search(r"frames +(\d+) in, (\d+) processed", recorder.log)
-    assert counts
-    assert int(counts[2]) > 0
-    assert re.search(r"p50 \d+\.\d ms", recorder.log)
+    assert "recording /front/detections of /front/detector" in recorder.log
+    assert re.search(r"images +\d+ processed, \d+ replaced by newer ones, 0 lost by the middleware", recorder.log)
+    assert re.search(r"latency +p50 \d+\.\d+ ms", recorder.log)
+    rows = re.findall(r"^.+ (\d+) {3}(\S+\.jpg)$", recorder.log, re.MULTILINE)
     written = re.findall(r"wrote +(\S+)", recorder.log)
-    assert len(written) >= 2, "a picture and the video"
-    assert all(Path(path).stat().st_size > 500 for path in written)
+    assert rows
+    assert [str(folder / name) for _, name in rows] + [str(folder / "detections.mp4")] == written
+    assert all(cv2.imread(str(folder / name)).shape == (720, 1280, 3) for _, name in rows)
     assert (folder / REPORT).read_text() in recorder.log
-    assert all(cv2.VideoCapture(path).read()[0] for path in written)
     again = start_process([sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--output", str(folder)])
     assert again.wait() == 1
     assert f"{folder / REPORT} exists: give --overwrite to replace the recording" in again.log

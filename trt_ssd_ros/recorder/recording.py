@@ -1,83 +1,207 @@
-"""Recording: the messages of a detector, as a table, pictures and a video."""
+"""Recording: the detections of a detector and their pictures, as a table and JPEG files."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from trt_ssd_ros.errors import counted
 
-PICTURES = 3
 REPORT = "recording.txt"
 """File with the table and the names of the other files."""
+WAITING_FRAMES = 30
+"""Number of frames that wait for their picture."""
+WAITING_PICTURES = 5
+"""Number of pictures that wait for their detections; a slow recorder receives the two out of step."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Detection of one label.
+
+    Attributes:
+        label: Class name or id, as in the message.
+        score: Score, 0 to 1.
+        box: Bounding box, x1 y1 x2 y2 in pixels of the camera's image.
+    """
+
+    label: str
+    score: float
+    box: tuple[int, int, int, int]
 
 
 @dataclass
 class Sighting:
-    """Detections of one label: their number of frames, and the best one.
+    """Detections of one label.
 
     Attributes:
+        best: Best detection among the frames with a recorded picture; while there is none, among all frames.
         frames: Number of frames with the label.
-        score: Score of the best detection.
-        box: Bounding box of the best detection, x1 y1 x2 y2 in pixels.
-        picture: Debug image (H, W, 3) of the best detection for which one arrived; None if there is none.
-        stamp: Stamp of the best detection's image in ns.
+        picture: Debug image of the frame of `best` as JPEG; None if no frame with the label has a picture.
     """
 
+    best: Found
     frames: int = 0
-    score: float = 0.0
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    picture: NDArray[np.uint8] | None = None
-    stamp: int = -1
+    picture: bytes | None = None
+
+
+Best = Mapping[str, Found]
+"""Best detection of each label in one frame."""
 
 
 @dataclass
 class Recording:
     """Summary of the received messages.
 
+    Detections and pictures are matched by their stamps. Pictures of a frame without a stamp match nothing.
+
     Attributes:
         frames: Number of received detection arrays.
-        latencies: Times in ms from each image's stamp to the arrival of its detections.
+        pictures: Number of frames whose picture was received.
+        dropped: Number of frames after the first picture whose picture was not received.
         sightings: Detections by label.
         counts: Values of the detector's status in the latest /diagnostics.
         counts_before: Values of the detector's status in the first /diagnostics.
     """
 
     frames: int = 0
-    latencies: list[float] = field(default_factory=list)
+    pictures: int = 0
+    dropped: int = 0
     sightings: dict[str, Sighting] = field(default_factory=dict)
-    counts: dict[str, str] = field(default_factory=dict)
-    counts_before: dict[str, str] = field(default_factory=dict)
+    counts: Mapping[str, str] = field(default_factory=dict)
+    counts_before: Mapping[str, str] = field(default_factory=dict)
+    _waiting: dict[int, Best] = field(default_factory=dict)
+    _early: dict[int, bytes] = field(default_factory=dict)
+
+    def add_detections(self, stamp: int, found: list[Found]) -> None:
+        """Add the detections of one frame.
+
+        Args:
+            stamp: Stamp of the image in ns; 0: none.
+            found: All detections of the frame.
+        """
+        self.frames += 1
+        best = {item.label: item for item in sorted(found, key=lambda item: item.score)}
+        for item in best.values():
+            sighting = self.sightings.setdefault(item.label, Sighting(item))
+            sighting.frames += 1
+            if sighting.picture is None and item.score > sighting.best.score:
+                sighting.best = item
+        self._waiting[stamp] = best
+        if stamp in self._early:
+            self._match(stamp, self._early.pop(stamp))
+        elif len(self._waiting) > WAITING_FRAMES:
+            self._give_up(next(iter(self._waiting)))
+
+    def add_picture(self, stamp: int, jpeg: bytes) -> None:
+        """Add the debug image of one frame, before or after its detections.
+
+        Args:
+            stamp: Stamp of the image in ns; 0: none.
+            jpeg: Debug image as JPEG.
+        """
+        if stamp in self._waiting and stamp:
+            self._match(stamp, jpeg)
+        elif stamp:
+            self._early[stamp] = jpeg
+            if len(self._early) > WAITING_PICTURES:
+                self._early.pop(next(iter(self._early)))
+
+    def _match(self, stamp: int, jpeg: bytes) -> None:
+        for older in list(self._waiting):
+            if older == stamp:
+                break
+            self._give_up(older)  # pictures arrive in order: its own was dropped
+        self.pictures += 1
+        for item in self._waiting.pop(stamp).values():
+            sighting = self.sightings[item.label]
+            if sighting.picture is None or item.score > sighting.best.score:
+                sighting.best, sighting.picture = item, jpeg
+
+    def _give_up(self, stamp: int) -> None:
+        del self._waiting[stamp]
+        self.dropped += self.pictures > 0
 
     def by_frames(self) -> list[tuple[str, Sighting]]:
         """Return the labels and their detections, by falling number of frames."""
         return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
 
-    def count(self, name: str) -> int:
-        """Return the growth of a frame count; 0 if the count is unknown."""
-        after, before = (counts.get(name, "0") for counts in (self.counts, self.counts_before))
-        return int(after) - int(before) if after.isdigit() and before.isdigit() else 0
+    def growth(self, name: str) -> int | None:
+        """Return the growth of a frame count of the detector; None if it is unknown."""
+        after, before = (counts.get(name, "") for counts in (self.counts, self.counts_before))
+        return int(after) - int(before) if after.isdigit() and before.isdigit() else None
 
 
-def table(recording: Recording) -> str:
-    """Return the detections, frame counts and latencies as a text table."""
-    lines = [f"{'label':<16}{'score':>6}   {'box x1 y1 x2 y2':<22}{'seen in':>9} frames"]
+def table(recording: Recording, files: Mapping[str, Path]) -> str:
+    """Return the detections, frame counts and latency as a text table.
+
+    A row is the best detection of its label among the frames with a recorded picture, so that the picture shows
+    the box and the score of the row. If there is no such frame, the row is the best of all frames, and says so.
+
+    Args:
+        recording: Recording to describe.
+        files: File of each label's picture.
+    """
+    lines = [f"{'object':<16}{'score':>6}   {'box: x1 y1 x2 y2':<22}{'frames':>7}   picture"]
     for label, sighting in recording.by_frames():
-        box = " ".join(f"{corner:4d}" for corner in sighting.box)
-        lines.append(f"{label:<16}{sighting.score:6.2f}   {box:<22}{sighting.frames:9d}")
-    processed, *drops = (recording.count(name) for name in ("processed", "dropped", "refused"))
-    p50, p99 = np.percentile(recording.latencies, (50, 99))
-    lines += [
-        "",
-        f"engine      {recording.counts.get('engine', 'unknown')}",
-        f"frames      {processed + sum(drops)} in, {processed} processed, {sum(drops)} dropped "
-        f"({drops[0]} replaced by newer ones or lost, {drops[1]} unreadable)",
-        f"latency     p50 {p50:.1f} ms, p99 {p99:.1f} ms from stamp to detections received",
-    ]
-    return "\n".join(lines)
+        box = " ".join(f"{corner:4d}" for corner in sighting.best.box)
+        name = files[label].name if label in files else "none: not recorded"
+        lines.append(f"{label:<16}{sighting.best.score:6.2f}   {box:<22}{sighting.frames:7d}   {name}")
+    if not recording.sightings:
+        lines.append("no detections")
+    described = {
+        "engine": recording.counts.get("engine", "unknown: no /diagnostics from the detector"),
+        "latency": latency(recording.counts),
+        "images": images(recording),
+        "pictures": pictures(recording),
+    }
+    return "\n".join([*lines, "", LEGEND, "", *(f"{name:<12}{text}" for name, text in described.items())])
+
+
+LEGEND = """\
+score: the highest of the object (0 to 1) in a recorded picture   box: its corners in that picture in pixels
+frames: number of frames with the object   picture: that very frame, with its boxes"""
+
+
+def latency(counts: Mapping[str, str]) -> str:
+    """Return the detector's latency as text.
+
+    Args:
+        counts: Values of the detector's status in /diagnostics.
+    """
+    p50, p99 = counts.get("latency p50 ms"), counts.get("latency p99 ms")
+    if p50 is None or p99 is None:
+        return "unknown: the detector has not reported any"
+    return f"p50 {p50} ms, p99 {p99} ms from the image's stamp to its detections, by the detector's own clock"
+
+
+def images(recording: Recording) -> str:
+    """Return the detector's frame counts during the recording as text."""
+    processed, dropped, refused = map(recording.growth, ("processed", "dropped", "refused"))
+    if processed is None or refused is None:
+        return "unknown: fewer than two /diagnostics from the detector"
+    parts = [f"{processed} processed"]
+    lost = recording.growth("lost")
+    if dropped is None:
+        parts.append("replaced or lost ones unknown: the middleware does not number images")
+    elif lost is None:
+        parts.append(f"{dropped} replaced by newer ones or lost by the middleware")
+    else:
+        parts += [
+            f"{max(dropped - lost, 0)} replaced by newer ones",
+            f"{min(lost, dropped)} lost by the middleware",
+        ]
+    return ", ".join([*parts, f"{refused} unreadable"]) + " (first to last /diagnostics, which come each second)"
+
+
+def pictures(recording: Recording) -> str:
+    """Return the picture counts as text."""
+    text = f"{recording.pictures} of {counted(recording.frames, 'frame')} recorded"
+    if recording.dropped:
+        text += f", {recording.dropped} dropped: the recorder leaves the processor to the detector"
+    return text if recording.pictures else f"{text}: no debug_image/compressed matches the detections' stamps"
 
 
 def clear(folder: Path) -> None:
@@ -89,51 +213,25 @@ def clear(folder: Path) -> None:
         report.unlink()
 
 
-def write_pictures(recording: Recording, folder: Path) -> list[Path]:
-    """Write the best picture of each of the most frequent labels, and return the paths."""
-    paths = []
-    for label, sighting in recording.by_frames()[:PICTURES]:
+def write_pictures(recording: Recording, folder: Path) -> dict[str, Path]:
+    """Write the picture of each label that has one, and return the paths.
+
+    Raises:
+        OSError: The folder is not writable.
+    """
+    paths: dict[str, Path] = {}
+    for label, sighting in recording.by_frames():
         if sighting.picture is not None:
-            paths.append(folder / f"{label.lower().replace(' ', '_').replace('/', '_')}.png")
-            if not cv2.imwrite(str(paths[-1]), sighting.picture):
-                raise RuntimeError(f"cannot write {paths[-1]}: check that the folder is writable")
+            paths[label] = _free_path(folder, label, set(paths.values()))
+            paths[label].write_bytes(sighting.picture)
     return paths
 
 
-VIDEO_RATE = 10
-VIDEO_WIDTH = 640
-
-
-class Video:
-    """Small video with VIDEO_RATE frames per second, written while frames arrive.
-
-    Args:
-        path: Path of the video file.
-
-    Attributes:
-        frames: Number of written frames.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.frames = 0
-        self._writer: cv2.VideoWriter | None = None
-        self._first = 0.0
-
-    def add(self, picture: NDArray[np.uint8], seconds: float) -> None:
-        """Add a BGR picture (H, W, 3) taken at a time in seconds, if the next frame of the video is due."""
-        if self._writer is None:
-            height = round(VIDEO_WIDTH * picture.shape[0] / picture.shape[1] / 2) * 2
-            self._size, self._first = (VIDEO_WIDTH, height), seconds
-            codec = cv2.VideoWriter.fourcc(*"VP80")
-            self._writer = cv2.VideoWriter(str(self.path), codec, VIDEO_RATE, self._size)
-            if not self._writer.isOpened():
-                raise RuntimeError(f"cannot write {self.path}: check that OpenCV has a VP8 encoder")
-        if (seconds - self._first) * VIDEO_RATE >= self.frames:
-            self._writer.write(cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA))
-            self.frames += 1
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._writer is not None:
-            self._writer.release()
+def _free_path(folder: Path, label: str, taken: set[Path]) -> Path:
+    """Return a path named by a label; labels may differ only in characters that a file name cannot have."""
+    name = re.sub(r"[^\w.-]", "_", label.lower()).lstrip(".") or "object"
+    path, number = folder / f"{name}.jpg", 1
+    while path in taken:
+        number += 1
+        path = folder / f"{name}_{number}.jpg"
+    return path

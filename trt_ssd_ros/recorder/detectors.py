@@ -1,0 +1,148 @@
+"""Search for the detector that the recorder and the watch follow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rclpy.executors import Executor
+from rclpy.node import Node, NodeNameNonExistentError
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+TYPE = "vision_msgs/msg/Detection2DArray"
+PICTURE_TYPE = "sensor_msgs/msg/CompressedImage"
+STARTUP_SECONDS = 30.0
+DISCOVERY_SECONDS = 2.0
+"""Time in which the other detectors are discovered after the first one; no event marks the end of discovery."""
+UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
+"""Name that the middleware gives to the node of a publisher until it discovers the node."""
+
+
+@dataclass(frozen=True, order=True)
+class Detector:
+    """Publisher of detections.
+
+    Attributes:
+        topic: Full name of its topic.
+        node: Full name of its node.
+        pictures: Topic of the node's compressed debug images; empty if there is none.
+        is_ours: Whether the node is a detector of this package: it offers the service `~/reload`.
+    """
+
+    topic: str
+    node: str
+    pictures: str = ""
+    is_ours: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.topic} of {self.node}"
+
+    @property
+    def status(self) -> str:
+        """Name of the detector's status in /diagnostics; in the root namespace it has no slash."""
+        name = self.node.removeprefix("/")
+        return f"{self.node if '/' in name else name}: detector"
+
+
+def detectors(node: Node) -> list[Detector]:
+    """Return the discovered publishers of detections, one entry per publisher, by topic.
+
+    Args:
+        node: Node that reads the graph.
+    """
+    topics = [name for name, types in node.get_topic_names_and_types() if TYPE in types]
+    return sorted(found for topic in topics for found in publishers_of(node, topic))
+
+
+def publishers_of(node: Node, topic: str) -> list[Detector]:
+    """Return the discovered publishers of detections on a topic.
+
+    Args:
+        node: Node that reads the graph.
+        topic: Full name of the topic.
+    """
+    found = []
+    for info in node.get_publishers_info_by_topic(topic):
+        if info.topic_type == TYPE and info.node_name != UNKNOWN_NODE:
+            with suppress(NodeNameNonExistentError):  # the node has left
+                found.append(_described(node, topic, info))
+    return sorted(found)
+
+
+def _described(node: Node, topic: str, info: TopicEndpointInfo) -> Detector:
+    whose = info.node_name, info.node_namespace
+    name = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+    services = {service for service, _ in node.get_service_names_and_types_by_node(*whose)}
+    published = node.get_publisher_names_and_types_by_node(*whose)
+    pictures = [other for other, types in published if PICTURE_TYPE in types]
+    return Detector(topic, name, pictures[0] if pictures else "", f"{name}/reload" in services)
+
+
+def choose(found: Sequence[Detector], others: Sequence[Detector] = (), topic: str = "") -> Detector:
+    """Return the only detector.
+
+    Args:
+        found: Candidates.
+        others: Discovered publishers that are no candidates, for the error message.
+        topic: Topic that the user named, for the error message; empty if none.
+
+    Raises:
+        RuntimeError: There is no candidate, or there are several.
+    """
+    if not found:
+        named = f" on {topic}" if topic else ""
+        others_are = f"; found {_listed(others)}: choose one with --topic" if others else ""
+        raise RuntimeError(f"no detector publishes {TYPE}{named}: start one, or check ROS_DOMAIN_ID{others_are}")
+    if len({detector.topic for detector in found}) > 1:
+        raise RuntimeError(f"several detectors run ({_listed(found)}): choose one with --topic {found[0].topic}")
+    if len(found) > 1:
+        nodes = ", ".join(detector.node for detector in found)
+        raise RuntimeError(f"{found[0].topic} has several publishers ({nodes}): give each detector its own topic")
+    return found[0]
+
+
+def _listed(found: Sequence[Detector]) -> str:
+    return "; ".join(map(str, found))
+
+
+def spin_until(happened: Callable[[], object], seconds: float, node: Node, executor: Executor) -> None:
+    """Spin until a condition holds, for a number of seconds at most.
+
+    Args:
+        happened: Condition.
+        seconds: Longest time in seconds.
+        node: Node whose clock measures the time.
+        executor: Executor that spins.
+    """
+    start = node.get_clock().now()
+    while not happened() and (node.get_clock().now() - start).nanoseconds < seconds * 1e9:
+        executor.spin_once(timeout_sec=0.1)
+
+
+def find(node: Node, executor: Executor, topic: str = "") -> Detector:
+    """Wait for a detector, and return it.
+
+    Without a topic, candidates are the detectors of this package, in any namespace. With a topic, candidates are
+    all publishers of detections on it. If the user remaps `detections` or sets a namespace, that names the topic.
+
+    Args:
+        node: Node that reads the graph.
+        executor: Executor of the node.
+        topic: Topic that the user named; empty: any.
+
+    Raises:
+        RuntimeError: No detector starts in STARTUP_SECONDS, or there are several candidates.
+    """
+    resolved = node.resolve_topic_name(topic or "detections")
+    wanted = "" if not topic and resolved == "/detections" else resolved
+
+    def candidates() -> list[Detector]:
+        return [found for found in detectors(node) if (found.topic == wanted if wanted else found.is_ours)]
+
+    sys.stderr.write(f"waiting for a detector{wanted and ' on '}{wanted} ...\n")
+    spin_until(candidates, STARTUP_SECONDS, node, executor)
+    if not wanted:
+        spin_until(lambda: len(candidates()) > 1, DISCOVERY_SECONDS, node, executor)
+    return choose(candidates(), detectors(node), wanted)
