@@ -77,7 +77,7 @@ def test_says_what_became_of_every_frame():
     readings = Readings(
         "active",
         *(True, "", "an engine", "fp16", 512.4, 2, 30.0, 29.5),
-        counts=FrameCounts(10, 4, 3, 2, 1, 7, 8),
+        counts=FrameCounts(10, 4, 3, 2, 1, 7, 8, 9),
         detector=DetectorCounts(images=4, unsettled=5, saturated=6),
         times=times.percentiles(),
     )
@@ -85,7 +85,7 @@ def test_says_what_became_of_every_frame():
         **{"state": "active", "last error": "none", "engine": "an engine", "precision": "fp16"},
         **{"GPU memory MiB": "512", "CPU threads": "2", "input Hz": "30.00", "output Hz": "29.50"},
         **{"received": "20", "processed": "4", "dropped": "3", "refused": "2", "discarded": "1"},
-        **{"rate_limited": "7", "too_old": "8"},
+        **{"rate_limited": "7", "too_old": "8", "lost": "9"},
         **{"nms finished on host": "5", "saturated": "6"},
         **{"latency p50 ms": "50.00", "latency p99 ms": "99.00"},
         **{"engine p50 ms": "12.35", "engine p99 ms": "12.35"},

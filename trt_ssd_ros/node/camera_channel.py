@@ -127,10 +127,17 @@ class CameraChannel:
         if gaps.numbered is False and self.counts.numbered is not False:
             self._node.get_logger().info("the middleware does not number images: dropped images are not counted")
         self.counts.numbered = gaps.numbered
+        self._count_lost()
         now = self._node.get_clock().now().nanoseconds / 1e9
         self.recent.add(now, self.counts)
         self._log.measure_rate(now, self.counts)
         self.input.fit_reliability(publishers)
+
+    def _count_lost(self) -> None:
+        """Count the images that the middleware lost since the last call; `close` forgets those after it."""
+        lost = self.input.opened.lost.collect() if self.input.opened is not None else 0
+        self.counts.reports_lost = lost is not None
+        self.counts.lost += lost or 0
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Receiver.throttle_delay`."""

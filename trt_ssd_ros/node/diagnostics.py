@@ -35,8 +35,12 @@ class FrameCounts:
         discarded: Images that were in the engine when the node was deactivated or disabled.
         rate_limited: Images left in the middleware because of max_rate.
         too_old: Images older than max_input_age when they were taken.
+        lost: Images that the middleware reports as lost in transport, from all publishers. `dropped` contains them,
+            or with max_rate `rate_limited`.
         numbered: Whether the middleware numbers images (Fast DDS does, from Jazzy on); if not, `dropped` and
             `rate_limited` are unknown. None before the first image.
+        reports_lost: Whether the middleware reports lost images (Fast DDS does, from Jazzy on); if not, `lost` is
+            unknown.
     """
 
     taken: int = 0
@@ -46,7 +50,9 @@ class FrameCounts:
     discarded: int = 0
     rate_limited: int = 0
     too_old: int = 0
+    lost: int = 0
     numbered: bool | None = None
+    reports_lost: bool = True
 
     @property
     def received(self) -> int:
@@ -59,10 +65,10 @@ class FrameCounts:
 
     def values(self) -> Mapping[str, str]:
         """Return the counts as texts for /diagnostics."""
-        names = ("received", "processed", "dropped", "refused", "discarded", "rate_limited", "too_old")
+        names = ("received", "processed", "dropped", "lost", "refused", "discarded", "rate_limited", "too_old")
         values = {name: str(getattr(self, name)) for name in names}
-        unknown = {"dropped", "rate_limited"} if self.numbered is False else ()
-        return values | dict.fromkeys(unknown, UNKNOWN)
+        unknown = {"dropped", "rate_limited"} if self.numbered is False else set()
+        return values | dict.fromkeys(unknown if self.reports_lost else unknown | {"lost"}, UNKNOWN)
 
 
 def _window() -> deque[float]:

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError, frame_from_message
+from trt_ssd_ros.node.lost_images import LostImages
 
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "best_effort", "reliable")
@@ -137,11 +138,15 @@ class ImageSubscription:
         kind: Message type.
         receiver: Channel of the camera.
         gaps: Counter of images that are not taken.
+
+    Attributes:
+        lost: Counter of images that are lost in transport.
     """
 
     def __init__(self, subscription: Subscription, kind: Any, receiver: Receiver, gaps: SequenceGaps) -> None:
         self.subscription = subscription
         self.handle = subscription.handle
+        self.lost = LostImages(self.handle)
         self._gaps = gaps
         self._kind = kind
         self._receiver = receiver
@@ -233,7 +238,7 @@ class ImageInput:
         """
         opened, self.opened = self.opened, None
         if opened is not None:
-            self._node.destroy_subscription(opened.subscription)
+            self._unsubscribe(opened)
             self._changed()
 
     def publishers(self) -> list[TopicEndpointInfo]:
@@ -251,7 +256,7 @@ class ImageInput:
         before, self._publishers = self._publishers, frozenset(bytes(info.endpoint_gid) for info in publishers)
         is_settled = self._publishers == before
         if self.opened is not None and is_settled and self._choose_reliability(publishers):
-            self._node.destroy_subscription(self.opened.subscription)
+            self._unsubscribe(self.opened)
             self._subscribe()
             self._changed()
 
@@ -277,6 +282,10 @@ class ImageInput:
             qos_overriding_options=QoSOverridingOptions([QoSPolicyKind.DURABILITY]),
         )
         self.opened = ImageSubscription(subscription, self._type, self._receiver, self.gaps)
+
+    def _unsubscribe(self, opened: ImageSubscription) -> None:
+        opened.lost.close()
+        self._node.destroy_subscription(opened.subscription)
 
     def _new_qos(self) -> QoSProfile:
         """Return a new profile, because rclpy writes overrides into it."""
