@@ -10,10 +10,10 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 class LostImages:
     """Counter of the images that a subscription lost in transport.
 
-    The gaps in the sequence numbers cannot tell lost images from those that a newer one replaced after they had
-    arrived. Fast DDS and Cyclone DDS report lost messages as an event of the subscription. The node reads the status
-    of the event once a second, outside of all executors, because EventsExecutor up to rclpy 7.1.11 fails if a
-    subscription with events is destroyed (see `without_events`).
+    The gaps in the sequence numbers cannot tell lost images from images that a newer one replaced after they had
+    arrived. Fast DDS and Cyclone DDS report lost messages as an event of the subscription. The node reads the
+    status of the event once a second, outside of all executors, because EventsExecutor up to rclpy 7.1.11 fails if
+    a subscription with events is destroyed (see `without_events`).
 
     Args:
         handle: Handle of the subscription.

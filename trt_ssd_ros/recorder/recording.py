@@ -13,8 +13,9 @@ REPORT = "recording.txt"
 """File with the table and the names of the other files."""
 WAITING_FRAMES = 30
 """Number of frames that wait for their picture."""
-WAITING_PICTURES = 5
-"""Number of pictures that wait for their detections; a slow recorder receives the two out of step."""
+WAITING_PICTURES = 60
+"""Number of pictures that wait for their detections: on a busy machine the newest picture arrives long before the
+detections, of which the middleware queues more."""
 
 
 @dataclass(frozen=True)
