@@ -145,4 +145,6 @@ def find(node: Node, executor: Executor, topic: str = "") -> Detector:
     spin_until(candidates, STARTUP_SECONDS, node, executor)
     if not wanted:
         spin_until(lambda: len(candidates()) > 1, DISCOVERY_SECONDS, node, executor)
+    # The topics of one node are discovered one after the other, and the recorder needs both.
+    spin_until(lambda: all(found.pictures for found in candidates()), DISCOVERY_SECONDS, node, executor)
     return choose(candidates(), detectors(node), wanted)
