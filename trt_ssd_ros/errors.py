@@ -41,7 +41,8 @@ REQUIRED: Mapping[str, str] = {
 
 def missing_package(error: BaseException) -> str:
     """Return the missing or broken package and how to install it; empty for any other error."""
-    module = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    # OpenCV 4.5 raises an error without a name: "numpy.core.multiarray failed to import".
+    module = (error.name or str(error)).partition(".")[0] if isinstance(error, ImportError) else ""
     if module not in REQUIRED:
         return ""
     return f"{module} cannot be imported ({error}): pip install {REQUIRED[module]}; doctor checks all packages"
@@ -63,6 +64,7 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
         path = Path(sys.argv[0])
         name = path.parent.name if path.stem == "__main__" else path.stem
         sys.stderr.write(f"{name}: {text}\n")
+        sys.excepthook = lambda *_: None  # OpenCV 4.5 reports a missing NumPy itself, and then raises again
     else:
         sys.__excepthook__(kind, error, trace)
 
