@@ -35,10 +35,11 @@ setup(
         share("photos", "*.jpg"),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml", "tqdm"],
+    # scripts/requirements/oldest.in gives the reasons for these versions; scripts/test --oldest runs them.
+    install_requires=["setuptools", "numpy>=1.21", "onnx>=1.16", "onnxruntime>=1.20.1", "pyyaml", "tqdm"],
     extras_require={
         "tools": [
-            *("opencv-python-headless", "av", "defusedxml", "jinja2"),
+            *("opencv-python-headless>=4.5", "av", "defusedxml", "jinja2"),
             *("matplotlib", "psutil", "pycocotools", "rosbags"),
         ]
     },

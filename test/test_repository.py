@@ -59,6 +59,14 @@ def test_every_workflow_runs_the_tests():
         assert any("scripts/test" in step.get("run", "") for step in steps(name))
 
 
+def test_setup_states_the_oldest_versions_that_are_tested():
+    floors = dict(re.findall(r'"([a-z-]+)>=([\d.]+)"', (ROOT / "setup.py").read_text()))
+    oldest = (ROOT / "scripts/requirements/oldest.in").read_text()
+    pinned = dict(re.findall(r"^(\S+)==(\S+)$", oldest, re.MULTILINE))
+    assert floors == {name: pinned[name][: len(floor)] for name, floor in floors.items()}
+    assert floors.keys() == pinned.keys()
+
+
 def test_the_hooks_are_local():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert {repository["repo"] for repository in hooks["repos"]} == {"local"}
