@@ -49,9 +49,9 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     )
     cropped = start_example("crop_detections", str(crops), *left)
     pairs = start_example("match_cameras", "--ros-args", "-p", "slop:=0.2")
-    bag = record_ids(probe, tmp_path / "bag")
-    probe.spin_until(lambda: "left: 17  right: person" in pairs.log, "a pair of both cameras")
+    probe.spin_until(lambda: "left: cat  right: person" in pairs.log, "a pair of both cameras", 60.0)
     probe.spin_until(lambda: "_cat.png" in cropped.log, "a cat")
+    bag = record_ids(probe, tmp_path / "bag")
     [crop, *_] = crops.glob("*_cat.png")
     assert cv2.imread(str(crop)).shape == pytest.approx((297, 406, 3), abs=3)
     launch.send_signal(signal.SIGINT)
@@ -69,7 +69,7 @@ def record_ids(probe: Probe, bag: Path) -> Path:
     """Record label_info and detections with ids for class_id, with the QoS that the detector offers."""
     labels = probe.receive(LabelInfo, LABELS, LATCHED)
     found = probe.receive(Detection2DArray, DETECTIONS)
-    probe.spin_until(lambda: labels and found, "a detector", 60.0)
+    probe.spin_until(lambda: labels and found, "label_info and detections")
     assert probe.set_parameter("class_id_format", "id", "/left/detector").successful
     probe.spin_until(lambda: [array for array in found if ids(array) == ["17"]][3:], "detections with ids")
     recorded = [array for array in found if ids(array) == ["17"]]

@@ -237,7 +237,7 @@ def test_other_output_can_be_chosen_at_the_start(client, start_node, photo):
         answer = client.ask(image_of(photo("chelsea")))
         assert [label for label, _, _ in seen(answer)] == ["17"]
     assert "on the CPU, fp32, 1 CPU thread, waiting for images" in process.log
-    assert client.status()["CPU threads"] == "1"
+    client.probe.spin_until(lambda: client.status().get("CPU threads") == "1", "the status")
     client.probe.spin(0.2)
     assert drawn == []
     assert client.probe.set_parameter("debug_image", True).successful

@@ -13,7 +13,6 @@ from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticStatus
-from diagnostic_updater import Updater
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -29,6 +28,7 @@ from trt_ssd_ros.images.source_name import SourceName
 from trt_ssd_ros.images.stream import is_opening, retry_delays, without_password
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, LogBridge, signals_blocked, spin_node
+from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -81,15 +81,10 @@ class CameraNode(FailableNode):
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
         self._name = without_password(values["source"])
         self._waits, self._absence = values["wait_for_source"], ""
-        self._open_diagnostics()
+        self._updater = StatusUpdater(self, self._name)
+        self._updater.add("camera", self._diagnose)
         self._thread = Thread(target=self._run, name="camera")
         self.call_once_spinning(self._start_thread)
-
-    def _open_diagnostics(self) -> None:
-        self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
-        self._updater = Updater(self)
-        self._updater.setHardwareID(self._name)
-        self._updater.add("camera", self._diagnose)
 
     def _start_thread(self) -> None:
         with signals_blocked():

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from diagnostic_updater import Updater
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
@@ -21,6 +20,7 @@ from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings, declare_engine, declare_model
 from trt_ssd_ros.ros.process import LogBridge, spin_node
+from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 
 
@@ -50,10 +50,8 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self.inference.listen(self._open_inputs, self._loop.process)
         self._log_bridge = LogBridge(self.get_logger())
         self._log_bridge.open()
-        self.declare_parameter("diagnostic_updater.use_fqn", self.get_namespace() != "/")
         self._health = Health(self)
-        self._updater = Updater(self)
-        self._updater.setHardwareID("none")
+        self._updater = StatusUpdater(self)
         self._updater.add("detector", self._diagnose)
         self._watches = [
             InputWatch(self, camera, self.inference, self._updater.force_update) for camera in self._channels
