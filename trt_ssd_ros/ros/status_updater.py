@@ -8,7 +8,7 @@ from diagnostic_updater import Updater
 from rclpy.node import Node
 
 
-class StatusUpdater(Updater):  # type: ignore[misc] - diagnostic_updater has no types
+class StatusUpdater(Updater):  # type: ignore[misc]
     """Updater that publishes nothing once ROS is shut down, and names nodes in a namespace in full.
 
     Its timer may run while a signal shuts ROS down. Then the publisher raises RCLError, which the executor would
