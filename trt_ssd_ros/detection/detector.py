@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +15,21 @@ from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_
 from trt_ssd_ros.detection.engine import InferenceEngine, Tensors
 from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
 from trt_ssd_ros.detection.thresholds import class_thresholds
-from trt_ssd_ros.images.frame import ChannelOrder
+from trt_ssd_ros.images.frame import ChannelOrder, Frame
+from trt_ssd_ros.images.resize import Resize
 from trt_ssd_ros.models.card import ModelCard
 
 CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
     "rgb": np.array([0, 1, 2], np.int32),
     "bgr": np.array([2, 1, 0], np.int32),
 }
+Images: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+RESIZES_ON = ("host", "engine")
+"""Where images are resized to the network's input.
+
+host: the CPU resizes, so that only the network's input is converted, copied and uploaded.
+engine: the graph resizes the whole image.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,16 +95,22 @@ class DetectorCounts:
 class Detector:
     """Detection graph with its engine and thresholds.
 
-    `thresholds` may be replaced between calls. Like its engine, a detector belongs to one thread.
+    `thresholds` and `resize_on` may be replaced between calls. Like its engine, a detector belongs to one thread.
 
     Args:
         engine: Engine that runs the graph.
         card: Model card that the graph was composed from.
         host_nms: Whether to run NMS on the host instead of the engine's; see `detection/agreement.py`.
+
+    Attributes:
+        resize_on: Where images are resized to the network's input, one of RESIZES_ON.
     """
+
+    resize_on = "engine"
 
     def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:
         self.card = card
+        self._resize = Resize(card.input.width, card.input.height, card.input.resize)
         self.thresholds = Thresholds.uniform(card)
         self.counts = DetectorCounts()
         self._engine = engine
@@ -135,24 +152,61 @@ class Detector:
             ValueError: The image has another type or shape, or the region lies outside the image.
         """
         if region == WHOLE_IMAGE or image.ndim != 3:
-            return self.detect_batch(image[None], channel_order)[0]
+            return self.detect_batch([image], channel_order)[0]
         window = region.window(image.shape[1], image.shape[0])
-        return window.to_image(self.detect_batch(window.crop(image)[None], channel_order)[0])
+        return window.to_image(self.detect_batch([window.crop(image)], channel_order)[0])
 
-    def detect_batch(self, images: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> list[Detections]:
-        """Detect the objects in several images of one size, (N, H, W, 3) uint8; see `detect`."""
-        if 0 in images.shape:
-            raise ValueError(f"image: found shape {images.shape}, expected at least one image with pixels")
+    def detect_frame(self, frame: Frame, region: Region = WHOLE_IMAGE) -> Detections:
+        """Detect the objects in a camera image, without converting it if the host resizes it; see `detect`."""
+        if self.resize_on == "engine" or region != WHOLE_IMAGE:
+            return self.detect(frame.pixels, frame.channel_order, region)
+        return self._run([frame.resized(self._resize)], frame.channel_order, [frame.size])[0]
+
+    def detect_batch(self, images: Images, channel_order: ChannelOrder = "bgr") -> list[Detections]:
+        """Detect the objects in several images.
+
+        If the host resizes, they run together, else those of one size that follow each other.
+
+        Args:
+            images: Images (H, W, 3) uint8; as an array, (N, H, W, 3).
+            channel_order: Order of the images' channels.
+
+        Returns:
+            Detections of each image; see `detect`.
+
+        Raises:
+            ValueError: An image has another type or shape, or no pixels.
+        """
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+                raise ValueError(
+                    f"image: found {image.dtype} {list(image.shape)}, expected uint8 [H, W, 3] with pixels"
+                )
+        if self.resize_on == "host":
+            return self._run([self._resize(image) for image in images], channel_order, _sizes(images))
+        if isinstance(images, np.ndarray):
+            return self._run(images, channel_order, _sizes(images))
+        found: list[Detections] = []
+        for _, alike in groupby(images, np.shape):
+            group = list(alike)
+            found += self._run(group, channel_order, _sizes(group))
+        return found
+
+    def _run(
+        self, images: Images, channel_order: ChannelOrder, sizes: Sequence[tuple[int, int]]
+    ) -> list[Detections]:
+        """Run the engine on images of one size; boxes are in pixels of images of `sizes`, (height, width)."""
         thresholds = self.thresholds
         outputs = self._engine.run(
             {
-                "image": images,
+                "image": images if isinstance(images, np.ndarray) else _batch(images),
                 "channel_order": CHANNEL_ORDERS[channel_order],
                 **thresholds.tensors,
             }
         )
-        height, width = images.shape[1:3]
-        return [self._finish(outputs, index, width, height, thresholds) for index in range(len(images))]
+        return [
+            self._finish(outputs, index, width, height, thresholds) for index, (height, width) in enumerate(sizes)
+        ]
 
     def _finish(self, outputs: Tensors, index: int, width: int, height: int, thresholds: Thresholds) -> Detections:
         """Return the detections among one image's candidates; if needed, run NMS on the host."""
@@ -173,3 +227,13 @@ class Detector:
     def close(self) -> None:
         """Close the engine; further calls do nothing."""
         self._engine.close()
+
+
+def _batch(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return images of one size as an array (N, H, W, 3); a single image is not copied."""
+    return images[0][None] if len(images) == 1 else np.stack(images)
+
+
+def _sizes(images: Images) -> list[tuple[int, int]]:
+    """Return height and width of each image."""
+    return [(image.shape[0], image.shape[1]) for image in images]

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.detector import RESIZES_ON, Detector
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda import Gpu
@@ -42,7 +42,7 @@ class BackendMissingError(RuntimeError):
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """Backend, precision, build options and CPU threads of a detector.
+    """Backend, precision, build options, CPU threads and resize of a detector.
 
     Attributes:
         backend: One of BACKENDS. `auto` takes the first of REGISTRY whose library and device are available.
@@ -50,17 +50,21 @@ class EngineChoice:
         build: Build options of TensorRT plans.
         cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: the libraries' own choice, all cores.
 
+        resize_on: One of RESIZE_CHOICES. `auto` takes the one of RESIZES_ON that costs the backend less time.
+
     Raises:
-        ValueError: The backend or the precision is unknown, or the number of threads is out of range.
+        ValueError: The backend, the precision or the resize is unknown, or the number of threads is out of range.
     """
 
     backend: str = "auto"
     precision: str = "auto"
     build: BuildOptions = field(default_factory=BuildOptions)
     cpu_threads: int = 0
+    resize_on: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, choices in (("backend", BACKENDS), ("precision", PRECISIONS)):
+        named = (("backend", BACKENDS), ("precision", PRECISIONS), ("resize_on", RESIZE_CHOICES))
+        for name, choices in named:
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(choices)}")
@@ -131,6 +135,15 @@ def open_detectors(
 
 
 def _open(request: Request) -> list[Detector]:
+    """Open the chosen backend, and set where its detectors resize images."""
+    detectors = _open_backend(request)
+    for detector in detectors:
+        chosen = request.choice.resize_on
+        detector.resize_on = CHEAPEST_RESIZE[detector.engine_kind] if chosen == "auto" else chosen
+    return detectors
+
+
+def _open_backend(request: Request) -> list[Detector]:
     """Open the chosen backend, or the first one whose library and device this machine has."""
     if request.choice.backend != "auto":
         return REGISTRY[request.choice.backend](request)
@@ -184,3 +197,6 @@ REGISTRY: Mapping[str, Callable[[Request], list[Detector]]] = {
 }
 """Openers by backend name, in the order in which `auto` tries them; the last one runs on any machine."""
 BACKENDS = ("auto", *REGISTRY)
+CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host"}
+"""Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
+RESIZE_CHOICES = ("auto", *RESIZES_ON)

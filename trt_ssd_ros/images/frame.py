@@ -1,4 +1,4 @@
-"""Frame: pixels of a camera message.
+"""Frame: one camera image, whose samples are converted to pixels only when the pixels are used.
 
 Any object with the fields of a `sensor_msgs/Image` is read; ROS itself is not imported. Pixels of three-channel
 encodings are a view of the message, pixels of other encodings take one OpenCV conversion.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from trt_ssd_ros.images.resize import Resize, resize_nv12, resize_yuyv
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -54,22 +57,58 @@ class ImageMessage(Protocol):
         """Image bytes: an object with a buffer (`array.array`, `bytes`, uint8 `ndarray`), or a list of ints."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """Pixels of one camera image.
+    """One camera image.
+
+    Args:
+        pixels: Image (H, W, 3) uint8.
+        channel_order: Order of the last axis of `pixels`.
 
     Attributes:
-        pixels: Image (H, W, 3) uint8, read-only. For `bgr8`, `rgb8` and `8UC3` a view of the message's bytes with
-            rows `step` bytes apart; for other encodings a new contiguous array.
-        channel_order: Order of the last axis of `pixels`.
+        channel_order: Order of the last axis of `pixels`, and of resized pixels.
     """
 
-    pixels: NDArray[np.uint8]
-    channel_order: ChannelOrder
+    def __init__(self, pixels: NDArray[np.uint8], channel_order: ChannelOrder) -> None:
+        self._samples: NDArray[Any] = pixels
+        self._layout = _RGB if channel_order == "rgb" else _BGR
+        self.channel_order = channel_order
+
+    @classmethod
+    def _of_samples(cls, samples: NDArray[Any], layout: _Layout) -> Frame:
+        frame = cls(samples, layout.channel_order)
+        frame._layout = layout
+        return frame
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        rows, width = self._samples.shape[:2]
+        return self._layout.height(rows), width
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Image (H, W, 3) uint8, read-only.
+
+        For `bgr8`, `rgb8` and `8UC3` a view of the message's bytes with rows `step` bytes apart; for other
+        encodings a new contiguous array.
+        """
+        pixels = self._layout.convert(self._samples)
+        pixels.setflags(write=False)
+        return pixels
+
+    def resized(self, resize: Resize) -> NDArray[np.uint8]:
+        """Return the whole image, resized, as (height, width, 3) uint8.
+
+        Samples are resized before they are converted, except those of Bayer patterns: for `nv12` and `yuyv` the
+        pixels differ from those resized after the conversion by 0.4 of 255 on average, and by 24 at colour edges,
+        because chroma is interpolated.
+        """
+        return np.asarray(self._layout.resize(self._samples, resize), np.uint8)
 
 
 BYTE = np.dtype(np.uint8)
 Converter = Callable[[NDArray[Any]], NDArray[np.uint8]]
+Resizer = Callable[[NDArray[Any], Resize], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +123,8 @@ class _Layout:
         block: Rows and columns that share their chroma; the image consists of whole blocks.
         minimum: Least height and width in pixels that can be converted.
         chroma_plane: Whether chroma rows, half as many as image rows, follow the image rows.
+        planes: Resize and conversion of samples whose chroma has its own resolution; None: see `resize`.
+        mosaic: Whether neighbouring samples have different colours, so that they are converted before the resize.
     """
 
     samples: int
@@ -93,9 +134,22 @@ class _Layout:
     block: tuple[int, int] = (1, 1)
     minimum: int = 1
     chroma_plane: bool = False
+    planes: Resizer | None = None
+    mosaic: bool = False
 
     def rows(self, height: int) -> int:
         return height * 3 // 2 if self.chroma_plane else height
+
+    def height(self, rows: int) -> int:
+        return rows * 2 // 3 if self.chroma_plane else rows
+
+    def resize(self, samples: NDArray[Any], resize: Resize) -> NDArray[np.uint8]:
+        if self.planes is not None:
+            return self.planes(samples, resize)
+        if self.mosaic:
+            return resize(self.convert(samples))
+        native = np.asarray(samples, samples.dtype.newbyteorder("="))
+        return self.convert(resize(native).reshape(resize.height, resize.width, self.samples))
 
     def row_bytes(self, width: int) -> int:
         return width * self.samples * self.dtype.itemsize
@@ -117,14 +171,19 @@ def _mono16_to_bgr(samples: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _bayer(code: int) -> _Layout:
-    return _Layout(1, _by_opencv(code), minimum=3)
+    return _Layout(1, _by_opencv(code), minimum=3, mosaic=True)
+
+
+def _nv(code: int, planes: Resizer) -> _Layout:
+    return _Layout(1, _by_opencv(code), block=(2, 2), chroma_plane=True, planes=planes)
 
 
 _BGR = _Layout(3, _unchanged)
+_RGB = _Layout(3, _unchanged, channel_order="rgb")
 _BGRA = _Layout(4, _by_opencv(cv2.COLOR_BGRA2BGR))
 _MONO = _Layout(1, _by_opencv(cv2.COLOR_GRAY2BGR))
-_UYVY = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_UYVY), block=(1, 2))
-_YUYV = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_YUYV), block=(1, 2))
+_UYVY = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_UYVY), block=(1, 2), planes=partial(resize_yuyv, luma=1))
+_YUYV = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_YUYV), block=(1, 2), planes=partial(resize_yuyv, luma=0))
 
 # OpenCV names a Bayer pattern by the second and third pixel of its second row: BayerBG is RGGB. (Its newer
 # names, BayerRGGB and so on, are missing from the OpenCV 4.5.4 of Ubuntu 22.04.)
@@ -132,7 +191,7 @@ _YUYV = _Layout(2, _by_opencv(cv2.COLOR_YUV2BGR_YUYV), block=(1, 2))
 _LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
     {
         "bgr8": _BGR,
-        "rgb8": _Layout(3, _unchanged, channel_order="rgb"),
+        "rgb8": _RGB,
         "8UC3": _BGR,
         "bgra8": _BGRA,
         "rgba8": _Layout(4, _by_opencv(cv2.COLOR_BGRA2BGR), channel_order="rgb"),
@@ -144,8 +203,8 @@ _LAYOUTS: Mapping[str, _Layout] = MappingProxyType(
         "yuv422": _UYVY,
         "yuyv": _YUYV,
         "yuv422_yuy2": _YUYV,
-        "nv12": _Layout(1, _by_opencv(cv2.COLOR_YUV2BGR_NV12), block=(2, 2), chroma_plane=True),
-        "nv21": _Layout(1, _by_opencv(cv2.COLOR_YUV2BGR_NV21), block=(2, 2), chroma_plane=True),
+        "nv12": _nv(cv2.COLOR_YUV2BGR_NV12, resize_nv12),
+        "nv21": _nv(cv2.COLOR_YUV2BGR_NV21, partial(resize_nv12, swapped=True)),
         "bayer_rggb8": _bayer(cv2.COLOR_BayerBG2BGR),
         "bayer_bggr8": _bayer(cv2.COLOR_BayerRG2BGR),
         "bayer_gbrg8": _bayer(cv2.COLOR_BayerGR2BGR),
@@ -156,7 +215,7 @@ SUPPORTED_ENCODINGS: tuple[str, ...] = tuple(_LAYOUTS)
 
 
 def frame_from_message(message: ImageMessage) -> Frame:
-    """Return the pixels of an image message.
+    """Return the image of a message.
 
     `8UC3`, `8UC4` and `8UC1` name no colours; as in OpenCV, they are read as BGR, BGRA and grey.
     `mono16` is scaled from 0..65535 to 0..255. Bytes after the last row are ignored, and the last row needs
@@ -166,18 +225,13 @@ def frame_from_message(message: ImageMessage) -> Frame:
         message: Any object with the fields of a `sensor_msgs/Image`. If the pixels are a view, they keep `data`
             alive and show later changes of it.
 
-    Returns:
-        Pixels (H, W, 3) uint8, and the order of their channels.
-
     Raises:
         UnsupportedEncodingError: The encoding is not in `SUPPORTED_ENCODINGS`.
         FrameError: The fields contradict each other, or the image is empty or cut short.
     """
     layout = _layout_of(message.encoding)
     _check_geometry(message, layout)
-    pixels = layout.convert(_samples(message, layout))
-    pixels.setflags(write=False)
-    return Frame(pixels, layout.channel_order)
+    return Frame._of_samples(_samples(message, layout), layout)
 
 
 def _layout_of(encoding: str) -> _Layout:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trt_ssd_ros.images.resize import ResizeRule
 from trt_ssd_ros.models.priors import PRIOR_GENERATORS, PriorGenerator, Priors
 from trt_ssd_ros.yaml_reader import FieldError, Union, read, read_yaml, require
 
@@ -68,7 +69,7 @@ class NetworkInput:
     channel_order: Literal["rgb", "bgr"]
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
-    resize: Literal["half_pixel", "align_corners", "asymmetric"] = "half_pixel"
+    resize: ResizeRule = "half_pixel"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -66,7 +66,7 @@ class ActivationLog:
         """Log the first image, and the first image with detections."""
         if "image" in self._awaited:
             self._awaited.discard("image")
-            height, width = found.frame.pixels.shape[:2]
+            height, width = found.frame.size
             encoding = message.format if isinstance(message, CompressedImage) else message.encoding
             self._logger.info(f"first image on {topic}: {width}x{height} {encoding}")
         if "detections" in self._awaited and len(found.detections):

@@ -17,7 +17,7 @@ class DetectedFrame:
 
     Attributes:
         header: Header of the image message, copied bit for bit into every result.
-        frame: Pixels of the image, often a view of the message's bytes.
+        frame: Image, often a view of the message's bytes.
         detections: Boxes in pixels of the image.
         settings: Live parameters at the time of the detection.
     """

@@ -52,7 +52,7 @@ class DetectionLoop:
             frame = read_image(message)
             start = time.perf_counter()
             detector.thresholds = settings.thresholds
-            detections = detector.detect(frame.pixels, frame.channel_order, settings.region)
+            detections = detector.detect_frame(frame, settings.region)
         except ValueError as error:
             channel.refuse(str(error))
             return

@@ -183,6 +183,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             readings,
             engine=detector.engine_name,
             precision=detector.precision,
+            resize_on=detector.resize_on,
             gpu_memory=self._model.gpu_memory,
             cpu_threads=self._model.cpu_threads,
             detector=detector.counts,

@@ -165,6 +165,7 @@ class Readings:
         doing: Current step of opening the engine; empty otherwise.
         engine: Runtime, version and device; empty while the engine is closed.
         precision: Precision of the network, e.g. fp16.
+        resize_on: Where images are resized: host or engine.
         gpu_memory: GPU memory in MiB in use by all processes; None if unknown.
         cpu_threads: Largest number of CPU threads; 0: no limit.
         input_rate: Received images per second over the last SPAN seconds.
@@ -182,6 +183,7 @@ class Readings:
     doing: str = ""
     engine: str = ""
     precision: str = ""
+    resize_on: str = ""
     gpu_memory: float | None = None
     cpu_threads: int = 0
     input_rate: float = 0.0
@@ -286,7 +288,11 @@ def _values(readings: Readings) -> Mapping[str, str]:
     if readings.doing:
         values["doing"] = readings.doing
     if readings.engine:
-        values |= {"engine": readings.engine, "precision": readings.precision}
+        values |= {
+            "engine": readings.engine,
+            "precision": readings.precision,
+            "resize on": readings.resize_on,
+        }
     if readings.gpu_memory is not None:
         values["GPU memory MiB"] = f"{readings.gpu_memory:.0f}"
     if readings.cpu_threads:

@@ -54,10 +54,11 @@ class OpenedModel:
 
     @property
     def described(self) -> str:
-        """Name of the open model, its engine, its precision and its limit of CPU threads, for the log."""
+        """Name of the open model, its engine, precision, resize and limit of CPU threads, for the log."""
         assert self.detector is not None, "the model is open"
         limit = f", {counted(self.cpu_threads, 'CPU thread')}" if self.cpu_threads else ""
-        return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}{limit}"
+        resize = f"resize on the {self.detector.resize_on}"
+        return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}, {resize}{limit}"
 
     def open(self) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.

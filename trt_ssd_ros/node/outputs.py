@@ -103,7 +103,7 @@ class Painter:
 
     def _draw(self, found: DetectedFrame) -> NDArray[np.uint8]:
         frame, settings = found.frame, found.settings
-        height, width = frame.pixels.shape[:2]
+        height, width = frame.size
         region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
         note = self._timing(found.header) if settings.style.timing else ""
         return draw_detections(
@@ -167,7 +167,7 @@ class AnnotationsOutput(Output):
 
     def message(self, found: DetectedFrame) -> Any:
         """Return the message for one image; see `Output.message`."""
-        height, width = found.frame.pixels.shape[:2]
+        height, width = found.frame.size
         style = found.settings.style
         return self._annotator.annotate(found.detections, found.header.stamp, (width, height), style)
 

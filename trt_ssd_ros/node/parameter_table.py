@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, RESIZE_CHOICES
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
@@ -83,6 +83,15 @@ ENGINE = (
         "Number of CPU threads of ONNX Runtime, and of OpenCV in the node; 0: their default, all cores",
         lowest=0,
         highest=MAX_CPU_THREADS,
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "resize_on",
+        Kind.STRING,
+        RESIZE_CHOICES[0],
+        "Where images are resized to the network's input; host: CPU; engine: graph; auto: host with onnxruntime, "
+        "engine with tensorrt",
+        choices=RESIZE_CHOICES,
         fixed=_OPENED,
     ),
 )

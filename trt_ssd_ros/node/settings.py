@@ -97,7 +97,9 @@ def declare_engine(node: ParameterNode) -> EngineChoice:
         optimization_level=None if level < 0 else level,
         dla_core=None if core < 0 else core,
     )
-    return EngineChoice(values["backend"], values["precision"], options, values["cpu_threads"])
+    return EngineChoice(
+        values["backend"], values["precision"], options, values["cpu_threads"], values["resize_on"]
+    )
 
 
 class DetectionParameters:

@@ -17,7 +17,7 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, RESIZE_CHOICES
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.errors import INTERRUPTED, discard_stdout, one_line
@@ -164,6 +164,12 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "backend": {"choices": BACKENDS, "default": "auto", "help": "inference backend; default: auto"},
     "precision": {"choices": PRECISIONS, "default": "auto", "help": "TensorRT precision; default: auto"},
     "cpu-threads": {"type": cpu_threads, "default": 0, "metavar": "N", "help": "CPU threads; default: all cores"},
+    "resize-on": {
+        "choices": RESIZE_CHOICES,
+        "default": "auto",
+        "help": "where images are resized to the network's input; default: auto, host for onnxruntime, engine for "
+        "tensorrt",
+    },
     "threshold": {"type": fraction, "metavar": "SCORE", "help": "lowest reported score; default: the card's"},
     "batch": {"type": count, "default": 1, "metavar": "N", "help": "images per inference call; default: 1"},
     "topic": {"default": "", "help": "image topic of a recording; default: its only one"},

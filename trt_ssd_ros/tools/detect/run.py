@@ -258,19 +258,16 @@ def _result(image: SourceImage, detections: Detections) -> ImageResult:
 
 
 def _detected(group: list[SourceImage], detector: Detector) -> Detected:
-    """Detect in a batch, one call per image shape and channel order; return results and seconds."""
+    """Detect in a batch, one call per channel order; return results and seconds."""
     start = time.perf_counter()
     results = []
-    for shape, alike in groupby(group, lambda image: (image.pixels.shape, image.channel_order)):
+    for (order, problem), alike in groupby(group, lambda image: (image.channel_order, image.problem)):
         images = list(alike)
-        found = _found(images, detector) if 0 not in shape[0] else [Detections.empty()] * len(images)
+        found = [Detections.empty()] * len(images)
+        if not problem:
+            found = detector.detect_batch([image.pixels for image in images], order)
         results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
     return results, time.perf_counter() - start
-
-
-def _found(images: list[SourceImage], detector: Detector) -> list[Detections]:
-    pixels = images[0].pixels[None] if len(images) == 1 else np.stack([image.pixels for image in images])
-    return detector.detect_batch(pixels, images[0].channel_order)
 
 
 COMPLETE_SHARE = 0.98

@@ -1,0 +1,101 @@
+"""Resize: the graph's rules on the CPU, and samples resized before their conversion."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from trt_ssd_ros.engines.onnxruntime_engine import open_session
+from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
+from trt_ssd_ros.images.resize import Resize
+from trt_ssd_ros.models.shipped import sample_photos
+
+RULES = ("half_pixel", "align_corners", "asymmetric")
+
+
+def exact(pixels: NDArray[np.uint8], resize: Resize) -> NDArray[np.float32]:
+    """The resize of the graph, in float, by ONNX Runtime."""
+    size = np.array([1, resize.height, resize.width, 3], np.int64)
+    node = helper.make_node(
+        "Resize", ["x", "", "", "size"], ["y"], mode="linear", coordinate_transformation_mode=resize.rule
+    )
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, None, 3]) for name in "xy"]
+    graph = helper.make_graph([node], "g", values[:1], values[1:], [onnx.numpy_helper.from_array(size, "size")])
+    session = open_session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    return session.run(None, {"x": pixels[None].astype(np.float32)})[0][0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("size", [(640, 480), (1281, 719), (300, 300), (37, 1000), (1, 1)])
+def test_pixels_are_those_of_the_graph(rule, size):
+    photo = cv2.resize(sample_photos()[0], size, interpolation=cv2.INTER_CUBIC)
+    noise = np.random.default_rng(0).integers(-30, 30, photo.shape)
+    pixels = np.clip(photo + noise, 0, 255).astype(np.uint8)
+    resize = Resize(300, 320, rule)
+    off = np.abs(resize(pixels) - exact(pixels, resize))
+    assert off.max() < 0.5 + (2 * 255 / 64 if rule != "half_pixel" else 1)
+    assert off.mean() < 0.5
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_strided_views_need_no_copy(rule):
+    photo = sample_photos()[0]
+    view, resize = photo[10:-9, 7:-30], Resize(300, 300, rule)
+    np.testing.assert_array_equal(resize(view), resize(view.copy()))
+    np.testing.assert_array_equal(resize(photo[..., ::-1]), resize(photo)[..., ::-1])
+
+
+def yuv_planes(photo: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Y (H, W), and U and V (H/2, W/2, 2) of a photo."""
+    height, width = photo.shape[:2]
+    i420 = cv2.cvtColor(photo, cv2.COLOR_BGR2YUV_I420)
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    return i420[:height], np.ascontiguousarray(chroma.transpose(1, 2, 0))
+
+
+def rows_of(photo: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    """The bytes of a photo in an encoding, row by row."""
+    height, width = photo.shape[:2]
+    luma, chroma = yuv_planes(photo)
+    if encoding in ("nv12", "nv21"):
+        pairs = chroma if encoding == "nv12" else chroma[..., ::-1]
+        return np.vstack([luma, pairs.reshape(height // 2, width)])
+    if "y" in encoding.lower() or encoding == "yuv422":
+        full = np.repeat(chroma, 2, axis=0).reshape(height, width)
+        return np.dstack([luma, full] if encoding in ("yuyv", "yuv422_yuy2") else [full, luma]).reshape(height, -1)
+    if encoding == "mono16":
+        return (luma.astype(">u2") * 257).view(np.uint8)
+    if encoding.startswith("bayer") or encoding in ("mono8", "8UC1"):
+        return luma
+    four = encoding in ("bgra8", "rgba8", "8UC4")
+    return (cv2.cvtColor(photo, cv2.COLOR_BGR2BGRA) if four else photo).reshape(height, -1)
+
+
+def message(encoding: str, padding: int) -> SimpleNamespace:
+    """A photo as an image message; its colours do not matter."""
+    photo = sample_photos()[0][:300, :450]
+    rows = np.pad(rows_of(photo, encoding), ((0, 0), (0, padding)))
+    return SimpleNamespace(
+        height=300, width=450, encoding=encoding, is_bigendian=1, step=rows.shape[1], data=rows.tobytes()
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("encoding", SUPPORTED_ENCODINGS)
+def test_samples_resized_before_their_conversion_give_the_pixels_resized_after_it(encoding, rule):
+    resize, frame = Resize(200, 240, rule), frame_from_message(message(encoding, padding=12))
+    early = frame.resized(resize)
+    assert "pixels" not in vars(frame), "the whole image is not converted"
+    late = resize(frame.pixels)
+    assert early.shape == late.shape == (240, 200, 3)
+    assert frame.size == (300, 450)
+    off = np.abs(early.astype(int) - late)
+    shares_chroma = "yu" in encoding or encoding.startswith(("nv", "uy"))
+    assert off.max() <= (30 if shares_chroma else 1)
+    assert off.mean() < 0.6
