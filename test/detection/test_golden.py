@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from trt_ssd_ros.detection.agreement import HALF, disagreements
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -255,6 +256,27 @@ def test_every_encoding_of_an_image_gives_identical_detections(detector, photo, 
     found = detector.detect(frame.pixels, frame.channel_order)
     assert len(found) > 10
     assert_identical(found, detector.detect(image))
+
+
+@pytest.mark.parametrize("size", [(), (1280, 720)], ids=str)
+@pytest.mark.parametrize("name", PHOTOS)
+def test_host_and_engine_resize_alike(detector, photo, name, size):
+    image = photo(name, *size)
+    expected = detector.detect(image)
+    detector.resize_on = "host"
+    frames = [frame_from_message(message_of(image, encoding)) for encoding in ("bgr8", "rgba8")]
+    for found in (detector.detect(image), *map(detector.detect_frame, frames)):
+        assert disagreements(found, expected, HALF, detector.thresholds.lowest, max(image.shape[:2])) == []
+    assert max(expected.scores) > 0.5
+
+
+def test_the_host_batches_images_of_any_size(detector, photo):
+    images = [photo(PHOTOS[0]), photo(PHOTOS[1], 641, 479), photo(PHOTOS[2], 33, 2000)]
+    one_by_one = [detector.detect(image) for image in images]
+    assert [len(found) for found in detector.detect_batch(images)] == [len(found) for found in one_by_one]
+    detector.resize_on = "host"
+    for found, image in zip(detector.detect_batch(images), images, strict=True):
+        assert_same(found, detector.detect(image), 0.03)
 
 
 def test_channel_order_matters(detector, photo):

@@ -21,6 +21,11 @@ def test_onnxruntime_detects(card, photo):
     detector.close()
 
 
+@pytest.mark.parametrize(("asked", "expected"), [("auto", "host"), ("host", "host"), ("engine", "engine")])
+def test_onnxruntime_resizes_on_the_host_unless_asked(card, asked, expected):
+    assert open_detector(card, EngineChoice("onnxruntime", resize_on=asked)).resize_on == expected
+
+
 def test_auto_detects_with_whatever_works_here(card, photo):
     detector = open_detector(card)
     assert [card.labels[class_id] for class_id in detector.detect(photo("chelsea")).class_ids] == ["cat"]
@@ -31,6 +36,11 @@ def test_auto_detects_with_whatever_works_here(card, photo):
 def test_an_unknown_backend_is_named_with_the_known_ones(backend):
     with pytest.raises(ValueError, match=f"backend: found '{backend}', expected one of {', '.join(BACKENDS)}"):
         EngineChoice(backend)
+
+
+def test_an_unknown_resize_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match="resize_on: found 'gpu', expected one of auto, host, engine"):
+        EngineChoice(resize_on="gpu")
 
 
 @pytest.mark.parametrize("threads", [-1, 257])

@@ -149,12 +149,12 @@ def test_strided_photographs_give_identical_detections(detector, photo, strided)
 
 @pytest.mark.parametrize("shape", [(10, 10), (10, 10, 4), (10, 10, 1), (1, 10, 10, 3)])
 def test_an_image_of_another_shape_is_refused(detector, shape):
-    with pytest.raises(ValueError, match="input image: found uint8"):
+    with pytest.raises(ValueError, match="image: found uint8"):
         detector.detect(np.zeros(shape, np.uint8))
 
 
 def test_an_image_of_another_type_is_refused(detector):
-    with pytest.raises(ValueError, match="input image: found float32"):
+    with pytest.raises(ValueError, match="image: found float32"):
         detector.detect(np.zeros((10, 10, 3), np.float32))
 
 
