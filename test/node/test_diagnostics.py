@@ -57,6 +57,7 @@ def filled(readings: Readings, **limits: float) -> tuple[bytes, str, dict[str, s
         (Readings("unconfigured"), OK, "unconfigured"),
         (Readings("configuring", doing="building, 50%"), OK, "building, 50%"),
         (Readings("active"), OK, "disabled by ~/enable"),
+        (Readings("active", idle=True), OK, "idle: no topic with results has a subscriber (lazy)"),
         (Readings("active", taking=True), WARN, "no image yet"),
         (Readings("active", taking=True, finding=Alert(ERROR, "nobody")), ERROR, "nobody"),
         (Readings("active", taking=True, counts=FrameCounts(processed=4)), OK, "4 images"),
@@ -76,13 +77,19 @@ def test_says_what_became_of_every_frame():
     times.engine.append(12.345)
     readings = Readings(
         "active",
-        *(True, "", "an engine", "fp16", 512.4, 2, 30.0, 29.5),
+        *(True, False, "", "an engine", "fp16", "host", 512.4, 2, 30.0, 29.5),
         counts=FrameCounts(10, 4, 3, 2, 1, 7, 8, 9),
         detector=DetectorCounts(images=4, unsettled=5, saturated=6),
         times=times.percentiles(),
     )
     assert filled(readings)[2] == {
-        **{"state": "active", "last error": "none", "engine": "an engine", "precision": "fp16"},
+        **{
+            "state": "active",
+            "last error": "none",
+            "engine": "an engine",
+            "precision": "fp16",
+            "resize on": "host",
+        },
         **{"GPU memory MiB": "512", "CPU threads": "2", "input Hz": "30.00", "output Hz": "29.50"},
         **{"received": "20", "processed": "4", "dropped": "3", "refused": "2", "discarded": "1"},
         **{"rate_limited": "7", "too_old": "8", "lost": "9"},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from image_messages import blank_image
 from probe import Probe
 from std_srvs.srv import SetBool, Trigger
+from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
@@ -47,6 +49,23 @@ def test_enable_stops_and_resumes_without_leaving_active(client, start_blank_det
     enable(probe, True)
     client.ask(blank_image())
     assert process.log.count("the engine opens") == 1
+
+
+def test_lazy_subscribes_only_while_the_results_have_a_subscriber(probe, start_blank_detector):
+    process = start_blank_detector(lazy=True)
+    process.wait_until_it_says("waiting for a subscriber of the results (lazy)")
+    assert probe.node.count_subscribers("image") == 0
+    reports = probe.receive(DiagnosticArray, "/diagnostics")
+    idle = "idle: no topic with results has a subscriber (lazy)"
+    probe.spin_until(lambda: any(idle in status.message for r in reports for status in r.status), "/diagnostics")
+    for number in (1, 2):
+        watching = probe.node.create_subscription(Detection2DArray, "detections", lambda _: None, 1)
+        probe.spin_until(lambda: probe.node.count_subscribers("image") == 1, "the subscription to the camera")
+        probe.node.destroy_subscription(watching)
+        probe.spin_until(lambda: probe.node.count_subscribers("image") == 0, "the end of the subscription")
+        assert process.log.count("waiting for a subscriber of the results") == number + 1
+    assert probe.set_parameter("lazy", False).successful
+    probe.spin_until(lambda: probe.node.count_subscribers("image") == 1, "the subscription to the camera")
 
 
 def test_reload_opens_the_model_again(client, start_blank_detector, rig, card):

@@ -48,7 +48,8 @@ SIZES = ["640x480", "1280x720", "1920x1080"]
 def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
     """Yield every engine of a command line."""
     for backend, precision, batch in product(options.backend, options.precision, options.batch):
-        yield EngineChoice(backend, precision, BuildOptions(batch=batch), options.cpu_threads)
+        build = BuildOptions(batch=batch)
+        yield EngineChoice(backend, precision, build, options.cpu_threads, options.resize_on)
 
 
 def speeds(
@@ -135,7 +136,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
-    add_options(parser, "model", "topic", "cpu-threads")
+    add_options(parser, "model", "topic", "cpu-threads", "resize-on")
     add_options(parser, "threshold", help="lowest reported score, with --video; default: the card's")
     add_options(parser, "backend", "precision", nargs="+", default=["auto"])
     add_options(parser, "batch", nargs="+", default=[1])

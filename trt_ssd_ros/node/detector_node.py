@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
@@ -22,6 +23,9 @@ from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings, de
 from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import keep_freed_blocks
+
+DEMAND_PERIOD = 0.2
+"""Seconds between two looks for subscribers of the results, on a steady clock."""
 
 
 class DetectorNode(HiddenSubscriptions, ManagedNode):
@@ -58,6 +62,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         ]
         self._settings.call_when_changed(self._follow_settings)
         self._enabled = True
+        self.create_timer(DEMAND_PERIOD, self._follow_demand, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.create_service(SetBool, "~/enable", self._serve_enable)
         answer_later(self.create_service(Trigger, "~/reload", self._serve_reload))
         self.start()
@@ -79,11 +84,14 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def halt(self) -> None:
         """Unsubscribe and stop publishing; see `ManagedNode`."""
-        for channel in self._channels:
+        self._close(self._channels)
+
+    def _close(self, channels: Sequence[CameraChannel]) -> None:
+        for channel in channels:
             channel.close()
         self.inference.await_release()
         if self.context.ok():
-            for channel in self._channels:
+            for channel in channels:
                 channel.update()  # count the images that were not taken before the close
                 channel.report()  # not after a shutdown of ROS, when /rosout refuses it with an error line
 
@@ -102,10 +110,30 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         return [opened for channel in self._channels if (opened := channel.input.opened) is not None]
 
     def _take_images(self) -> None:
+        """Subscribe to the cameras whose results are wanted."""
         for channel, watch in zip(self._channels, self._watches, strict=True):
-            channel.open()
-            watch.restart()
-            self.get_logger().info(f"{self._model.described}, waiting for images on {channel.input.topic}")
+            described = f"{self._model.described}, waiting for"
+            if not self._is_wanted(channel):
+                self.get_logger().info(f"{described} a subscriber of the results (lazy)")
+            elif not channel.is_open:
+                channel.open()
+                watch.restart()
+                self.get_logger().info(f"{described} images on {channel.input.topic}")
+
+    def _is_wanted(self, channel: CameraChannel) -> bool:
+        settings = self._settings.current
+        return not settings.lazy or channel.outputs.are_wanted(settings)
+
+    def _follow_demand(self) -> None:
+        """Follow the subscribers of the results, if the parameter `lazy` is set or was set."""
+        if self.state != "active" or not self._enabled or self.is_closing or not self.context.ok():
+            return
+        changed = [channel for channel in self._channels if self._is_wanted(channel) != channel.is_open]
+        unwanted = [channel for channel in changed if channel.is_open]
+        if unwanted:
+            self._close(unwanted)
+        if changed:
+            self._take_images()
 
     def _note_refusal(self, reason: str) -> None:
         self.last_error = reason
@@ -115,7 +143,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self._enabled = request.data
         if not self._enabled:
             self.halt()
-        elif self.state == "active" and not self.is_closing and not self._is_taking:
+        elif self.state == "active" and not self.is_closing:
             self._take_images()
         response.success = True
         response.message = f"{'enabled' if self._enabled else 'disabled'}, {self.state}"
@@ -144,10 +172,6 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self.get_logger().error(self.last_error)
         return self.last_error
 
-    @property
-    def _is_taking(self) -> bool:
-        return any(channel.is_open for channel in self._channels)
-
     def _follow_settings(self, before: DetectionSettings) -> None:
         self.inference.wake()  # a new max_rate may admit an image at once
         if self.state == "active" and before.thresholds != self._settings.current.thresholds:
@@ -167,6 +191,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         readings = Readings(
             state=self.state,
             taking=channel.is_open,
+            idle=self.state == "active" and self._enabled and not channel.is_open,
             doing=self._model.doing,
             input_rate=channel.recent.rate("received"),
             output_rate=channel.recent.rate("processed"),

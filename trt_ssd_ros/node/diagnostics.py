@@ -161,7 +161,8 @@ class Readings:
 
     Attributes:
         state: Label of the lifecycle state.
-        taking: Whether the node takes images: it is active and enabled.
+        taking: Whether the node takes images: it is active and enabled, and not idle.
+        idle: Whether the node waits for a subscriber of its results, because of the parameter `lazy`.
         doing: Current step of opening the engine; empty otherwise.
         engine: Runtime, version and device; empty while the engine is closed.
         precision: Precision of the network, e.g. fp16.
@@ -180,6 +181,7 @@ class Readings:
 
     state: str
     taking: bool = False
+    idle: bool = False
     doing: str = ""
     engine: str = ""
     precision: str = ""
@@ -280,6 +282,8 @@ class Health:
 def _ok_summary(readings: Readings) -> str:
     if readings.taking:
         return f"{readings.counts.processed} images"
+    if readings.idle:
+        return "idle: no topic with results has a subscriber (lazy)"
     return readings.doing or ("disabled by ~/enable" if readings.state == "active" else readings.state)
 
 

@@ -198,6 +198,10 @@ class Outputs:
             except RuntimeError as error:
                 node.get_logger().warning(str(error))
 
+    def are_wanted(self, settings: DetectionSettings) -> bool:
+        """Return whether a topic with results has a subscriber; label_info is none."""
+        return any(output.is_wanted(settings) for output in (self.detections, *self.optional))
+
     def announce(self, settings: DetectionSettings) -> None:
         """Publish the class names and the lowest reported score on `label_info`."""
         header = Header(stamp=self._node.get_clock().now().to_msg())

@@ -186,6 +186,12 @@ DETECTION = (
         "refused. Boxes stay in pixels of the whole image",
     ),
     ParameterSpec(
+        "lazy",
+        Kind.BOOL,
+        False,
+        "Subscribe to the camera only while detections, debug_image or annotations has a subscriber",
+    ),
+    ParameterSpec(
         "max_rate",
         Kind.DOUBLE,
         0.0,

@@ -35,6 +35,7 @@ class DetectionSettings:
         score_threshold: Lowest reported score of classes without their own threshold.
         thresholds: Thresholds of the detector.
         region: Region of interest in the image.
+        lazy: Whether images are taken only while a topic with results has a subscriber.
         max_rate: Largest rate of processed images in Hz; 0: no limit.
         max_input_age: Largest age of an image in seconds; 0: no limit.
         class_id_format: Content of `class_id`: `name` for the label, `id` for its id in LabelInfo.
@@ -45,6 +46,7 @@ class DetectionSettings:
     score_threshold: float
     thresholds: Thresholds
     region: Region
+    lazy: bool
     max_rate: float
     max_input_age: float
     class_id_format: str
@@ -69,6 +71,7 @@ class DetectionSettings:
             score_threshold=values["score_threshold"],
             thresholds=Thresholds(classes, values["iou_threshold"], values["max_detections"]),
             region=Region.of(values["roi"]),
+            lazy=values["lazy"],
             max_rate=values["max_rate"],
             max_input_age=values["max_input_age"],
             class_id_format=values["class_id_format"],

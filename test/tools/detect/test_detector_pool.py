@@ -91,7 +91,9 @@ def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
     card, monkeypatch, cores, asked, detectors, threads
 ):
     opened = []
-    monkeypatch.setattr(backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or SimpleNamespace(kind="onnxruntime"))
+    monkeypatch.setattr(
+        backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or SimpleNamespace(kind="onnxruntime")
+    )
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     choice = EngineChoice("onnxruntime", cpu_threads=asked)
     with LoggedProgress() as progress:
