@@ -89,7 +89,7 @@ def message(encoding: str, padding: int) -> SimpleNamespace:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("encoding", SUPPORTED_ENCODINGS)
 def test_samples_resized_before_their_conversion_give_the_pixels_resized_after_it(encoding, rule):
-    resize, frame = Resize(200, 240, rule), frame_from_message(message(encoding, padding=12))
+    resize, frame = Resize(200, 240, rule), frame_from_message(message(encoding, padding=13))
     early = frame.resized(resize)
     assert "pixels" not in vars(frame), "the whole image is not converted"
     late = resize(frame.pixels)

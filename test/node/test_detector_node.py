@@ -90,7 +90,7 @@ def seen(answer: Detection2DArray) -> list[tuple[str, float, list[float]]]:
 def assert_same(answer: Detection2DArray, detector: Detector, image: Image) -> None:
     """A message says what the detector says about the same pixels."""
     frame = frame_from_message(image)
-    expected = detector.detect(frame.pixels, frame.channel_order)
+    expected = detector.detect_frame(frame)
     got = seen(answer)
     assert [label for label, _, _ in got] == [detector.card.labels[i] for i in expected.class_ids]
     assert [score for _, score, _ in got] == pytest.approx(expected.scores, abs=1e-5)
@@ -236,7 +236,7 @@ def test_other_output_can_be_chosen_at_the_start(client, start_node, photo):
     for _ in range(5):
         answer = client.ask(image_of(photo("chelsea")))
         assert [label for label, _, _ in seen(answer)] == ["17"]
-    assert "on the CPU, fp32, 1 CPU thread, waiting for images" in process.log
+    assert "on the CPU, fp32, resize on the host, 1 CPU thread, waiting for images" in process.log
     client.probe.spin_until(lambda: client.status().get("CPU threads") == "1", "the status")
     client.probe.spin(0.2)
     assert drawn == []

@@ -44,7 +44,15 @@ def test_the_first_image_and_detections_of_each_activation_are_logged_once(clien
     assert lines(process.log, "first image") == ["first image on /image: 451x300 bgr8"] * 2
     score = answer.detections[0].results[0].hypothesis.score
     assert lines(process.log, "first detections") == [f"first detections: cat {score:.2f}"] * 2
-    assert len(lines(process.log, f"{card.name} on ONNX Runtime .*, fp32, waiting for images on /image")) == 2
+    assert (
+        len(
+            lines(
+                process.log,
+                f"{card.name} on ONNX Runtime .*, fp32, resize on the host, waiting for images on /image",
+            )
+        )
+        == 2
+    )
     assert "[DEBUG]" not in process.log
 
 
@@ -100,7 +108,7 @@ def test_a_reload_logs_model_engine_and_precision(client, start_blank_detector, 
     assert lines(process.log, "reloaded") == []
     assert probe.call(Trigger, "detector/reload", Trigger.Request()).success
     process.wait_until_it_says("reloaded")
-    assert lines(process.log, "reloaded") == [f"reloaded {card.name} on blank engine, fp32"]
+    assert lines(process.log, "reloaded") == [f"reloaded {card.name} on blank engine, fp32, resize on the engine"]
 
 
 def test_debug_logs_each_image_with_its_stamp_and_times(client, start_process, photo):

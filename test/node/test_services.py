@@ -52,8 +52,8 @@ def test_enable_stops_and_resumes_without_leaving_active(client, start_blank_det
 
 
 def test_lazy_subscribes_only_while_the_results_have_a_subscriber(probe, start_blank_detector):
-    process = start_blank_detector(lazy=True)
-    process.wait_until_it_says("waiting for a subscriber of the results (lazy)")
+    process, waiting = start_blank_detector(lazy=True), "waiting for a subscriber of the results (lazy)"
+    process.wait_until_it_says(waiting)
     assert probe.node.count_subscribers("image") == 0
     reports = probe.receive(DiagnosticArray, "/diagnostics")
     idle = "idle: no topic with results has a subscriber (lazy)"
@@ -63,7 +63,7 @@ def test_lazy_subscribes_only_while_the_results_have_a_subscriber(probe, start_b
         probe.spin_until(lambda: probe.node.count_subscribers("image") == 1, "the subscription to the camera")
         probe.node.destroy_subscription(watching)
         probe.spin_until(lambda: probe.node.count_subscribers("image") == 0, "the end of the subscription")
-        assert process.log.count("waiting for a subscriber of the results") == number + 1
+        probe.spin_until(lambda n=number: process.log.count(waiting) == n + 1, "the line in the log")
     assert probe.set_parameter("lazy", False).successful
     probe.spin_until(lambda: probe.node.count_subscribers("image") == 1, "the subscription to the camera")
 
@@ -77,11 +77,11 @@ def test_reload_opens_the_model_again(client, start_blank_detector, rig, card):
     assert "the engine is closed" not in process.log
     client.ask(blank_image())
     (rig / "fail_open").unlink()
-    assert reload(probe) == (True, f"reloaded {card.name} on blank engine, fp32")
+    assert reload(probe) == (True, f"reloaded {card.name} on blank engine, fp32, resize on the engine")
     assert process.log.count("the engine is closed") == 1
     client.ask(blank_image())
     assert probe.change_state("deactivate")
-    assert reload(probe) == (True, f"reloaded {card.name} on blank engine, fp32")
+    assert reload(probe) == (True, f"reloaded {card.name} on blank engine, fp32, resize on the engine")
     assert probe.change_state("cleanup")
     succeeded, reason = reload(probe)
     assert not succeeded

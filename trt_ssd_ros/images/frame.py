@@ -148,8 +148,8 @@ class _Layout:
             return self.planes(samples, resize)
         if self.mosaic:
             return resize(self.convert(samples))
-        native = np.asarray(samples, samples.dtype.newbyteorder("="))
-        return self.convert(resize(native).reshape(resize.height, resize.width, self.samples))
+        resized = resize(samples if self.dtype == BYTE else _native(samples))
+        return self.convert(resized.reshape(resize.height, resize.width, self.samples))
 
     def row_bytes(self, width: int) -> int:
         return width * self.samples * self.dtype.itemsize
@@ -163,10 +163,14 @@ def _by_opencv(code: int) -> Converter:
     return lambda samples: np.asarray(cv2.cvtColor(samples, code), np.uint8)
 
 
+def _native(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return 16-bit samples as OpenCV takes them: in this machine's byte order, aligned, with no odd step."""
+    return np.require(samples, np.uint16, ("C_CONTIGUOUS", "ALIGNED"))
+
+
 def _mono16_to_bgr(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale 0..65535 to 0..255, to the nearest; 65535 / 255 is odd, so no value lies half way."""
-    native = np.require(samples, np.uint16, ("C_CONTIGUOUS", "ALIGNED"))
-    grey = cv2.convertScaleAbs(native, alpha=255 / 65535)
+    grey = cv2.convertScaleAbs(_native(samples), alpha=255 / 65535)
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
