@@ -49,7 +49,8 @@ class CropDetections(Node):
         for number, detection in enumerate(found.detections):
             label = detection.results[0].hypothesis.class_id.replace("/", "_")
             path = self._folder / f"{stamp}_{number}_{label}.png"
-            cv2.imwrite(str(path), pixels[window(detection.bbox)])
+            if not cv2.imwrite(str(path), pixels[window(detection.bbox)]):
+                raise OSError(f"cannot write {path}")
             print(f"saved {path}", flush=True)
 
 

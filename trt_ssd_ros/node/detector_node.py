@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
@@ -62,7 +61,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         ]
         self._settings.call_when_changed(self._follow_settings)
         self._enabled = True
-        self.create_timer(DEMAND_PERIOD, self._follow_demand, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.call_every(DEMAND_PERIOD, self._follow_demand)
         self.create_service(SetBool, "~/enable", self._serve_enable)
         answer_later(self.create_service(Trigger, "~/reload", self._serve_reload))
         self.start()
@@ -126,7 +125,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def _follow_demand(self) -> None:
         """Follow the subscribers of the results, if the parameter `lazy` is set or was set."""
-        if self.state != "active" or not self._enabled or self.is_closing or not self.context.ok():
+        if self.state != "active" or not self._enabled or self.is_closing:
             return
         changed = [channel for channel in self._channels if self._is_wanted(channel) != channel.is_open]
         unwanted = [channel for channel in changed if channel.is_open]

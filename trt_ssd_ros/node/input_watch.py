@@ -8,7 +8,6 @@ from itertools import pairwise
 from time import monotonic
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSCompatibility, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
@@ -17,7 +16,7 @@ from trt_ssd_ros.node.diagnostics import Alert
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.node.input_doctor import Evidence, Finding, Publisher, examine
 from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
-from trt_ssd_ros.ros.parameters import ParameterNode
+from trt_ssd_ros.ros.process import FailableNode
 
 CHECK_PERIOD, COUNT_PERIOD = 0.5, 1.0
 """Seconds between two checks, and between two counts of images that were not taken, on a steady clock."""
@@ -25,6 +24,8 @@ LOSS_SPAN = 5
 """Number of counts in the share of lost images."""
 LOSS_SHARE, BUSY_SHARE = 0.1, 0.5
 """Smallest share of lost images that is reported, and busy share of a period that explains the loss."""
+LOSS_IMAGES = 20
+"""Smallest number of images from which the share is computed."""
 
 
 class InputWatch:
@@ -42,7 +43,7 @@ class InputWatch:
 
     def __init__(
         self,
-        node: ParameterNode,
+        node: FailableNode,
         channel: CameraChannel,
         executor: InferenceExecutor,
         report: Callable[[], None],
@@ -58,7 +59,7 @@ class InputWatch:
         self._taken, self._arrived_at, self._accepted_at = 0, 0.0, 0.0
         self._history: deque[tuple[float, int, int]] = deque(maxlen=LOSS_SPAN + 1)
         for period, callback in ((CHECK_PERIOD, self._check), (COUNT_PERIOD, self._count)):
-            node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            node.call_every(period, callback)
 
     @property
     def alert(self) -> Alert | None:
@@ -74,14 +75,11 @@ class InputWatch:
         self.finding = None
 
     def _count(self) -> None:
-        if self._node.context.ok():
-            self._channel.update()
-            counts = self._channel.counts
-            self._history.append((self._executor.busy_seconds, counts.received, counts.dropped))
+        self._channel.update()
+        counts = self._channel.counts
+        self._history.append((self._executor.busy_seconds, counts.received, counts.dropped))
 
     def _check(self) -> None:
-        if not self._node.context.ok():
-            return
         timeout = self._node.get_parameter("input_timeout").value
         if not self._channel.is_open or not timeout:
             self.finding = None
@@ -123,7 +121,7 @@ class InputWatch:
         if len(self._history) <= LOSS_SPAN or longest > BUSY_SHARE * COUNT_PERIOD:
             return 0.0
         came, lost = received[-1] - received[0], dropped[-1] - dropped[0]
-        return lost / came if came and lost >= LOSS_SHARE * came else 0.0
+        return lost / came if came >= LOSS_IMAGES and lost >= LOSS_SHARE * came else 0.0
 
     def _clock_stands(self, now: float, timeout: float) -> bool:
         clock = self._node.get_clock()

@@ -71,6 +71,21 @@ class FailableNode(ParameterNode):
         self.get_logger().fatal(reason)
         self.context.try_shutdown()
 
+    def call_every(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call a function periodically on a steady clock, until ROS is shut down.
+
+        Args:
+            seconds: Period in seconds.
+            callback: Function.
+        """
+
+        def call() -> None:
+            if self.context.ok():
+                with unless_shut_down(self.context):
+                    callback()
+
+        self.create_timer(seconds, call, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
     def call_once_spinning(self, action: Callable[[], None]) -> None:
         """Call a function in the executor's thread once the executor spins; until then, `fail` may abort it."""
 
@@ -152,6 +167,22 @@ def until_shutdown(executor: Executor) -> Iterator[None]:
         if rclpy.ok():
             raise
         _keep_forever(executor)
+
+
+@contextmanager
+def unless_shut_down(context: Context) -> Iterator[None]:
+    """Suppress the error of rclpy in a callback that runs while a signal shuts ROS down.
+
+    Otherwise the executor logs it with its traceback.
+
+    Args:
+        context: Context of the node.
+    """
+    try:
+        yield
+    except RuntimeError:
+        if context.ok():
+            raise
 
 
 def _keep_forever(executor: Executor) -> None:

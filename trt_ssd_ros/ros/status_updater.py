@@ -7,12 +7,11 @@ from typing import Any
 from diagnostic_updater import Updater
 from rclpy.node import Node
 
+from trt_ssd_ros.ros.process import unless_shut_down
+
 
 class StatusUpdater(Updater):  # type: ignore[misc]
     """Updater that publishes nothing once ROS is shut down, and names nodes in a namespace in full.
-
-    Its timer may run while a signal shuts ROS down. Then the publisher raises RCLError, which the executor would
-    log with its traceback.
 
     Args:
         node: Node whose status it publishes.
@@ -26,8 +25,5 @@ class StatusUpdater(Updater):  # type: ignore[misc]
 
     def publish(self, status: Any) -> None:
         """Publish one status or a list of them, unless ROS is shut down."""
-        try:
+        with unless_shut_down(self.node.context):
             super().publish(status)
-        except RuntimeError:
-            if self.node.context.ok():
-                raise
