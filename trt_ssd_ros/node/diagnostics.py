@@ -35,8 +35,8 @@ class FrameCounts:
         discarded: Images that were in the engine when the node was deactivated or disabled.
         rate_limited: Images left in the middleware because of max_rate.
         too_old: Images older than max_input_age when they were taken.
-        lost: Images that the middleware reports as lost in transport, from all publishers. With one publisher, they
-            are part of `dropped`, or with max_rate of `rate_limited`.
+        lost: Images that the middleware reports as lost in transport, from all publishers. With one publisher,
+            they are part of `dropped`, or with max_rate of `rate_limited`.
         numbered: Whether the middleware numbers images (Fast DDS does, from Jazzy on); if not, `dropped` and
             `rate_limited` are unknown. None before the first image.
         reports_lost: Whether the middleware reports lost images (Fast DDS and Cyclone DDS do, from Jazzy on); if
