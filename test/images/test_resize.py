@@ -44,6 +44,17 @@ def test_pixels_are_those_of_the_graph(rule, size):
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_a_side_that_opencv_does_not_take_is_refused(rule):
+    resize = Resize(300, 300, rule)
+    assert resize(np.zeros((2, 32766, 3), np.uint8)).shape == (300, 300, 3)
+    if rule == "half_pixel":
+        assert resize(np.zeros((2, 40000, 3), np.uint8)).shape == (300, 300, 3)
+    else:
+        with pytest.raises(ValueError, match="found 32767x2 pixels, expected sides of at most 32766 pixels"):
+            resize(np.zeros((2, 32767, 3), np.uint8))
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_strided_views_need_no_copy(rule):
     photo = sample_photos()[0]
     view, resize = photo[10:-9, 7:-30], Resize(300, 300, rule)

@@ -49,7 +49,6 @@ class EngineChoice:
         precision: One of PRECISIONS, for TensorRT only; ONNX Runtime runs the network unchanged.
         build: Build options of TensorRT plans.
         cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: the libraries' own choice, all cores.
-
         resize_on: One of RESIZE_CHOICES. `auto` takes the one of RESIZES_ON that costs the backend less time.
 
     Raises:

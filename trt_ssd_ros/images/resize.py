@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 ResizeRule = Literal["half_pixel", "align_corners", "asymmetric"]
 Pixels = NDArray[np.uint8]
 
+LONGEST_SIDE = 32766
+"""Longest side in pixels that cv2.remap takes."""
 YUV_TO_BGR = np.array(
     [[1.164, 2.018, 0.0, -276.93], [1.164, -0.391, -0.813, 135.57], [1.164, 0.0, 1.596, -222.93]], np.float32
 )
@@ -42,10 +44,19 @@ class Resize:
     rule: ResizeRule
 
     def __call__(self, samples: NDArray[Any]) -> NDArray[Any]:
-        """Return samples (H, W) or (H, W, C), with at most 4 channels and any row stride, in the new size."""
+        """Return samples (H, W) or (H, W, C), with at most 4 channels and any row stride, in the new size.
+
+        Raises:
+            ValueError: A side is too long for cv2.remap.
+        """
         if self.rule == "half_pixel":
             return cv2.resize(samples, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         rows, columns = samples.shape[:2]
+        if max(rows, columns) > LONGEST_SIDE:
+            raise ValueError(
+                f"image: found {columns}x{rows} pixels, expected sides of at most {LONGEST_SIDE} pixels for a "
+                f"resize on the host ({self.rule}): set resize_on to engine"
+            )
         coordinates, fractions = _map(columns, rows, self)
         return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 

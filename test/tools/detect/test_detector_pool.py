@@ -102,7 +102,7 @@ def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
 
 
 def test_detectors_at_the_same_time_find_what_one_finds(card, photo, detector):
-    images = [photo(name) for name in ("chelsea", "coffee", "astronaut")] * 3
+    images, detector.resize_on = [photo(name) for name in ("chelsea", "coffee", "astronaut")] * 3, "host"
     with LoggedProgress() as progress:
         detectors = open_detectors(card, EngineChoice("onnxruntime"), [], progress)
     with DetectorPool([*detectors, *detectors][:2]) as pool:

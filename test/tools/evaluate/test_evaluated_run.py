@@ -51,7 +51,7 @@ def test_that_there_is_no_gpu_is_told_once(card, photo, hear, monkeypatch):
     run = DetectorRun("few", few, EngineChoice("auto"), 0.01, threading.Event())
     image = cv2.hconcat([cv2.resize(photo(name), (400, 400)) for name in ("chelsea", "astronaut", "coffee")])
     run.detect(None, image)
-    assert run.described().endswith("on the CPU, fp32")
+    assert run.described().endswith("on the CPU, fp32, resize on the host")
     assert heard.text.count("running on the CPU with ONNX Runtime: ") == 1
 
 

@@ -54,6 +54,7 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
             "sha256": detector.card.onnx.sha256,
             "engine": detector.engine_name,
             "precision": detector.precision,
+            "resize_on": detector.resize_on,
             "batch": options.batch,
             "score_threshold": thresholds.lowest,
             "iou_threshold": thresholds.iou,

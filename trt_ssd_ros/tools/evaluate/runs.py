@@ -116,8 +116,9 @@ class DetectorRun:
         return found
 
     def described(self) -> str:
-        """Return model, engine and precision."""
-        return f"{self._card.name}, {self._detectors[0].engine_name}, {self._detectors[0].precision}"
+        """Return model, engine, precision and resize."""
+        first = self._detectors[0]
+        return f"{self._card.name}, {first.engine_name}, {first.precision}, resize on the {first.resize_on}"
 
     def warnings(self) -> list[str]:
         """Return the warnings about its figures."""
