@@ -12,6 +12,8 @@ from typing import Any
 
 INTERRUPTED = 130
 """Exit code that shells report for a process ended by SIGINT."""
+BROKEN_PIPE = 141
+"""Exit code that shells report for a process that SIGPIPE ended."""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

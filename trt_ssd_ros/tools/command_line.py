@@ -20,14 +20,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, RESIZE_CHOICES
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.errors import INTERRUPTED, discard_stdout, one_line
+from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 
 SILENT = 0
 """Log level of OpenCV without messages."""
-BROKEN_PIPE = 141
-"""Exit code that shells report for a process that SIGPIPE ended."""
 
 
 @contextmanager
