@@ -22,6 +22,7 @@ from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.images.compressed import encode_jpeg
+from trt_ssd_ros.images.frame import FrameError
 from trt_ssd_ros.node.messages import compressed_to_msg, detections_to_msg
 from trt_ssd_ros.recorder.detectors import TYPE, Detector, choose, spin_until
 from trt_ssd_ros.recorder.recorder_node import RecorderNode
@@ -158,18 +159,40 @@ def test_a_browser_plays_the_video_at_the_speed_of_the_stamps(tmp_path):
     assert f"{video.frames} frames" in video.described
 
 
+def test_the_video_goes_on_when_the_stamps_jump_back(tmp_path):
+    video = Video(tmp_path / "a.mp4")
+    for second in (0, 100, 101, 50, 51):  # 0: no stamp
+        video.add(jpeg(1), second)
+    video.finish()
+    video.close()
+    with av.open(str(video.path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([0, 1, 1 + 1 / VIDEO_RATE, 2 + 1 / VIDEO_RATE], abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [(3000, 1), (4, 5000)])
+def test_a_picture_of_any_shape_gets_into_the_video(tmp_path, size):
+    video = Video(tmp_path / "a.mp4")
+    with pytest.raises(FrameError):
+        video.add(b"broken", 1)
+    video.add(jpeg(1, *size), 2)
+    video.finish()
+    video.close()
+    assert (video.frames, video.path.exists()) == (1, True)
+
+
 def test_no_picture_no_video(tmp_path):
     video = Video(tmp_path / "a.mp4")
     video.finish()
     video.close()
     assert not list(tmp_path.iterdir())
-    assert video.described == "none: no picture arrived"
+    assert video.described == "none: no picture with a stamp arrived"
 
 
 def test_without_pyav_the_report_says_what_helps(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     video = Video(tmp_path / "a.mp4")
-    video.add(jpeg(1), 0)
+    video.add(jpeg(1), 1)
     assert re.fullmatch(r"none: writing MP4 needs av \(.*\): pip install av", video.described)
 
 

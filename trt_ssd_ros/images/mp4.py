@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.errors import load_library
+from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.files import temporary_path
 
 Image = NDArray[np.uint8]
@@ -53,6 +53,9 @@ class Mp4Video:
             picture: Picture, (H, W, 3) uint8 bgr.
             seconds: Time of the picture in seconds; the video starts with the first one. A time that is not after
                 the one before is moved behind it.
+
+        Raises:
+            ValueError: H.264 cannot encode pictures of this size.
         """
         if self._stream is None:
             self._stream, self._begun = self._open_stream(picture), seconds
@@ -61,9 +64,14 @@ class Mp4Video:
             picture = _fitted(picture, width, height)
         planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
         frame = self._av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        self._last = max(self._last + 1, round((seconds - self._begun) * CLOCK_RATE))
-        frame.pts, frame.time_base = self._last, Fraction(1, CLOCK_RATE)
-        self._container.mux(self._stream.encode(frame))
+        ticks = max(self._last + 1, round((seconds - self._begun) * CLOCK_RATE))
+        frame.pts, frame.time_base = ticks, Fraction(1, CLOCK_RATE)
+        try:
+            packets = self._stream.encode(frame)
+        except self._av.FFmpegError as error:
+            raise ValueError(f"H.264 cannot encode a picture of {width}x{height}: {one_line(error)}") from error
+        self._last = ticks
+        self._container.mux(packets)
 
     def _open_stream(self, picture: Image) -> Any:
         height, width = (max(2, side // 2 * 2) for side in picture.shape[:2])
@@ -76,8 +84,8 @@ class Mp4Video:
         return stream
 
     def finish(self) -> None:
-        """Flush the encoder, write the index and move the file into place; do nothing without an image."""
-        if self._stream is None:
+        """Flush the encoder, write the index and move the file into place; do nothing without any picture."""
+        if self._last < 0:
             return
         self._container.mux(self._stream.encode())
         self._container.close()
