@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,13 +22,16 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from probe import PATIENCE
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.errors import INTERRUPTED
+from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.images.compressed import encode_jpeg
 from trt_ssd_ros.images.frame import FrameError
 from trt_ssd_ros.node.messages import compressed_to_msg, detections_to_msg
-from trt_ssd_ros.recorder.detectors import TYPE, Detector, choose, spin_until
+from trt_ssd_ros.recorder.detectors import TYPE, Detector, choose, other_detectors, publishers_of, spin_until
 from trt_ssd_ros.recorder.recorder_node import RecorderNode
 from trt_ssd_ros.recorder.recording import (
     REPORT,
@@ -34,6 +41,8 @@ from trt_ssd_ros.recorder.recording import (
     clear,
     images,
     latency,
+    pictures,
+    recording_folder,
     table,
     write_pictures,
 )
@@ -71,6 +80,9 @@ def test_a_row_is_the_best_frame_that_has_a_picture():
     assert (recording.frames, recording.pictures, recording.dropped) == (5, 3, 1), (
         "the first is before the pictures"
     )
+    recording.add_detections(6, [])
+    recording.finish()
+    assert recording.dropped == 2, "the picture of the last frame has not arrived"
 
 
 def test_a_picture_may_arrive_before_its_detections():
@@ -134,6 +146,17 @@ def test_the_frame_counts_say_only_what_is_known(counts, text):
 def test_the_frame_counts_begin_with_the_recording():
     recording = Recording(counts=COUNTS, counts_before=COUNTS | {"processed": "3", "dropped": "4"})
     assert images(recording).startswith("7 processed, 1 replaced")
+    assert recording.growth("lost") == 0
+
+
+@pytest.mark.parametrize("before", [COUNTS, COUNTS | {"processed": "11"}])
+def test_one_diagnostics_or_a_restarted_detector_gives_no_frame_counts(before):
+    assert images(Recording(counts=COUNTS, counts_before=before)).startswith("unknown: fewer than two")
+
+
+def test_without_pictures_the_report_names_the_parameter():
+    assert pictures(recorded(({}, None))).endswith(": no debug_image/compressed matches the detections' stamps")
+    assert pictures(Recording(has_pictures=False)).endswith(": set its parameter debug_image to true")
 
 
 def test_the_latency_is_that_of_the_detector():
@@ -197,9 +220,9 @@ def test_without_pyav_the_report_says_what_helps(tmp_path, monkeypatch):
 
 
 def test_each_label_has_its_own_file_in_the_folder(tmp_path):
-    recording = recorded(({"A/B": 0.5, "a b": 0.5, "../x": 0.5}, b"picture"))
+    recording = recorded(({"A/B": 0.5, "a b": 0.5, "../x": 0.5, "\u732b" * 300: 0.5}, b"picture"))
     paths = write_pictures(recording, tmp_path)
-    assert {path.name for path in paths.values()} == {"a_b.jpg", "a_b_2.jpg", "_x.jpg"}
+    assert {path.name for path in paths.values()} == {"a_b.jpg", "a_b_2.jpg", "_x.jpg", "\u732b" * 66 + ".jpg"}
     assert {path for path in tmp_path.iterdir() if path.read_bytes() == b"picture"} == set(paths.values())
 
 
@@ -213,11 +236,23 @@ def test_what_an_earlier_recording_wrote_goes_and_nothing_else(tmp_path):
     outside = tmp_path.parent / "dog.png"
     for path in (tmp_path / "cat.png", tmp_path / "mine.png", outside):
         path.touch()
-    (tmp_path / REPORT).write_text(f"label\nwrote       {tmp_path}/cat.png\nwrote       ../dog.png\n")
+    wrote = [f"wrote       {name}" for name in (tmp_path / "cat.png", "../dog.png", "..", tmp_path / REPORT)]
+    (tmp_path / REPORT).write_text("\n".join(["wrote       mine.png", "label", *wrote, ""]))
     clear(tmp_path)
     clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
     assert outside.exists()
+
+
+def test_only_a_new_folder_without_files_goes(tmp_path):
+    for name in ("new", "filled", "."):
+        with recording_folder(tmp_path / "outer" / name):
+            if name == "filled":
+                (tmp_path / "outer" / name / REPORT).touch()
+    assert [path.name for path in (tmp_path / "outer").iterdir()] == ["filled"]
+    with recording_folder(tmp_path):
+        pass
+    assert tmp_path.exists()
 
 
 @pytest.fixture
@@ -256,7 +291,7 @@ def test_the_node_joins_the_topics_of_its_detector(recorder):
     }
 
     def wait(happened: Callable[[], object]) -> None:
-        spin_until(happened, PATIENCE, recorder, executor)
+        spin_until(happened, PATIENCE, executor)
         assert happened()
 
     wait(lambda: all(publisher.get_subscription_count() for publisher in publishers.values()))
@@ -273,6 +308,19 @@ def test_the_node_joins_the_topics_of_its_detector(recorder):
     publishers["/diagnostics"].publish(DiagnosticArray(status=statuses))
     wait(lambda: recording.counts)
     assert recording.counts["latency p50 ms"] == "7"
+
+
+def test_detectors_that_are_discovered_late_are_noted(recorder):
+    followed = Detector("/found", "/front/detector")
+    assert not other_detectors(recorder, followed)
+    recorder.create_service(Trigger, "~/reload", lambda _, response: response)
+    for topic in ("/found", "/found", "/other"):
+        recorder.create_publisher(Detection2DArray, topic, 10)
+    assert publishers_of(recorder, "/found") == [Detector("/found", "/recorder")], "two publishers, one node"
+    rival = "also publishing on /found: /recorder: give each detector its own topic"
+    another = "also running: /other of /recorder: choose with --topic"
+    assert other_detectors(recorder, followed) == [rival, another]
+    assert other_detectors(recorder, followed, "found") == [rival]
 
 
 def test_the_status_of_a_detector_goes_by_its_name():
@@ -293,26 +341,60 @@ def test_one_detector_is_chosen_else_the_error_lists_them():
         choose([front, Detector("/a", "/z")])
 
 
-def test_watches_the_nodes(start_node, start_process, tmp_path):
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[int]:
+    """A small pipe in the place of the cat's picture: the recorder writes it only while the test reads."""
+    path = tmp_path / "recording" / "cat.jpg"
+    path.parent.mkdir()
+    os.mkfifo(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 4096)
+    yield descriptor
+    os.close(descriptor)
+
+
+def wait_for_data(descriptor: int) -> None:
+    """Wait until a pipe has data."""
+    assert select.select([descriptor], [], [], PATIENCE)[0]
+
+
+def read_all(descriptor: int) -> bytes:
+    """Read a pipe to its end."""
+    data = []
+    while not data or data[-1]:
+        wait_for_data(descriptor)
+        data.append(os.read(descriptor, 1 << 16))
+    return b"".join(data)
+
+
+def test_watches_the_nodes(start_node, start_process, probe, tmp_path, pipe, photo):
     command = [sys.executable, "-m", "trt_ssd_ros.node.detector_node", "--ros-args", "-r", "__ns:=/front"]
     detector = start_process([*command, "-r", "image:=/image_raw", "-r", "debug_image:=drawn"])
-    start_node("camera_node", rate=10.0)
+    start_node("camera_node", rate=10.0, source=share_folder() / "photos" / "chelsea.jpg")
     detector.wait_until_it_says("first detections")
     folder = tmp_path / "recording"
-    recorder = start_process(
-        [sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--seconds", "2", "--output", str(folder)]
-    )
-    assert recorder.wait() == 0
+    record = [sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--output", str(folder)]
+    recorder = start_process([*record, "--seconds", "2", "--ros-args", "-p", "use_sim_time:=true"])
+    recorder.wait_until_it_says("recording /front/detections of /front/detector")
+    probe.node.create_publisher(Detection2DArray, "/front/detections", 1)
+    wait_for_data(pipe)
+    recorder.send_signal(signal.SIGINT)
+    cat = read_all(pipe)
+    assert recorder.wait() == INTERRUPTED
+    assert "Traceback" not in recorder.log
     assert "ONNX Runtime" in recorder.log
-    assert "recording /front/detections of /front/detector" in recorder.log
-    assert re.search(r"images +\d+ processed, \d+ replaced by newer ones, 0 lost by the middleware", recorder.log)
+    assert re.search(r"^note +also publishing on /front/detections: /\w+: give", recorder.log, re.MULTILINE)
+    assert re.search(
+        r"images +(\d+ processed, .*, 0 lost by the middleware|unknown: fewer than two)", recorder.log
+    )
     assert re.search(r"latency +p50 \d+\.\d+ ms", recorder.log)
     rows = re.findall(r"^.+ (\d+) {3}(\S+\.jpg)$", recorder.log, re.MULTILINE)
-    written = re.findall(r"wrote +(\S+)", recorder.log)
-    assert rows
-    assert [str(folder / name) for _, name in rows] + [str(folder / "detections.mp4")] == written
-    assert all(cv2.imread(str(folder / name)).shape == (720, 1280, 3) for _, name in rows)
+    written = re.findall(r"^wrote +(\S+)", recorder.log, re.MULTILINE)
+    (folder / "cat.jpg").unlink()
+    (folder / "cat.jpg").write_bytes(cat)
+    assert written == [str(folder / name) for name in (*(row[1] for row in rows), "detections.mp4", REPORT)]
+    assert {cv2.imread(str(folder / name)).shape for _, name in rows} == {photo("chelsea").shape}
     assert (folder / REPORT).read_text() in recorder.log
-    again = start_process([sys.executable, "-m", "trt_ssd_ros.recorder.recorder_node", "--output", str(folder)])
+    again = start_process(record)
     assert again.wait() == 1
     assert f"{folder / REPORT} exists: give --overwrite to replace the recording" in again.log

@@ -14,6 +14,7 @@ from node_process import NodeProcess
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
+from trt_ssd_ros.errors import BROKEN_PIPE
 from trt_ssd_ros.node.messages import image_to_msg
 from trt_ssd_ros.recorder.watch import line
 
@@ -53,9 +54,11 @@ def detection(*pairs: tuple[str, float]) -> Detection2D:
 
 def test_a_line_has_time_latency_and_labels_with_scores():
     header = Header(stamp=Time(sec=100, nanosec=234_567_890))
-    found = Detection2DArray(header=header, detections=[detection(("cat", 0.875), ("dog", 0.1)), detection()])
+    found = Detection2DArray(
+        header=header, detections=[detection(("cat\n\x1b[2J", 0.875), ("dog", 0.1)), detection()]
+    )
     text = line(found, 100 * SECOND + 257_567_890)
-    assert re.fullmatch(r"\d\d:\d\d:40\.234     23 ms  cat 0\.88, unknown", text), text
+    assert re.fullmatch(r"\d\d:\d\d:40\.234     23 ms  cat\?\?\[2J 0\.88, unknown", text), text
 
 
 def test_a_line_without_stamp_has_the_time_of_arrival():
@@ -118,6 +121,8 @@ def test_the_reader_may_close_the_pipe(client, start_blank_detector, start_proce
     shell = start_process(["bash", "-c", command])
     client.probe.spin_until(lambda: client.send(blank_image()) or not shell.running, "the end of the watch")
     assert shell.wait() == 0
-    assert "watch ended with 0" in shell.log
-    assert "Traceback" not in shell.log
-    assert "BrokenPipe" not in shell.log
+    waiting, watching, line_of_head, ended = shell.log.splitlines()
+    assert waiting.startswith("waiting for")
+    assert watching.startswith("watching /detections of ")
+    assert line_of_head.endswith("no detections")
+    assert ended == f"watch ended with {BROKEN_PIPE}"

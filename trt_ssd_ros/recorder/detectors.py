@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Detector:
 
 
 def detectors(node: Node) -> list[Detector]:
-    """Return the discovered publishers of detections, one entry per publisher, by topic.
+    """Return the discovered publishers of detections, by topic.
 
     Args:
         node: Node that reads the graph.
@@ -57,7 +58,9 @@ def detectors(node: Node) -> list[Detector]:
 
 
 def publishers_of(node: Node, topic: str) -> list[Detector]:
-    """Return the discovered publishers of detections on a topic.
+    """Return the discovered publishers of detections on a topic, one entry per node.
+
+    The middleware lists a killed node for some seconds, also beside its restarted process of the same name.
 
     Args:
         node: Node that reads the graph.
@@ -68,7 +71,7 @@ def publishers_of(node: Node, topic: str) -> list[Detector]:
         if info.topic_type == TYPE and info.node_name != UNKNOWN_NODE:
             with suppress(NodeNameNonExistentError):  # the node has left
                 found.append(_described(node, topic, info))
-    return sorted(found)
+    return sorted(set(found))
 
 
 def _described(node: Node, topic: str, info: TopicEndpointInfo) -> Detector:
@@ -107,21 +110,45 @@ def _listed(found: Sequence[Detector]) -> str:
     return "; ".join(map(str, found))
 
 
-def spin_until(happened: Callable[[], object], seconds: float, node: Node, executor: Executor) -> None:
+def spin_until(happened: Callable[[], object], seconds: float, executor: Executor) -> None:
     """Spin until a condition holds, for a number of seconds at most.
 
     Args:
         happened: Condition.
-        seconds: Longest time in seconds.
-        node: Node whose clock measures the time.
+        seconds: Longest time in seconds, on a steady clock, because the node's clock may stand still under
+            use_sim_time.
         executor: Executor that spins.
     """
-    start = node.get_clock().now()
-    while not happened() and (node.get_clock().now() - start).nanoseconds < seconds * 1e9:
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
 
 
-def find(node: Node, executor: Executor, topic: str = "") -> Detector:
+def other_detectors(node: Node, followed: Detector, topic: str = "") -> list[str]:
+    """Return notes on the detectors beside the followed one, which discovery may have found too late for `find`.
+
+    Args:
+        node: Node that reads the graph.
+        followed: Detector that the node follows.
+        topic: Topic that the user named; empty: any.
+    """
+    notes = []
+    rivals = [found.node for found in publishers_of(node, followed.topic) if found.node != followed.node]
+    if rivals:
+        notes.append(f"also publishing on {followed.topic}: {', '.join(rivals)}: give each detector its own topic")
+    others = [found for found in detectors(node) if found.is_ours and found.topic != followed.topic]
+    if others and not _wanted_topic(node, topic):
+        notes.append(f"also running: {_listed(others)}: choose with --topic")
+    return notes
+
+
+def _wanted_topic(node: Node, topic: str) -> str:
+    """Return the full name of the topic that the user named, as an option or by a remapping; empty if none."""
+    resolved = node.resolve_topic_name(topic or "detections")
+    return "" if not topic and resolved == "/detections" else resolved
+
+
+def find(node: Node, executor: Executor, topic: str = "", with_pictures: bool = False) -> Detector:
     """Wait for a detector, and return it.
 
     Without a topic, candidates are the detectors of this package, in any namespace. With a topic, candidates are
@@ -131,20 +158,20 @@ def find(node: Node, executor: Executor, topic: str = "") -> Detector:
         node: Node that reads the graph.
         executor: Executor of the node.
         topic: Topic that the user named; empty: any.
+        with_pictures: Whether to wait for the topics of the debug images.
 
     Raises:
         RuntimeError: No detector starts in STARTUP_SECONDS, or there are several candidates.
     """
-    resolved = node.resolve_topic_name(topic or "detections")
-    wanted = "" if not topic and resolved == "/detections" else resolved
+    wanted = _wanted_topic(node, topic)
 
     def candidates() -> list[Detector]:
         return [found for found in detectors(node) if (found.topic == wanted if wanted else found.is_ours)]
 
     sys.stderr.write(f"waiting for a detector{wanted and ' on '}{wanted} ...\n")
-    spin_until(candidates, STARTUP_SECONDS, node, executor)
+    spin_until(candidates, STARTUP_SECONDS, executor)
     if not wanted:
-        spin_until(lambda: len(candidates()) > 1, DISCOVERY_SECONDS, node, executor)
-    # The topics of one node are discovered one after the other, and the recorder needs both.
-    spin_until(lambda: all(found.pictures for found in candidates()), DISCOVERY_SECONDS, node, executor)
+        spin_until(lambda: len(candidates()) > 1, DISCOVERY_SECONDS, executor)
+    if with_pictures:  # the topics of one node are discovered one after the other
+        spin_until(lambda: all(found.pictures for found in candidates()), DISCOVERY_SECONDS, executor)
     return choose(candidates(), detectors(node), wanted)

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CompressedImage
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
+from trt_ssd_ros.errors import INTERRUPTED, one_line
+from trt_ssd_ros.files import expect_new, numbered_folders, output_folder, write_atomically
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import FrameError
 from trt_ssd_ros.node.messages import nanoseconds
-from trt_ssd_ros.recorder.detectors import STARTUP_SECONDS, Detector, choose, find, publishers_of, spin_until
-from trt_ssd_ros.recorder.recording import REPORT, Found, Recording, clear, table, write_pictures
+from trt_ssd_ros.recorder.detectors import STARTUP_SECONDS, Detector, find, other_detectors, spin_until
+from trt_ssd_ros.recorder.messages import DETECTIONS, best_hypothesis, printable
+from trt_ssd_ros.recorder.recording import (
+    REPORT,
+    WROTE,
+    Found,
+    Recording,
+    clear,
+    recording_folder,
+    table,
+    write_pictures,
+)
 from trt_ssd_ros.recorder.video import Video
-from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.process import TERMINATION_SIGNALS, ros_context
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 from trt_ssd_ros.version import add_version
 
 OUTPUT = "recording"
 NICENESS = 10
 """Priority of the recorder's thread: beside the detector, whose niceness is 0, it gets a tenth of a processor."""
-DETECTIONS = QoSProfile(depth=100, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-"""Detections are small: a slow recorder keeps a few seconds of them. Best effort matches every publisher."""
 NEWEST_PICTURE = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 """A slow recorder drops pictures instead of falling behind."""
 
@@ -60,14 +70,16 @@ class RecorderNode(Node):
     def follow(self, detector: Detector) -> None:
         """Subscribe to the detections, compressed debug images and diagnostics of a detector."""
         self._status = detector.status
+        self.recording.has_pictures = bool(detector.pictures)
         self.create_subscription(Detection2DArray, detector.topic, self._on_detections, DETECTIONS)
         if detector.pictures:
             self.create_subscription(CompressedImage, detector.pictures, self._on_picture, NEWEST_PICTURE)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self.create_timer(0.25 if self._live.isatty() else 2.0, self._write_live_line)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # the node's clock may stand still under use_sim_time
+        self.create_timer(0.25 if self._live.isatty() else 2.0, self._write_live_line, clock=steady)
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        found = [_found(detection) for detection in message.detections if detection.results]
+        found = [item for item in map(_found, message.detections) if item]
         self.recording.add_detections(nanoseconds(message.header.stamp), found)
         self._seen = ", ".join(f"{item.label} {item.score:.2f}" for item in found) or "no detections"
 
@@ -86,7 +98,7 @@ class RecorderNode(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == self._status:
-                self.recording.counts = {item.key: item.value for item in status.values}
+                self.recording.counts = {item.key: printable(item.value) for item in status.values}
                 self.recording.counts_before = self.recording.counts_before or self.recording.counts
 
     def _write_live_line(self) -> None:
@@ -102,9 +114,9 @@ class RecorderNode(Node):
         self._live.flush()
 
 
-def _found(detection: Detection2D) -> Found:
-    best = max((result.hypothesis for result in detection.results), key=lambda hypothesis: hypothesis.score)
-    return Found(str(best.class_id), best.score, _corners(detection))
+def _found(detection: Detection2D) -> Found | None:
+    best = best_hypothesis(detection)
+    return None if best is None else Found(*best, _corners(detection))
 
 
 def _corners(detection: Detection2D) -> tuple[int, int, int, int]:
@@ -119,40 +131,41 @@ def record(
     """Record for a number of seconds from the first detections on, or until an interrupt.
 
     Args:
-        seconds: Recording time in seconds.
+        seconds: Recording time in seconds, on a steady clock, also under use_sim_time: a paused bag ends it.
         video: Video for the debug images.
         topic: Topic of the detections; empty: see `find`.
         view: Whether to show the debug images in a window.
         live: Stream for the live status line.
 
     Raises:
-        RuntimeError: No detections arrive, or several detectors publish them.
+        RuntimeError: No detections arrive, or several detectors publish them at the start.
     """
     recording = Recording()
     with ros_context() as ros:
         node = ros.add(RecorderNode(recording, video, live, view))
         keep_freed_blocks()
-        detector = find(node, ros.executor, topic)
+        detector = find(node, ros.executor, topic, with_pictures=True)
         live.write(f"recording {detector}\n")
-        os.nice(
-            NICENESS
-        )  # of this thread alone, which decodes and encodes; the middleware's threads started before
+        # Of this thread alone, which decodes and encodes; the middleware's threads started before.
+        os.nice(NICENESS)
         node.follow(detector)
-        spin_until(lambda: recording.frames, STARTUP_SECONDS, node, ros.executor)
+        spin_until(lambda: recording.frames, STARTUP_SECONDS, ros.executor)
         if recording.frames == 0:
             raise RuntimeError(
                 f"no message on {detector.topic} in {STARTUP_SECONDS:g} s: check that the detector gets images"
             )
-        spin_until(lambda: False, seconds, node, ros.executor)
-        choose(publishers_of(node, detector.topic) or [detector])
+        spin_until(lambda: False, seconds, ros.executor)
+        recording.notes = other_detectors(node, detector, topic)
+    recording.finish()
     live.write("\r\x1b[K" if live.isatty() else "")
+    live.writelines(f"{note}\n" for note in recording.notes)
     if recording.frames == 0:
         raise RuntimeError("interrupted before any detections arrived")
     return recording
 
 
 def report(recording: Recording, video: Video, folder: Path) -> str:
-    """Write the pictures and complete the video; return the table with the names of the files.
+    """Write the pictures, the video and the report, and return the report's text.
 
     Args:
         recording: Recording to report.
@@ -164,9 +177,31 @@ def report(recording: Recording, video: Video, folder: Path) -> str:
     """
     pictures = write_pictures(recording, folder)
     video.finish()
-    paths = [*pictures.values(), *([video.path] if video.frames else [])]
+    paths = [*pictures.values(), *([video.path] if video.frames else []), folder / REPORT]
     lines = [table(recording, pictures), f"{'video':<12}{video.described}"]
-    return "\n".join([*lines, *(f"wrote       {path}" for path in paths)])
+    notes = [f"{'note':<12}{note}" for note in recording.notes]
+    text = "\n".join([*lines, *notes, *(f"{WROTE}{path}" for path in paths)])
+    write_atomically(folder / REPORT, os.fsencode(f"{text}\n"))
+    return text
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Raise the termination signals that arrive in the body after it.
+
+    To block them would not do: the threads of NumPy's OpenBLAS, which its import starts, receive signals too.
+    """
+    received: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda caught, _: received.append(caught)) for number in TERMINATION_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -195,13 +230,13 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         advice = "give --overwrite to replace the recording, or another --output"
         expect_new(folder / REPORT, options.overwrite, advice)
-        folder.mkdir(parents=True, exist_ok=True)
-        clear(folder)
-        with closing(Video(folder / "detections.mp4")) as video:
+        with recording_folder(folder), closing(Video(folder / "detections.mp4")) as video:
             recording = record(options.seconds, video, options.topic, options.view)
-            text = report(recording, video, folder)
-        (folder / REPORT).write_text(text + "\n")
-        print(text)
+            with _signals_held():
+                clear(folder)
+                print(report(recording, video, folder))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"record: {one_line(error)}", file=sys.stderr)
         return 1

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from trt_ssd_ros.errors import counted
+from trt_ssd_ros.files import MAX_NAME_BYTES
 
 REPORT = "recording.txt"
 """File with the table and the names of the other files."""
+WROTE = "wrote       "
+"""Start of the report's last lines, which name the written files."""
 WAITING_FRAMES = 30
 """Number of frames that wait for their picture."""
 WAITING_PICTURES = 60
@@ -63,6 +69,8 @@ class Recording:
         pictures: Number of frames whose picture was received.
         dropped: Number of frames after the first picture whose picture was not received.
         sightings: Detections by label.
+        has_pictures: Whether the detector publishes debug images.
+        notes: Remarks for the report.
         counts: Values of the detector's status in the latest /diagnostics.
         counts_before: Values of the detector's status in the first /diagnostics.
     """
@@ -71,6 +79,8 @@ class Recording:
     pictures: int = 0
     dropped: int = 0
     sightings: dict[str, Sighting] = field(default_factory=dict)
+    has_pictures: bool = True
+    notes: list[str] = field(default_factory=list)
     counts: Mapping[str, str] = field(default_factory=dict)
     counts_before: Mapping[str, str] = field(default_factory=dict)
     _waiting: dict[int, Best] = field(default_factory=dict)
@@ -125,14 +135,22 @@ class Recording:
         del self._waiting[stamp]
         self.dropped += self.pictures > 0
 
+    def finish(self) -> None:
+        """Give up the pictures that have not arrived; call it after the last message."""
+        for stamp in list(self._waiting):
+            self._give_up(stamp)
+
     def by_frames(self) -> list[tuple[str, Sighting]]:
         """Return the labels and their detections, by falling number of frames."""
         return sorted(self.sightings.items(), key=lambda item: -item[1].frames)
 
     def growth(self, name: str) -> int | None:
-        """Return the growth of a frame count of the detector; None if it is unknown."""
+        """Return the growth of a frame count of the detector; None if it is unknown or the detector restarted."""
         after, before = (counts.get(name, "") for counts in (self.counts, self.counts_before))
-        return int(after) - int(before) if after.isdigit() and before.isdigit() else None
+        if self.counts is self.counts_before or not (after.isdecimal() and before.isdecimal()):
+            return None
+        grown = int(after) - int(before)
+        return grown if grown >= 0 else None
 
 
 def table(recording: Recording, files: Mapping[str, Path]) -> str:
@@ -182,7 +200,7 @@ def images(recording: Recording) -> str:
     """Return the detector's frame counts during the recording as text."""
     processed, dropped, refused = map(recording.growth, ("processed", "dropped", "refused"))
     if processed is None or refused is None:
-        return "unknown: fewer than two /diagnostics from the detector"
+        return "unknown: fewer than two /diagnostics from one run of the detector"
     parts = [f"{processed} processed"]
     lost = recording.growth("lost")
     if dropped is None:
@@ -202,16 +220,42 @@ def pictures(recording: Recording) -> str:
     text = f"{recording.pictures} of {counted(recording.frames, 'frame')} recorded"
     if recording.dropped:
         text += f", {recording.dropped} dropped: the recorder leaves the processor to the detector"
+    if not recording.has_pictures:
+        cause = "the detector publishes no debug_image/compressed: set its parameter debug_image to true"
+        return f"{text}: {cause}"
     return text if recording.pictures else f"{text}: no debug_image/compressed matches the detections' stamps"
 
 
+@contextmanager
+def recording_folder(path: Path) -> Iterator[None]:
+    """Create a folder, and delete it after the body if it is new and empty.
+
+    Raises:
+        OSError: The folder cannot be created.
+    """
+    new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if new and not any(path.iterdir()):
+            path.rmdir()
+
+
 def clear(folder: Path) -> None:
-    """Delete the files of an earlier recording from a folder, if there are any."""
+    """Delete the files of an earlier recording from a folder, if there are any.
+
+    The report's last lines name them. Only files in the folder itself are deleted.
+    """
     report = folder / REPORT
-    if report.exists():
-        for name in re.findall(r"^wrote +(.+)$", report.read_text(), re.MULTILINE):
-            (folder / Path(name).name).unlink(missing_ok=True)
-        report.unlink()
+    if not report.exists():
+        return
+    lines = os.fsdecode(report.read_bytes()).rstrip("\n").split("\n")
+    for line in takewhile(lambda line: line.startswith(WROTE), reversed(lines)):
+        path = folder / Path(line.removeprefix(WROTE)).name
+        if path.is_file():
+            path.unlink()
+    report.unlink(missing_ok=True)
 
 
 def write_pictures(recording: Recording, folder: Path) -> dict[str, Path]:
@@ -231,6 +275,7 @@ def write_pictures(recording: Recording, folder: Path) -> dict[str, Path]:
 def _free_path(folder: Path, label: str, taken: set[Path]) -> Path:
     """Return a path named by a label; labels may differ only in characters that a file name cannot have."""
     name = re.sub(r"[^\w.-]", "_", label.lower()).lstrip(".") or "object"
+    name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")  # a cut character goes
     path, number = folder / f"{name}.jpg", 1
     while path in taken:
         number += 1

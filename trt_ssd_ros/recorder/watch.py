@@ -9,18 +9,15 @@ from datetime import datetime
 
 import rclpy
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.utilities import remove_ros_args
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from trt_ssd_ros.errors import INTERRUPTED, discard_stdout, one_line
+from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.detectors import find
+from trt_ssd_ros.recorder.messages import DETECTIONS, best_hypothesis
 from trt_ssd_ros.ros.process import ros_context
 from trt_ssd_ros.version import add_version
-
-EVERY_PUBLISHER = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.BEST_EFFORT)
-"""Best effort matches reliable and best-effort publishers."""
 
 
 class WatchNode(Node):
@@ -28,19 +25,25 @@ class WatchNode(Node):
 
     Attributes:
         images: Number of printed images.
+        reader_left: Whether the reader of stdout has closed the pipe.
     """
 
     def __init__(self) -> None:
         super().__init__("watch")
         self.images = 0
+        self.reader_left = False
 
     def follow(self, topic: str) -> None:
         """Print each message of a topic from now on."""
-        self.create_subscription(Detection2DArray, topic, self._print, EVERY_PUBLISHER)
+        self.create_subscription(Detection2DArray, topic, self._print, DETECTIONS)
 
     def _print(self, message: Detection2DArray) -> None:
         self.images += 1
-        print(line(message, self.get_clock().now().nanoseconds), flush=True)
+        try:
+            print(line(message, self.get_clock().now().nanoseconds), flush=True)
+        except BrokenPipeError:  # caught here, because EventsExecutor logs each error of a callback as fatal
+            discard_stdout()
+            self.reader_left = True
 
 
 def line(message: Detection2DArray, now: int) -> str:
@@ -58,8 +61,8 @@ def line(message: Detection2DArray, now: int) -> str:
 
 
 def _described(detection: Detection2D) -> str:
-    best = max((result.hypothesis for result in detection.results), key=lambda found: found.score, default=None)
-    return "unknown" if best is None else f"{best.class_id} {best.score:.2f}"
+    best = best_hypothesis(detection)
+    return "unknown" if best is None else f"{best[0]} {best[1]:.2f}"
 
 
 def watch(topic: str, once: bool) -> int:
@@ -70,8 +73,10 @@ def watch(topic: str, once: bool) -> int:
         detector = find(node, ros.executor, topic)
         print(f"watching {detector}", file=sys.stderr)
         node.follow(detector.topic)
-        while rclpy.ok() and not (once and node.images):
+        while rclpy.ok() and not (once and node.images) and not node.reader_left:
             ros.executor.spin_once(timeout_sec=0.2)
+    if node and node.reader_left:
+        return BROKEN_PIPE
     return INTERRUPTED if once and not (node and node.images) else 0
 
 
@@ -84,12 +89,9 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
         return watch(options.topic, options.once)
-    except BrokenPipeError:  # the reader closed the pipe
-        discard_stdout()
     except RuntimeError as error:
         print(f"watch: {one_line(error)}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":
