@@ -267,13 +267,13 @@ def recorder(domain: int, tmp_path: Path) -> Iterator[RecorderNode]:
 
 
 def detections(second: int, *scores: float) -> Detection2DArray:
-    """Cats with these scores, each as wide as its score in percent."""
+    """Detections with these scores, each as wide as its score in percent; their label has a line break."""
     found = Detections(
         np.array([[0, 0, 100 * score, 10] for score in scores], np.float32),
         np.array(scores, np.float32),
         np.zeros(len(scores), np.int32),
     )
-    return detections_to_msg(found, Header(stamp=Time(sec=second)), ["Cat"])
+    return detections_to_msg(found, Header(stamp=Time(sec=second)), ["Cat\nwrote  x"])
 
 
 def status(name: str, latency: str) -> DiagnosticStatus:
@@ -295,15 +295,16 @@ def test_the_node_joins_the_topics_of_its_detector(recorder):
         assert happened()
 
     wait(lambda: all(publisher.get_subscription_count() for publisher in publishers.values()))
-    publishers["/found"].publish(detections(1, 0.25, 0.5))
+    publishers["/found"].publish(detections(1, 0.25, 0.5, float("nan")))
     wait(lambda: recording.frames)
     publishers["/drawn/compressed"].publish(compressed_to_msg(b"broken", Header(stamp=Time(sec=1))))
     publishers["/found"].publish(detections(2, 0.25))
     wait(lambda: recording.frames > 1)
     publishers["/drawn/compressed"].publish(compressed_to_msg(jpeg(7), Header(stamp=Time(sec=2))))
     wait(lambda: recording.pictures)
-    cat = recording.sightings["Cat"]
-    assert (cat.best, cat.picture, cat.frames) == (Found("Cat", 0.25, (0, 0, 25, 10)), jpeg(7), 2)
+    label = "Cat?wrote  x"
+    cat = recording.sightings[label]
+    assert (cat.best, cat.picture, cat.frames) == (Found(label, 0.25, (0, 0, 25, 10)), jpeg(7), 2)
     statuses = [status("detector: detector", "99"), status("/front/detector: detector", "7")]
     publishers["/diagnostics"].publish(DiagnosticArray(status=statuses))
     wait(lambda: recording.counts)

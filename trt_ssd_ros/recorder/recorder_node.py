@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TextIO
 
@@ -115,13 +116,15 @@ class RecorderNode(Node):
 
 
 def _found(detection: Detection2D) -> Found | None:
-    best = best_hypothesis(detection)
-    return None if best is None else Found(*best, _corners(detection))
+    best, corners = best_hypothesis(detection), _corners(detection)
+    return Found(*best, corners) if best and corners else None
 
 
-def _corners(detection: Detection2D) -> tuple[int, int, int, int]:
+def _corners(detection: Detection2D) -> tuple[int, int, int, int] | None:
     x, y = detection.bbox.center.position.x, detection.bbox.center.position.y
     w, h = detection.bbox.size_x, detection.bbox.size_y
+    if not all(map(isfinite, (x, y, w, h))):
+        return None
     return round(x - w / 2), round(y - h / 2), round(x + w / 2), round(y + h / 2)
 
 
@@ -154,6 +157,8 @@ def record(
             raise RuntimeError(
                 f"no message on {detector.topic} in {STARTUP_SECONDS:g} s: check that the detector gets images"
             )
+        # A signal ends this block, so look before the recording, too.
+        recording.notes = other_detectors(node, detector, topic)
         spin_until(lambda: False, seconds, ros.executor)
         recording.notes = other_detectors(node, detector, topic)
     recording.finish()

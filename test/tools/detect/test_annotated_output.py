@@ -54,6 +54,15 @@ def test_an_image_of_another_size_is_fitted(tmp_path):
         assert [(f.width, f.height) for f in container.decode(video=0)] == [(96, 64)] * 2
 
 
+def test_a_size_that_h264_cannot_encode_is_an_error(tmp_path):
+    video = AnnotatedVideo(tmp_path / "v.mp4")
+    with pytest.raises(ValueError, match=r"^H\.264 cannot encode a picture of 4x40000: "):
+        video.add("", np.zeros((40000, 4, 3), np.uint8), 0.0)
+    video.finish()
+    video.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_video_is_there_as_a_whole_or_not_at_all(tmp_path, finished):
     video = AnnotatedVideo(tmp_path / "v.mp4")
