@@ -103,6 +103,8 @@ def test_keys_of_another_driver_of_the_same_name_do_not_end_the_camera():
         ("/*", "/robot/detector", False),
         ("/detector", "/robot/detector", False),
         ("", "/robot/detector", True),
+        ("/**/detect(or", "/detector", False),
+        ("/detect.r", "/detector", False),
     ],
 )
 def test_a_pattern_is_for_the_nodes_that_rcl_gives_its_values_to(pattern, node, matches):

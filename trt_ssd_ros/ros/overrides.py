@@ -35,7 +35,7 @@ class Override:
     def is_for(self, node: str) -> bool:
         """Return whether a node of this full name gets the value."""
         # As in rcl_yaml_param_parser, src/parser.c: /** is any number of names, /* is one.
-        pattern = self.node.replace("/**", r"(/\w+)*").replace("/*", r"(/\w+)")
+        pattern = re.escape(self.node).replace(r"/\*\*", r"(/\w+)*").replace(r"/\*", r"(/\w+)")
         return not self.node or re.fullmatch(pattern, node) is not None
 
     def names(self, node: str) -> bool:
