@@ -65,6 +65,24 @@ def test_the_installed_executables_say_so_as_well(without):
     assert done.stderr.count("\n") == 1
 
 
+INTERRUPTED_IMPORTS = """
+import signal, sys
+from trt_ssd_ros import commands
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+print([getattr(commands, name)() for name in ("detector_node", "camera_node", "detect", "record")])
+"""
+
+
+def test_ctrl_c_during_the_imports_is_an_orderly_end_of_a_node():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORTS], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[0, 0, 130, 130]\n", "")
+
+
 def test_onnxruntime_is_asked_for_when_it_is_needed(without, repository, tmp_path):
     photo, out = repository / "photos" / "coffee.jpg", tmp_path / "out"
     command = "-m", "trt_ssd_ros.tools.detect", photo, "--output", out, "--backend", "onnxruntime"

@@ -12,12 +12,12 @@ from trt_ssd_ros.version import version_line
 
 def detector_node() -> int:
     """Run the detector node."""
-    return _run("trt_ssd_ros.node.detector_node")
+    return _run("trt_ssd_ros.node.detector_node", interrupted=0)
 
 
 def camera_node() -> int:
     """Run the camera node."""
-    return _run("trt_ssd_ros.camera.camera_node")
+    return _run("trt_ssd_ros.camera.camera_node", interrupted=0)
 
 
 def record() -> int:
@@ -75,14 +75,20 @@ def transport_benchmark() -> int:
     return _run("trt_ssd_ros.bench.ros.transport")
 
 
-def _run(module: str) -> int:
+def _run(module: str, interrupted: int = INTERRUPTED) -> int:
+    """Run the main function of a module, and return its exit code.
+
+    Args:
+        module: Full name of the module.
+        interrupted: Exit code after Ctrl-C during the imports; 0 for nodes: launch reports any other as an error.
+    """
     if sys.argv[1:] == ["--version"]:  # the nodes have no other options; the tools need no slow imports for it
         sys.stdout.write(version_line(Path(sys.argv[0]).name))
         return 0
     try:
         code: int = import_module(module).main()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupted
     except ImportError as error:
         text = missing_package(error)
         if not text:
