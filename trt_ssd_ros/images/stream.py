@@ -34,25 +34,10 @@ STREAM_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay|fpsprobe
 """Options for a fast start without buffering. OpenCV 4.11 from pip ignores the variable (opencv issue 27091): it
 analyses a second or two of a stream before it returns the first image."""
 USUAL_PROTOCOLS = ("rtsp", "http", "https", "rtmp", "udp")
-PROTOCOLS = {
-    *("amqp", "ftp", "gopher", "gophers", "hls", "http", "httpproxy", "https", "icecast", "ipfs", "ipns", "mmsh"),
-    *(
-        "mmst",
-        "rist",
-        "rtmp",
-        "rtmpe",
-        "rtmps",
-        "rtmpt",
-        "rtmpte",
-        "rtmpts",
-        "rtp",
-        "rtsp",
-        "rtsps",
-        "sap",
-        "sctp",
-    ),
-    *("sftp", "smb", "srt", "srtp", "tcp", "tls", "udp", "udplite", "unix", "zmq"),
-}
+PROTOCOLS = frozenset(
+    "amqp ftp gopher gophers hls http httpproxy https icecast ipfs ipns mmsh mmst rist rtmp rtmpe "  # noqa: SIM905
+    "rtmps rtmpt rtmpte rtmpts rtp rtsp rtsps sap sctp sftp smb srt srtp tcp tls udp udplite unix zmq".split()
+)
 """Network protocols of FFmpeg (ffmpeg.org/ffmpeg-protocols.html)."""
 
 OpenCapture = Callable[[], cv2.VideoCapture]
