@@ -10,7 +10,6 @@ line, namespace, detector_name and remap do.
 """
 
 import os
-import posixpath
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -46,7 +45,7 @@ from trt_ssd_ros.launching.arguments import (
 )
 from trt_ssd_ros.launching.drivers import dds_profile, log_level
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
-from trt_ssd_ros.launching.names import OUTPUT_TOPICS, file_sets, node_name, topic_rules
+from trt_ssd_ros.launching.names import OUTPUT_TOPICS, absolute_name, file_sets, node_name, topic_rules
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"
@@ -129,7 +128,7 @@ def check_names(arguments: dict[str, str]) -> None:
     """Check the names of the detector and its topics; warn if params_file does not know the detector's name."""
     topic_rules(arguments["remap"])
     name, path = node_name("detector_name", arguments["detector_name"]), Path(arguments["params_file"])
-    full_name = posixpath.join("/", arguments["namespace"], name)
+    full_name = absolute_name(arguments["namespace"], name)
     if name != "detector" and not path.samefile(SHIPPED_PARAMETERS) and not file_sets(path, full_name):
         get_logger("launch.user").warning(
             f"params_file: found no parameters of {full_name} in {path}: give them under /**/{name}"

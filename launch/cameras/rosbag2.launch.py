@@ -15,8 +15,9 @@ from launch.actions import ExecuteProcess
 
 from trt_ssd_ros.launching.arguments import CameraRequest
 from trt_ssd_ros.launching.bag import ANY, read_bag_topics
-from trt_ssd_ros.launching.drivers import absolute_topic, describe_camera, require, topic_remappings
+from trt_ssd_ros.launching.drivers import describe_camera, require, topic_remappings
 from trt_ssd_ros.launching.exits import end_if_failed
+from trt_ssd_ros.launching.names import absolute_name
 
 PACKAGE = "ros2bag"
 DISCOVERY = "2"
@@ -28,12 +29,12 @@ def start(request: CameraRequest) -> list[LaunchDescriptionEntity]:
     """Return rosbag2's player."""
     require(PACKAGE, INSTALL, "`ros2 run trt_ssd_ros detect BAG` reads bags without it")
     request.refuse_unsupported("rosbag2", ("device", "loop"))
-    image_topic = absolute_topic(request, request.image_topic)
+    image_topic = absolute_name(request.namespace, request.image_topic)
     topics = read_bag_topics(request.device, image_topic)
     infos = [topics.info] if topics.info else []
     renamed = topic_remappings(request, [topics.image], infos)
-    remap = [f"{old}:={absolute_topic(request, new)}" for old, new in renamed]
-    awaited = absolute_topic(request, request.detector) if request.detector else ANY
+    remap = [f"{old}:={absolute_name(request.namespace, new)}" for old, new in renamed]
+    awaited = absolute_name(request.namespace, request.detector) if request.detector else ANY
     wait = [sys.executable, "-m", "trt_ssd_ros.launching.bag", image_topic, awaited]
     command = [*wait, "ros2", "bag", "play", str(topics.path), "--clock", "--delay", DISCOVERY]
     command += ["--topics", topics.image, *infos, "/tf", "/tf_static", "--remap", *remap]

@@ -95,6 +95,15 @@ WRONG = [
     ({"source": "usb_cam", "wait_for_source": "false"}, ["wait_for_source: usb_cam does not take it"]),
     ({"remap": "detection:=x"}, ["remap: found 'detection:=x', expected TOPIC:=NAME with one of", "detections"]),
     ({"remap": "detections:=x debug_image"}, ["remap: found 'debug_image', expected TOPIC:=NAME"]),
+    (
+        {"remap": "detections:=a:=b"},
+        ["found 'detections:=a:=b', expected the name of a topic behind detections:="],
+    ),
+    ({"remap": "debug_image:=9x"}, ["found 'debug_image:=9x', expected the name of a topic behind debug_image:="]),
+    (
+        {"remap": "detections:=/a detections:=~/b"},
+        ["found 'detections:=~/b' beside detections:=/a, expected only"],
+    ),
     ({"detector_name": "my detector"}, ["detector_name: found 'my detector', expected letters"]),
     ({"source": "bag:/no/such/bag"}, ["bag: found no metadata.yaml in '/no/such/bag'"]),
     ({"source": "usb_cam", "log_level": "loud"}, ["log_level", "debug", "warn"]),

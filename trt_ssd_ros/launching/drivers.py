@@ -28,7 +28,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
-from trt_ssd_ros.launching.names import file_sets
+from trt_ssd_ros.launching.names import absolute_name, file_sets
 from trt_ssd_ros.ros.transport import profile_environment
 
 NODE_NAME = "camera"
@@ -76,7 +76,7 @@ class Driver:
 
         The default is the full name of the node, so that cameras of several namespaces have frames of their own.
         """
-        node = absolute_topic(request, NODE_NAME)
+        node = absolute_name(request.namespace, NODE_NAME)
         if "frame_id" not in self.takes or request.frame_id:
             return request.frame_id or None
         return None if file_sets(request.params_file, node, self.frame) else node.lstrip("/")
@@ -154,11 +154,6 @@ def topic_remappings(request: CameraRequest, images: Sequence[str], infos: Seque
     """Return the remappings of a driver's topics to image_topic, and to camera_info in the same namespace."""
     info = join(dirname(request.image_topic), "camera_info")
     return [*((name, request.image_topic) for name in images), *((name, info) for name in infos)]
-
-
-def absolute_topic(request: CameraRequest, topic: str) -> str:
-    """Return the full name of a topic."""
-    return join("/", request.namespace, topic)
 
 
 def dds_profile() -> list[SetEnvironmentVariable]:

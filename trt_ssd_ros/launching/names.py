@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from posixpath import join
 
 import yaml
 
@@ -12,6 +13,13 @@ from trt_ssd_ros.ros.overrides import overrides
 
 OUTPUT_TOPICS = ("annotations", "debug_image", "detections", "label_info")
 """Topics of the detector that `remap` renames; debug_image/compressed follows debug_image."""
+
+NAME_PART = "[A-Za-z_][A-Za-z0-9_]*"
+
+
+def absolute_name(namespace: str, name: str) -> str:
+    """Return the full name of a node or topic of a namespace; an absolute name stays as it is."""
+    return join("/", namespace, name)
 
 
 def file_sets(params_file: Path, node: str, parameter: str = "") -> bool:
@@ -36,9 +44,9 @@ def topic_rules(text: str) -> dict[str, str]:
     """Parse the argument `remap`: rules TOPIC:=NAME of the detector's topics, separated by spaces.
 
     Raises:
-        ValueError: A rule is wrong; the message lists the topics.
+        ValueError: A rule is wrong, or a topic has two rules; the message names the rule.
     """
-    rules = {}
+    rules: dict[str, str] = {}
     for rule in text.split():
         topic, _, name = rule.partition(":=")
         if topic not in OUTPUT_TOPICS or not name:
@@ -46,6 +54,12 @@ def topic_rules(text: str) -> dict[str, str]:
             raise ValueError(
                 f"remap: found '{rule}', expected TOPIC:=NAME with one of {topics}; image_topic:=NAME is the input"
             )
+        if not re.fullmatch(rf"(~?/)?{NAME_PART}(/{NAME_PART})*", name):
+            raise ValueError(
+                f"remap: found '{rule}', expected the name of a topic behind {topic}:=, e.g. {topic}:=robot/view"
+            )
+        if topic in rules:
+            raise ValueError(f"remap: found '{rule}' beside {topic}:={rules[topic]}, expected only one of them")
         rules[topic] = name
     return rules
 
@@ -56,6 +70,6 @@ def node_name(argument: str, text: str) -> str:
     Raises:
         ValueError: ROS does not allow the name.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+    if not re.fullmatch(NAME_PART, text):
         raise ValueError(f"{argument}: found '{text}', expected letters, digits and _, and no digit at the start")
     return text
