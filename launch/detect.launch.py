@@ -222,9 +222,9 @@ def rviz(arguments: dict[str, str]) -> Node:
 
 
 def end_with_detector(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
-    """End the launch when the detector ends."""
+    """End the launch when the detector ends; do nothing while the launch already shuts down (Ctrl-C)."""
     end_if_failed(event, context)
-    return [Shutdown(reason="the detector ended")]
+    return [] if context.is_shutdown else [Shutdown(reason="the detector ended")]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -20,5 +20,5 @@ def test_a_normal_start_run_and_end_logs_no_warning_and_no_error(start_process):
         launch.wait_until_it_says(text, 60.0)
     launch.send_signal(signal.SIGINT)
     assert launch.wait() == 0, launch.log
-    bad = r"WARN|ERROR|FATAL|Failed|Traceback|[Ww]arning:"
+    bad = r"WARN|ERROR|FATAL|Failed|Traceback|[Ww]arning:|was required"
     assert [text for text in launch.log.splitlines() if re.search(bad, text) and INTERRUPTED not in text] == []
