@@ -11,6 +11,7 @@ from launch.actions import DeclareLaunchArgument
 
 from trt_ssd_ros.launching.arguments import OWN_SOURCES, CameraRequest
 from trt_ssd_ros.launching.drivers import Driver, describe_camera
+from trt_ssd_ros.launching.names import shown
 
 SOURCE = DeclareLaunchArgument("source", default_value="demo", description=OWN_SOURCES)
 
@@ -19,7 +20,9 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     """Return the node's parameters."""
     source = request.source
     if request.pipeline and source != "gstreamer":
-        raise ValueError(f"pipeline: found a pipeline with source:={source}, expected source:=gstreamer or gscam")
+        raise ValueError(
+            f"pipeline: found a pipeline with source:={shown(source)}, expected source:=gstreamer or gscam"
+        )
     return {
         "source": f"gstreamer:{request.pipeline}" if source == "gstreamer" else source,
         "width": request.width,

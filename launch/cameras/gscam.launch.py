@@ -13,6 +13,7 @@ from launch import LaunchDescription, LaunchDescriptionEntity
 
 from trt_ssd_ros.launching.arguments import CameraRequest
 from trt_ssd_ros.launching.drivers import Driver, describe_camera
+from trt_ssd_ros.launching.names import shown
 
 CSI_SIZE, CSI_RATE = (1280, 720), 30.0
 RTSP = "rtspsrc location={device} protocols=tcp latency=100 drop-on-latency=true"
@@ -35,7 +36,9 @@ def pipeline(request: CameraRequest) -> str:
     device = request.device or DEFAULT_DEVICE.get(name, "")
     if name not in PIPELINES:
         names = ", ".join(PIPELINES)
-        raise ValueError(f"pipeline: found '{name}', expected {names}, or a GStreamer pipeline (elements with !)")
+        raise ValueError(
+            f"pipeline: found '{shown(name)}', expected {names}, or a GStreamer pipeline (elements with !)"
+        )
     if not device:
         raise ValueError(
             f"device: pipeline:={name} needs the address of a stream, e.g. device:=rtsp://10.0.0.8/stream"

@@ -226,10 +226,11 @@ def test_a_missing_webcam_ends_the_node_unless_it_waits(start_node):
     waiting.wait_until_it_says("trying again until it opens (wait_for_source:=false ends the node instead)")
 
 
-@pytest.mark.parametrize("name", ["rtsp://a/b", "webcam:0", "gstreamer:videotestsrc"])
+@pytest.mark.parametrize("name", ["rtsp://me:secret@a/b", "webcam:0", "gstreamer:videotestsrc"])
 def test_a_live_source_has_no_start(name):
-    with pytest.raises(SourceError, match="start: found 3, expected 0"):
+    with pytest.raises(SourceError, match="start: found 3, expected 0") as refused:
         find_checked(name, 3, 0, 0, 0.0)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_start_behind_the_end_ends_with_one_line(start_node, album):

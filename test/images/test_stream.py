@@ -15,7 +15,7 @@ from rtsp import RtspServer
 from trt_ssd_ros.images import stream as live_stream
 from trt_ssd_ros.images.open_source import open_source
 from trt_ssd_ros.images.source import AbsentSourceError, SourceError
-from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays
+from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays, without_password
 
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "2"))
 """How often the server is killed; 20 by hand."""
@@ -62,11 +62,25 @@ def test_nobody_streams_there(server):
         open_source(server.address)
 
 
-def test_a_password_is_not_shown():
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("rtsp://me:secret@127.0.0.1:1/stream", 0, "rtsp://127.0.0.1:1/stream"),
+        ("rtsp://me:secret@127.0.0.1:1/a@b", 640, "rtsp://127.0.0.1:1/a@b"),
+        ("rtsp:/me:secret@127.0.0.1:1/stream", 0, "rtsp:/127.0.0.1:1/stream"),
+    ],
+    ids=["absent", "size", "misspelt"],
+)
+def test_a_password_is_not_shown(name, width, shown):
     with pytest.raises(SourceError) as refused:
-        open_source("rtsp://me:secret@127.0.0.1:1/stream")
+        open_source(name, width)
     assert "secret" not in str(refused.value)
-    assert "rtsp://127.0.0.1:1/stream" in str(refused.value)
+    assert shown in str(refused.value)
+
+
+def test_no_password_of_a_pipeline_is_shown():
+    pipeline = "rtspsrc location=rtsp://me:secret@a/1 ! a. rtspsrc location=rtsp://me:secret@b/2 ! b."
+    assert without_password(pipeline) == pipeline.replace("me:secret@", "")
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,24 @@ def test_a_wrong_value_names_the_right_ones(arguments, said):
     assert all(text in str(refused.value) for text in said), refused.value
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"source": "rtsp:/me:secret@camera/1"},
+        {"source": "gscam:rtsp://me:secret@camera/1", "device": "rtsp://me:secret@camera/1"},
+        {"source": "topic", "device": "rtsp://me:secret@camera/1"},
+        {"source": "rtsp://me:secret@camera/1", "pipeline": "rtsp"},
+        {"source": "gscam", "pipeline": "rtsp://me:secret@camera/1"},
+    ],
+    ids=["unknown", "beside", "topic", "pipeline", "gscam"],
+)
+@pytest.mark.usefixtures("drivers")
+def test_a_password_is_not_shown(arguments):
+    with pytest.raises(ValueError, match=r":/{1,2}camera/1'?") as refused:
+        processes(DETECT, arguments)
+    assert "secret" not in str(refused.value)
+
+
 XML = """
 <launch>
   <include file="{detect}">

@@ -259,7 +259,8 @@ def find_checked(name: str, start: int, width: int, height: int, rate: float) ->
             "expected 0 for each"
         )
     if start and parsed.live:
-        raise SourceError(f"start: found {start}, expected 0: {name} is live and has no first image")
+        live = without_password(name)
+        raise SourceError(f"start: found {start}, expected 0: {live} is live and has no first image")
     return find_source(name, width, height, rate)
 
 

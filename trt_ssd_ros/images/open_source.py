@@ -14,7 +14,7 @@ from trt_ssd_ros.images.files import IMAGE_SUFFIXES, ImageFiles, images_of_folde
 from trt_ssd_ros.images.recording import Recording, is_recording
 from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName
-from trt_ssd_ros.images.stream import network_stream, pipeline_stream, webcam
+from trt_ssd_ros.images.stream import network_stream, pipeline_stream, webcam, without_password
 from trt_ssd_ros.images.video import FALLBACK_RATE, VideoFile
 
 TOUR_HEIGHT = 800
@@ -51,7 +51,8 @@ def find_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -
     parsed = SourceName.parse(name)
     if (width or height) and parsed.kind != "webcam":
         raise SourceError(
-            f"width and height: found {width}x{height}, expected them for webcam:N only, not for {name}"
+            f"width and height: found {width}x{height}, expected them for webcam:N only, "
+            f"not for {without_password(name)}"
         )
     if parsed.kind == "webcam":
         return webcam(_number(name, parsed.target), width, height, rate)
@@ -75,7 +76,7 @@ def open_sources(names: Sequence[str], topic: str = "", exclude: Collection[Path
     if None not in groups:
         return ImageFiles(list(dict.fromkeys(paths)))
     if len(names) > 1:
-        other = names[groups.index(None)]
+        other = without_password(names[groups.index(None)])
         raise SourceError(f"found {other} among {len(names)} inputs, expected images and folders, or one video")
     parsed = SourceName.parse(names[0])
     path = Path(parsed.target).expanduser()
@@ -104,7 +105,7 @@ def _open_path(text: str) -> ImageSource:
     if not text:
         raise SourceError(f"source: found an empty name, expected {EXPECTED}")
     if not path.exists():
-        raise SourceError(f"source: {path} does not exist, expected {EXPECTED}")
+        raise SourceError(f"source: {without_password(str(path))} does not exist, expected {EXPECTED}")
     if is_recording(path):
         return Recording(path)
     if path.is_dir():

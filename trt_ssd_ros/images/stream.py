@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -232,6 +233,5 @@ def is_opening() -> bool:
 
 
 def without_password(address: str) -> str:
-    """Return an address without user name and password, for logs and errors."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if "@" in rest.partition("/")[0] else address
+    """Return an address, a misspelt one or a pipeline without user names and passwords, for logs and errors."""
+    return re.sub(r"(?<=[:/]/)[^/\s]*@", "", address)
