@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -12,6 +13,7 @@ from time import monotonic
 import psutil
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from ros_fixtures import ros_arguments
 from rtsp import RtspServer
 from vision_msgs.msg import Detection2DArray
 
@@ -65,16 +67,27 @@ def test_a_stream_that_is_late_and_goes_away_comes_back_and_leaves_nothing_behin
     assert sizes[-1][2] - sizes[0][2] < 64, "MiB"
 
 
-def test_the_camera_node_ends_while_it_opens_a_stream(start_node, server):
+PATIENT_NODE = """
+import sys
+from trt_ssd_ros.camera.camera_node import main
+from trt_ssd_ros.images import stream
+stream.OPEN_TIMEOUT_MS, stream.PATIENCE = 600_000, 600.0
+sys.exit(main())
+"""
+"""A camera node that only a signal ends while it opens a stream."""
+
+
+def test_the_camera_node_ends_while_it_opens_a_stream(start_process, server):
     server.start()
-    process = start_node("camera_node", source=server.address.replace("//", "//me:secret@"))
+    arguments = ros_arguments({"source": server.address.replace("//", "//me:secret@")})
+    process = start_process([sys.executable, "-c", PATIENT_NODE, *arguments])
     process.wait_until_it_says("at the rate of the source")
     server.kill()
     with server.silent() as accept:
         process.wait_until_it_says("the images have stopped")
         connection, _ = accept()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10.0) == 0
+        assert process.wait() == 0
         connection.close()
     assert "Traceback" not in process.log
     assert "secret" not in process.log
