@@ -13,7 +13,7 @@ import pytest
 from rtsp import RtspServer
 
 from trt_ssd_ros.images import stream as live_stream
-from trt_ssd_ros.images.open_source import open_source
+from trt_ssd_ros.images.open_source import open_source, open_sources
 from trt_ssd_ros.images.source import AbsentSourceError, SourceError
 from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays, without_password
 
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
 def test_a_stream_whose_server_is_killed_again_and_again(server, hear):
     caplog = hear(live_stream)
     server.start()
-    source = open_source(server.address)
+    source = open_sources([server.address], stop=(stop := threading.Event()))
     assert source.live
     images = source.images()
     assert next(images).pixels.shape == (480, 640, 3)
@@ -52,7 +52,8 @@ def test_a_stream_whose_server_is_killed_again_and_again(server, hear):
     back = [record.args[1] for record in caplog.records if "reopened after" in record.getMessage()]
     assert len(back) == ROUNDS
     print(f"back after {min(back):.1f} to {max(back):.1f} s; rss {(now[3] - before[3]) / 2**20:+.1f} MiB")
-    source.stop()
+    stop.set()
+    assert next(images, None) is None
     source.close()
 
 
@@ -105,15 +106,16 @@ def test_delays_double_to_the_longest():
 def test_a_stream_that_stays_away_is_reported_once_and_stop_ends_the_attempts(monkeypatch, hear):
     caplog = hear(live_stream)
     monkeypatch.setattr(live_stream, "retry_delays", lambda _: itertools.repeat(0.0))
-    attempts = []
+    attempts, stop = [], threading.Event()
 
     def open_capture() -> cv2.VideoCapture:
         attempts.append(1)
         if len(attempts) == 5:
-            source.stop()
+            stop.set()
         raise AbsentSourceError("gone")
 
     source = LiveStream("it", open_capture, "never used")
+    source.stop_on(stop)
     assert list(source.images()) == []
     assert len(attempts) == 5
     assert source.trouble == "gone"
@@ -165,10 +167,11 @@ def test_an_attempt_that_hangs_is_continued_in_one_thread_and_stop_leaves_it(mon
         with pytest.raises(AbsentSourceError, match="it does not start"):
             stream.open()
 
+    stream.stop_on(stop := threading.Event())
     waiting = threading.Thread(target=open_and_stop)
     waiting.start()
     assert hanging.wait(30)
-    stream.stop()
+    stop.set()
     waiting.join(20)
     assert not waiting.is_alive(), "stop ends the wait, not PATIENCE"
     go_on.set()

@@ -25,7 +25,7 @@ from trt_ssd_ros.images.open_source import find_source
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName
-from trt_ssd_ros.images.stream import is_opening, retry_delays, without_password
+from trt_ssd_ros.images.stream import exit_code, retry_delays, without_password
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, LogBridge, signals_blocked, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
@@ -78,6 +78,7 @@ class CameraNode(FailableNode):
         self._skipped: set[str] = set()
         size = (values[name] for name in ("width", "height", "rate"))
         self._source = find_checked(values["source"], self._start, *size)
+        self._source.stop_on(self._stop)
         self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
         self._name = without_password(values["source"])
         self._waits, self._absence = values["wait_for_source"], ""
@@ -93,7 +94,6 @@ class CameraNode(FailableNode):
     def destroy_node(self) -> None:
         """Stop the reading thread, then destroy the node."""
         self._stop.set()
-        self._source.stop()
         if self._thread.ident is not None:
             self._thread.join()
         self._log_bridge.close()
@@ -268,10 +268,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg logs each attempt to open a stream
     cv2.setLogLevel(ERRORS_ONLY)
-    code = spin_node(CameraNode, args)
-    if is_opening():
-        os._exit(code)  # because OpenCV would abort the process if it returned while the interpreter ends
-    return code
+    return exit_code(spin_node(CameraNode, args))
 
 
 if __name__ == "__main__":

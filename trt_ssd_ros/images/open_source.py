@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import cv2
 import numpy as np
@@ -59,13 +60,16 @@ def find_source(name: str, width: int = 0, height: int = 0, rate: float = 0.0) -
     return SOURCES[parsed.kind](parsed.target)
 
 
-def open_sources(names: Sequence[str], topic: str = "", exclude: Collection[Path] = ()) -> ImageSource:
+def open_sources(
+    names: Sequence[str], topic: str = "", exclude: Collection[Path] = (), stop: Event | None = None
+) -> ImageSource:
     """Open the inputs of a command line: any number of images and folders, or one source of another kind.
 
     Args:
         names: Names of sources, as in `open_source`.
         topic: Image topic of a recording; empty: its only image topic.
         exclude: Folders whose images are skipped, because they were made from the others.
+        stop: Event that ends the opening and the images of a live source.
 
     Raises:
         SourceError: A source does not exist or cannot be read, or the names cannot be combined.
@@ -82,7 +86,10 @@ def open_sources(names: Sequence[str], topic: str = "", exclude: Collection[Path
     path = Path(parsed.target).expanduser()
     if parsed.kind == "file" and is_recording(path):
         return Recording(path, topic)
-    return open_source(names[0])
+    source = find_source(names[0])
+    source.stop_on(stop or Event())
+    source.open()
+    return source
 
 
 def _image_paths(name: str, exclude: Collection[Path]) -> list[Path] | None:

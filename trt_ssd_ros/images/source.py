@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,8 @@ class ImageSource(ABC):
         for capture in islice(self.captures(), start, None):
             yield capture()
 
-    def stop(self) -> None:  # noqa: B027 - most sources never wait
-        """Make `open` and `captures` end soon, even while they wait; any thread may call it."""
+    def stop_on(self, event: Event) -> None:  # noqa: B027 - most sources never wait
+        """Make `open` and `captures` end soon after an event is set, even while they wait."""
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing
         """Release the device or file; the reading thread calls it last."""

@@ -7,12 +7,11 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +26,8 @@ MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 1.0
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 4000, 4000
 PATIENCE = 5.0
 """Seconds after which an attempt to open has failed; more than FFmpeg's own limit, OPEN_TIMEOUT_MS."""
+POLL_SECONDS = 0.05
+"""Seconds between two checks for a stop while a stream opens."""
 OPENER = "trt_ssd_ros_opener"
 """Name of the threads that open a stream."""
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -64,7 +65,7 @@ class LiveStream(ImageSource):
         self._failure = failure
         self._capture = cv2.VideoCapture()
         self._attempt: Future[cv2.VideoCapture] | None = None
-        self._stopped: Future[None] = Future()
+        self._stopped = threading.Event()
         self._interruptions = 0
         self._trouble = ""
 
@@ -86,8 +87,9 @@ class LiveStream(ImageSource):
     def open(self) -> None:
         """Open the stream; see `ImageSource.open`."""
         attempt = self._attempt or _in_a_thread(self._open_capture)
-        either: tuple[Future[Any], ...] = (attempt, self._stopped)
-        wait(either, PATIENCE, FIRST_COMPLETED)
+        deadline = monotonic() + PATIENCE
+        while not (attempt.done() or self._stopped.is_set() or monotonic() > deadline):
+            wait((attempt,), POLL_SECONDS)
         self._attempt = None if attempt.done() else attempt
         if self._attempt is not None:
             raise AbsentSourceError(self._failure)
@@ -101,11 +103,11 @@ class LiveStream(ImageSource):
     def captures(self) -> Iterator[Capture]:
         """Read until `stop` is called; see `ImageSource.captures`."""
         begun, index = monotonic(), -1
-        while not self._stopped.done():
+        while not self._stopped.is_set():
             if self._capture.grab():
                 index += 1
                 yield partial(self._retrieve, index, monotonic() - begun)
-            elif not self._stopped.done():
+            elif not self._stopped.is_set():
                 self._reopen()
 
     def _retrieve(self, index: int, seconds: float) -> SourceImage:
@@ -120,7 +122,7 @@ class LiveStream(ImageSource):
         self._trouble = "the images have stopped"
         self._capture.release()
         LOGGER.warning("%s: the images have stopped; reopening until they resume", self._name)
-        while not wait((self._stopped,), next(delays)).done:
+        while not self._stopped.wait(next(delays)):
             try:
                 self.open()
             except AbsentSourceError as error:
@@ -130,10 +132,9 @@ class LiveStream(ImageSource):
             LOGGER.warning("%s: reopened after %.1f s", self._name, monotonic() - lost)
             return
 
-    def stop(self) -> None:
-        """Make `open` and `captures` end soon; any thread may call it."""
-        if not self._stopped.done():
-            self._stopped.set_result(None)
+    def stop_on(self, event: threading.Event) -> None:
+        """Make `open` and `captures` end soon after an event is set; see `ImageSource.stop_on`."""
+        self._stopped = event
 
     def close(self) -> None:
         """Release the device or connection."""
@@ -230,6 +231,16 @@ def _in_a_thread(open_capture: OpenCapture) -> Future[cv2.VideoCapture]:
 def is_opening() -> bool:
     """Return whether a thread of this process is in OpenCV, opening a stream."""
     return any(thread.name == OPENER for thread in threading.enumerate())
+
+
+def exit_code(code: int) -> int:
+    """Return an exit code; end the process with it at once if a thread is still opening a stream.
+
+    OpenCV would abort the process if it returned while the interpreter ends.
+    """
+    if is_opening():
+        os._exit(code)
+    return code
 
 
 def without_password(address: str) -> str:

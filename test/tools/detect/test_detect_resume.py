@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 
 import av
 import pytest
@@ -178,6 +179,18 @@ def test_a_signal_leaves_whole_files_and_says_how_to_go_on(tmp_path, video, endi
     assert "interrupted; --resume continues the run" in error
     assert "Traceback" not in error
     assert files(tmp_path / "out") == ["annotated.mp4", "coco.json", "results.jsonl"]
+
+
+def test_a_signal_while_a_stream_opens_is_an_interruption(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        process = start(f"rtsp://127.0.0.1:{silent.getsockname()[1]}/clip", "--output", tmp_path / "out")
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        connection.close()
+    assert (process.returncode, error) == (130, "detect: interrupted\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_was_killed_before_its_first_line_is_begun_anew(tmp_path, repository):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -31,7 +31,8 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.images.open_source import open_sources
-from trt_ssd_ros.images.source import ImageSource
+from trt_ssd_ros.images.source import AbsentSourceError, ImageSource
+from trt_ssd_ros.images.stream import exit_code
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path
 from trt_ssd_ros.tools.command_line import add_options, count, run_command
@@ -78,6 +79,20 @@ def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOu
     return annotated
 
 
+def open_inputs(options: argparse.Namespace, outputs: Collection[Path], stop: Event) -> ImageSource:
+    """Open the inputs, except for the outputs of earlier runs among them; see `open_sources`.
+
+    Raises:
+        KeyboardInterrupt: A signal has ended the opening.
+    """
+    try:
+        return open_sources(options.inputs, options.topic, outputs, stop)
+    except AbsentSourceError:
+        if stop.is_set():
+            raise KeyboardInterrupt from None
+        raise
+
+
 def detect(options: argparse.Namespace, stop: Event) -> int:
     """Open input, detectors and output, run, print the summary, and return the exit code."""
     again, folders = options.resume or options.overwrite, numbered_folders(OUTPUT, LOG_NAME)
@@ -86,7 +101,7 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     card = ModelCard.load(model_card_path(options.model))
     build = BuildOptions(batch=options.batch)
     choice = EngineChoice(options.backend, options.precision, build, options.cpu_threads, options.resize_on)
-    with closing(open_sources(options.inputs, options.topic, {options.output, *folders})) as images:
+    with closing(open_inputs(options, {options.output, *folders}, stop)) as images:
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
@@ -174,7 +189,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if options.measure:
         parser.error("--measure is now a command: benchmark --video VIDEO, or benchmark --video demo")
     cv2.setNumThreads(1)  # OpenCV's threads spin while they wait, and take the cores from the network
-    return run_command("detect", partial(detect, options))
+    return exit_code(run_command("detect", partial(detect, options)))
 
 
 if __name__ == "__main__":
