@@ -29,7 +29,7 @@ from launch.logging import get_logger
 from launch_ros.actions import Node
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.images.source_name import SourceName
+from trt_ssd_ros.images.source_name import SourceName, without_password
 from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
@@ -45,7 +45,7 @@ from trt_ssd_ros.launching.arguments import (
 )
 from trt_ssd_ros.launching.drivers import dds_profile, log_level
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
-from trt_ssd_ros.launching.names import OUTPUT_TOPICS, absolute_name, file_sets, node_name, shown, topic_rules
+from trt_ssd_ros.launching.names import OUTPUT_TOPICS, absolute_name, file_sets, node_name, topic_rules
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"
@@ -148,7 +148,7 @@ def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
         raise ValueError(unknown_source(source, kind))
     if device and arguments["device"]:
         raise ValueError(
-            f"device: found '{shown(arguments['device'])}' beside source:={shown(source)}, "
+            f"device: found '{without_password(arguments['device'])}' beside source:={without_password(source)}, "
             "expected only one of them"
         )
     name = "rosbag2" if kind == "bag" else kind
@@ -159,7 +159,7 @@ def refuse_camera_arguments(arguments: dict[str, str]) -> None:
     """Refuse camera arguments with source:=topic, which starts no camera."""
     for argument in CAMERA_ARGUMENTS:
         if arguments[argument.name]:
-            found = f"found '{shown(arguments[argument.name])}' with source:=topic"
+            found = f"found '{without_password(arguments[argument.name])}' with source:=topic"
             raise ValueError(f"{argument.name}: {found}, expected a source that this launch file starts")
 
 
@@ -168,7 +168,7 @@ def unknown_source(source: str, kind: str) -> str:
     near = [f"file:{source}"] if Path(source).exists() else get_close_matches(kind, sorted(DRIVERS))
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     own = "topic, demo, file:<path>, webcam:<number>, rtsp://..., gstreamer, bag:<path>"
-    return f"source: found '{shown(source)}'{hint}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
+    return f"source: found '{without_password(source)}'{hint}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
 
 
 def include(name: str, **arguments: str) -> GroupAction:

@@ -9,9 +9,9 @@ A webcam, stream or pipeline that is not there yet is waited for; wait_for_sourc
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 
+from trt_ssd_ros.images.source_name import without_password
 from trt_ssd_ros.launching.arguments import OWN_SOURCES, CameraRequest
 from trt_ssd_ros.launching.drivers import Driver, describe_camera
-from trt_ssd_ros.launching.names import shown
 
 SOURCE = DeclareLaunchArgument("source", default_value="demo", description=OWN_SOURCES)
 
@@ -21,7 +21,8 @@ def parameters(request: CameraRequest) -> dict[str, object]:
     source = request.source
     if request.pipeline and source != "gstreamer":
         raise ValueError(
-            f"pipeline: found a pipeline with source:={shown(source)}, expected source:=gstreamer or gscam"
+            f"pipeline: found a pipeline with source:={without_password(source)}, "
+            "expected source:=gstreamer or gscam"
         )
     return {
         "source": f"gstreamer:{request.pipeline}" if source == "gstreamer" else source,

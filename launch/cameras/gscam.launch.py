@@ -11,9 +11,9 @@ pipeline for image_encoding (rgb8). Elements: NVIDIA's Jetson Linux Developer Gu
 
 from launch import LaunchDescription, LaunchDescriptionEntity
 
+from trt_ssd_ros.images.source_name import without_password
 from trt_ssd_ros.launching.arguments import CameraRequest
 from trt_ssd_ros.launching.drivers import Driver, describe_camera
-from trt_ssd_ros.launching.names import shown
 
 CSI_SIZE, CSI_RATE = (1280, 720), 30.0
 RTSP = "rtspsrc location={device} protocols=tcp latency=100 drop-on-latency=true"
@@ -37,7 +37,8 @@ def pipeline(request: CameraRequest) -> str:
     if name not in PIPELINES:
         names = ", ".join(PIPELINES)
         raise ValueError(
-            f"pipeline: found '{shown(name)}', expected {names}, or a GStreamer pipeline (elements with !)"
+            f"pipeline: found '{without_password(name)}', expected {names}, "
+            "or a GStreamer pipeline (elements with !)"
         )
     if not device:
         raise ValueError(

@@ -15,7 +15,8 @@ from rtsp import RtspServer
 from trt_ssd_ros.images import stream as live_stream
 from trt_ssd_ros.images.open_source import open_source, open_sources
 from trt_ssd_ros.images.source import AbsentSourceError, SourceError
-from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays, without_password
+from trt_ssd_ros.images.source_name import without_password
+from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays
 
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "2"))
 """How often the server is killed; 20 by hand."""

@@ -24,8 +24,8 @@ from trt_ssd_ros.images.calibration import Calibration
 from trt_ssd_ros.images.open_source import find_source
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
-from trt_ssd_ros.images.source_name import SourceName
-from trt_ssd_ros.images.stream import exit_code, retry_delays, without_password
+from trt_ssd_ros.images.source_name import SourceName, without_password
+from trt_ssd_ros.images.stream import exit_code, retry_delays
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
 from trt_ssd_ros.ros.process import FailableNode, LogBridge, signals_blocked, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater

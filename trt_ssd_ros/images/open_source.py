@@ -14,8 +14,8 @@ from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.images.files import IMAGE_SUFFIXES, ImageFiles, images_of_folder, read_image_file
 from trt_ssd_ros.images.recording import Recording, is_recording
 from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
-from trt_ssd_ros.images.source_name import SourceName
-from trt_ssd_ros.images.stream import network_stream, pipeline_stream, webcam, without_password
+from trt_ssd_ros.images.source_name import SourceName, without_password
+from trt_ssd_ros.images.stream import network_stream, pipeline_stream, webcam
 from trt_ssd_ros.images.video import FALLBACK_RATE, VideoFile
 
 TOUR_HEIGHT = 800

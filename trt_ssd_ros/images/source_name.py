@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,3 +36,8 @@ class SourceName:
     def live(self) -> bool:
         """Whether images arrive at their own pace, so that the source has no beginning."""
         return self.kind in ("webcam", "gstreamer", "stream")
+
+
+def without_password(address: str) -> str:
+    """Return an address, a misspelt one or a pipeline without user names and passwords, for logs and errors."""
+    return re.sub(r"(?<=[:/]/)[^/\s]*@", "", address)

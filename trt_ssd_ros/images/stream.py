@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
@@ -18,6 +17,7 @@ import numpy as np
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source_name import without_password
 from trt_ssd_ros.images.video import stated_rate
 
 LOGGER = logging.getLogger(__name__)
@@ -241,8 +241,3 @@ def exit_code(code: int) -> int:
     if is_opening():
         os._exit(code)
     return code
-
-
-def without_password(address: str) -> str:
-    """Return an address, a misspelt one or a pipeline without user names and passwords, for logs and errors."""
-    return re.sub(r"(?<=[:/]/)[^/\s]*@", "", address)

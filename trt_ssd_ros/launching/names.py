@@ -22,13 +22,6 @@ def absolute_name(namespace: str, name: str) -> str:
     return join("/", namespace, name)
 
 
-def shown(source: str) -> str:
-    """Return the value of an argument for an error message, without the password of a stream."""
-    from trt_ssd_ros.images.stream import without_password  # noqa: PLC0415 - loads OpenCV, which only errors need
-
-    return without_password(source)
-
-
 def file_sets(params_file: Path, node: str, parameter: str = "") -> bool:
     """Return whether a parameter file gives values to a node.
 
