@@ -168,7 +168,8 @@ def unknown_source(source: str, kind: str) -> str:
     near = [f"file:{source}"] if Path(source).exists() else get_close_matches(kind, sorted(DRIVERS))
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     own = "topic, demo, file:<path>, webcam:<number>, rtsp://..., gstreamer, bag:<path>"
-    return f"source: found '{without_password(source)}'{hint}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
+    found = f"source: found '{without_password(source)}'{hint}"
+    return f"{found}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
 
 
 def include(name: str, **arguments: str) -> GroupAction:
