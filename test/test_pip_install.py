@@ -25,9 +25,12 @@ def run(folder: Path, *command: str | Path, **environment: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+OFFLINE = ("--no-index", "--no-deps")
+
+
 @pytest.fixture(scope="module")
-def sources(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the source tree: setuptools writes beside its sources."""
+def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `pip install .` builds, from a copy of the source tree: setuptools writes beside its sources."""
     pytest.importorskip("pip")
     if int(importlib.metadata.version("setuptools").partition(".")[0]) < 71:
         pytest.skip("setuptools before 71 needs the package wheel")
@@ -36,13 +39,14 @@ def sources(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(repository / name, folder)
-    return folder
+    run(folder, sys.executable, "-m", "pip", "wheel", *OFFLINE, "--no-build-isolation", folder)
+    return next(folder.glob("*.whl"))
 
 
 @pytest.mark.parametrize("option", ["--prefix", "--target"])
-def test_an_installed_tool_finds_its_model(option, sources, repository, tmp_path):
-    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--ignore-installed")
-    run(tmp_path, sys.executable, "-m", "pip", "install", *offline, option, tmp_path / "installed", sources)
+def test_an_installed_tool_finds_its_model(option, wheel, repository, tmp_path):
+    pip = (sys.executable, "-m", "pip", "install", *OFFLINE, "--ignore-installed")
+    run(tmp_path, *pip, option, tmp_path / "installed", wheel)
     [package] = (path.parent for path in (tmp_path / "installed").rglob("trt_ssd_ros/commands.py"))
 
     photo, output = repository / "photos" / "chelsea.jpg", tmp_path / "output"

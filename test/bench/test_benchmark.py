@@ -88,7 +88,7 @@ def test_what_was_measured_before_a_failure_is_kept(tmp_path, capsys):
 
 def test_onnxruntime_has_one_precision_and_is_measured_once(capsys):
     engines = ["--backend", "onnxruntime", "--precision", "fp32", "fp16"]
-    assert main([*engines, "--size", "64x48", "--repeats", "5"]) == 0
+    assert main([*engines, "--size", "64x48", "--repeats", "5", "--rate", "100"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from trt_ssd_ros.detection import timing
-from trt_ssd_ros.detection.timing import ROUNDS, Timing, time_interleaved
+from trt_ssd_ros.detection.timing import ROUNDS, Timing, time_interleaved, time_paced
 
 
 class Clock:
@@ -19,6 +19,9 @@ class Clock:
 
     def perf_counter(self) -> float:
         return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
 
     def call(self, name: str, *milliseconds: float):
         """A call that takes each of these times in turn, then the last one for ever."""
@@ -34,7 +37,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=clock.perf_counter, sleep=clock.sleep))
     return clock
 
 
@@ -78,3 +81,16 @@ def test_each_round_has_its_share_of_the_repeats_but_at_least_one(clock, repeats
 def test_nothing_takes_no_time(clock):
     assert time_interleaved({}, 100) == {}
     assert clock.called == []
+
+
+def test_a_paced_call_starts_at_its_rate_and_after_a_slow_one_at_once(clock):
+    starts: list[float] = []
+    call = clock.call("image", 10, 250, 10)
+
+    def timed() -> None:
+        starts.append(round(clock.seconds, 6))
+        call()
+
+    times = time_paced(timed, rounds=2, repeats=2, rate=10)
+    assert times.tolist() == [pytest.approx([10, 250]), pytest.approx([10, 10])]
+    assert starts == pytest.approx([0.1, 0.2, 0.45, 0.55])

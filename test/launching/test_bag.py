@@ -48,12 +48,15 @@ def test_a_bag_is_detected_in_to_its_last_image(probe, client, start_process, ba
     process = start_process([*command, f"source:=bag:{bag}", "namespace:=robot"], **player)
     process.wait_until_it_says("waiting for /robot/detector to subscribe to /robot/image_raw")
     probe.spin_until(lambda: "process has finished cleanly" in process.log or not process.running, "the end")
-    probe.happens(lambda: len(answers) == IMAGES, 2.0)
-    assert [stamp(answer) for answer in answers] == [START + number * PERIOD for number in range(IMAGES)]
+    stamps = [START + number * PERIOD for number in range(IMAGES)]
+    probe.spin_until(lambda: answers and stamp(answers[-1]) == stamps[-1], "the last image")
+    found = [stamp(answer) for answer in answers]
+    assert found == [number for number in stamps if number in found], "a busy machine may skip an image"
     assert {answer.header.frame_id for answer in answers} == {"recorded"}
     assert len(images) == IMAGES
     assert not old
-    probe.spin_until(lambda: counts(client) == {"processed": IMAGES, "received": IMAGES}, "the detector's counts")
+    known = [(len(found), str(IMAGES - len(found))), (len(found), "unknown")]
+    probe.spin_until(lambda: counts(client) in known, "the detector's counts")
 
 
 @pytest.mark.parametrize(("command", "code"), [("/bin/true", 0), ("/no/such/player", 1)])
@@ -75,10 +78,10 @@ def test_what_waits_for_a_subscriber_can_be_interrupted(probe, start_process):
     assert "Traceback" not in process.log
 
 
-def counts(client: DetectorClient) -> dict[str, int]:
-    """What the detector says became of the images."""
+def counts(client: DetectorClient) -> tuple[int, str]:
+    """The numbers of processed and dropped images, by the detector; dropped is unknown on Humble."""
     status = client.status()
-    return {name: int(status.get(name, 0)) for name in ("processed", "received")}
+    return int(status.get("processed", 0)), status.get("dropped", "")
 
 
 def stamp(message: Any) -> int:

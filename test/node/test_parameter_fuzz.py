@@ -134,7 +134,9 @@ def fuzzed(
         closing(NodeProcess(command, domain, log)) as process,
         closing(Probe(domain)) as probe,
     ):
-        fuzzed = Fuzzed(probe, Detector(shipped_engine, card), photo("coffee", WIDTH, HEIGHT))
+        detector = Detector(shipped_engine, card)
+        detector.resize_on = "host"  # as the node does on the CPU
+        fuzzed = Fuzzed(probe, detector, photo("coffee", WIDTH, HEIGHT))
         yield fuzzed
         print(f"{fuzzed.sets} sets, {fuzzed.accepted} accepted")
         assert "image dropped" not in process.log

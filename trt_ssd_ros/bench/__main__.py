@@ -68,7 +68,7 @@ def speeds(
                 continue
             seen.add(configuration)
             for size in options.size:
-                yield measure_speed(detector, resized(photo, size), batch, options.repeats, done)
+                yield measure_speed(detector, resized(photo, size), batch, options.repeats, done, options.rate)
 
 
 def run(options: argparse.Namespace, stop: Event) -> int:
@@ -130,6 +130,17 @@ def size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def rate(text: str) -> float:
+    """Parse a rate in Hz above 0 from the command line."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected more than 0 and at most 1000 calls per second")
+    return number
+
+
 def new_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = argparse.ArgumentParser(
@@ -161,6 +172,13 @@ def new_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="timed calls per row; with --video, images per round (default: 100)",
     )
+    parser.add_argument(
+        "--rate",
+        type=rate,
+        default=0.0,
+        metavar="HZ",
+        help="calls per second, as with a camera; default: one call after the other",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot the figures into this PNG")
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS instead; needs ROS 2")
@@ -174,7 +192,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if options.ros:
         parser.error("--ros: found no ROS 2, expected: ros2 run trt_ssd_ros benchmark --ros")
     is_video = options.video is not None
-    unused = ("size", "json", "plot") if is_video else ("threshold", "topic")
+    unused = ("size", "json", "plot", "rate") if is_video else ("threshold", "topic")
     given = [f"--{name}" for name in unused if getattr(options, name) != parser.get_default(name)]
     if given:
         parser.error(f"{given[0]} {'does not go with' if is_video else 'needs'} --video")

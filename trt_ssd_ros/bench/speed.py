@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.bench.power_meter import PowerMeter
 from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
-from trt_ssd_ros.detection.timing import Timing, time_interleaved, time_rounds
+from trt_ssd_ros.detection.timing import Timing, time_interleaved, time_paced, time_rounds
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.models.card import ModelCard
@@ -79,7 +79,12 @@ class Speed:
 
 
 def measure_speed(
-    detector: Detector, photo: NDArray[np.uint8], batch: int, repeats: int, done: Callable[[], object]
+    detector: Detector,
+    photo: NDArray[np.uint8],
+    batch: int,
+    repeats: int,
+    done: Callable[[], object],
+    rate: float = 0.0,
 ) -> Speed:
     """Time a detector on copies of a photo.
 
@@ -89,14 +94,18 @@ def measure_speed(
         batch: Images per call.
         repeats: Number of timed calls, in ROUNDS rounds.
         done: Callback after each round; its exceptions end the measurement.
+        rate: Calls per second; 0: one call after the other.
     """
     images = np.stack([photo] * batch)
     for _ in range(WARM_UP):
         detector.detect_batch(images)
     before = ProcessUsage.of(os.getpid())
     with PowerMeter() as meter:
-        calls = {"": partial(detector.detect_batch, images)}
-        times = time_rounds(calls, ROUNDS, max(1, repeats // ROUNDS), done)[""]
+        call, each = partial(detector.detect_batch, images), max(1, repeats // ROUNDS)
+        if rate:
+            times = time_paced(call, ROUNDS, each, rate, done)
+        else:
+            times = time_rounds({"": call}, ROUNDS, each, done)[""]
     after = ProcessUsage.of(os.getpid())
     count, gpu = times.size * batch, detector.memory_used()
     speed = Speed(

@@ -54,6 +54,37 @@ def time_rounds(
     return times
 
 
+def time_paced(
+    call: Callable[[], object],
+    rounds: int,
+    repeats: int,
+    rate: float,
+    done: Callable[[], object] = lambda: None,
+) -> NDArray[np.float64]:
+    """Time a call at a fixed rate, as with the images of a camera; the thread sleeps between two calls.
+
+    Args:
+        call: Call to time.
+        rounds: Number of rounds.
+        repeats: Runs per round.
+        rate: Calls per second; a call that takes longer delays the next one.
+        done: Called after each round; its exception ends the measurement.
+
+    Returns:
+        Milliseconds (rounds, repeats), without the sleep.
+    """
+    times, due = np.empty((rounds, repeats)), time.perf_counter()
+    for row in times:
+        for repeat in range(repeats):
+            due = max(due + 1 / rate, time.perf_counter())
+            time.sleep(due - time.perf_counter() if due > time.perf_counter() else 0)
+            start = time.perf_counter()
+            call()
+            row[repeat] = (time.perf_counter() - start) * 1e3
+        done()
+    return times
+
+
 def time_interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
     """Return the timing of `repeats` runs of each call in ROUNDS rounds, after a warm-up round."""
     times = time_rounds(calls, ROUNDS + 1, max(1, repeats // ROUNDS))

@@ -30,6 +30,10 @@ from trt_ssd_ros.models.network import load_network
 LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
 """Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
+COPY_THREADS = {"tensorrt": 2}
+"""Threads of OpenCV by backend, unless `cpu_threads` is given. They copy images to the GPU: sixteen save a seventh
+of two threads' latency, and take four times their processor time (docs/engines.md).
+"""
 MAX_CPU_THREADS = 256
 """Largest number of CPU threads that can be asked for."""
 
@@ -48,7 +52,7 @@ class EngineChoice:
         backend: One of BACKENDS. `auto` takes the first of REGISTRY whose library and device are available.
         precision: One of PRECISIONS, for TensorRT only; ONNX Runtime runs the network unchanged.
         build: Build options of TensorRT plans.
-        cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: the libraries' own choice, all cores.
+        cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: all cores, or COPY_THREADS.
         resize_on: One of RESIZE_CHOICES. `auto` takes the one of RESIZES_ON that costs the backend less time.
 
     Raises:
@@ -109,10 +113,11 @@ def open_detector(
         RuntimeError: The backend's library or GPU is missing, or the backend cannot run the network.
     """
     choice = choice or EngineChoice()
-    if choice.cpu_threads:
-        cv2.setNumThreads(choice.cpu_threads)
     with nullcontext(progress) if progress else LoggedProgress() as reporting:
         [detector] = _open(Request(card, choice, samples, reporting))
+    threads = choice.cpu_threads or COPY_THREADS.get(detector.engine_kind, 0)
+    if threads:
+        cv2.setNumThreads(threads)
     return detector
 
 
