@@ -30,10 +30,8 @@ from trt_ssd_ros.models.network import load_network
 LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
 """Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
-COPY_THREADS = {"tensorrt": 2}
-"""Threads of OpenCV by backend, unless `cpu_threads` is given. They copy images to the GPU: sixteen save a seventh
-of two threads' latency, and take four times their processor time (docs/engines.md).
-"""
+COPY_THREADS = {"tensorrt": 4}
+"""Most threads of OpenCV by backend, unless `cpu_threads` is given. They copy images to the GPU (docs/engines.md)."""
 MAX_CPU_THREADS = 256
 """Largest number of CPU threads that can be asked for."""
 
@@ -115,9 +113,8 @@ def open_detector(
     choice = choice or EngineChoice()
     with nullcontext(progress) if progress else LoggedProgress() as reporting:
         [detector] = _open(Request(card, choice, samples, reporting))
-    threads = choice.cpu_threads or COPY_THREADS.get(detector.engine_kind, 0)
-    if threads:
-        cv2.setNumThreads(threads)
+    cores = cv2.getNumThreads()
+    cv2.setNumThreads(choice.cpu_threads or min(cores, COPY_THREADS.get(detector.engine_kind, cores)))
     return detector
 
 
