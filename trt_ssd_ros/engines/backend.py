@@ -31,7 +31,7 @@ LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
 """Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
 COPY_THREADS = {"tensorrt": 4}
-"""Most threads of OpenCV by backend, unless `cpu_threads` is given; they copy images to a GPU (docs/engines.md)."""
+"""Most threads of OpenCV by backend, unless `cpu_threads` is given; they copy to a GPU (docs/engines.md)."""
 MAX_CPU_THREADS = 256
 """Largest number of CPU threads that can be asked for."""
 
