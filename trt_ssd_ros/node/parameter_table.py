@@ -80,8 +80,8 @@ ENGINE = (
         "cpu_threads",
         Kind.INTEGER,
         0,
-        "Number of CPU threads of ONNX Runtime, and of OpenCV in the node; 0: all cores, but at most four for OpenCV "
-        "with TensorRT",
+        "Number of CPU threads of ONNX Runtime, and of OpenCV in the node; 0: all cores, but at most four for "
+        "OpenCV with TensorRT",
         lowest=0,
         highest=MAX_CPU_THREADS,
         fixed=_OPENED,
