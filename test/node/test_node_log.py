@@ -92,14 +92,15 @@ def test_an_image_in_the_engine_counts_as_discarded(client, start_blank_detector
 def test_the_rate_is_logged_once(client, start_blank_detector):
     process, probe = start_blank_detector(), client.probe
     timer = probe.node.create_timer(0.1, lambda: client.send(blank_image()))
-    probe.spin_until(lambda: lines(process.log, "images arrive"), "the rate")
+    rate = "(?:images arrive at|detections leave at)"  # the arrivals are unknown on Humble
+    probe.spin_until(lambda: lines(process.log, rate), "the rate")
     counted = client.status().get("processed", "0")
     probe.spin_until(lambda: int(client.status().get("processed", "0")) > int(counted) + 20, "20 more images")
     probe.node.destroy_timer(timer)
-    [said] = lines(process.log, "images arrive")
-    rates = re.fullmatch(r"images arrive at (\d+\.\d) Hz, detections leave at (\d+\.\d) Hz", said)
+    [said] = lines(process.log, rate)
+    rates = re.fullmatch(r"(?:images arrive at (\d+\.\d) Hz, )?detections leave at (\d+\.\d) Hz", said)
     assert rates, said
-    assert all(float(rate) > 0 for rate in rates.groups())
+    assert all(float(rate) > 0 for rate in rates.groups() if rate is not None)
 
 
 def test_a_reload_logs_model_engine_and_precision(client, start_blank_detector, card):

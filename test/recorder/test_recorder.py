@@ -386,7 +386,8 @@ def test_watches_the_nodes(start_node, start_process, probe, tmp_path, pipe, pho
     assert "ONNX Runtime" in recorder.log
     assert re.search(r"^note +also publishing on /front/detections: /\w+: give", recorder.log, re.MULTILINE)
     assert re.search(
-        r"images +(\d+ processed, .*, 0 lost by the middleware|unknown: fewer than two)", recorder.log
+        r"images +(\d+ processed, (.*, 0 lost by|replaced or lost ones unknown: ).*|unknown: fewer than two)",
+        recorder.log,
     )
     assert re.search(r"latency +p50 \d+\.\d+ ms", recorder.log)
     rows = re.findall(r"^.+ (\d+) {3}(\S+\.jpg)$", recorder.log, re.MULTILINE)
