@@ -49,6 +49,8 @@ class Resize:
         Raises:
             ValueError: A side is too long for cv2.remap.
         """
+        if samples.shape[:2] == (1, 1):
+            samples = np.repeat(samples, 2, axis=1)  # OpenCV 4.5 refuses a single pixel of several channels
         if self.rule == "half_pixel":
             return cv2.resize(samples, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         rows, columns = samples.shape[:2]
