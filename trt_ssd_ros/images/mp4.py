@@ -8,12 +8,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.files import temporary_path
+from trt_ssd_ros.images.source import Image
 
-Image = NDArray[np.uint8]
 CLOCK_RATE = 90_000
 """Ticks per second of the video's time stamps, as in MPEG."""
 BT601, LIMITED = 6, 1

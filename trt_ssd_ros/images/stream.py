@@ -101,7 +101,7 @@ class LiveStream(ImageSource):
             raise AbsentSourceError(self._failure)
 
     def captures(self) -> Iterator[Capture]:
-        """Read until `stop` is called; see `ImageSource.captures`."""
+        """Read until the event of `stop_on` is set; see `ImageSource.captures`."""
         begun, index = monotonic(), -1
         while not self._stopped.is_set():
             if self._capture.grab():
