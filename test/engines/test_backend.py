@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import pytest
 
 from trt_ssd_ros.engines import backend
@@ -49,20 +50,40 @@ def test_cpu_threads_out_of_range_are_refused(threads):
         EngineChoice(cpu_threads=threads)
 
 
-def session_threads(card: ModelCard, asked: int) -> tuple[int, int]:
-    """Open a detector; return its session's option, and the number of threads that the process has more."""
-    before = len(list(Path("/proc/self/task").iterdir()))
-    detector = open_detector(card, EngineChoice("onnxruntime", cpu_threads=asked))
-    options = detector._engine._session.get_session_options()
-    return options.intra_op_num_threads, len(list(Path("/proc/self/task").iterdir())) - before
+SESSION_THREADS = """
+import sys
+from pathlib import Path
+import cv2
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
+from trt_ssd_ros.models.card import ModelCard
+
+before = cv2.getNumThreads()
+threads = len(list(Path("/proc/self/task").iterdir()))
+card = ModelCard.load(Path(sys.argv[1]))
+detector = open_detector(card, EngineChoice("onnxruntime", cpu_threads=int(sys.argv[2])))
+threads = len(list(Path("/proc/self/task").iterdir())) - threads
+asked = detector._engine._session.get_session_options().intra_op_num_threads
+print(asked, threads, cv2.getNumThreads(), before)
+"""
+"""Program that opens a detector, and prints the session's option, the number of threads that the process has more,
+and OpenCV's number of threads after and before. A process of its own, as others start threads at any time."""
 
 
-def test_onnxruntime_and_opencv_take_as_many_threads_as_asked(card, opencv_threads):
-    assert session_threads(card, 0)[0] == 0
-    assert cv2.getNumThreads() == opencv_threads
-    for asked in (5, 1):
-        assert session_threads(card, asked) == (asked, asked - 1), "the thread that calls it is one of them"
-        assert cv2.getNumThreads() == asked
+def session_threads(card_path: Path, asked: int) -> list[int]:
+    command = [sys.executable, "-c", SESSION_THREADS, str(card_path), str(asked)]
+    return [int(word) for word in subprocess.run(command, check=True, capture_output=True).stdout.split()]
+
+
+@pytest.mark.parametrize("asked", [5, 1])
+def test_onnxruntime_and_opencv_take_as_many_threads_as_asked(card_path, asked):
+    option, threads, in_opencv, _ = session_threads(card_path, asked)
+    assert (option, threads) == (asked, asked - 1), "the thread that calls it is one of them"
+    assert in_opencv == asked
+
+
+def test_onnxruntime_and_opencv_keep_their_defaults_unless_asked(card_path):
+    option, _, in_opencv, before = session_threads(card_path, 0)
+    assert (option, in_opencv) == (0, before)
 
 
 @pytest.mark.skipif(any(map(find_spec, FLAVOURS)), reason="TensorRT is installed here")
