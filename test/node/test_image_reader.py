@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.images.frame import FrameError, UnsupportedEncodingError
-from trt_ssd_ros.node.image_input import read_image
+from trt_ssd_ros.node.image_reader import read_image
 from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros

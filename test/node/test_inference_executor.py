@@ -16,14 +16,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from trt_ssd_ros.node.image_input import (
-    HiddenSubscriptions,
-    ImageSubscription,
-    InferenceCallbackGroup,
-    SequenceGaps,
-    without_events,
-)
+from trt_ssd_ros.node.hidden_subscriptions import HiddenSubscriptions, InferenceCallbackGroup
+from trt_ssd_ros.node.image_input import ImageSubscription, without_events
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
+from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 from trt_ssd_ros.ros.process import new_executor
 
 pytestmark = pytest.mark.ros

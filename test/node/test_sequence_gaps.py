@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trt_ssd_ros.node.image_input import SequenceGaps
+from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 
 pytestmark = pytest.mark.ros
 

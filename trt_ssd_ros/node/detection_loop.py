@@ -9,7 +9,7 @@ from rclpy.context import Context
 
 from trt_ssd_ros.node.camera_channel import TakenImage
 from trt_ssd_ros.node.detected_frame import DetectedFrame
-from trt_ssd_ros.node.image_input import read_image
+from trt_ssd_ros.node.image_reader import read_image
 from trt_ssd_ros.node.opened_model import OpenedModel
 
 

@@ -14,7 +14,8 @@ from trt_ssd_ros.engines.backend import open_detector
 from trt_ssd_ros.node.camera_channel import CameraChannel
 from trt_ssd_ros.node.detection_loop import DetectionLoop
 from trt_ssd_ros.node.diagnostics import Health, Readings
-from trt_ssd_ros.node.image_input import HiddenSubscriptions, ImageSubscription
+from trt_ssd_ros.node.hidden_subscriptions import HiddenSubscriptions
+from trt_ssd_ros.node.image_input import ImageSubscription
 from trt_ssd_ros.node.input_watch import InputWatch
 from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine

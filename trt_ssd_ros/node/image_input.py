@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from threading import Lock
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
@@ -17,9 +14,9 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.images.compressed import decode_image
-from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError, frame_from_message
+from trt_ssd_ros.node.hidden_subscriptions import InferenceCallbackGroup
 from trt_ssd_ros.node.lost_images import LostImages
+from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "best_effort", "reliable")
@@ -30,34 +27,6 @@ SEQUENCE_NUMBER = "publication_sequence_number"
 def transport_topic(topic: str, transport: str) -> str:
     """Return the topic of a transport, named as by image_transport."""
     return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
-
-
-class InferenceCallbackGroup(CallbackGroup):
-    """Callback group of subscriptions from which only the InferenceExecutor takes.
-
-    SingleThreadedExecutor asks the group. EventsExecutor ignores groups; see HiddenSubscriptions.
-    """
-
-    def can_execute(self, _: Any) -> bool:
-        """Return False: only the InferenceExecutor takes."""
-        return False
-
-    def beginning_execution(self, _: Any) -> bool:
-        """Return False: only the InferenceExecutor takes."""
-        return False
-
-    def ending_execution(self, _: Any) -> None:
-        """Do nothing: callbacks of the group never run."""
-
-
-class HiddenSubscriptions:
-    """Mixin that hides the subscriptions of InferenceCallbackGroup; list it before rclpy's Node."""
-
-    @property
-    def subscriptions(self) -> Iterator[Subscription]:
-        """Subscriptions of other callback groups."""
-        found: Iterator[Subscription] = super().subscriptions  # type: ignore[misc]
-        return (item for item in found if not isinstance(item.callback_group, InferenceCallbackGroup))
 
 
 class Receiver(Protocol):
@@ -71,63 +40,6 @@ class Receiver(Protocol):
 
     def reject(self, reason: str) -> None:
         """Count an image whose message cannot be deserialised, and log the reason."""
-
-
-class SequenceGaps:
-    """Counter of images that were not taken, by gaps in the publisher's sequence numbers.
-
-    Each publisher has its own sequence numbers, and a message info does not name the publisher. Listing the
-    publishers takes a quarter of a millisecond, too long for each gap. So `collect` decides: gaps count if there
-    was only one publisher.
-
-    Attributes:
-        numbered: Whether the middleware numbers images; None before the first image.
-    """
-
-    def __init__(self) -> None:
-        self.numbered: bool | None = None
-        self._publishers: frozenset[Any] = frozenset()
-        self._last: int | None = None
-        self._pending: Counter[str] = Counter()
-        self._lock = Lock()
-
-    def restart(self) -> None:
-        """Start again with the next image: images before it were sent without a subscription."""
-        with self._lock:
-            self._last = None
-            self._publishers = frozenset()
-
-    def skip(self) -> None:
-        """Record that the next image was taken, but has no readable number."""
-        with self._lock:
-            self._last = None if self._last is None else self._last + 1
-
-    def note(self, number: int | None, reason: str) -> None:
-        """Record an image that was taken.
-
-        Args:
-            number: Sequence number of the image; None if the middleware has none.
-            reason: Name of the count for the images in the gap before this one.
-        """
-        with self._lock:
-            last, self._last = self._last, number
-            self.numbered = number is not None
-            if number is not None and last is not None and number > last + 1:
-                self._pending[reason] += number - last - 1
-
-    def collect(self, publishers: frozenset[Any]) -> Mapping[str, int]:
-        """Return the number of images not taken since the last call, by reason.
-
-        Args:
-            publishers: Identifiers of all present publishers.
-        """
-        with self._lock:
-            pending, self._pending = self._pending, Counter()
-            alone = len(self._publishers | publishers) <= 1
-            self._publishers = publishers or self._publishers
-            if not alone:
-                self._last = None
-        return pending if alone else {}
 
 
 class ImageSubscription:
@@ -329,27 +241,3 @@ def without_events() -> Any:
     except ImportError:
         return None
     return SubscriptionEventCallbacks(use_default_callbacks=False)
-
-
-def read_image(message: Image | CompressedImage) -> Frame:
-    """Return the pixels of an image message, as a view of the message where its layout allows.
-
-    If `frame_from_message` does not know the encoding and cv_bridge is installed, cv_bridge converts the image.
-
-    Raises:
-        FrameError: The image cannot be read; the message names what was found and what was expected.
-    """
-    if isinstance(message, CompressedImage):
-        return Frame(decode_image(message.data, message.format), "bgr")
-    try:
-        return frame_from_message(message)
-    except UnsupportedEncodingError as unsupported:
-        try:
-            from cv_bridge import CvBridge  # noqa: PLC0415 - optional, and heavy
-
-            return Frame(CvBridge().imgmsg_to_cv2(message, desired_encoding="bgr8"), "bgr")
-        except ImportError:
-            raise unsupported from None
-        except Exception as error:  # CvBridgeError, or any error of NumPy and OpenCV inside it
-            reason = one_line(error)
-            raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {reason}") from error
