@@ -17,14 +17,13 @@ from trt_ssd_ros.node.diagnostics import (
     LIMITS,
     WINDOW,
     Alert,
-    FrameCounts,
     Health,
     Limit,
     Readings,
-    RecentCounts,
     StageTimes,
     percentiles,
 )
+from trt_ssd_ros.node.frame_counts import FrameCounts, RecentCounts
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.ros.parameters import ParameterSpec
 

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.node.detected_frame import DetectedFrame
-from trt_ssd_ros.node.diagnostics import FrameCounts
+from trt_ssd_ros.node.frame_counts import FrameCounts
 
 LISTED = 5
 """Most detections that the INFO line lists."""

@@ -14,7 +14,8 @@ from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.activation_log import ActivationLog, Durations
 from trt_ssd_ros.node.detected_frame import DetectedFrame
-from trt_ssd_ros.node.diagnostics import FrameCounts, RecentCounts, StageTimes
+from trt_ssd_ros.node.diagnostics import StageTimes
+from trt_ssd_ros.node.frame_counts import FrameCounts, RecentCounts
 from trt_ssd_ros.node.image_input import ImageInput
 from trt_ssd_ros.node.input_doctor import StampWatch
 from trt_ssd_ros.node.messages import nanoseconds
