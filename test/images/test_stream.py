@@ -16,7 +16,7 @@ from trt_ssd_ros.images import stream as live_stream
 from trt_ssd_ros.images.open_source import open_source, open_sources
 from trt_ssd_ros.images.source import AbsentSourceError, SourceError
 from trt_ssd_ros.images.source_name import without_password
-from trt_ssd_ros.images.stream import LiveStream, is_opening, retry_delays
+from trt_ssd_ros.images.stream import LiveStream, is_in_use, retry_delays
 
 ROUNDS = int(os.environ.get("RTSP_ROUNDS", "2"))
 """How often the server is killed; 20 by hand."""
@@ -156,7 +156,7 @@ def test_an_attempt_that_hangs_is_continued_in_one_thread_and_stop_leaves_it(mon
         with pytest.raises(AbsentSourceError, match="it does not start"):
             stream.open()
     assert threading.active_count() == before + 1
-    assert is_opening()
+    assert is_in_use()
     go_on.set()
     monkeypatch.setattr(live_stream, "PATIENCE", 30.0)
     stream.open()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
@@ -19,26 +19,27 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
+from trt_ssd_ros.camera.source_reader import HANG, SETTLING, Playback, SourceReader
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.calibration import Calibration
+from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.images.open_source import find_source
-from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName, without_password
-from trt_ssd_ros.images.stream import exit_code, retry_delays
+from trt_ssd_ros.images.stream import exit_code
+from trt_ssd_ros.node.composed_input import CapturedImage, ComposedInput
 from trt_ssd_ros.node.messages import camera_info_to_msg, image_to_msg
-from trt_ssd_ros.ros.process import FailableNode, LogBridge, signals_blocked, spin_node
+from trt_ssd_ros.ros.process import FailableNode, LogBridge, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
-DEFAULT_RATE = 30.0
 ERRORS_ONLY = 2
 """Log level of OpenCV; the node itself logs what users need to know of a source."""
-LONGEST_RETRY = 2.0
-"""Seconds between two attempts to open a source that has not been there yet, at most."""
-SETTLING = 0.5
-"""Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
+WATCH_PERIOD = 1.0
+"""Seconds between two checks whether the source hangs, on a steady clock."""
+LOGGERS = ("trt_ssd_ros.images", "trt_ssd_ros.camera")
+"""Python loggers whose lines are the camera's."""
 
 
 class CameraNode(FailableNode):
@@ -48,7 +49,15 @@ class CameraNode(FailableNode):
     an image is decoded. Images of a network stream are an exception: FFmpeg has decoded them by then, and only the
     colour conversion follows.
 
-    A webcam, stream or pipeline is opened in the thread, too, so that a signal ends the node meanwhile.
+    A webcam, stream or pipeline is opened in the thread, too, so that a signal ends the node meanwhile. A source
+    that hangs is left to its thread, and opened again in a new one.
+
+    With a detector in the same process (`composed`), each image is given to it directly; image_raw and camera_info
+    are published while they have subscribers. Such a camera is open only while somebody wants its images, and does
+    not end the process when its source fails, but opens it again.
+
+    Args:
+        composed: Input of the detector in the same process; None if there is none.
 
     Raises:
         CalibrationError: The calibration is wrong.
@@ -56,11 +65,10 @@ class CameraNode(FailableNode):
         ValueError: A parameter is wrong or does not exist.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, composed: ComposedInput | None = None) -> None:
         super().__init__("camera")
         values = {spec.name: self.declare(spec) for spec in CAMERA_NODE}
         self.check_overrides()
-        self._loop, self._rate = values["loop"], values["rate"]
         self._frame_id = values["frame_id"] or self.get_fully_qualified_name().lstrip("/")
         self._calibration = Calibration.load(Path(values["calibration"])) if values["calibration"] else None
         self._image_publisher = self.create_publisher(
@@ -69,136 +77,75 @@ class CameraNode(FailableNode):
         self._info_publisher = self.create_publisher(
             CameraInfo, "camera_info", CAMERA, qos_overriding_options=OVERRIDABLE
         )
-        self._log_bridge = LogBridge(self.get_logger())
+        self._log_bridge = LogBridge(self.get_logger(), *LOGGERS)
         self._log_bridge.open()
+        self._composed = composed
+        self.demand = f"a subscriber on {self._image_publisher.topic_name}"
+        if composed is not None:
+            self.demand = f"the detector, or {self.demand}"
+            composed.describe = self._describe
         self._published, self._recent = 0, deque[float](maxlen=100)
-        self._limit = RateLimit()
-        self._stop = Event()
-        self._start: int = values["start"]
         self._skipped: set[str] = set()
+        self._playback = Playback(
+            values["rate"], values["loop"], values["start"], values["wait_for_source"], composed is not None
+        )
         size = (values[name] for name in ("width", "height", "rate"))
-        self._source = find_checked(values["source"], self._start, *size)
-        self._source.stop_on(self._stop)
-        self._period = 1 / (self._rate or self._source.rate or DEFAULT_RATE)
+        self._find = partial(find_checked, values["source"], values["start"], *size)
         self._name = without_password(values["source"])
-        self._waits, self._absence = values["wait_for_source"], ""
+        self._reader = self._new_reader()
+        self._earlier_interruptions = 0
         self._updater = StatusUpdater(self, self._name)
         self._updater.add("camera", self._diagnose)
-        self._thread = Thread(target=self._run, name="camera")
-        self.call_once_spinning(self._start_thread)
+        self.call_every(WATCH_PERIOD, self._leave_if_it_hangs)
+        self.call_once_spinning(self._reader.start)
 
-    def _start_thread(self) -> None:
-        with signals_blocked():
-            self._thread.start()
+    def _new_reader(self) -> SourceReader:
+        return SourceReader(self._find, self._playback, self, self.get_logger())
 
     def destroy_node(self) -> None:
         """Stop the reading thread, then destroy the node."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._reader.stop()
         self._log_bridge.close()
         super().destroy_node()
 
-    def _run(self) -> None:
-        try:
-            if self._open():
-                self._publish_all()
-        except Exception as error:
-            if self.context.ok():
-                never_open = isinstance(error, AbsentSourceError)
-                self.fail(str(error) if never_open else f"camera stopped: {error}")
-        else:
-            if not self._stop.is_set():
-                self._log_end()
-        finally:
-            self._source.close()
-            self.context.try_shutdown()
+    def _leave_if_it_hangs(self) -> None:
+        """Replace a reader that hangs in its source by a new one."""
+        hanging = self._reader
+        if hanging.hangs:
+            failure = f"{self._name} hangs: no image for {HANG:g} s"
+            self.get_logger().error(f"{failure}; opening it again")
+            hanging.stop(seconds=0)
+            self._earlier_interruptions += hanging.source.interruptions + 1
+            self._reader = self._new_reader()
+            self._reader.failure = failure
+            self._reader.start()
 
-    def _open(self) -> bool:
-        """Open the source, and return whether it is open; false only after a stop.
+    def is_wanted(self) -> bool:
+        """Return whether somebody wants images; see `Viewer.is_wanted`."""
+        if self._composed is None and (self._playback.loop or self._reader.source.live):
+            return True
+        taken = self._composed is not None and self._composed.opened is not None
+        return taken or self._image_publisher.get_subscription_count() > 0
 
-        Raises:
-            AbsentSourceError: The source cannot be opened, and `wait_for_source` is false.
-        """
-        began, delays = monotonic(), retry_delays(LONGEST_RETRY)
-        while not self._try_to_open():
-            if self._stop.wait(next(delays)):
-                return False
-        waited = f", after {monotonic() - began:.1f} s of waiting for it" if self._absence else ""
-        self._absence = ""
-        by_source = self._source.live and not self._rate
-        pace = "at the rate of the source" if by_source else f"at {1 / self._period:.4g} Hz"
-        self.get_logger().info(f"publishing {self._name} {pace}{waited}, frame_id {self._frame_id}")
-        return True
+    def note_opened(self, pace: str) -> None:
+        """Log the source and its frame id; see `Viewer.note_opened`."""
+        self.get_logger().info(f"publishing {self._name} {pace}, frame_id {self._frame_id}")
 
-    def _try_to_open(self) -> bool:
-        try:
-            self._source.open()
-        except AbsentSourceError as error:
-            if not self.context.ok():
-                return False
-            if not self._waits:
-                raise
-            if not self._absence:
-                advice = "trying again until it opens (wait_for_source:=false ends the node instead)"
-                self.get_logger().warning(f"{error}; {advice}")
-            self._absence = str(error)
-            return False
-        return True
-
-    def _publish_all(self) -> None:
-        if not (self._loop or self._source.live):
-            self._await_subscriber()
-        due = monotonic()
-        for capture in self._captures():
-            if self._source.live:
-                if not self._limit.admits(self._rate, monotonic()):
-                    continue
-            elif self._stop.wait(max(0.0, due - monotonic())):
-                return
-            self._publish(capture)
-            due = max(due + self._period, monotonic())
-        self._image_publisher.wait_for_all_acked(Duration(seconds=SETTLING))
-        self._stop.wait(SETTLING)
-
-    def _captures(self) -> Iterator[Capture]:
-        yield from self._one_pass()
-        while self._loop and not self._stop.is_set():
-            yield from self._one_pass()
-
-    def _one_pass(self) -> Iterator[Capture]:
-        """Read the source once, from image number `start` on.
-
-        Raises:
-            SourceError: The source has fewer images, or none that can be read.
-        """
-        total = 0
-        for total, capture in enumerate(self._source.captures(), 1):
-            if total > self._start:
-                yield capture
-        if self._start >= total > 0:
-            raise SourceError(
-                f"start: found {self._start}, expected at most {total - 1}: the source has "
-                f"{counted(total, 'image')}"
-            )
-        if total and len(self._skipped) == total - self._start:
-            found = counted(len(self._skipped), "file")
-            raise SourceError(f"source: found {found}, but no image that can be read, e.g. {min(self._skipped)}")
-
-    def _await_subscriber(self) -> None:
-        """Wait for a subscriber, because a source that plays once would be lost without one."""
-        if self._image_publisher.get_subscription_count() == 0:
-            self.get_logger().info(f"waiting for a subscriber on {self._image_publisher.topic_name}")
-        while self._image_publisher.get_subscription_count() == 0 and not self._stop.wait(0.02):
-            pass
-        self._stop.wait(SETTLING)
-
-    def _publish(self, capture: Capture) -> None:
+    def show(self, capture: Capture) -> bool:
+        """Publish an image, and give it to a detector in this process; see `Viewer.show`."""
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         image = capture()
         if image.problem:
             self._skip(image)
-            return
+            return False
+        if self._composed is not None:
+            self._composed.put(CapturedImage(header, Frame(image.pixels, image.channel_order)))
+        self._publish(image, header)
+        self._published += 1
+        self._recent.append(monotonic())
+        return True
+
+    def _publish(self, image: SourceImage, header: Header) -> None:
         height, width = image.pixels.shape[:2]
         if self._calibration and (self._calibration.width, self._calibration.height) != (width, height):
             self.get_logger().warning(
@@ -206,38 +153,61 @@ class CameraNode(FailableNode):
                 f"{self._calibration.width}x{self._calibration.height}",
                 once=True,
             )
-        self._image_publisher.publish(image_to_msg(image.pixels, image.channel_order, header))
-        self._info_publisher.publish(camera_info_to_msg(self._calibration, width, height, header))
-        self._published += 1
-        self._recent.append(monotonic())
+        if self._image_publisher.get_subscription_count():
+            self._image_publisher.publish(image_to_msg(image.pixels, image.channel_order, header))
+        if self._info_publisher.get_subscription_count():
+            self._info_publisher.publish(camera_info_to_msg(self._calibration, width, height, header))
+
+    def end(self, error: Exception | None) -> None:
+        """End the process, unless the source has ended beside a detector; see `Viewer.end`."""
+        if not self.context.ok():
+            return
+        if error is not None:
+            self.fail(str(error) if isinstance(error, AbsentSourceError) else f"camera stopped: {error}")
+            return
+        skipped = f", {counted(len(self._skipped), 'file')} skipped" if self._skipped else ""
+        text = f"the source ended after {counted(self._published, 'image')}{skipped}"
+        self._image_publisher.wait_for_all_acked(Duration(seconds=SETTLING))
+        if self._composed is not None:
+            self.get_logger().info(f"{text}: it does not start again, as loop is false")
+            return
+        self.get_logger().info(f"{text}: the node ends, as loop is false")
+        self.context.try_shutdown()
 
     def _skip(self, image: SourceImage) -> None:
         if image.name not in self._skipped:
             self._skipped.add(image.name)
             self.get_logger().warning(f"skipped: {image.problem}")
 
-    def _log_end(self) -> None:
-        skipped = len(self._skipped)
-        rest = f", {counted(skipped, 'file')} skipped" if skipped else ""
-        self.get_logger().info(
-            f"the source ended after {counted(self._published, 'image')}{rest}: the node ends, as loop is false"
-        )
+    def _alert(self) -> tuple[bytes, str]:
+        """Return the level and the text of the status."""
+        reader = self._reader
+        if reader.absence:
+            return DiagnosticStatus.WARN, f"waiting for the source: {reader.absence}"
+        if reader.source.trouble or reader.failure:
+            return (
+                DiagnosticStatus.ERROR,
+                f"no images, reopening the source: {reader.source.trouble or reader.failure}",
+            )
+        if reader.ended:
+            return DiagnosticStatus.ERROR, f"the source has ended after {counted(self._published, 'image')}"
+        if reader.idle:
+            return DiagnosticStatus.OK, f"idle, waiting for {self.demand}"
+        if self._skipped:
+            text = f"found {counted(len(self._skipped), 'unreadable image')}, see the log"
+            return DiagnosticStatus.WARN, text
+        return DiagnosticStatus.OK, counted(self._published, "image")
+
+    def _describe(self) -> str:
+        """Return the state of the source, for the detector in this process."""
+        return self._alert()[1]
 
     def _diagnose(self, status: Any) -> Any:
-        source = self._source
-        if self._absence:
-            status.summary(DiagnosticStatus.WARN, f"waiting for the source: {self._absence}")
-        elif source.trouble:
-            status.summary(DiagnosticStatus.ERROR, f"no images, reopening the source: {source.trouble}")
-        elif self._skipped:
-            text = f"found {counted(len(self._skipped), 'unreadable image')}, see the log"
-            status.summary(DiagnosticStatus.WARN, text)
-        else:
-            status.summary(DiagnosticStatus.OK, counted(self._published, "image"))
+        status.summary(*self._alert())
         status.add("published", str(self._published))
         status.add("output Hz", f"{self._recent_rate():.2f}")
         status.add("passed over", str(len(self._skipped)))
-        status.add("interruptions", str(source.interruptions))
+        status.add("interruptions", str(self._earlier_interruptions + self._reader.source.interruptions))
         return status
 
     def _recent_rate(self) -> float:
@@ -264,10 +234,15 @@ def find_checked(name: str, start: int, width: int, height: int, rate: float) ->
     return find_source(name, width, height, rate)
 
 
+def prepare_opencv() -> None:
+    """Silence FFmpeg, which logs each attempt to open a stream, and OpenCV's warnings."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.setLogLevel(ERRORS_ONLY)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg logs each attempt to open a stream
-    cv2.setLogLevel(ERRORS_ONLY)
+    prepare_opencv()
     return exit_code(spin_node(CameraNode, args))
 
 

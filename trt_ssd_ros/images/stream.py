@@ -28,8 +28,8 @@ PATIENCE = 5.0
 """Seconds after which an attempt to open has failed; more than FFmpeg's own limit, OPEN_TIMEOUT_MS."""
 POLL_SECONDS = 0.05
 """Seconds between two checks for a stop while a stream opens."""
-OPENER = "trt_ssd_ros_opener"
-"""Name of the threads that open a stream."""
+OPENER, READER = "source_opener", "source_reader"
+"""Names of the threads that open and read a source."""
 FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """Environment variable with FFmpeg's options for streams; a value that the user has set is kept."""
 STREAM_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay|fpsprobesize;0|analyzeduration;500000"
@@ -228,16 +228,16 @@ def _in_a_thread(open_capture: OpenCapture) -> Future[cv2.VideoCapture]:
     return opened
 
 
-def is_opening() -> bool:
-    """Return whether a thread of this process is in OpenCV, opening a stream."""
-    return any(thread.name == OPENER for thread in threading.enumerate())
+def is_in_use() -> bool:
+    """Return whether a thread of this process is in a source, opening or reading it."""
+    return any(thread.name in (OPENER, READER) for thread in threading.enumerate())
 
 
 def exit_code(code: int) -> int:
-    """Return an exit code; end the process with it at once if a thread is still opening a stream.
+    """Return an exit code; end the process with it at once if a thread is still in a source.
 
     OpenCV would abort the process if it returned while the interpreter ends.
     """
-    if is_opening():
+    if is_in_use():
         os._exit(code)
     return code

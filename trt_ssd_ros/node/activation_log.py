@@ -62,13 +62,13 @@ class ActivationLog:
         self._before, self._rate_from = replace(counts), None
         self._awaited = {"image", "detections", "rate"}
 
-    def note(self, topic: str, message: Any, found: DetectedFrame) -> None:
+    def note(self, origin: str, message: Any, found: DetectedFrame) -> None:
         """Log the first image, and the first image with detections."""
         if "image" in self._awaited:
             self._awaited.discard("image")
             height, width = found.frame.size
             encoding = message.format if isinstance(message, CompressedImage) else message.encoding
-            self._logger.info(f"first image on {topic}: {width}x{height} {encoding}")
+            self._logger.info(f"first image {origin}: {width}x{height} {encoding}")
         if "detections" in self._awaited and len(found.detections):
             self._awaited.discard("detections")
             self._logger.info(f"first detections: {self._listed(found.detections, LISTED)}")

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.activation_log import ActivationLog, Durations
+from trt_ssd_ros.node.channel_input import ChannelInput
 from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.diagnostics import StageTimes
 from trt_ssd_ros.node.frame_counts import FrameCounts, RecentCounts
@@ -24,6 +25,9 @@ from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_RELIABILITY, IMA
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
 from trt_ssd_ros.ros.parameters import ParameterNode
 
+NewInput = Callable[[ParameterNode, "CameraChannel", str, str, Callable[[], None]], ChannelInput]
+"""Constructor of an input, with the arguments of `ImageInput`."""
+
 
 @dataclass(frozen=True, eq=False)
 class TakenImage:
@@ -31,7 +35,7 @@ class TakenImage:
 
     Attributes:
         channel: Channel of the camera.
-        message: Image message, raw or compressed.
+        message: Image message, raw or compressed, or a CapturedImage.
         session: Number of the channel's opening in which the image was taken.
         since: Time when the image was taken, in seconds of time.perf_counter.
         age: Age in ms when the image was taken, on the node's clock; None if the image has no stamp.
@@ -56,9 +60,10 @@ class CameraChannel:
         card: Model card with the class names and ids.
         changed: Called when the executor has to list its inputs again.
         refused: Called with the reason when an image is dropped.
+        new_input: Kind of the input.
 
     Attributes:
-        input: Image subscription.
+        input: Image input.
         settings: Live parameters.
         counts: Frame counts.
         recent: Growth of the frame counts over the last seconds; `update` adds to it, because only `update` raises
@@ -76,6 +81,7 @@ class CameraChannel:
         card: ModelCard,
         changed: Callable[[], None],
         refused: Callable[[str], None],
+        new_input: NewInput = ImageInput,
     ) -> None:
         self.settings = settings
         self.counts = FrameCounts()
@@ -85,7 +91,7 @@ class CameraChannel:
         self.refusal = ""
         self.outputs = Outputs(node, card, node.declare(ANNOTATIONS))
         transport, reliability = node.declare(IMAGE_TRANSPORT), node.declare(IMAGE_RELIABILITY)
-        self.input = ImageInput(node, self, transport, reliability, changed)
+        self.input: ChannelInput = new_input(node, self, transport, reliability, changed)
         self._node = node
         self._log = ActivationLog(node.get_logger(), card.labels)
         self._refused = refused
@@ -120,25 +126,11 @@ class CameraChannel:
         self._log.end(self.counts)
 
     def update(self) -> None:
-        """Count the images that were not taken, and adapt the reliability to the publishers."""
-        publishers = self.input.publishers()
-        gaps = self.input.gaps
-        for reason, number in gaps.collect(frozenset(tuple(info.endpoint_gid) for info in publishers)).items():
-            self.counts.add(reason, number)
-        if gaps.numbered is False and self.counts.numbered is not False:
-            self._node.get_logger().info("the middleware does not number images: dropped images are not counted")
-        self.counts.numbered = gaps.numbered
-        self._count_lost()
+        """Count the images that were not taken; call it once a second."""
+        self.input.count_missed(self.counts)
         now = self._node.get_clock().now().nanoseconds / 1e9
         self.recent.add(now, self.counts)
         self._log.measure_rate(now, self.counts)
-        self.input.fit_reliability(publishers)
-
-    def _count_lost(self) -> None:
-        """Count the images that the middleware lost since the last call; `close` forgets those after it."""
-        lost = self.input.opened.lost.collect() if self.input.opened is not None else 0
-        self.counts.reports_lost = lost is not None
-        self.counts.lost += lost or 0
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Receiver.throttle_delay`."""
@@ -206,7 +198,7 @@ class CameraChannel:
             self.times.publish.append((end - start) * 1e3)
             if taken.age is not None:
                 self.times.latency.append(taken.age + (end - taken.since) * 1e3)
-        self._log.note(self.input.topic, taken.message, found)
+        self._log.note(self.input.origin, taken.message, found)
         self._publish_optional(taken, found)
         if self._log.is_verbose:
             engine, optional = self.times.engine[-1], (time.perf_counter() - end) * 1e3

@@ -11,11 +11,12 @@ from typing import Any
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
-from trt_ssd_ros.node.camera_channel import CameraChannel
+from trt_ssd_ros.node.camera_channel import CameraChannel, NewInput
 from trt_ssd_ros.node.detection_loop import DetectionLoop
 from trt_ssd_ros.node.diagnostics import Health, Readings
 from trt_ssd_ros.node.hidden_subscriptions import HiddenSubscriptions
-from trt_ssd_ros.node.image_input import ImageSubscription
+from trt_ssd_ros.node.image_input import ImageInput
+from trt_ssd_ros.node.inference_executor import Input
 from trt_ssd_ros.node.input_watch import InputWatch
 from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
@@ -38,18 +39,24 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     Args:
         open_engine: Function that opens the detector of a card; see `open_detector`.
+        new_input: Kind of the cameras' inputs.
+
+    Attributes:
+        channels: The cameras.
 
     Raises:
         ValueError: A parameter or the model card is wrong.
     """
 
-    def __init__(self, open_engine: OpenEngine = open_detector) -> None:
+    def __init__(self, open_engine: OpenEngine = open_detector, new_input: NewInput = ImageInput) -> None:
         super().__init__("detector")
         model = declare_model(self)
         self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_closing)
         self._settings = DetectionParameters(self, self._model.card)
-        channel = CameraChannel(self, self._settings, self._model.card, self.inference.wake, self._note_refusal)
-        self._channels = [channel]
+        channel = CameraChannel(
+            self, self._settings, self._model.card, self.inference.wake, self._note_refusal, new_input
+        )
+        self.channels = [channel]
         self._loop = DetectionLoop(self.context, self._model, self.fail)
         self.inference.listen(self._open_inputs, self._loop.process)
         self._log_bridge = LogBridge(self.get_logger())
@@ -58,7 +65,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self._updater = StatusUpdater(self)
         self._updater.add("detector", self._diagnose)
         self._watches = [
-            InputWatch(self, camera, self.inference, self._updater.force_update) for camera in self._channels
+            InputWatch(self, camera, self.inference, self._updater.force_update) for camera in self.channels
         ]
         self._settings.call_when_changed(self._follow_settings)
         self._enabled = True
@@ -84,7 +91,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def halt(self) -> None:
         """Unsubscribe and stop publishing; see `ManagedNode`."""
-        self._close(self._channels)
+        self._close(self.channels)
 
     def _close(self, channels: Sequence[CameraChannel]) -> None:
         for channel in channels:
@@ -105,20 +112,20 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self._updater.setHardwareID(detector.engine_name)
         keep_freed_blocks()
 
-    def _open_inputs(self) -> list[ImageSubscription]:
-        """Return the subscriptions that the executor waits for."""
-        return [opened for channel in self._channels if (opened := channel.input.opened) is not None]
+    def _open_inputs(self) -> list[Input]:
+        """Return the inputs that the executor waits for."""
+        return [opened for channel in self.channels if (opened := channel.input.opened) is not None]
 
     def _take_images(self) -> None:
         """Subscribe to the cameras whose results are wanted."""
-        for channel, watch in zip(self._channels, self._watches, strict=True):
+        for channel, watch in zip(self.channels, self._watches, strict=True):
             described = f"{self._model.described}, waiting for"
             if not self._is_wanted(channel):
                 self.get_logger().info(f"{described} a subscriber of the results (lazy)")
             elif not channel.is_open:
                 channel.open()
                 watch.restart()
-                self.get_logger().info(f"{described} images on {channel.input.topic}")
+                self.get_logger().info(f"{described} images {channel.input.origin}")
 
     def _is_wanted(self, channel: CameraChannel) -> bool:
         settings = self._settings.current
@@ -128,7 +135,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         """Follow the subscribers of the results, if the parameter `lazy` is set or was set."""
         if self.state != "active" or not self._enabled or self.is_closing:
             return
-        changed = [channel for channel in self._channels if self._is_wanted(channel) != channel.is_open]
+        changed = [channel for channel in self.channels if self._is_wanted(channel) != channel.is_open]
         unwanted = [channel for channel in changed if channel.is_open]
         if unwanted:
             self._close(unwanted)
@@ -178,11 +185,11 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             self._announce()
 
     def _announce(self) -> None:
-        for channel in self._channels:
+        for channel in self.channels:
             channel.outputs.announce(self._settings.current)
 
     def _diagnose(self, status: Any) -> Any:
-        [channel] = self._channels
+        [channel] = self.channels
         if self._model.detector is not None:
             self.inference.submit(lambda: self._loop.attempt(self._model.measure_memory))
         return self._health.fill(status, self._readings(channel, self._watches[0]))

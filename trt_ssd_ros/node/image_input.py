@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.node.channel_input import Receiver
+from trt_ssd_ros.node.frame_counts import FrameCounts
 from trt_ssd_ros.node.hidden_subscriptions import InferenceCallbackGroup
+from trt_ssd_ros.node.input_doctor import Publisher
 from trt_ssd_ros.node.lost_images import LostImages
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 
@@ -27,19 +30,6 @@ SEQUENCE_NUMBER = "publication_sequence_number"
 def transport_topic(topic: str, transport: str) -> str:
     """Return the topic of a transport, named as by image_transport."""
     return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
-
-
-class Receiver(Protocol):
-    """Interface of a camera's channel to its input, called in the executor's thread."""
-
-    def throttle_delay(self, now: float) -> float:
-        """Return the seconds from `now` (time.monotonic) until the next image is wanted."""
-
-    def receive(self, message: Any) -> Any:
-        """Record an image that was taken, and return the value for the executor's callback."""
-
-    def reject(self, reason: str) -> None:
-        """Count an image whose message cannot be deserialised, and log the reason."""
 
 
 class ImageSubscription:
@@ -96,8 +86,9 @@ class ImageSubscription:
 class ImageInput:
     """Image input of one camera: its subscription, with a reliability that adapts to the publishers.
 
-    Keep-last 1 in the middleware is the newest-frame slot: an image that is replaced there is never deserialised.
-    So history and depth are fixed; `qos_overrides` set durability and reliability (in place of the argument).
+    See `ChannelInput`. Keep-last 1 in the middleware is the newest-frame slot: an image that is replaced there is
+    never deserialised. So history and depth are fixed; `qos_overrides` set durability and reliability (in place of
+    the argument).
 
     Args:
         node: Node that creates and destroys the subscription.
@@ -108,20 +99,25 @@ class ImageInput:
 
     Attributes:
         topic: Full name of the topic.
+        origin: Origin of the images, for the log.
         type_name: Message type, e.g. `sensor_msgs/msg/Image`.
         qos: Quality of service requested from publishers, including `qos_overrides` after the first opening.
         opened: Open subscription; None while the input is closed.
         gaps: Counter of images that are not taken.
+        camera: None: images come from a topic.
 
     Raises:
         ValueError: The override of the reliability is none of RELIABILITIES.
     """
+
+    camera = None
 
     def __init__(
         self, node: Node, receiver: Receiver, transport: str, reliability: str, changed: Callable[[], None]
     ) -> None:
         self._type = CompressedImage if transport == "compressed" else Image
         self.topic = transport_topic(node.resolve_topic_name("image"), transport)
+        self.origin = f"on {self.topic}"
         self.type_name = f"sensor_msgs/msg/{self._type.__name__}"
         self.opened: ImageSubscription | None = None
         self.gaps = SequenceGaps()
@@ -152,6 +148,42 @@ class ImageInput:
         if opened is not None:
             self._unsubscribe(opened)
             self._changed()
+
+    def count_missed(self, counts: FrameCounts) -> None:
+        """Count the images that were not taken, and adapt the reliability; see `ChannelInput.count_missed`."""
+        publishers = self.publishers()
+        missed = self.gaps.collect(frozenset(tuple(info.endpoint_gid) for info in publishers))
+        for reason, number in missed.items():
+            counts.add(reason, number)
+        if self.gaps.numbered is False and counts.numbered is not False:
+            self._node.get_logger().info("the middleware does not number images: dropped images are not counted")
+        counts.numbered = self.gaps.numbered
+        lost = self.opened.lost.collect() if self.opened is not None else 0
+        counts.reports_lost = lost is not None
+        counts.lost += lost or 0
+        self.fit_reliability(publishers)
+
+    def list_publishers(self) -> Sequence[Publisher]:
+        """Return all publishers of the topic; see `ChannelInput.list_publishers`."""
+        return [self._describe(info) for info in self._node.get_publishers_info_by_topic(self.topic)]
+
+    def list_image_topics(self) -> Sequence[str]:
+        """Return the topics of this type on which other nodes publish; see `ChannelInput.list_image_topics`."""
+        ours = {publisher.topic_name for publisher in self._node.publishers}
+        return [
+            name
+            for name, types in self._node.get_topic_names_and_types()
+            if self.type_name in types and name not in ours and self._node.count_publishers(name)
+        ]
+
+    def _describe(self, info: TopicEndpointInfo) -> Publisher:
+        fit, reason = qos_check_compatible(info.qos_profile, self.qos)
+        return Publisher(
+            node=f"{info.node_namespace.rstrip('/')}/{info.node_name}",
+            type=info.topic_type,
+            mismatch=reason if fit == QoSCompatibility.ERROR else "",
+            best_effort=info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT,
+        )
 
     def publishers(self) -> list[TopicEndpointInfo]:
         """Return the publishers of images on the topic; takes a quarter of a millisecond."""

@@ -7,16 +7,19 @@ from sensor_msgs.msg import CompressedImage, Image
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError, frame_from_message
+from trt_ssd_ros.node.composed_input import CapturedImage
 
 
-def read_image(message: Image | CompressedImage) -> Frame:
-    """Return the pixels of an image message, as a view of the message where its layout allows.
+def read_image(message: Image | CompressedImage | CapturedImage) -> Frame:
+    """Return the pixels of an image, as a view of the message where its layout allows.
 
     If `frame_from_message` does not know the encoding and cv_bridge is installed, cv_bridge converts the image.
 
     Raises:
         FrameError: The image cannot be read; the message names what was found and what was expected.
     """
+    if isinstance(message, CapturedImage):
+        return message.frame
     if isinstance(message, CompressedImage):
         return Frame(decode_image(message.data, message.format), "bgr")
     try:

@@ -38,6 +38,7 @@ class Evidence:
     Attributes:
         topic: Full name of the topic.
         type: Expected message type.
+        camera: State of the camera if it is in this process; None if the images come from the topic.
         publishers: All publishers of the topic.
         image_topics: Topics on which nodes publish the expected type.
         silent: Whether the timeout has passed without a readable image.
@@ -50,6 +51,7 @@ class Evidence:
 
     topic: str
     type: str
+    camera: str | None = None
     publishers: Sequence[Publisher] = ()
     image_topics: Sequence[str] = ()
     silent: bool = False
@@ -86,7 +88,7 @@ def examine(evidence: Evidence) -> Finding | None:
         )
     if evidence.silent:
         return _examine_silence(evidence)
-    if evidence.loss:
+    if evidence.loss and evidence.camera is None:
         return _loss(evidence)
     return Finding("stamps", evidence.stamp, severe=False) if evidence.stamp else None
 
@@ -103,6 +105,8 @@ def _loss(evidence: Evidence) -> Finding:
 
 def _examine_silence(evidence: Evidence) -> Finding:
     topic = evidence.topic
+    if evidence.camera is not None:
+        return Finding("camera", f"no image comes from the camera in this process: {evidence.camera}")
     if evidence.arriving and evidence.refusal:
         return Finding("refused", f"images arrive on {topic}, but the node refuses them: {evidence.refusal}")
     if not evidence.publishers:

@@ -8,13 +8,11 @@ from itertools import pairwise
 from time import monotonic
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.qos import QoSCompatibility, QoSReliabilityPolicy, qos_check_compatible
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from trt_ssd_ros.node.camera_channel import CameraChannel
 from trt_ssd_ros.node.diagnostics import Alert
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
-from trt_ssd_ros.node.input_doctor import Evidence, Finding, Publisher, examine
+from trt_ssd_ros.node.input_doctor import Evidence, Finding, examine
 from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
 from trt_ssd_ros.ros.process import FailableNode
 
@@ -103,9 +101,10 @@ class InputWatch:
         silent = now - self._accepted_at > timeout
         return Evidence(
             topic=self._input.topic,
+            camera=self._input.camera,
             type=self._input.type_name,
-            publishers=self._publishers() if silent else (),
-            image_topics=self._image_topics() if silent else (),
+            publishers=self._input.list_publishers() if silent else (),
+            image_topics=self._input.list_image_topics() if silent else (),
             silent=silent,
             refusal=self._channel.refusal,
             arriving=now - self._arrived_at <= timeout,
@@ -130,23 +129,3 @@ class InputWatch:
         if clock.now().nanoseconds != self._clock_at:
             self._clock_at, self._clock_since = clock.now().nanoseconds, now
         return now - self._clock_since > timeout
-
-    def _publishers(self) -> list[Publisher]:
-        return [self._describe(info) for info in self._node.get_publishers_info_by_topic(self._input.topic)]
-
-    def _describe(self, info: TopicEndpointInfo) -> Publisher:
-        fit, reason = qos_check_compatible(info.qos_profile, self._input.qos)
-        return Publisher(
-            node=f"{info.node_namespace.rstrip('/')}/{info.node_name}",
-            type=info.topic_type,
-            mismatch=reason if fit == QoSCompatibility.ERROR else "",
-            best_effort=info.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT,
-        )
-
-    def _image_topics(self) -> list[str]:
-        ours = {publisher.topic_name for publisher in self._node.publishers}
-        return [
-            name
-            for name, types in self._node.get_topic_names_and_types()
-            if self._input.type_name in types and name not in ours and self._node.count_publishers(name)
-        ]

@@ -12,7 +12,7 @@ import ctypes
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -194,34 +194,39 @@ def _keep_forever(executor: Executor) -> None:
 
 
 def spin_node(create: Callable[[], FailableNode], args: Sequence[str] | None = None) -> int:
-    """Create a node and spin it until ROS is shut down.
+    """Create a node and spin it until ROS is shut down; see `spin_nodes`."""
+    return spin_nodes(lambda: [create()], args)
+
+
+def spin_nodes(create: Callable[[], Iterable[FailableNode]], args: Sequence[str] | None = None) -> int:
+    """Create nodes and spin them until ROS is shut down.
 
     Args:
-        create: Function that creates the node.
+        create: Function that creates the nodes; they are destroyed in the opposite order.
         args: Command line; None: sys.argv.
 
     Returns:
-        Exit code: 0 after a shutdown or a signal; 1 if the node failed or could not be created. In that case one
+        Exit code: 0 after a shutdown or a signal; 1 if a node failed or could not be created. In that case one
         line of the log gives the reason.
     """
-    node = ros = None
+    nodes: list[FailableNode] = []
+    ros = None
     with ExitStack() as stack:
         try:
             ros = stack.enter_context(ros_context(args))
             stack.enter_context(signals_blocked())
-            node = create()
+            nodes += [ros.add(node) for node in create()]
         except (OSError, ParameterException, RuntimeError, ValueError) as error:
             if ros is not None and not rclpy.ok():
-                return 0  # a signal shut down ROS while the node was created
+                return 0  # a signal shut down ROS while a node was created
             get_logger("trt_ssd_ros").fatal(one_line(error))
             return 1
-        ros.add(node)
         keep_freed_blocks()
         spin(ros.executor)
-    return int(node is not None and node.failed)
+    return int(any(node.failed for node in nodes))
 
 
-PACKAGE_LOGGER = logging.getLogger("trt_ssd_ros")
+PACKAGE = "trt_ssd_ros"
 
 
 class LogBridge(logging.Handler):
@@ -229,11 +234,13 @@ class LogBridge(logging.Handler):
 
     Args:
         logger: Logger of a node.
+        names: Python loggers whose lines are this node's alone.
     """
 
-    def __init__(self, logger: RcutilsLogger) -> None:
+    def __init__(self, logger: RcutilsLogger, *names: str) -> None:
         super().__init__(logging.INFO)
         self._logger = logger
+        self._sources = [logging.getLogger(name) for name in names or (PACKAGE,)]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record to the ROS logger."""
@@ -247,11 +254,15 @@ class LogBridge(logging.Handler):
             self._logger.info(text)
 
     def open(self) -> None:
-        """Start forwarding the package's log."""
-        PACKAGE_LOGGER.setLevel(logging.INFO)
-        PACKAGE_LOGGER.addHandler(self)
+        """Start forwarding the lines."""
+        for source in self._sources:
+            source.setLevel(logging.INFO)
+            source.propagate = source.name == PACKAGE
+            source.addHandler(self)
 
     def close(self) -> None:
         """Stop forwarding; further calls do nothing."""
-        PACKAGE_LOGGER.removeHandler(self)
+        for source in self._sources:
+            source.propagate = True
+            source.removeHandler(self)
         super().close()

@@ -1,0 +1,268 @@
+"""SourceReader: a thread that opens a source, paces its images, and opens it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
+from typing import Protocol
+
+from rclpy.impl.rcutils_logger import RcutilsLogger
+
+from trt_ssd_ros.errors import counted, one_line
+from trt_ssd_ros.images.rate_limit import RateLimit
+from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError
+from trt_ssd_ros.images.stream import READER, retry_delays
+from trt_ssd_ros.ros.process import signals_blocked
+
+DEFAULT_RATE = 30.0
+LONGEST_RETRY = 2.0
+"""Seconds between two attempts to open a source, at most."""
+DEMAND_PERIOD = 0.05
+"""Seconds between two looks for somebody who wants images."""
+SETTLING = 0.5
+"""Seconds for a discovered subscriber to discover the publisher."""
+HANG = 10.0
+"""Seconds without a return from the source after which it hangs: more than the source's own limits."""
+END = 2.0
+"""Seconds for the thread to end; it cannot be interrupted while the source hangs."""
+
+
+class Viewer(Protocol):
+    """Interface of the camera node to its reader, called in the reader's thread.
+
+    Attributes:
+        demand: Who may want images, for the log.
+    """
+
+    demand: str
+
+    def is_wanted(self) -> bool:
+        """Return whether somebody wants images."""
+
+    def note_opened(self, pace: str) -> None:
+        """Log that the source is open, and the pace of its images."""
+
+    def show(self, capture: Capture) -> bool:
+        """Decode and publish an image; return whether it could be read."""
+
+    def end(self, error: Exception | None) -> None:
+        """End the camera, because the source has ended or failed."""
+
+
+@dataclass(frozen=True)
+class Playback:
+    """How a source is read.
+
+    Attributes:
+        rate: Images per second, for a live source at most; 0: the rate of the source, else DEFAULT_RATE.
+        loop: Whether a file starts again at its end.
+        start: Number of the first image of a file, from 0.
+        waits: Whether a source that cannot be opened at the start is waited for.
+        reopens: Whether a source that has failed is opened again.
+    """
+
+    rate: float = 0.0
+    loop: bool = True
+    start: int = 0
+    waits: bool = True
+    reopens: bool = False
+
+
+class SourceReader:
+    """Reader of one source, in a thread of its own; nobody can interrupt it in a source that hangs.
+
+    Args:
+        find: Function that returns the source, not yet open.
+        playback: How the source is read.
+        viewer: Camera node.
+        logger: Logger of the node.
+
+    Attributes:
+        source: Source that is read.
+        absence: Reason why the source cannot be opened, before its first image; else empty.
+        failure: Reason why the source failed last, until its next image; else empty.
+        idle: Whether the source is closed because nobody wants images.
+        ended: Whether the source has ended.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], ImageSource],
+        playback: Playback,
+        viewer: Viewer,
+        logger: RcutilsLogger,
+    ) -> None:
+        self.absence = self.failure = ""
+        self.idle = self.ended = False
+        self.source = find()
+        self._find = find
+        self._playback = playback
+        self._viewer = viewer
+        self._logger = logger
+        self._limit = RateLimit()
+        self._stop = Event()
+        self._readable = 0
+        self._inside: float | None = None
+        self._thread = Thread(target=self._run, name=READER, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        with signals_blocked():
+            self._thread.start()
+
+    def stop(self, seconds: float = END) -> None:
+        """Let the thread end, and wait for it at most some seconds."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the source has not returned for HANG seconds, and is not known to be interrupted."""
+        inside = self._inside
+        return inside is not None and not self.source.trouble and monotonic() - inside > HANG
+
+    def _run(self) -> None:
+        delays = retry_delays(LONGEST_RETRY)
+        while not self._stop.is_set():
+            try:
+                self._await_demand()
+                self.source.stop_on(self._stop)
+                self.ended = self._open() and self._play()
+            except Exception as error:
+                if self._stop.is_set() or not self._note_failure(error):
+                    return
+                self._stop.wait(next(delays))
+            else:
+                delays = retry_delays(LONGEST_RETRY)
+                if self.ended:
+                    self._viewer.end(None)
+                    return
+            finally:
+                self._inside = None
+                self.source.close()
+            self._find_again()
+
+    def _note_failure(self, error: Exception) -> bool:
+        """Record a failure; return whether the source is opened again."""
+        never_open = isinstance(error, AbsentSourceError)
+        if never_open or not self._playback.reopens:
+            self._viewer.end(error)
+            return False
+        reason = one_line(error)
+        if reason != self.failure:
+            self._logger.error(f"the source failed, trying again until it opens: {reason}")
+        self.failure = reason
+        return True
+
+    def _find_again(self) -> None:
+        """Replace the source by a new one, because a file that was closed cannot be opened again."""
+        if not self._stop.is_set():
+            try:
+                self.source = self._find()
+            except (SourceError, OSError) as error:  # the next attempt fails with it, too
+                self.failure = one_line(error)
+
+    def _await_demand(self) -> None:
+        if self._viewer.is_wanted():
+            return
+        self.idle = True
+        self._logger.info(f"waiting for {self._viewer.demand}")
+        while not (self._viewer.is_wanted() or self._stop.wait(DEMAND_PERIOD)):
+            pass
+        self.idle = False
+        if self._plays_once:
+            self._stop.wait(SETTLING)
+
+    @property
+    def _plays_once(self) -> bool:
+        return not (self._playback.loop or self.source.live)
+
+    def _open(self) -> bool:
+        """Open the source, and return whether it is open; false only after a stop.
+
+        Raises:
+            AbsentSourceError: The source cannot be opened at the start, and is not waited for.
+        """
+        began, delays = monotonic(), retry_delays(LONGEST_RETRY)
+        while not self._try_to_open():
+            if self._stop.wait(next(delays)):
+                return False
+        waited = f", after {monotonic() - began:.1f} s of waiting for it" if self.absence else ""
+        self.absence = ""
+        by_source = self.source.live and not self._playback.rate
+        pace = "at the rate of the source" if by_source else f"at {1 / self._period:.4g} Hz"
+        self._viewer.note_opened(f"{pace}{waited}")
+        return True
+
+    def _try_to_open(self) -> bool:
+        try:
+            self._inside = monotonic()
+            self.source.open()
+        except AbsentSourceError as error:
+            if self._stop.is_set():
+                return False
+            if not self._playback.waits:
+                raise
+            if not self.absence:
+                advice = "trying again until it opens (wait_for_source:=false ends the node instead)"
+                self._logger.warning(f"{error}; {advice}")
+            self.absence = str(error)
+            return False
+        finally:
+            self._inside = None
+        return True
+
+    @property
+    def _period(self) -> float:
+        return 1 / (self._playback.rate or self.source.rate or DEFAULT_RATE)
+
+    def _play(self) -> bool:
+        """Show the images; return whether the source has ended, else it was stopped or nobody wants more."""
+        due = monotonic()
+        for capture in self._captures():
+            if self.source.live:
+                if not self._limit.admits(self._playback.rate, monotonic()):
+                    continue
+            elif self._stop.wait(max(0.0, due - monotonic())):
+                return False
+            if self._viewer.show(capture):
+                self._readable += 1
+                self.failure = ""
+            if not (self._plays_once or self._viewer.is_wanted()):
+                return False
+            due = max(due + self._period, monotonic())
+        return not self._stop.is_set()
+
+    def _captures(self) -> Iterator[Capture]:
+        yield from self._one_pass()
+        while self._playback.loop and not self._stop.is_set():
+            yield from self._one_pass()
+
+    def _one_pass(self) -> Iterator[Capture]:
+        """Read the source once, from image number `start` on.
+
+        Raises:
+            SourceError: The source has fewer images, or none that can be read.
+        """
+        start, total, self._readable = self._playback.start, 0, 0
+        captures = enumerate(self.source.captures(), 1)
+        while (numbered := self._next(captures)) is not None:
+            total, capture = numbered
+            if total > start:
+                yield capture
+        if start >= total > 0:
+            raise SourceError(
+                f"start: found {start}, expected at most {total - 1}: the source has {counted(total, 'image')}"
+            )
+        if total and not self._readable and not self._stop.is_set():
+            raise SourceError(f"source: found {counted(total - start, 'file')}, but no image that can be read")
+
+    def _next(self, captures: Iterator[tuple[int, Capture]]) -> tuple[int, Capture] | None:
+        self._inside = monotonic()
+        try:
+            return next(captures, None)
+        finally:
+            self._inside = None
