@@ -38,10 +38,10 @@ def test_lines_of_a_named_logger_go_to_its_bridge_alone():
     everything, images = LogBridge(detector), LogBridge(camera, "trt_ssd_ros.images")
     images.open()
     everything.open()
-    logging.getLogger("trt_ssd_ros.images.stream").warning("the images have stopped")
-    logging.getLogger("trt_ssd_ros.engines").info("building")
+    logging.getLogger("trt_ssd_ros.images").warning("the images have stopped")
+    LOGGER.info("building")
     images.close()
-    logging.getLogger("trt_ssd_ros.images.stream").warning("the images are back")
+    logging.getLogger("trt_ssd_ros.images").warning("the images are back")
     everything.close()
     assert camera.mock_calls == [call.warning("the images have stopped")]
     assert detector.mock_calls == [call.info("building"), call.warning("the images are back")]
