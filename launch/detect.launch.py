@@ -36,6 +36,7 @@ from trt_ssd_ros.launching.arguments import (
     NODE_ARGUMENTS,
     OWN_SOURCES,
     SHIPPED_PARAMETERS,
+    CameraRequest,
     argument_value,
     existing_file,
     exit_action,
@@ -43,9 +44,11 @@ from trt_ssd_ros.launching.arguments import (
     number,
     refuse_unknown_arguments,
 )
-from trt_ssd_ros.launching.drivers import dds_profile, log_level
+from trt_ssd_ros.launching.composition import NodeInProcess, composed_nodes
+from trt_ssd_ros.launching.drivers import NODE_NAME, dds_profile, log_level, topic_remappings
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
 from trt_ssd_ros.launching.names import OUTPUT_TOPICS, absolute_name, file_sets, node_name, topic_rules
+from trt_ssd_ros.launching.own_camera import OWN_CAMERA
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 CAMERAS = share_folder() / "launch" / "cameras"
@@ -102,6 +105,13 @@ ARGUMENTS = [
         choices=BOOLEANS,
         description="Give Fast DDS a shared-memory segment for large images, unless you have set a profile",
     ),
+    DeclareLaunchArgument(
+        "composed",
+        default_value="",
+        choices=("", *BOOLEANS),
+        description="Run our own camera node (source: demo, file, webcam, address of a stream, gstreamer) in the "
+        "process of the detector, which saves sending and receiving the images; empty: true for these sources",
+    ),
     *NODE_ARGUMENTS,
     *CAMERA_ARGUMENTS,
 ]
@@ -117,8 +127,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     check_names(arguments)
     off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
-    actions += camera(arguments)
-    actions.append(detector(arguments))
+    actions += nodes(arguments, context)
     if arguments["rviz"] == "true":
         actions.append(rviz(arguments))
     return actions
@@ -135,16 +144,30 @@ def check_names(arguments: dict[str, str]) -> None:
         )
 
 
+def nodes(arguments: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the nodes of the camera and the detector, in one process or in two."""
+    source = arguments["source"]
+    is_other = source.partition(":")[0] in (*DRIVERS, "bag", "topic")
+    is_own = source == "gstreamer" or (not is_other and SourceName.parse(source).explicit)
+    if is_own and arguments["composed"] != "false":
+        return [composed(arguments, CameraRequest.from_context(context, arguments["on_exit"]))]
+    if arguments["composed"] == "true":
+        raise ValueError(
+            f"composed: found 'true' with source:={without_password(source)}, expected a source of our own camera "
+            "node: demo, file:<path>, webcam:<number>, rtsp://... or gstreamer"
+        )
+    cameras = [include("camera", on_exit=arguments["on_exit"])] if is_own else camera(arguments)
+    return [*cameras, detector(arguments)]
+
+
 def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
-    """Return the camera's launch file; empty for source:=topic."""
+    """Return the launch file of a driver or a bag; empty for source:=topic."""
     source = arguments["source"]
     kind, _, device = source.partition(":")
     if source == "topic":
         refuse_camera_arguments(arguments)
         return []
     if kind not in (*DRIVERS, "bag"):
-        if source == "gstreamer" or SourceName.parse(source).explicit:
-            return [include("camera", on_exit=arguments["on_exit"])]
         raise ValueError(unknown_source(source, kind))
     if device and arguments["device"]:
         raise ValueError(
@@ -179,8 +202,8 @@ def include(name: str, **arguments: str) -> GroupAction:
     return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
 
 
-def detector(arguments: dict[str, str]) -> Node:
-    """Return the detector node; `on_exit` says what the launch does when the node ends."""
+def detector_overrides(arguments: dict[str, str]) -> dict[str, str | float | bool]:
+    """Return the parameters that the launch arguments give to the detector."""
     overrides: dict[str, str | float | bool] = {
         name: arguments[name] for name in ("model", "backend", "precision") if arguments[name]
     }
@@ -190,16 +213,43 @@ def detector(arguments: dict[str, str]) -> Node:
         overrides["score_threshold"] = number("score_threshold", arguments["score_threshold"])
     if arguments["source"].startswith("bag:"):
         overrides["use_sim_time"] = True  # because rosbag2's player publishes /clock
+    return overrides
+
+
+def detector_topics(arguments: dict[str, str]) -> list[tuple[str, str]]:
+    """Return the remappings of the detector's topics."""
+    return [("image", arguments["image_topic"]), *topic_rules(arguments["remap"]).items()]
+
+
+def detector(arguments: dict[str, str]) -> Node:
+    """Return the detector node; `on_exit` says what the launch does when the node ends."""
     return Node(
         package="trt_ssd_ros",
         executable="detector_node",
         name=arguments["detector_name"],
         namespace=arguments["namespace"],
-        parameters=[arguments["params_file"], overrides],
-        remappings=[("image", arguments["image_topic"]), *topic_rules(arguments["remap"]).items()],
+        parameters=[arguments["params_file"], detector_overrides(arguments)],
+        remappings=detector_topics(arguments),
         ros_arguments=log_level(arguments["namespace"], arguments["detector_name"], arguments["log_level"]),
         output="screen",
         on_exit=exit_handler(arguments["on_exit"], end_with_detector),
+    )
+
+
+def composed(arguments: dict[str, str], request: CameraRequest) -> Node:
+    """Return the process of detector and camera; `on_exit` says what the launch does when it ends."""
+    topics = topic_remappings(request, OWN_CAMERA.images, OWN_CAMERA.infos)
+    name = arguments["detector_name"]
+    return composed_nodes(
+        "composed_node",
+        (
+            NodeInProcess("detector", name, detector_overrides(arguments), detector_topics(arguments)),
+            NodeInProcess(NODE_NAME, NODE_NAME, OWN_CAMERA.settings(request), topics),
+        ),
+        arguments["namespace"],
+        Path(arguments["params_file"]),
+        arguments["log_level"],
+        exit_handler(arguments["on_exit"], end_with_detector),
     )
 
 

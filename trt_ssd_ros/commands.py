@@ -20,6 +20,11 @@ def camera_node() -> int:
     return _run("trt_ssd_ros.camera.camera_node", interrupted=0)
 
 
+def composed_node() -> int:
+    """Run a camera node and a detector node in one process."""
+    return _run("trt_ssd_ros.camera.composed", interrupted=0)
+
+
 def record() -> int:
     """Run the recorder."""
     return _run("trt_ssd_ros.recorder.recorder_node")

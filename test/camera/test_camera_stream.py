@@ -45,7 +45,7 @@ def test_a_stream_that_is_late_and_goes_away_comes_back_and_leaves_nothing_behin
         r"publishing rtsp://\S+ at the rate of the source, after \d+\.\d s of waiting for it", process.log
     )
     assert process.log.count("trying again until it opens") == 1
-    [camera] = [p for p in psutil.Process(process.pid).children() if "camera_node" in " ".join(p.cmdline())]
+    [camera] = [p for p in psutil.Process(process.pid).children() if "composed_node" in " ".join(p.cmdline())]
     back, sizes = [], []
     for number in range(1, ROUNDS + 1):
         server.kill()

@@ -105,7 +105,7 @@ class TestEnded(unittest.TestCase):
         reserved.close()
 
     def test_everything_ended_in_good_order(self, proc_info):
-        assert len(proc_info.processes()) == 2
+        assert len(proc_info.processes()) == 1
         assertExitCodes(proc_info)
 
     def test_nothing_went_wrong(self, proc_output):

@@ -86,7 +86,8 @@ def test_arguments_reach_the_nodes_as_they_are(start_launch, probe, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("/**/detector: {ros__parameters: {max_detections: 7}}")
     name = ["detector_name:=eyes", f"params_file:={mine}"]
-    process = start_launch(f"source:=file:{folder}", "score_threshold:=1", "image_topic:=/front/image", *name)
+    given = [f"source:=file:{folder}", "score_threshold:=1", "image_topic:=/front/image", *name]
+    process = start_launch(*given, "composed:=false")
     probe.spin_until(lambda: "publishing" in process.log or not process.running, "the camera")
     assert not errors(process.log)
     assert probe.get_parameter("source", "camera") == f"file:{folder}"

@@ -92,7 +92,7 @@ def test_a_launch_of_its_own_ends_with_the_detector(start_launch, number, code):
 
 
 def test_our_camera_is_restarted_beside_a_running_detector(start_launch):
-    process = start_launch("source:=file:/no/such/photo.jpg", "on_exit:=respawn")
+    process = start_launch("source:=file:/no/such/photo.jpg", "on_exit:=respawn", "composed:=false")
     for delay in ("1 s", "2 s"):
         process.wait_until_it_says(f"ended with exit code 1: restart in {delay}")
     process.wait_until_it_says(READY)

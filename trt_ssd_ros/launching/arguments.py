@@ -150,8 +150,12 @@ class CameraRequest:
     detector: str
 
     @classmethod
-    def from_context(cls, context: LaunchContext) -> CameraRequest:
+    def from_context(cls, context: LaunchContext, on_exit: str = "") -> CameraRequest:
         """Read and check the launch arguments.
+
+        Args:
+            context: Context with the launch arguments.
+            on_exit: Action after the node ends; empty: by the launch arguments.
 
         Raises:
             ValueError: An argument is wrong; the message begins with its name.
@@ -163,7 +167,7 @@ class CameraRequest:
             namespace=full_namespace(context),
             params_file=existing_file("params_file", text["params_file"]),
             log_level=text["log_level"],
-            on_exit=exit_action(context, *(share_folder() / "launch").rglob("*.launch.py")),
+            on_exit=on_exit or exit_action(context, *(share_folder() / "launch").rglob("*.launch.py")),
             device=text["device"],
             width=_side("width", text["width"]),
             height=_side("height", text["height"]),

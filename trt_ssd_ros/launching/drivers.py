@@ -68,8 +68,17 @@ class Driver:
             ValueError: The driver does not support an argument of the request.
         """
         require(self.package)
-        request.refuse_unsupported(self.package, self.takes)
         return [camera_node(self, request)]
+
+    def settings(self, request: CameraRequest) -> Parameters:
+        """Return the parameters that the request gives to the driver.
+
+        Raises:
+            ValueError: The driver does not support an argument of the request.
+        """
+        request.refuse_unsupported(self.package, self.takes)
+        asked = {**self.parameters(request), self.frame: self.frame_id(request)}
+        return {name: value for name, value in asked.items() if value is not None}
 
     def frame_id(self, request: CameraRequest) -> str | None:
         """Return the frame id to give to the driver; None if params_file gives it, or the driver takes none.
@@ -119,8 +128,7 @@ def require(package: str, install: str = APT, instead: str = "source:=webcam:0 n
 
 def camera_node(driver: Driver, request: CameraRequest) -> Node:
     """Return the node of a driver; `on_exit` says what the launch does when the node ends."""
-    asked = {**driver.parameters(request), driver.frame: driver.frame_id(request)}
-    settings = {name: string_parameter(value) for name, value in asked.items() if value is not None}
+    settings = {name: string_parameter(value) for name, value in driver.settings(request).items()}
     return Node(
         package=driver.package,
         executable=driver.executable,

@@ -44,7 +44,7 @@ class ComposedInput:
     Args:
         node: Node of the channel.
         receiver: Channel of the camera.
-        transport: Not used; images are not sent.
+        transport: Not used, as images are not sent; a warning if it is not raw.
         reliability: Not used; images are not sent.
         changed: Called when the executor has to look at its inputs again.
 
@@ -62,8 +62,8 @@ class ComposedInput:
         self,
         node: Node,
         receiver: Receiver,
-        transport: str,  # noqa: ARG002 - the interface of inputs
-        reliability: str,  # noqa: ARG002
+        transport: str,
+        reliability: str,  # noqa: ARG002 - the interface of inputs
         changed: Callable[[], None],
     ) -> None:
         self.topic = node.resolve_topic_name("image")
@@ -72,6 +72,8 @@ class ComposedInput:
         self.describe: Callable[[], str] = lambda: "it has not started"
         self._receiver = receiver
         self._wake = changed
+        if transport != "raw":
+            node.get_logger().warning(f"image_transport: {transport} is not used: the camera is in this process")
         self._lock = Lock()
         self._is_open = False
         self._newest: CapturedImage | None = None
