@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
-from trt_ssd_ros.camera.source_reader import HANG, SETTLING, Playback, SourceReader
+from trt_ssd_ros.camera.source_reader import SETTLING, Playback, SourceReader
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.calibration import Calibration
 from trt_ssd_ros.images.frame import Frame
@@ -111,8 +111,8 @@ class CameraNode(FailableNode):
     def _leave_if_it_hangs(self) -> None:
         """Replace a reader that hangs in its source by a new one."""
         hanging = self._reader
-        if hanging.hangs:
-            failure = f"{self._name} hangs: no image for {HANG:g} s"
+        failure = hanging.hang
+        if failure:
             self.get_logger().error(f"{failure}; opening it again")
             hanging.stop(seconds=0)
             self._earlier_interruptions += hanging.source.interruptions + 1

@@ -119,10 +119,11 @@ class SourceReader:
             self._thread.join(seconds)
 
     @property
-    def hangs(self) -> bool:
-        """Whether the source has not returned for HANG seconds, and is not known to be interrupted."""
+    def hang(self) -> str:
+        """Text about a source that has not returned for HANG seconds; empty if it returns, or is interrupted."""
         inside = self._inside
-        return inside is not None and not self.source.trouble and monotonic() - inside > HANG
+        hangs = inside is not None and not self.source.trouble and monotonic() - inside > HANG
+        return f"the source hangs: no image for {HANG:g} s" if hangs else ""
 
     def _run(self) -> None:
         delays = retry_delays(LONGEST_RETRY)

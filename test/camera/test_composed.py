@@ -1,0 +1,156 @@
+"""Camera and detector in one process, over real DDS."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_process import NodeProcess
+from probe import BEST_EFFORT, Probe
+from ros_fixtures import ros_arguments
+from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import SetBool
+from vision_msgs.msg import Detection2DArray
+
+pytestmark = pytest.mark.ros
+RIGGED_CAMERA = Path(__file__).parents[1] / "support" / "rigged_camera.py"
+OK, ERROR = DiagnosticStatus.OK, DiagnosticStatus.ERROR
+
+
+@pytest.fixture
+def start_composed(start_process: Any, rig: Path) -> Callable[..., NodeProcess]:
+    """Start a rigged camera and a blank detector in one process; sets parameters of both nodes."""
+
+    def start(**parameters: Any) -> NodeProcess:
+        return start_process([sys.executable, str(RIGGED_CAMERA), *ros_arguments(parameters)], RIG=str(rig))
+
+    return start
+
+
+class Watch:
+    """What a composed process publishes."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.answers: list[Detection2DArray] = probe.receive(Detection2DArray, "detections")
+        self._reports: list[DiagnosticArray] = probe.receive(DiagnosticArray, "/diagnostics")
+
+    def await_answers(self) -> None:
+        """Wait for new detections."""
+        before = len(self.answers)
+        self.probe.spin_until(lambda: len(self.answers) > before + 3, "detections")
+
+    def status(self, node: str) -> DiagnosticStatus:
+        """The newest status of a node."""
+        statuses = [s for report in self._reports for s in report.status if s.name.endswith(f": {node}")]
+        return statuses[-1] if statuses else DiagnosticStatus()
+
+    def await_status(self, node: str, level: bytes, text: str) -> None:
+        """Wait for a status of a node."""
+
+        def is_there() -> bool:
+            status = self.status(node)
+            return status.level == level and text in status.message
+
+        self.probe.spin_until(is_there, f"{node}: {text}")
+
+    def value(self, node: str, key: str) -> int:
+        """A count in the newest status of a node."""
+        return int({value.key: value.value for value in self.status(node).values}[key])
+
+
+def enable(probe: Probe, wanted: bool) -> None:
+    """Enable or disable the detector."""
+    assert probe.call(SetBool, "detector/enable", SetBool.Request(data=wanted)).success
+
+
+def test_images_reach_the_detector_directly_and_subscribers_as_messages(probe, start_composed):
+    watch, process = Watch(probe), start_composed(frame_id="front")
+    watch.await_answers()
+    assert {answer.header.frame_id for answer in watch.answers} == {"front"}
+    assert probe.node.count_subscribers("image_raw") == probe.node.count_subscribers("image") == 0
+    images, infos = probe.receive(Image, "image_raw", BEST_EFFORT), probe.receive(CameraInfo, "camera_info")
+
+    def stamps(messages: list[Any]) -> set[tuple[int, int]]:
+        return {(message.header.stamp.sec, message.header.stamp.nanosec) for message in messages}
+
+    probe.spin_until(
+        lambda: len(stamps(images) & stamps(infos) & stamps(watch.answers)) > 5, "all three of an image"
+    )
+    assert (images[0].width, images[0].height, images[0].encoding) == (64, 48, "bgr8")
+    steps = np.diff([image.data[0] for image in images])
+    assert (steps % 256 == 1).mean() > 0.7, "each image is the next one, but for a few lost ones"
+    assert "first image of the camera in this process: 64x48 bgr8" in process.log
+
+
+def test_the_camera_is_closed_while_nobody_wants_its_images(probe, start_composed):
+    watch, process = Watch(probe), start_composed()
+    watch.await_answers()
+    enable(probe, False)
+    watch.await_status("camera", OK, "idle, waiting for the detector, or a subscriber on /image_raw")
+    images = probe.receive(Image, "image_raw", BEST_EFFORT)
+    probe.spin_until(lambda: images, "images for another subscriber")
+    enable(probe, True)
+    watch.await_answers()
+    assert process.log.count("publishing demo at the rate of the source") >= 2
+
+
+def test_every_image_is_counted_while_the_detector_is_slow(probe, start_composed):
+    watch, _ = Watch(probe), start_composed(max_rate=7.0)
+    watch.await_answers()
+    enable(probe, False)
+    watch.await_status("camera", OK, "idle")
+    names = ("processed", "dropped", "refused", "discarded", "rate_limited", "too_old")
+    probe.spin_until(
+        lambda: watch.value("detector", "received") == sum(watch.value("detector", name) for name in names),
+        "counts of all images",
+    )
+    assert watch.value("detector", "rate_limited") > watch.value("detector", "processed")
+    # The last images are those that are captured while the detector closes its input.
+    assert 0 <= watch.value("camera", "published") - watch.value("detector", "received") < 5
+
+
+def test_a_source_that_fails_or_hangs_is_opened_again_and_ends_nothing(probe, start_composed, rig):
+    watch, process = Watch(probe), start_composed(input_timeout=0.5)
+    watch.await_answers()
+    (rig / "fail").write_text("the plug is out")
+    watch.await_status("camera", ERROR, "no images, reopening the source: the plug is out")
+    watch.await_status("detector", ERROR, "no image comes from the camera in this process: no images, reopening")
+    (rig / "fail").unlink()
+    watch.await_answers()
+    watch.await_status("camera", OK, "images")
+    (rig / "hang").touch()
+    watch.await_status("camera", ERROR, "no images, reopening the source: the source hangs: no image for 0.5 s")
+    (rig / "hang").unlink()
+    watch.await_answers()
+    watch.await_status("camera", OK, "images")
+    assert watch.value("camera", "interruptions") >= 1
+    assert process.log.count("the source failed, trying again until it opens: the plug is out") == 1
+    (rig / "hang").touch()
+    watch.await_status("camera", ERROR, "hangs")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" not in process.log
+
+
+def test_a_folder_that_is_played_once_is_detected_in_to_its_end(probe, start_process, tmp_path, photo):
+    import cv2
+
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), photo("chelsea"))
+    parameters = {"source": str(tmp_path), "loop": False, "rate": 2.0}
+    watch = Watch(probe)
+    command = [sys.executable, "-m", "trt_ssd_ros.camera.composed", *ros_arguments(parameters)]
+    process = start_process(command)
+    process.wait_until_it_says("the source ended after 5 images: it does not start again, as loop is false")
+    watch.await_status("camera", ERROR, "the source has ended after 5 images")
+    watch.await_status("detector", ERROR, "no image comes from the camera in this process: the source has ended")
+    assert watch.value("detector", "processed") == 5
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
