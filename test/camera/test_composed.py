@@ -144,7 +144,7 @@ def test_a_folder_that_is_played_once_is_detected_in_to_its_end(probe, start_pro
 
     for number in range(5):
         cv2.imwrite(str(tmp_path / f"{number}.png"), photo("chelsea"))
-    parameters = {"source": str(tmp_path), "loop": False, "rate": 2.0}
+    parameters = {"source": str(tmp_path), "loop": False, "rate": 2.0, "input_timeout": 0.5}
     watch = Watch(probe)
     command = [sys.executable, "-m", "trt_ssd_ros.camera.composed", *ros_arguments(parameters)]
     process = start_process(command)

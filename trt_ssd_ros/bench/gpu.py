@@ -25,8 +25,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.bench.gpu_peers import TutorialPipeline, torch_calls
+from trt_ssd_ros.bench.gpu_peers import TutorialNetwork, torch_calls
 from trt_ssd_ros.bench.speed import resized
+from trt_ssd_ros.bench.tutorial import TutorialPipeline
 from trt_ssd_ros.detection.timing import time_interleaved
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -176,9 +177,9 @@ class GpuBenchmark:
                 calls[f"ours, {precision}"] = partial(plans.detector(engine).detect, image)
                 calls[f"ours, {precision}"]()
                 gpu_times[precision] = engine.gpu_time()
-                tutorial = TutorialPipeline(self._card, load_tensorrt(), half=precision == "fp16")
-                opened.callback(tutorial.close)
-                calls[f"2020-style, {precision}"] = partial(tutorial.detect, image)
+                network = TutorialNetwork(self._card, load_tensorrt(), half=precision == "fp16")
+                opened.callback(network.close)
+                calls[f"2020-style, {precision}"] = partial(TutorialPipeline(self._card, network).detect, image)
             calls["bare upload from pinned memory"] = opened.enter_context(bare_upload(image))
             calls |= torch_calls(image)
             times = time_interleaved(calls, self._repeats)

@@ -17,6 +17,13 @@ import cv2
 from rclpy.utilities import remove_ros_args
 
 from trt_ssd_ros.bench.ros.answer_times import measure_answers
+from trt_ssd_ros.bench.ros.camera_paths import (
+    BLANK_PATHS,
+    blank_report,
+    camera_report,
+    measure_camera,
+    measure_paths,
+)
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import resized, time_inference
@@ -74,11 +81,28 @@ def write_figures(
         OSError: The file cannot be written.
     """
     figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
-    for name, node in nodes.items():
-        missing = {key: None for key in ("arrival", "engine") if isnan(getattr(node, key))}
-        figures[name] = asdict(node) | missing
+    figures |= {name: without_nan(asdict(node)) for name, node in nodes.items()}
     figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
     write_atomically(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
+
+
+def compare_camera_paths(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
+    """Measure and print the ways from the camera to the detections, and write the figures if asked to."""
+    blank = measure_paths(BLANK_PATHS, {}, options.rate, options.seconds)
+    print(blank_report(blank), flush=True)
+    results = measure_camera(parameters, options.rates, options.seconds)
+    print(camera_report(results))
+    if options.json:
+        figures = {"without inference": {name: asdict(path) for name, path in blank.items()}}
+        figures |= {name: {label: asdict(path) for label, path in its.items()} for name, its in results.items()}
+        write_atomically(options.json, (json.dumps(without_nan(figures), indent=2) + "\n").encode())
+
+
+def without_nan(figures: Any) -> Any:
+    """Return figures with null in place of NaN, which JSON does not have."""
+    if isinstance(figures, dict):
+        return {key: without_nan(value) for key, value in figures.items()}
+    return None if isinstance(figures, float) and isnan(figures) else figures
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -90,6 +114,14 @@ def main(args: Sequence[str] | None = None) -> int:
     add_options(parser, "backend", default="onnxruntime", help="inference backend; default: onnxruntime")
     parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
+    parser.add_argument(
+        "--camera",
+        action="store_true",
+        help="only compare the ways from our camera node to detections: two processes, one, and as in 2020",
+    )
+    parser.add_argument(
+        "--rates", type=float, nargs="*", default=(10.0, 30.0, 60.0), help="with --camera: images per second"
+    )
     parser.add_argument("--rate", type=float, default=30.0, help="images per second for the node (default: 30)")
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="duration of each image stream in seconds (default: 10)"
@@ -98,12 +130,15 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(remove_ros_args(args)[1:])
     try:
+        names = ("model", "backend", "precision", "cpu_threads")
+        parameters = {name: str(getattr(options, name)) for name in names}
+        if options.camera:
+            compare_camera_paths(parameters, options)
+            return 0
         card = ModelCard.load(model_card_path(options.model))
         image = resized(sample_photos()[1], (options.width, options.height))
         choice = EngineChoice(options.backend, options.precision, cpu_threads=options.cpu_threads)
         inference = time_inference(card, choice, image, options.repeats)
-        names = ("model", "backend", "precision", "cpu_threads")
-        parameters = {name: str(getattr(options, name)) for name in names}
         [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
         overhead = measure_nodes(OVERHEAD, {}, image, options.rate, options.seconds)
         answers = measure_answers(image, options.seconds)

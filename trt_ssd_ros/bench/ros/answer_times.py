@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 
 from trt_ssd_ros.bench.ros.image_stream import NAMESPACE, ImageStream
-from trt_ssd_ros.bench.ros.node import node_process, spinning
+from trt_ssd_ros.bench.ros.node import node_process, remappings, spinning
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.ros.process import ros_context
 
@@ -37,7 +37,7 @@ def measure_answers(image: NDArray[np.uint8], seconds: float) -> dict[str, Timin
     Raises:
         RuntimeError: The node does not respond.
     """
-    with ros_context([]) as ros, node_process(SLOW, {}, "slow") as process:
+    with ros_context([]) as ros, node_process(SLOW, {}, remappings("slow")) as process:
         stream = ros.add(ImageStream(image, ["slow"]))
         calls = _calls(stream)
         times: dict[str, list[float]] = {name: [] for name in calls}

@@ -74,7 +74,8 @@ def measure_nodes(
     """
     with ros_context([]) as ros, ExitStack() as stack:
         processes = {
-            name: stack.enter_context(node_process(module, parameters, name)) for name, module in modules.items()
+            name: stack.enter_context(node_process(module, parameters, remappings(name)))
+            for name, module in modules.items()
         }
         stream = ros.add(ImageStream(image, modules))
         keep_freed_blocks()
@@ -137,17 +138,22 @@ def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: flo
 
 @contextmanager
 def node_process(
-    module: Sequence[str], parameters: Mapping[str, str], name: str
+    module: Sequence[str], parameters: Mapping[str, str], remaps: Sequence[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a node in the namespace NAMESPACE/name, subscribed to the benchmark's images."""
-    remaps = ["-r", f"__ns:={NAMESPACE}/{name}", "-r", f"image:={NAMESPACE}/image"]
+    """Run the nodes of a module in a process, with parameters by name and rules `FROM:=TO`."""
+    rules = chain.from_iterable(("-r", rule) for rule in remaps)
     settings = chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
-    command = [sys.executable, "-m", *module, "--ros-args", *remaps, *settings, "--log-level", "warn"]
+    command = [sys.executable, "-m", *module, "--ros-args", *rules, *settings, "--log-level", "warn"]
     process = subprocess.Popen(command)  # noqa: S603 - our own module
     try:
         yield process
     finally:
         end(process)
+
+
+def remappings(name: str) -> list[str]:
+    """Return the rules of a node that is subscribed to the benchmark's images, in the namespace NAMESPACE/name."""
+    return [f"__ns:={NAMESPACE}/{name}", f"image:={NAMESPACE}/image"]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -1,27 +1,30 @@
-"""Reference nodes for the benchmarks: an echo node, and detector nodes with a known inference time.
+"""Reference nodes for the benchmarks: an echo node, detectors with a known inference time, one as in 2020.
 
-python -m trt_ssd_ros.bench.ros.reference_nodes echo | blank | slow [--ros-args ...]
+python -m trt_ssd_ros.bench.ros.reference_nodes echo | blank | composed_blank | slow | tutorial [--ros-args ...]
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray
+from vision_msgs.msg import Detection2D, Detection2DArray
 
+from trt_ssd_ros.bench.tutorial import on_the_cpu
+from trt_ssd_ros.camera.composed import create_nodes
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import Tensors, TensorSpec
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.node.detector_node import DetectorNode
-from trt_ssd_ros.ros.process import FailableNode, spin_node
+from trt_ssd_ros.ros.process import FailableNode, spin_nodes
 from trt_ssd_ros.ros.transport import newest_image
 
 EMPTY_SLOTS: Tensors = {
@@ -46,6 +49,26 @@ class EchoNode(FailableNode):
     def _answer(self, message: Image) -> None:
         arrival = str(self.get_clock().now().nanoseconds)
         self._publisher.publish(Detection2DArray(header=Header(stamp=message.header.stamp, frame_id=arrival)))
+
+
+class TutorialNode(FailableNode):
+    """Node of the 2020-era tutorials: detects in the callback of the image, with the default quality of service.
+
+    It publishes messages of as many empty detections as it finds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("tutorial")
+        model = self.declare_parameter("model", DEFAULT_MODEL).value
+        self._pipeline = on_the_cpu(ModelCard.load(model_card_path(model)))
+        self._publisher = self.create_publisher(Detection2DArray, "detections", 10)
+        self.create_subscription(Image, "image", self._detect, 10)
+
+    def _detect(self, message: Image) -> None:
+        pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+        found = self._pipeline.detect(pixels)
+        detections = [Detection2D(header=message.header) for _ in range(found)]
+        self._publisher.publish(Detection2DArray(header=message.header, detections=detections))
 
 
 class BlankEngine:
@@ -88,17 +111,19 @@ def open_slow(card: ModelCard, *_: object) -> Detector:
     return Detector(SlowEngine(compose(load_network(card), card)), card)
 
 
-NODES: Mapping[str, Callable[[], FailableNode]] = {
-    "echo": EchoNode,
-    "blank": lambda: DetectorNode(open_blank),
-    "slow": lambda: DetectorNode(open_slow),
+NODES: Mapping[str, Callable[[], Iterable[FailableNode]]] = {
+    "echo": lambda: [EchoNode()],
+    "blank": lambda: [DetectorNode(open_blank)],
+    "composed_blank": lambda: create_nodes(open_blank),
+    "slow": lambda: [DetectorNode(open_slow)],
+    "tutorial": lambda: [TutorialNode()],
 }
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one of NODES; the first argument is its name."""
     name, *rest = sys.argv[1:] if args is None else args
-    return spin_node(NODES[name], [sys.argv[0], *rest])
+    return spin_nodes(NODES[name], [sys.argv[0], *rest])
 
 
 if __name__ == "__main__":
