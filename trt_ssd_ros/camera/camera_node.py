@@ -120,6 +120,11 @@ class CameraNode(FailableNode):
             self._reader.failure = failure
             self._reader.start()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether ROS is shut down; see `Viewer.is_ending`."""
+        return not self.context.ok()
+
     def is_wanted(self) -> bool:
         """Return whether somebody wants images; see `Viewer.is_wanted`."""
         if self._composed is None and (self._playback.loop or self._reader.source.live):

@@ -38,6 +38,10 @@ class Viewer(Protocol):
 
     demand: str
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether ROS is shut down."""
+
     def is_wanted(self) -> bool:
         """Return whether somebody wants images."""
 
@@ -133,7 +137,7 @@ class SourceReader:
                 self.source.stop_on(self._stop)
                 self.ended = self._open() and self._play()
             except Exception as error:
-                if self._stop.is_set() or not self._note_failure(error):
+                if self._stop.is_set() or self._viewer.is_ending or not self._note_failure(error):
                     return
                 self._stop.wait(next(delays))
             else:

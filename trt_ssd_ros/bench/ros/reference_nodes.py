@@ -24,7 +24,7 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
 from trt_ssd_ros.node.detector_node import DetectorNode
-from trt_ssd_ros.ros.process import FailableNode, spin_nodes
+from trt_ssd_ros.ros.process import FailableNode, spin_nodes, unless_shut_down
 from trt_ssd_ros.ros.transport import newest_image
 
 EMPTY_SLOTS: Tensors = {
@@ -68,7 +68,8 @@ class TutorialNode(FailableNode):
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
         found = self._pipeline.detect(pixels)
         detections = [Detection2D(header=message.header) for _ in range(found)]
-        self._publisher.publish(Detection2DArray(header=message.header, detections=detections))
+        with unless_shut_down(self.context):
+            self._publisher.publish(Detection2DArray(header=message.header, detections=detections))
 
 
 class BlankEngine:
