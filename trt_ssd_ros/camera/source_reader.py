@@ -22,7 +22,7 @@ LONGEST_RETRY = 2.0
 DEMAND_PERIOD = 0.05
 """Seconds between two looks for somebody who wants images."""
 SETTLING = 0.5
-"""Seconds for a discovered subscriber to discover the publisher."""
+"""Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
 HANG = 10.0
 """Seconds without a return from the source after which it hangs: more than the source's own limits."""
 END = 2.0
@@ -143,6 +143,7 @@ class SourceReader:
             else:
                 delays = retry_delays(LONGEST_RETRY)
                 if self.ended:
+                    self._stop.wait(SETTLING)
                     self._viewer.end(None)
                     return
             finally:

@@ -158,6 +158,7 @@ def _measure(
         time.sleep(SETTLING)
         for answers in listener.answers.values():
             answers.latencies.clear()
+        began = time.perf_counter()
         rounds: dict[str, list[float]] = {name: [] for name in processes}
         for _ in range(ROUNDS):
             before = _used(listener, processes)
@@ -165,6 +166,7 @@ def _measure(
             for name, (cpu, count) in _used(listener, processes).items():
                 answered = max(count - before[name][1], 1)
                 rounds[name].append((cpu - before[name][0]) / answered * 1e3)
+        seconds = time.perf_counter() - began
     return {
         name: PathReport(
             rate=rate,
