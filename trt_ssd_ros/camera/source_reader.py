@@ -19,7 +19,7 @@ from trt_ssd_ros.ros.process import signals_blocked
 DEFAULT_RATE = 30.0
 LONGEST_RETRY = 2.0
 """Seconds between two attempts to open a source, at most."""
-DEMAND_PERIOD = 0.05
+DEMAND_PERIOD = 0.2
 """Seconds between two looks for somebody who wants images."""
 SETTLING = 0.5
 """Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
