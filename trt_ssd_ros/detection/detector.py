@@ -24,6 +24,8 @@ CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
     "bgr": np.array([2, 1, 0], np.int32),
 }
 Images: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+Size: TypeAlias = tuple[int, int]
+"""Height and width in pixels."""
 RESIZES_ON = ("host", "engine")
 """Where images are resized to the network's input.
 
@@ -162,7 +164,9 @@ class Detector:
             return self.detect(frame.pixels, frame.channel_order, region)
         return self._run([frame.resized(self._resize)], frame.channel_order, [frame.size])[0]
 
-    def detect_batch(self, images: Images, channel_order: ChannelOrder = "bgr") -> list[Detections]:
+    def detect_batch(
+        self, images: Images, channel_order: ChannelOrder = "bgr", sizes: Sequence[Size] | None = None
+    ) -> list[Detections]:
         """Detect the objects in several images.
 
         If the host resizes, they run together, else those of one size that follow each other.
@@ -170,6 +174,8 @@ class Detector:
         Args:
             images: Images (H, W, 3) uint8; as an array, (N, H, W, 3).
             channel_order: Order of the images' channels.
+            sizes: Height and width in pixels of the whole images that `images` are reduced from; boxes are in
+                pixels of these. None: the sizes of `images`.
 
         Returns:
             Detections of each image; see `detect`.
@@ -182,19 +188,18 @@ class Detector:
                 raise ValueError(
                     f"image: found {image.dtype} {list(image.shape)}, expected uint8 [H, W, 3] with pixels"
                 )
+        sizes = _sizes(images) if sizes is None else sizes
         if self.resize_on == "host":
-            return self._run([self._resize(image) for image in images], channel_order, _sizes(images))
+            return self._run([self._resize(image) for image in images], channel_order, sizes)
         if isinstance(images, np.ndarray):
-            return self._run(images, channel_order, _sizes(images))
+            return self._run(images, channel_order, sizes)
         found: list[Detections] = []
         for _, alike in groupby(images, np.shape):
             group = list(alike)
-            found += self._run(group, channel_order, _sizes(group))
+            found += self._run(group, channel_order, sizes[len(found) :][: len(group)])
         return found
 
-    def _run(
-        self, images: Images, channel_order: ChannelOrder, sizes: Sequence[tuple[int, int]]
-    ) -> list[Detections]:
+    def _run(self, images: Images, channel_order: ChannelOrder, sizes: Sequence[Size]) -> list[Detections]:
         """Run the engine on images of one size; boxes are in pixels of images of `sizes`, (height, width)."""
         thresholds = self.thresholds
         outputs = self._engine.run(
@@ -234,6 +239,6 @@ def _batch(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return images[0][None] if len(images) == 1 else np.stack(images)
 
 
-def _sizes(images: Images) -> list[tuple[int, int]]:
+def _sizes(images: Images) -> list[Size]:
     """Return height and width of each image."""
     return [(image.shape[0], image.shape[1]) for image in images]

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.frame import ChannelOrder, FrameError
+from trt_ssd_ros.images.jpeg import jpeg_size
 
 MAX_PIXELS = 1 << 26
 """Largest decoded image in pixels, 8192x8192."""
 JPEG_QUALITY = 80
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
-_NO_FRAME = (0xC4, 0xC8, 0xCC)  # these markers between C0 and CF begin tables, not a frame
 
 
 def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
@@ -34,7 +33,7 @@ def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
         FrameError: The data is neither JPEG nor PNG, is truncated, or has too many pixels.
     """
     view = memoryview(data).cast("B")
-    size = _png_size(view) or _jpeg_size(view)
+    size = _png_size(view) or jpeg_size(view)
     if size is None:
         raise FrameError(
             f"compressed image of format {name!r} begins with {bytes(view[:4])!r}: expected a complete JPEG or PNG"
@@ -64,17 +63,3 @@ def _png_size(data: memoryview) -> tuple[int, int] | None:
         return None
     width, height = struct.unpack(">II", data[16:24])
     return width, height
-
-
-def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
-    """Return the size in the frame header of a JPEG, found by following the segments."""
-    if bytes(data[:2]) != _JPEG:
-        return None
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
-        at += 1 if marker == 0xFF else 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
-    return None

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.images.jpeg import decode_reduced
 from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -35,18 +36,24 @@ class ImageFiles(ImageSource):
         base = os.path.commonpath([path.parent for path in absolute])
         self.names = [path.relative_to(base).as_posix() for path in absolute]
         self.count = len(paths)
+        self._least: tuple[int, int] | None = None
+
+    def allow_reduced(self, width: int, height: int) -> None:
+        """Decode JPEG files at 1/2, 1/4 or 1/8 of their size; see `ImageSource.allow_reduced`."""
+        self._least = width, height
 
     def captures(self) -> Iterator[Capture]:
         """Iterate over the files; see `ImageSource.captures`."""
         for index, (path, name) in enumerate(zip(self._paths, self.names, strict=True)):
-            yield partial(_read, index, name, path)
+            yield partial(_read, index, name, path, self._least)
 
 
-def _read(index: int, name: str, path: Path) -> SourceImage:
+def _read(index: int, name: str, path: Path, least: tuple[int, int] | None) -> SourceImage:
     try:
-        return SourceImage(index, name, read_image_file(path))
+        pixels, size = _decoded_file(path, least)
     except SourceError as error:
         return SourceImage.unreadable(index, name, error)
+    return SourceImage(index, name, pixels, whole_size=size)
 
 
 def images_of_folder(folder: Path, exclude: Iterable[Path] = ()) -> list[Path]:
@@ -81,17 +88,30 @@ def read_image_file(path: Path) -> Image:
     Raises:
         SourceError: The file cannot be read as an image, or is truncated.
     """
+    return _decoded_file(path, None)[0]
+
+
+def _decoded_file(path: Path, least: tuple[int, int] | None) -> tuple[Image, tuple[int, int]]:
+    """Return an image of a file, and the whole image's height and width.
+
+    Args:
+        path: Path of the file.
+        least: Least width and height in pixels of a reduced image; None: the whole image.
+    """
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
             raise SourceError(f"cannot read {path} as an image: it is not a file")
         data = path.read_bytes()
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if _may_be_complete(data) else None
+        if _may_be_complete(data):
+            if least and (reduced := decode_reduced(data, least)):
+                return reduced
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            if image is not None:
+                return np.asarray(image, np.uint8), (image.shape[0], image.shape[1])
     except (OSError, cv2.error) as error:
         raise SourceError(f"cannot read {path} as an image: {one_line(error)}") from error
-    if image is None:
-        why = "it is empty" if not data else f"its {len(data)} bytes are not an image, or are truncated"
-        raise SourceError(f"cannot read {path} as an image: {why}")
-    return np.asarray(image, np.uint8)
+    why = "it is empty" if not data else f"its {len(data)} bytes are not an image, or are truncated"
+    raise SourceError(f"cannot read {path} as an image: {why}")
 
 
 def _may_be_complete(data: bytes) -> bool:

@@ -31,10 +31,12 @@ class SourceImage:
     Attributes:
         index: Number of the image from 0; unreadable images count, too.
         name: Path of a file relative to the common folder of all files, or number or time of a frame.
-        pixels: Image (H, W, 3) uint8; (0, 0, 3) if the image cannot be read.
+        pixels: Image (H, W, 3) uint8; (0, 0, 3) if the image cannot be read. It is smaller than the whole image
+            if the source may reduce images; see `ImageSource.allow_reduced`.
         channel_order: Order of the last axis of `pixels`.
         seconds: Time of a frame in its video or recording, in seconds; None for image files.
         problem: Reason why the image cannot be read; empty if it can.
+        whole_size: Height and width in pixels of the whole image; None: those of `pixels`.
     """
 
     index: int
@@ -43,6 +45,12 @@ class SourceImage:
     channel_order: ChannelOrder = "bgr"
     seconds: float | None = None
     problem: str = ""
+    whole_size: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels of the whole image."""
+        return self.whole_size or (self.pixels.shape[0], self.pixels.shape[1])
 
     @classmethod
     def unreadable(cls, index: int, name: str, problem: object) -> SourceImage:
@@ -107,6 +115,14 @@ class ImageSource(ABC):
         """
         for capture in islice(self.captures(), start, None):
             yield capture()
+
+    def allow_reduced(self, width: int, height: int) -> None:  # noqa: B027 - most sources have one size only
+        """Allow the source to decode images smaller than they are, if that is cheaper.
+
+        Args:
+            width: Least width in pixels of a reduced image.
+            height: Least height in pixels of a reduced image.
+        """
 
     def stop_on(self, event: Event) -> None:  # noqa: B027 - most sources never wait
         """Make `open` and `captures` end soon after an event is set, even while they wait."""

@@ -18,6 +18,7 @@ from rosbags.rosbag2 import StoragePlugin
 from terminal import Terminal
 
 from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.engines.backend import open_detectors
 from trt_ssd_ros.models.card_file import card_text
@@ -63,6 +64,25 @@ def test_a_folder_of_photos(tmp_path, repository, detector, capsys):
     said = capsys.readouterr().out
     assert "3 images, 0 of them unreadable; found: " in said
     assert "FPS including reading and writing" in said
+
+
+@pytest.mark.parametrize(("draw", "resize_on"), [("none", "host"), ("none", "engine"), ("jpg", "host")])
+def test_a_large_jpeg_is_reduced_only_if_nothing_else_needs_it(tmp_path, repository, monkeypatch, draw, resize_on):
+    photo = cv2.resize(cv2.imread(str(repository / "photos" / "chelsea.jpg")), (1805, 1201))
+    cv2.imwrite(str(tmp_path / "large.jpg"), photo)
+    shapes, detect_batch = [], Detector.detect_batch
+
+    def watched(detector, images, *rest):
+        shapes.extend(image.shape[:2] for image in images)
+        return detect_batch(detector, images, *rest)
+
+    monkeypatch.setattr(Detector, "detect_batch", watched)
+    arguments = ("--draw", draw, "--resize-on", resize_on, "--output", tmp_path / "out")
+    assert run(tmp_path / "large.jpg", *arguments) == 0
+    [result] = read_results(tmp_path / "out" / "results.jsonl")
+    assert shapes == [(301, 452) if (draw, resize_on) == ("none", "host") else (1201, 1805)]
+    assert (result.width, result.height) == (1805, 1201)
+    np.testing.assert_allclose(result.detections.boxes, [(5, 8, 1636, 1194)], atol=30)
 
 
 def test_each_thread_that_was_asked_for_has_a_detector(tmp_path, repository, monkeypatch):

@@ -36,7 +36,8 @@ class BlindDetector:
     def __init__(self):
         self.groups = []
 
-    def detect_batch(self, images, channel_order):
+    def detect_batch(self, images, channel_order, sizes):
+        assert sizes == [image.shape[:2] for image in images]
         self.groups.append(([image.shape[:2] for image in images], channel_order))
         return [Detections.empty()] * len(images)
 

@@ -125,6 +125,9 @@ def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Imag
         expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
     with closing(open_output(options, images)) as output:
+        if not output.wanted and detectors[0].resize_on == "host":
+            network_input = detectors[0].card.input
+            images.allow_reduced(network_input.width, network_input.height)
         done = resume_results(log, stated, images.names, options.batch) if options.resume else 0
         if not options.resume:
             start_results(log, stated)

@@ -253,7 +253,7 @@ def _groups(images: Iterable[SourceImage], size: int) -> Iterator[list[SourceIma
 
 
 def _result(image: SourceImage, detections: Detections) -> ImageResult:
-    height, width = image.pixels.shape[:2]
+    height, width = image.size
     return ImageResult(image.index, image.name, width, height, image.seconds, rounded(detections), image.problem)
 
 
@@ -265,7 +265,9 @@ def _detected(group: list[SourceImage], detector: Detector) -> Detected:
         images = list(alike)
         found = [Detections.empty()] * len(images)
         if not problem:
-            found = detector.detect_batch([image.pixels for image in images], order)
+            found = detector.detect_batch(
+                [image.pixels for image in images], order, [image.size for image in images]
+            )
         results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
     return results, time.perf_counter() - start
 
