@@ -8,14 +8,16 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import cv2
+import numpy as np
 import pytest
 from terminal import Terminal
 
 from trt_ssd_ros.bench.__main__ import main
 from trt_ssd_ros.bench.report import SpeedReport, comparison
-from trt_ssd_ros.bench.speed import Speed
+from trt_ssd_ros.bench.speed import Speed, images_per_second
 
 SPEED = Speed(
     "ONNX Runtime 1.0 on the CPU",
@@ -152,3 +154,16 @@ def test_a_wrong_size_says_what_was_expected(capsys, size):
     with pytest.raises(SystemExit, match="2"):
         main(["--size", size])
     assert f"found '{size}', expected WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+def test_images_per_second_counts_the_images_of_the_timed_calls(monkeypatch):
+    clock, started, fetched = [0.0], [], []
+
+    def start_batch(images):
+        started.append(len(images))
+        return lambda: fetched.append(clock.__setitem__(0, clock[0] + 0.5))
+
+    monkeypatch.setattr("trt_ssd_ros.bench.speed.time.perf_counter", lambda: clock[0])
+    detector = SimpleNamespace(start_batch=start_batch, in_flight=2)
+    assert images_per_second(detector, np.zeros((8, 4, 4, 3), np.uint8), 10) == pytest.approx(16)
+    assert len(started) == len(fetched) == 12

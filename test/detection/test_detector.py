@@ -218,3 +218,142 @@ def test_a_region_outside_of_the_image_is_refused_before_the_engine_is_asked(car
 
 def test_the_lowest_threshold_is_that_of_the_keenest_class():
     assert Thresholds((0.5, 0.2, 2.0), 0.5, 10).lowest == 0.2
+
+
+class SlowEngine(FakeEngine):
+    """Device with memory for some runs: each answers when fetched, its score the first value of its image."""
+
+    def __init__(self, slots: int = 2, refused: tuple[int, ...] = ()) -> None:
+        super().__init__(outputs_of(CANDIDATES))
+        self.calls: list[str] = []
+        self._slots, self._refused, self._flying = slots, refused, 0
+
+    def start(self, inputs):
+        number = int(inputs["image"].flat[0])
+        self.calls.append(f"start {number}")
+        if self._flying == self._slots:
+            raise RuntimeError("out of memory")
+        if number in self._refused:
+            raise ValueError(f"image {number} is refused")
+        self._flying += 1
+        count = len(inputs["image"])
+        shape = inputs["image"].shape
+        assert self._flying == 1 or shape == self._shape, "runs in flight are of one shape"
+        self._shape = shape
+
+        def fetch():
+            self.calls.append(f"fetch {number}")
+            self._flying -= 1
+            if number == 13:
+                raise RuntimeError("run 13 failed")
+            outputs = {name: np.repeat(values, count, axis=0) for name, values in self.outputs.items()}
+            return {**outputs, "scores": outputs["scores"] * (number / 100)}
+
+        return fetch
+
+    def run(self, inputs):
+        return self.start(inputs)()
+
+
+def pictures(number: int, count: int = 1) -> list[np.ndarray]:
+    return [image() + np.uint8(number)] * count
+
+
+def best(found: list) -> list[float]:
+    return [round(float(detections.scores[0] / 0.9) * 100) for detections in found]
+
+
+@pytest.mark.parametrize("resize_on", ["engine", "host"])
+def test_a_batch_is_started_while_the_one_before_is_running(card, resize_on):
+    engine = SlowEngine()
+    detector = Detector(engine, card)
+    detector.resize_on = resize_on
+    waits = [detector.start_batch(pictures(number, 3)) for number in (1, 2, 3)]
+    assert engine.calls == ["start 1", "start 2", "fetch 1", "start 3"]
+    assert [best(wait()) for wait in waits] == [[1] * 3, [2] * 3, [3] * 3]
+    assert best(waits[0]()) == [1] * 3, "asked again"
+    assert engine.calls[4:] == ["fetch 2", "fetch 3"]
+    assert detector.counts.images == 9
+
+
+def test_results_may_be_asked_for_in_any_order(card):
+    detector = Detector(SlowEngine(), card)
+    waits = [detector.start_batch(pictures(number)) for number in (1, 2)]
+    assert [best(wait()) for wait in reversed(waits)] == [[2], [1]]
+
+
+def test_images_of_another_shape_wait_for_those_in_flight(card):
+    engine = SlowEngine()
+    detector = Detector(engine, card)
+    first, second = (
+        detector.start_batch(pictures(1)),
+        detector.start_batch([*pictures(2, 2), image()[:50] + np.uint8(3)]),
+    )
+    assert engine.calls == ["start 1", "fetch 1", "start 2", "fetch 2", "start 3"]
+    assert (best(first()), best(second())) == ([1], [2, 2, 3])
+    assert best(detector.detect_batch(pictures(4))) == [4]
+    last = detector.start_batch(pictures(5))
+    assert best(detector.detect_batch(pictures(6))) == [6], "a call that waits comes after those in flight"
+    assert best(last()) == [5]
+
+
+def test_each_batch_has_its_own_error(card):
+    detector = Detector(SlowEngine(refused=(66,)), card)
+    waits = {number: detector.start_batch(pictures(number)) for number in (1, 13, 66, 4)}
+    for number in (1, 4):
+        assert best(waits[number]()) == [number]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="run 13 failed"):
+            waits[13]()
+        with pytest.raises(ValueError, match="image 66 is refused"):
+            waits[66]()
+    with pytest.raises(ValueError, match="found float64"):
+        detector.start_batch([np.zeros((4, 4, 3))])
+
+
+def test_a_device_with_memory_for_one_batch_runs_one_after_the_other(card):
+    engine = SlowEngine(slots=1)
+    detector = Detector(engine, card)
+    waits = [detector.start_batch(pictures(number)) for number in (1, 2, 3)]
+    assert engine.calls == ["start 1", "start 2", "fetch 1", "start 2", "fetch 2", "start 3"]
+    assert [best(wait()) for wait in waits] == [[1], [2], [3]]
+
+
+def test_closing_completes_what_is_in_flight(card):
+    engine = SlowEngine()
+    detector = Detector(engine, card)
+    waits = [detector.start_batch(pictures(number)) for number in (1, 13)]
+    detector.close()
+    detector.close()
+    assert engine.calls == ["start 1", "start 13", "fetch 1", "fetch 13"]
+    assert best(waits[0]()) == [1]
+    with pytest.raises(RuntimeError, match="run 13 failed"):
+        waits[1]()
+
+
+def test_thresholds_are_those_at_the_start(card):
+    detector = Detector(SlowEngine(), card)
+    wait = detector.start_batch(pictures(50))
+    detector.thresholds = replace(detector.thresholds, max_detections=1)
+    assert len(wait()[0]) == 3
+
+
+def test_other_engines_are_done_when_they_have_started(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    assert (detector.in_flight, Detector(SlowEngine(), card).in_flight) == (1, 2)
+    wait = detector.start_batch([image()])
+    assert len(engine.asked) == 1
+    assert len(wait()[0]) == len(wait()[0]) == 3
+
+
+@pytest.mark.parametrize("resize_on", ["engine", "host"])
+def test_boxes_are_in_pixels_of_the_images_that_these_are_reduced_from(card, resize_on):
+    detector = Detector(SlowEngine(), card)
+    detector.resize_on = resize_on
+    sizes = [(HEIGHT * 4, WIDTH * 4), (HEIGHT * 8, WIDTH * 8)]
+    for found in (
+        detector.detect_batch(pictures(1, 2), "bgr", sizes),
+        detector.start_batch(pictures(1, 2), "bgr", sizes)(),
+    ):
+        for factor, detections in zip((4, 8), found, strict=True):
+            np.testing.assert_allclose(detections.boxes[0], np.array([20, 10, 40, 20]) * factor, rtol=1e-6)

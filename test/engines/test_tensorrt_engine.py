@@ -113,7 +113,7 @@ def test_an_image_beyond_the_plan_is_refused_and_the_next_one_is_found(on_gpu, e
     ):
         on_gpu.detect(np.zeros((64, 4097, 3), np.uint8))
     assert len(on_gpu.detect(photo("chelsea"))) == 1
-    assert engine._graph is not None, "of the same size as before, it is captured again"
+    assert engine.is_captured, "of the same size as before, it is captured again"
 
 
 def test_the_cuda_graph_changes_nothing(plans, precision, on_gpu, card, photo):
@@ -139,6 +139,46 @@ def test_batches_of_1_to_8_are_one_by_one(plans, precision, card, detector, phot
                     assert not problems, f"{kernels} kernels, {count} images: {problems}"
         finally:
             batched.close()
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_batches_in_flight_are_one_by_one(plans, precision, card, photo, capture):
+    """Of one size and of several, completed in order and not, and closed in flight."""
+    sizes = [(640, 480)] * 4 + [(800, 600), (640, 480), (800, 600), (800, 600)]
+    images = [photo(PHOTOS[i % 3], *size) for i, size in enumerate(sizes)]
+    alone, flying = (Detector(plans().open(precision, capture=capture), card) for _ in range(2))
+    try:
+        expected = [alone.detect(image) for image in images]
+        for order in (slice(None), slice(None, None, -1)):
+            waits = [flying.start_batch([image]) for image in images]
+            for wait, wanted in list(zip(waits, expected, strict=True))[order]:
+                [found] = wait()
+                np.testing.assert_array_equal(found.class_ids, wanted.class_ids)
+                np.testing.assert_allclose(found.scores, wanted.scores, atol=TOLERANCES[precision].score)
+        waits = [flying.start_batch([image]) for image in images[:2]]
+    finally:
+        alone.close()
+        flying.close()
+    for wait, wanted in zip(waits, expected, strict=False):
+        np.testing.assert_array_equal(wait()[0].class_ids, wanted.class_ids)
+
+
+def test_a_run_that_is_not_fetched_before_the_engine_is_closed_says_so(plans, precision, photo):
+    engine = plans().open(precision)
+    inputs = {
+        "image": photo("coffee")[None],
+        "channel_order": np.array([2, 1, 0], np.int32),
+        **WITH_NMS.tensors,
+    }
+    fetch = engine.start(inputs)
+    engine.start(inputs)
+    with pytest.raises(RuntimeError, match="found 2 runs in flight"):
+        engine.start(inputs)
+    with pytest.raises(RuntimeError, match="found runs in flight"):
+        engine.start({**inputs, "image": photo("coffee", 640, 480)[None]})
+    engine.close()
+    with pytest.raises(RuntimeError, match="closed before the outputs"):
+        fetch()
 
 
 @pytest.fixture

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import groupby
+from functools import cached_property, partial
+from itertools import groupby, islice
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
-from trt_ssd_ros.detection.engine import InferenceEngine, Tensors
+from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, InferenceEngine, Tensors
 from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
 from trt_ssd_ros.detection.thresholds import class_thresholds
 from trt_ssd_ros.images.frame import ChannelOrder, Frame
@@ -94,6 +96,51 @@ class DetectorCounts:
     saturated: int = 0
 
 
+class _StartedRun:
+    """Run of an asynchronous engine on one batch, whose detections or error are kept for the caller.
+
+    Args:
+        shape: Shape of the batch.
+        start: Function that starts the run, and returns a function that waits for its outputs.
+        finish: Function that returns the detections among the outputs.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        start: Callable[[], Callable[[], Tensors]],
+        finish: Callable[[Tensors], list[Detections]],
+    ) -> None:
+        self.shape = shape
+        self._finish = finish
+        self._done: Future[list[Detections]] = Future()
+        try:
+            self._fetch = start()
+        except Exception as error:
+            self._done.set_exception(error)
+
+    @property
+    def is_done(self) -> bool:
+        return self._done.done()
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether the engine failed to start the run, perhaps for want of memory."""
+        return self.is_done and isinstance(self._done.exception(), RuntimeError)
+
+    def complete(self) -> None:
+        if self.is_done:
+            return
+        try:
+            self._done.set_result(self._finish(self._fetch()))
+        except Exception as error:
+            self._done.set_exception(error)
+
+    def result(self) -> list[Detections]:
+        self.complete()
+        return self._done.result()
+
+
 class Detector:
     """Detection graph with its engine and thresholds.
 
@@ -117,6 +164,8 @@ class Detector:
         self.counts = DetectorCounts()
         self._engine = engine
         self._host_nms = host_nms
+        self._running: deque[_StartedRun] = deque()
+        self._most_running = IN_FLIGHT
 
     @property
     def engine_name(self) -> str:
@@ -127,6 +176,11 @@ class Detector:
     def engine_kind(self) -> str:
         """Backend of the engine; see `InferenceEngine.kind`."""
         return self._engine.kind
+
+    @property
+    def in_flight(self) -> int:
+        """Most batches that run at once; 1: `start_batch` returns when the batch is done."""
+        return IN_FLIGHT if isinstance(self._engine, AsynchronousEngine) else 1
 
     @property
     def precision(self) -> str:
@@ -183,32 +237,87 @@ class Detector:
         Raises:
             ValueError: An image has another type or shape, or no pixels.
         """
+        found: list[Detections] = []
+        for group, group_sizes in self._groups(images, sizes):
+            found += self._run(group, channel_order, group_sizes)
+        return found
+
+    def start_batch(
+        self, images: Images, channel_order: ChannelOrder = "bgr", sizes: Sequence[Size] | None = None
+    ) -> Callable[[], list[Detections]]:
+        """Start to detect the objects in several images; see `detect_batch`.
+
+        If as many batches as `in_flight` run already, the oldest is completed first.
+
+        Returns:
+            Function that waits for the batch and returns the detections of each image, or raises the error of the
+            batch. It may be called in any order and again, also after `close`, in the thread of the detector.
+
+        Raises:
+            ValueError: An image has another type or shape, or no pixels.
+        """
+        if not isinstance(self._engine, AsynchronousEngine):
+            found = self.detect_batch(images, channel_order, sizes)
+            return lambda: found
+        start = self._engine.start
+        runs = [
+            self._start(start, group, channel_order, group_sizes)
+            for group, group_sizes in self._groups(images, sizes)
+        ]
+        return lambda: [detections for run in runs for detections in run.result()]
+
+    def _groups(self, images: Images, sizes: Sequence[Size] | None) -> Iterator[tuple[Images, Sequence[Size]]]:
+        """Check images, and yield those that run together, resized if the host resizes, with their `sizes`."""
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
                 raise ValueError(
                     f"image: found {image.dtype} {list(image.shape)}, expected uint8 [H, W, 3] with pixels"
                 )
-        sizes = _sizes(images) if sizes is None else sizes
+        sizes = [(image.shape[0], image.shape[1]) for image in images] if sizes is None else sizes
         if self.resize_on == "host":
-            return self._run([self._resize(image) for image in images], channel_order, sizes)
-        if isinstance(images, np.ndarray):
-            return self._run(images, channel_order, sizes)
-        found: list[Detections] = []
-        for _, alike in groupby(images, np.shape):
-            group = list(alike)
-            found += self._run(group, channel_order, sizes[len(found) :][: len(group)])
-        return found
+            yield [self._resize(image) for image in images], sizes
+        elif isinstance(images, np.ndarray):
+            yield images, sizes
+        else:
+            rest = iter(sizes)
+            for _, alike in groupby(images, np.shape):
+                group = list(alike)
+                yield group, list(islice(rest, len(group)))
 
     def _run(self, images: Images, channel_order: ChannelOrder, sizes: Sequence[Size]) -> list[Detections]:
-        """Run the engine on images of one size; boxes are in pixels of images of `sizes`, (height, width)."""
+        """Run the engine on images of one size; boxes are in pixels of images of `sizes`."""
+        self._complete(0)
         thresholds = self.thresholds
-        outputs = self._engine.run(
-            {
-                "image": images if isinstance(images, np.ndarray) else _batch(images),
-                "channel_order": CHANNEL_ORDERS[channel_order],
-                **thresholds.tensors,
-            }
-        )
+        outputs = self._engine.run(_inputs(images, channel_order, thresholds))
+        return self._finish_batch(sizes, thresholds, outputs)
+
+    def _start(
+        self,
+        start: Callable[[Tensors], Callable[[], Tensors]],
+        images: Images,
+        channel_order: ChannelOrder,
+        sizes: Sequence[Size],
+    ) -> _StartedRun:
+        """Start the engine on images of one size, after those in flight if it has no room for more."""
+        inputs = _inputs(images, channel_order, self.thresholds)
+        shape, finish = inputs["image"].shape, partial(self._finish_batch, sizes, self.thresholds)
+        alike = self._running and self._running[-1].shape == shape
+        self._complete(self._most_running - 1 if alike else 0)
+        run = _StartedRun(shape, partial(start, inputs), finish)
+        if run.ran_out and self._running:  # each run in flight needs memory of its own
+            self._most_running = 1
+            self._complete(0)
+            run = _StartedRun(shape, partial(start, inputs), finish)
+        self._running.append(run)
+        return run
+
+    def _complete(self, most: int) -> None:
+        """Complete the oldest runs until at most `most` are in flight."""
+        while self._running and (len(self._running) > most or self._running[0].is_done):
+            self._running.popleft().complete()
+
+    def _finish_batch(self, sizes: Sequence[Size], thresholds: Thresholds, outputs: Tensors) -> list[Detections]:
+        """Return the detections of each image of a batch."""
         return [
             self._finish(outputs, index, width, height, thresholds) for index, (height, width) in enumerate(sizes)
         ]
@@ -230,15 +339,20 @@ class Detector:
         return Detections(scaled[seen], scores[kept[seen]], class_ids[kept[seen]])
 
     def close(self) -> None:
-        """Close the engine; further calls do nothing."""
+        """Complete the batches that are running, then close the engine; further calls do nothing."""
+        self._complete(0)
         self._engine.close()
+
+
+def _inputs(images: Images, channel_order: ChannelOrder, thresholds: Thresholds) -> Tensors:
+    """Return the inputs of the graph for images of one size."""
+    return {
+        "image": images if isinstance(images, np.ndarray) else _batch(images),
+        "channel_order": CHANNEL_ORDERS[channel_order],
+        **thresholds.tensors,
+    }
 
 
 def _batch(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Return images of one size as an array (N, H, W, 3); a single image is not copied."""
     return images[0][None] if len(images) == 1 else np.stack(images)
-
-
-def _sizes(images: Images) -> list[Size]:
-    """Return height and width of each image."""
-    return [(image.shape[0], image.shape[1]) for image in images]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,26 @@ class InferenceEngine(Protocol):
 
     def close(self) -> None:
         """Free memory and device; further calls do nothing."""
+
+
+IN_FLIGHT = 2
+"""Most runs of an asynchronous engine that are started before the outputs of the first are fetched."""
+
+
+@runtime_checkable
+class AsynchronousEngine(Protocol):
+    """Engine whose device works on one run while the host prepares the next."""
+
+    def start(self, inputs: Tensors) -> Callable[[], Tensors]:
+        """Start to run the graph; see `InferenceEngine.run`. All runs in flight have inputs of the same shapes.
+
+        Returns:
+            Function that waits for the run and returns the graph's outputs, valid until the next start.
+
+        Raises:
+            ValueError: An input is missing, unknown, or of the wrong type or shape.
+            RuntimeError: The device failed or is out of memory, or IN_FLIGHT runs are in flight.
+        """
 
 
 def check_inputs(specs: Mapping[str, TensorSpec], inputs: Tensors) -> None:

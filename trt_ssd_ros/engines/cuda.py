@@ -125,6 +125,12 @@ class CudaDevice:
             ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
 
 
+def new_event() -> Any:
+    """Return a CUDA event, to record in a stream and wait for; a context must be bound."""
+    cuda = load_pycuda()
+    return cuda.Event(cuda.event_flags.DISABLE_TIMING)
+
+
 class SharedMemory:
     """Block of pinned host memory that holds several tensors, and its counterpart on the GPU.
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from trt_ssd_ros.detection.engine import Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, SharedMemory, copy_images, load_pycuda
+from trt_ssd_ros.detection.engine import IN_FLIGHT, Tensors, TensorSpec, check_inputs
+from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, SharedMemory, copy_images, load_pycuda, new_event
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
 from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
@@ -26,12 +28,35 @@ class PlanRefusedError(RuntimeError):
     """Plan that TensorRT refuses."""
 
 
+@dataclass
+class _Slot:
+    """Memory of one run in flight, its work as a CUDA graph, and the event at its end.
+
+    Attributes:
+        inputs: Memory of the inputs.
+        results: Memory of the outputs.
+        end: CUDA event behind the run in the stream; None once the memory is freed.
+        graph: CUDA graph of upload, network and download; None: they are enqueued step by step.
+        is_busy: Whether a run was started whose outputs are not fetched yet.
+    """
+
+    inputs: SharedMemory
+    results: SharedMemory
+    end: Any
+    graph: CudaGraph | None = None
+    is_busy: bool = False
+
+
 class TensorRtEngine:
     """Deserialised plan, its memory, and a frame's work as one CUDA graph.
 
     When the image shape changes, the CUDA graph (upload from pinned memory, network, download) is captured again.
     If the driver refuses the capture, the work is enqueued step by step. One thread opens, uses and closes the
     engine.
+
+    Runs in flight share the stream, so they follow each other on the GPU: while one runs, the host copies the
+    inputs of the next one and reads the outputs of the one before. Each has its own memory and CUDA graph, made
+    when a second run is started for the first time.
 
     Args:
         plan: Serialised engine for this GPU and this TensorRT.
@@ -64,7 +89,7 @@ class TensorRtEngine:
         self._kernels = kernels
         self._shapes: Shapes = {}
         self._memory = ExitStack()
-        self._graph: CudaGraph | None = None
+        self._slots: list[_Slot] = []
         self._closed = False
         self.name = f"{library.flavour} {library.version} on {device.gpu.name}"
         with ExitStack() as opened:
@@ -130,21 +155,53 @@ class TensorRtEngine:
         """
         return self._device.memory_used()
 
+    @property
+    def is_captured(self) -> bool:
+        """Whether the work of the current image shape is a CUDA graph."""
+        return any(slot.graph is not None for slot in self._slots)
+
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph once; see `InferenceEngine.run`."""
+        return self.start(inputs)()
+
+    def start(self, inputs: Tensors) -> Callable[[], Tensors]:
+        """Start to run the graph; see `AsynchronousEngine.start`."""
         check_inputs(self.inputs, inputs)
         shapes = {name: array.shape for name, array in inputs.items()}
         with self._device.bound():
             if shapes != self._shapes:
                 self._prepare(shapes)
-            for name, array in self._inputs.arrays.items():
+            slot = self._free_slot()
+            for name, array in slot.inputs.arrays.items():
                 (copy_images if name == IMAGE else np.copyto)(array, inputs[name])
-            if self._graph is not None:
-                self._graph.launch()
+            if slot.graph is not None:
+                slot.graph.launch()
             else:
-                self._enqueue()
-            self._device.stream.synchronize()
-        return self._results.arrays
+                self._bind(slot)
+                self._enqueue(slot)
+            slot.end.record(self._device.stream)
+            slot.is_busy = True
+        return partial(self._fetch, slot)
+
+    def _fetch(self, slot: _Slot) -> Tensors:
+        """Wait for a run and return its outputs."""
+        if slot.end is None:
+            raise RuntimeError("the engine was closed before the outputs of this run were fetched")
+        slot.is_busy = False
+        with self._device.bound():
+            slot.end.synchronize()
+        return slot.results.arrays
+
+    def _free_slot(self) -> _Slot:
+        """Return a slot without a run in flight; if needed, add one."""
+        for slot in self._slots:
+            if not slot.is_busy:
+                return slot
+        if len(self._slots) == IN_FLIGHT:
+            raise RuntimeError(f"found {IN_FLIGHT} runs in flight: fetch the outputs of one before the next start")
+        slot = self._new_slot(self._shapes)
+        self._slots.append(slot)
+        return slot
 
     def gpu_time(self, runs: int = 100) -> float:
         """Return the milliseconds per frame, with upload and download, when frames are launched back to back.
@@ -152,32 +209,40 @@ class TensorRtEngine:
         Raises:
             RuntimeError: No CUDA graph is captured.
         """
-        if self._graph is None:
+        graph = self._slots[0].graph if self._slots else None
+        if graph is None:
             raise RuntimeError("no CUDA graph is captured: run an image first, with capture enabled")
         with self._device.bound():
             start = time.perf_counter()
             for _ in range(runs):
-                self._graph.launch()
+                graph.launch()
             self._device.stream.synchronize()
         return (time.perf_counter() - start) / runs * 1e3
 
     def _prepare(self, shapes: Shapes) -> None:
-        """Allocate memory for inputs of these shapes, and run once, because kernels may be compiled only now."""
+        """Allocate memory for inputs of these shapes, and run once."""
         for name, shape in shapes.items():
             self._check_profile(name, shape)
+        if any(slot.is_busy for slot in self._slots):
+            raise RuntimeError("found runs in flight: fetch their outputs before a start with other shapes")
         self._release()
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._library.failure(f"rejects shape {list(shape)} of input {name}")
-        self._inputs = self._share(shapes)
-        self._results = self._share({name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs})
-        self._bind({**self._inputs.addresses, **self._results.addresses})
-        self._enqueue()
-        self._device.stream.synchronize()
-        if self._may_capture:
-            self._capture()
+        self._slots.append(self._new_slot(shapes))
         self._keep_kernels(shapes)
         self._shapes = shapes
+
+    def _new_slot(self, shapes: Shapes) -> _Slot:
+        """Allocate a slot and run once, because kernels may be compiled only now; then capture its work."""
+        results = {name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs}
+        slot = _Slot(self._share(shapes), self._share(results), new_event())
+        self._bind(slot)
+        self._enqueue(slot)
+        self._device.stream.synchronize()
+        if self._may_capture:
+            self._capture(slot)
+        return slot
 
     def _check_profile(self, name: str, shape: tuple[int, ...]) -> None:
         if -1 in self._engine.get_tensor_shape(name):
@@ -192,26 +257,28 @@ class TensorRtEngine:
         self._memory.callback(memory.close)
         return memory
 
-    def _bind(self, addresses: Mapping[str, int]) -> None:
-        for name, address in addresses.items():
+    def _bind(self, slot: _Slot) -> None:
+        """Make the next work that is enqueued use the memory of a slot."""
+        for name, address in {**slot.inputs.addresses, **slot.results.addresses}.items():
             if not self._context.set_tensor_address(name, address):
                 raise self._library.failure(f"rejects the memory for {name}")
 
-    def _enqueue(self) -> None:
-        """Enqueue one frame's work in the stream."""
-        self._inputs.upload()
+    def _enqueue(self, slot: _Slot) -> None:
+        """Enqueue one frame's work, on the memory of the slot that is bound, in the stream."""
+        slot.inputs.upload()
         if not self._context.execute_async_v3(self._device.stream.handle):
             raise self._library.failure("failed to run")
-        self._results.download()
+        slot.results.download()
 
-    def _capture(self) -> None:
+    def _capture(self, slot: _Slot) -> None:
         try:
-            self._graph = CudaGraph(self._device.stream, self._enqueue)
+            graph = CudaGraph(self._device.stream, partial(self._enqueue, slot))
         except (RuntimeError, load_pycuda().Error) as error:
             self._may_capture = False
             LOGGER.warning("running without a CUDA graph: %s", error)
         else:
-            self._memory.callback(self._graph.close)
+            slot.graph = graph
+            self._memory.callback(graph.close)
 
     def _keep_kernels(self, shapes: Shapes) -> None:
         """Store the kernels for these shapes, only once because TensorRT for RTX leaks what it serialises."""
@@ -222,9 +289,13 @@ class TensorRtEngine:
             self._kernels.save(bytes(serialized), shapes)
 
     def _release(self) -> None:
-        """Free the resources of the current image shape: the CUDA graph, then the memory."""
+        """Free the resources of the current image shape, once the GPU is done: CUDA graphs, then the memory."""
+        if any(slot.is_busy for slot in self._slots):
+            self._device.stream.synchronize()
         self._shapes = {}
-        self._graph = None
+        for slot in self._slots:
+            slot.end = slot.graph = None
+        self._slots.clear()
         self._memory.close()
 
     def close(self) -> None:

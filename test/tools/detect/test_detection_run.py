@@ -29,17 +29,29 @@ class Recorder(NotAnnotated):
 
 
 class BlindDetector:
-    """Finds nothing, and remembers in which groups it was asked."""
+    """Finds nothing, and remembers in which groups it was asked, and when groups were started and completed."""
 
     card = SimpleNamespace(labels=("Cat",), first_class_id=0)
 
-    def __init__(self):
+    def __init__(self, in_flight=1, broken=()):
+        self.in_flight = in_flight
         self.groups = []
+        self.calls = []
+        self._broken = broken
 
-    def detect_batch(self, images, channel_order, sizes):
+    def start_batch(self, images, channel_order, sizes):
         assert sizes == [image.shape[:2] for image in images]
+        number = len(self.groups)
         self.groups.append(([image.shape[:2] for image in images], channel_order))
-        return [Detections.empty()] * len(images)
+        self.calls.append(("start", number))
+
+        def complete():
+            self.calls.append(("complete", number))
+            if number in self._broken:
+                raise RuntimeError(f"batch {number} failed")
+            return [Detections.empty()] * len(images)
+
+        return complete
 
 
 def image(index: int, size: tuple[int, int] = (4, 4), order: ChannelOrder = "bgr") -> SourceImage:
@@ -108,3 +120,42 @@ def test_errors_of_every_stage_come_out():
     task = DetectionRun([BlindDetector()], 1, io.StringIO(), NotAnnotated(), lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         task.run([image(0), image(1)], threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "live", "calls"),
+    [
+        (1, False, "start 0, complete 0, start 1, complete 1, start 2, complete 2"),
+        (2, False, "start 0, start 1, complete 0, start 2, complete 1, complete 2"),
+        (2, True, "start 0, complete 0, start 1, complete 1, start 2, complete 2"),
+    ],
+)
+def test_a_batch_is_started_before_the_one_before_is_completed_except_for_cameras(in_flight, live, calls):
+    detector, lines, written = BlindDetector(in_flight), [], threading.Semaphore(0)
+
+    def on_line(line):
+        lines.append(line)
+        written.release()
+
+    task = DetectionRun([detector], 2, io.StringIO(), NotAnnotated(), on_line)
+
+    def produce():
+        for index in range(6):
+            yield image(index)
+            if live and index in (3, 5):  # the batch before is queued; the next one would replace it there
+                assert written.acquire(timeout=10)
+                assert written.acquire(timeout=10)
+
+    task.run(produce(), threading.Event(), live=live)
+    assert ", ".join(f"{what} {number}" for what, number in detector.calls) == calls
+    assert [f'"index": {index}' in line for index, line in enumerate(lines)] == [True] * 6
+
+
+def test_an_error_in_flight_ends_the_run_after_the_batches_before():
+    detector, lines = BlindDetector(in_flight=2, broken=[2]), []
+    task = DetectionRun([detector], 2, io.StringIO(), NotAnnotated(), lines.append)
+    with pytest.raises(RuntimeError, match="batch 2 failed"):
+        task.run([image(index) for index in range(12)], threading.Event())
+    assert len(lines) == 4
+    started = {number for what, number in detector.calls if what == "start"}
+    assert started == {number for what, number in detector.calls if what == "complete"}, "none is left in flight"

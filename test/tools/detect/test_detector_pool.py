@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +23,7 @@ def test_each_detector_works_for_itself_and_results_wait_for_whoever_asks():
     def work(detector):
         both.wait()
         seen.append(detector)
-        return detector
+        return lambda: detector
 
     with DetectorPool(["a", "b"]) as pool:
         first = pool.submit(work)
@@ -38,7 +40,7 @@ def test_all_work_is_given_to_one_that_is_free():
             busy.add(detector)
         with lock:
             busy.remove(detector)
-        return detector
+        return lambda: detector
 
     with DetectorPool(["a", "b", "c"]) as pool:
         results = [pool.submit(work) for _ in range(300)]
@@ -51,7 +53,7 @@ def test_work_is_taken_only_while_somebody_is_free():
 
     def work(_):
         begun.release()
-        leave.wait(10)
+        return partial(leave.wait, 10)
 
     def give(pool):
         for number in range(3):
@@ -72,7 +74,7 @@ def test_work_is_taken_only_while_somebody_is_free():
 
 def test_what_fails_is_told_to_whoever_asks():
     with DetectorPool(["a", "b"]) as pool:
-        results = [pool.submit(lambda _: 1 / 0), pool.submit(lambda detector: detector)]
+        results = [pool.submit(lambda _: 1 / 0), pool.submit(lambda detector: lambda: detector)]
         assert results[1]() in {"a", "b"}
         with pytest.raises(ZeroDivisionError):
             results[0]()
@@ -80,7 +82,44 @@ def test_what_fails_is_told_to_whoever_asks():
 
 def test_one_alone_works_in_the_thread_that_asks():
     with DetectorPool(["gpu"]) as pool:
-        assert pool.submit(lambda _: threading.current_thread())() is threading.main_thread()
+        for start in (lambda _: threading.current_thread, lambda _: partial(str, threading.current_thread())):
+            assert str(pool.submit(start)()) == str(threading.main_thread())
+
+
+def test_a_single_one_has_several_tasks_in_flight_and_each_its_own_error():
+    calls = []
+
+    def task(number):
+        def complete():
+            calls.append(f"complete {number}")
+            return 1 // (number - 1)
+
+        def start(_):
+            calls.append(f"start {number}")
+            return complete if number < 3 else 1 / 0
+
+        return start
+
+    with DetectorPool(["gpu"], in_flight=2) as pool:
+        results = [pool.submit(task(number)) for number in range(4)]
+    assert calls == ["start 0", "start 1", "complete 0", "start 2", "complete 1", "start 3", "complete 2"]
+    assert results[0]() == -1
+    assert results[2]() == 1
+    for broken in (results[1], results[3]):
+        with pytest.raises(ZeroDivisionError):
+            broken()
+
+
+def test_an_interrupted_pool_leaves_no_result_to_wait_for():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    results = []
+    with pytest.raises(KeyboardInterrupt), DetectorPool(["gpu"], in_flight=3) as pool:
+        results += [pool.submit(lambda _: interrupted), pool.submit(lambda _: list)]
+    for result in results:
+        with pytest.raises((KeyboardInterrupt, CancelledError)):
+            result()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +145,7 @@ def test_detectors_at_the_same_time_find_what_one_finds(card, photo, detector):
     with LoggedProgress() as progress:
         detectors = open_detectors(card, EngineChoice("onnxruntime"), [], progress)
     with DetectorPool([*detectors, *detectors][:2]) as pool:
-        results = [pool.submit(lambda one, image=image: one.detect(image)) for image in images]
+        results = [pool.submit(lambda one, image=image: partial(one.detect, image)) for image in images]
     for image, result in zip(images, results, strict=True):
         np.testing.assert_array_equal(result().class_ids, detector.detect(image).class_ids)
         np.testing.assert_allclose(result().scores, detector.detect(image).scores, atol=1e-5)

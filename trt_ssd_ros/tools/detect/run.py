@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
@@ -39,16 +39,19 @@ Result = TypeVar("Result")
 class DetectorPool:
     """Pool that passes each task to a free detector.
 
-    Several detectors run in worker threads. A single detector runs in the calling thread: an engine on a GPU
-    belongs to the thread that opened it.
+    Several detectors run in worker threads. A single detector runs in the calling thread, because an engine on a
+    GPU belongs to the thread that opened it: there, a task is completed after the next ones are started.
 
     Args:
         detectors: Detectors with equal settings.
+        in_flight: Most tasks that a single detector has started and not completed.
     """
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    def __init__(self, detectors: Sequence[Detector], in_flight: int = 1) -> None:
         self.size = len(detectors)
         self._first = detectors[0]
+        self._in_flight = in_flight
+        self._started: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._free: SimpleQueue[Detector] = SimpleQueue()
         for detector in detectors:
             self._free.put(detector)
@@ -63,27 +66,53 @@ class DetectorPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait until all tasks are done."""
+        self._complete(0)
         self._threads.shutdown()
 
-    def submit(self, work: Callable[[Detector], Result]) -> Callable[[], Result]:
+    def submit(self, start: Callable[[Detector], Callable[[], Result]]) -> Callable[[], Result]:
         """Start a task, and return once a detector is free for the next task.
+
+        Args:
+            start: Function that starts the task on a detector, and returns a function that completes it.
 
         Returns:
             Function that waits for the task and returns its result, or raises its error.
         """
         if self.size == 1:
-            result = work(self._first)
-            return lambda: result
-        future = self._threads.submit(self._run_on_free, work)
+            return self._start_here(start)
+        future = self._threads.submit(self._run_on_free, start)
         self._busy.add(future)
         if len(self._busy) == self.size:
             _, self._busy = wait(self._busy, return_when=FIRST_COMPLETED)
         return future.result
 
-    def _run_on_free(self, work: Callable[[Detector], Result]) -> Result:
+    def _start_here(self, start: Callable[[Detector], Callable[[], Result]]) -> Callable[[], Result]:
+        future: Future[Result] = Future()
+        try:
+            self._started.append((future, start(self._first)))
+        except Exception as error:
+            future.set_exception(error)
+        self._complete(self._in_flight - 1)
+        return future.result
+
+    def _complete(self, most: int) -> None:
+        """Complete the oldest tasks until at most `most` are in flight, in the calling thread."""
+        while len(self._started) > most:
+            future, finish = self._started.popleft()
+            try:
+                future.set_result(finish())
+            except BaseException as error:
+                future.set_exception(error)  # else the thread that waits for the result would wait for ever
+                if not isinstance(error, Exception):
+                    for waiting, _ in self._started:
+                        waiting.cancel()
+                    self._started.clear()
+                    raise
+
+    def _run_on_free(self, start: Callable[[Detector], Callable[[], Result]]) -> Result:
         detector = self._free.get()
         try:
-            return work(detector)
+            return start(detector)()
         finally:
             self._free.put(detector)
 
@@ -205,15 +234,16 @@ class DetectionRun:
         """
         start, found = time.perf_counter(), iter(known)
         groups = prefetch(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
-        depth = DEPTH + len(self._detectors)
+        detectors, depth = self._detectors, DEPTH + len(self._detectors)
+        in_flight = 1 if live else detectors[0].in_flight  # a camera's next image may be late
         with (
             closing(groups),
-            DetectorPool(self._detectors) as pool,
             BackgroundConsumer(self._write, depth) as writer,
+            DetectorPool(detectors, in_flight) as pool,  # ends first: the writer waits for its tasks
         ):
             for group in groups:
                 old = list(islice(found, len(group)))
-                new = None if old else pool.submit(partial(_detected, group))
+                new = None if old else pool.submit(partial(_start, group))
                 writer.put((group, old, new))
         self.times.seconds = time.perf_counter() - start
         self.times.detecting.seconds /= len(self._detectors)
@@ -257,19 +287,29 @@ def _result(image: SourceImage, detections: Detections) -> ImageResult:
     return ImageResult(image.index, image.name, width, height, image.seconds, rounded(detections), image.problem)
 
 
-def _detected(group: list[SourceImage], detector: Detector) -> Detected:
-    """Detect in a batch, one call per channel order; return results and seconds."""
-    start = time.perf_counter()
-    results = []
+def _start(group: list[SourceImage], detector: Detector) -> Callable[[], Detected]:
+    """Start to detect in a batch, one call per channel order; return a function that completes it."""
+    begin = time.perf_counter()
+    parts: list[tuple[list[SourceImage], Callable[[], list[Detections]]]] = []
     for (order, problem), alike in groupby(group, lambda image: (image.channel_order, image.problem)):
         images = list(alike)
-        found = [Detections.empty()] * len(images)
-        if not problem:
-            found = detector.detect_batch(
-                [image.pixels for image in images], order, [image.size for image in images]
-            )
-        results += [_result(image, detections) for image, detections in zip(images, found, strict=True)]
-    return results, time.perf_counter() - start
+        if problem:
+            parts.append((images, partial(list, [Detections.empty()] * len(images))))
+        else:
+            pixels, sizes = [image.pixels for image in images], [image.size for image in images]
+            parts.append((images, detector.start_batch(pixels, order, sizes)))
+    seconds = time.perf_counter() - begin
+
+    def complete() -> Detected:
+        begin = time.perf_counter()
+        results = [
+            _result(image, detections)
+            for images, found in parts
+            for image, detections in zip(images, found(), strict=True)
+        ]
+        return results, seconds + time.perf_counter() - begin
+
+    return complete
 
 
 COMPLETE_SHARE = 0.98
