@@ -190,7 +190,6 @@ def rate(images: list[Image]) -> float:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("/no/such/place", ["/no/such/place does not exist"]),
         ("file:/no/such/place", ["/no/such/place does not exist"]),
         ("''", ["source: found an empty name"]),
         ("{tmp_path}", ["found no image in {tmp_path}", ".jpg"]),
@@ -199,27 +198,35 @@ def rate(images: list[Image]) -> float:
         ("webcam:front", ["webcam:front", "webcam:0"]),
         ("rstp://camera/1", ["found the protocol 'rstp'", "did you mean rtsp?"]),
     ],
-    ids=["missing", "missing file:", "nothing", "empty folder", "no video", "no image", "no number", "protocol"],
+    ids=["missing", "nothing", "empty folder", "no video", "no image", "no number", "protocol"],
 )
-def test_a_wrong_source_ends_with_one_line(start_node, tmp_path, source, said):
+def test_a_wrong_source_ends_with_one_line(refused, tmp_path, source, said):
+    folder = tmp_path / "sources"
+    folder.mkdir()
     if source != "{tmp_path}":
-        (tmp_path / "text.mp4").write_text("text")
-        (tmp_path / "text.jpg").write_text("text")
-    process = start_node("camera_node", source=source.format(tmp_path=tmp_path))
-    assert process.wait() == 1
-    assert "Traceback" not in process.log
-    [line] = [line for line in process.log.splitlines() if "[FATAL]" in line]
-    assert all(text.format(tmp_path=tmp_path) in line for text in said)
-    others = [text for text in process.log.splitlines() if text != line and "[INFO]" not in text]
+        (folder / "text.mp4").write_text("text")
+        (folder / "text.jpg").write_text("text")
+    log = refused("camera_node", source=source.format(tmp_path=folder))
+    assert "Traceback" not in "".join(log)
+    [line] = [line for line in log if "[FATAL]" in line]
+    assert all(text.format(tmp_path=folder) in line for text in said)
+    others = [text for text in log if text != line and "[INFO]" not in text]
     if "text." not in source:  # FFmpeg says something too, and every picture passed over is named
         assert others == []
 
 
-def test_a_missing_webcam_ends_the_node_unless_it_waits(start_node):
-    process = start_node("camera_node", source="webcam:93", wait_for_source=False)
-    waiting = start_node("camera_node", source="webcam:93")
+def test_the_process_of_a_wrong_source_ends(start_node):
+    process = start_node("camera_node", source="/no/such/place")
     assert process.wait() == 1
-    [line] = process.log.strip().splitlines()
+    assert "Traceback" not in process.log
+    [line] = [line for line in process.log.splitlines() if "[INFO]" not in line]
+    assert "[FATAL]" in line
+    assert "/no/such/place does not exist" in line
+
+
+def test_a_missing_webcam_ends_the_node_unless_it_waits(start_node, refused):
+    waiting = start_node("camera_node", source="webcam:93")
+    [line] = refused("camera_node", source="webcam:93", wait_for_source=False)
     assert "[FATAL]" in line
     assert "webcam:93 needs /dev/video93, which does not exist" in line
     waiting.wait_until_it_says("which does not exist; found")
@@ -233,25 +240,20 @@ def test_a_live_source_has_no_start(name):
     assert "secret" not in str(refused.value)
 
 
-def test_a_start_behind_the_end_ends_with_one_line(start_node, album):
-    process = start_node("camera_node", source=album, start=9)
-    assert process.wait() == 1
-    assert "start: found 9, expected at most 8: the source has 9 images" in process.log
+def test_a_start_behind_the_end_ends_with_one_line(refused, album):
+    log = refused("camera_node", source=album, start=9)
+    assert "start: found 9, expected at most 8: the source has 9 images" in "".join(log)
 
 
 @pytest.mark.parametrize("name", ["start", "width", "height"])
-def test_the_demo_takes_no_size_and_no_start(start_node, name):
-    process = start_node("camera_node", **{name: 5})
-    assert process.wait() == 1
-    [line] = process.log.strip().splitlines()
+def test_the_demo_takes_no_size_and_no_start(refused, name):
+    [line] = refused("camera_node", **{name: 5})
     assert "source: demo has a fixed size and order: found" in line
     assert f"{name} 5" in line
 
 
 @pytest.mark.parametrize("parameters", [{"rate": -1.0}, {"rate": "fast"}], ids=["range", "type"])
-def test_a_wrong_rate_ends_with_one_line(start_node, parameters):
-    process = start_node("camera_node", **parameters)
-    assert process.wait() == 1
-    [line] = process.log.strip().splitlines()
+def test_a_wrong_rate_ends_with_one_line(refused, parameters):
+    [line] = refused("camera_node", **parameters)
     assert "[FATAL]" in line
     assert "rate" in line

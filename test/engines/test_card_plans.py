@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 
 from trt_ssd_ros.detection import agreement
@@ -41,6 +43,7 @@ class Plans(CardPlans):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
+        self.sessions: dict[str, OnnxRuntimeEngine] = {}
         self.opened: list[str] = []
         self.closed: list[str] = []
         self.broken: str | None = None
@@ -50,7 +53,9 @@ class Plans(CardPlans):
             raise RuntimeError("out of memory")
         self.obtain(precision)
         self.opened.append(precision)
-        engine = OnnxRuntimeEngine(self.graph(precision))
+        if precision not in self.sessions:
+            self.sessions[precision] = OnnxRuntimeEngine(self.graph(precision))
+        engine = copy(self.sessions[precision])
         engine.close = lambda: self.closed.append(precision)
         return engine
 
@@ -64,8 +69,20 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return b"plan"
 
     monkeypatch.setattr(card_plans, "build_plan", build)
-    monkeypatch.setattr(card_plans, "TIMED_RUNS", 10)
+    monkeypatch.setattr(card_plans, "TIMED_RUNS", 3)
     return built
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[str, onnx.ModelProto]:
+    """The shipped model's graphs, composed once for all tests."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, OnnxRuntimeEngine]:
+    """Their sessions, opened once for all tests."""
+    return {}
 
 
 @pytest.fixture
@@ -73,11 +90,15 @@ def make(
     card: ModelCard,
     tmp_path: Path,
     builds: list[str],  # noqa: ARG001 - nothing is built for real
+    graphs: dict[str, onnx.ModelProto],
+    sessions: dict[str, OnnxRuntimeEngine],
 ) -> Callable[..., Plans]:
     def plans(folder=tmp_path, library=Library, cancelled=lambda: False, batch=1) -> Plans:
         gpu = Gpu("A GPU", "8.7", integrated=False)
         options = BuildOptions(batch=batch, typical_image=(480, 640), max_image_side=512)
-        return Plans(card, library(), gpu, options, PlanCache(folder), LoggedProgress(cancelled))
+        made = Plans(card, library(), gpu, options, PlanCache(folder), LoggedProgress(cancelled))
+        made._graphs, made.sessions = graphs, sessions
+        return made
 
     return plans
 

@@ -259,14 +259,18 @@ def test_other_output_can_be_chosen_at_the_start(client, start_node, photo):
     ],
     ids=["model", "backend", "choice", "range", "threads", "type"],
 )
-def test_a_wrong_setting_ends_with_one_line(start_node, parameters, said):
-    process = start_node("detector_node", **parameters)
+def test_a_wrong_setting_ends_with_one_line(refused, parameters, said):
+    [line] = refused("detector_node", **parameters)
+    assert "[FATAL]" in line
+    assert all(text in line for text in said)
+
+
+def test_the_process_of_a_wrong_setting_ends(start_node):
+    process = start_node("detector_node", model="no_such_model")
     assert process.wait() == 1
-    assert "Traceback" not in process.log
-    lines = process.log.strip().splitlines()
-    assert len(lines) == 1
-    assert "[FATAL]" in lines[0]
-    assert all(text in lines[0] for text in said)
+    [line] = process.log.strip().splitlines()
+    assert "[FATAL]" in line
+    assert "no_such_model" in line
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from node_process import NodeProcess
-from probe import BEST_EFFORT, DetectorClient, Probe, new_domain
+from probe import BEST_EFFORT, PATIENCE, DetectorClient, Probe, new_domain
 from stand_ins import STAND_INS, StandIn
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.ros.transport import profile_environment
+from trt_ssd_ros.ros.transport import ALLOCATOR_SWITCH, profile_environment
 
 StartProcess = Callable[..., NodeProcess]
 MODULES = {
@@ -77,6 +80,35 @@ def start_node(start_process: StartProcess) -> StartProcess:
         return start_process([sys.executable, "-m", MODULES[name], *ros_arguments(parameters)])
 
     return start
+
+
+@pytest.fixture
+def refused(
+    domain: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """Run a node that must end with exit code 1, and return its log's lines: refused("camera_node", rate=-1.0).
+
+    The node runs in this process: a process of its own takes ten times as long, for Python and its imports.
+    """
+    environment = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(tmp_path), ALLOCATOR_SWITCH: "0"}
+
+    def run(name: str, **parameters: Any) -> list[str]:
+        main = importlib.import_module(MODULES[name]).main
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        monkeypatch.setattr(sys, "argv", [name, *ros_arguments(parameters)])
+        capfd.readouterr()
+        guard = Timer(PATIENCE, rclpy.try_shutdown)  # a node that does not refuse ends with exit code 0
+        guard.start()
+        try:
+            code = main()
+        finally:
+            guard.cancel()
+        said = "".join(capfd.readouterr())
+        assert code == 1, said
+        return said.strip().splitlines()
+
+    return run
 
 
 @pytest.fixture

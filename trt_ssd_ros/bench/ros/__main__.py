@@ -30,6 +30,7 @@ from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import resized, time_inference
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
@@ -158,7 +159,7 @@ def main(args: Sequence[str] | None = None) -> int:
             nodes = {"node": node, **{f"{name} node without inference": its for name, its in overhead.items()}}
             write_figures(options.json, inference, nodes, answers)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
-        print(f"benchmark: {error}", file=sys.stderr)
+        print(f"benchmark: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 
