@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,16 @@ def test_auto_detects_with_whatever_works_here(card, photo):
 def test_an_unknown_backend_is_named_with_the_known_ones(backend):
     with pytest.raises(ValueError, match=f"backend: found '{backend}', expected one of {', '.join(BACKENDS)}"):
         EngineChoice(backend)
+
+
+@pytest.mark.usefixtures("opencv_threads")
+@pytest.mark.parametrize(("cores", "asked", "threads"), [(4, 0, 4), (4, 3, 3), (2, 8, 2)])
+def test_the_host_resizes_a_batch_in_as_many_threads_as_the_detector_has_cores(
+    card, monkeypatch, cores, asked, threads
+):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    with closing(open_detector(card, EngineChoice("onnxruntime", cpu_threads=asked))) as detector:
+        assert detector.resize_threads == threads
 
 
 def test_an_unknown_resize_is_named_with_the_known_ones():

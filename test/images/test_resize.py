@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper
 
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
-from trt_ssd_ros.images.resize import Resize
+from trt_ssd_ros.images.resize import BatchResize, Resize
 from trt_ssd_ros.models.shipped import sample_photos
 
 RULES = ("half_pixel", "align_corners", "asymmetric")
@@ -110,3 +111,49 @@ def test_samples_resized_before_their_conversion_give_the_pixels_resized_after_i
     shares_chroma = "yu" in encoding or encoding.startswith(("nv", "uy"))
     assert off.max() <= (30 if shares_chroma else 1)
     assert off.mean() < 0.8
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_batch_is_resized_image_by_image_in_any_number_of_threads(threads, count):
+    photo, resize = sample_photos()[0], Resize(200, 100, "asymmetric")
+    images = [photo[: 300 - 7 * number, number:] for number in range(count)]
+    together = BatchResize(resize)
+    together.threads = threads
+    for _ in range(2):
+        np.testing.assert_array_equal(together(images), [resize(image) for image in images])
+        together.close()
+        together.close()
+
+
+def test_the_threads_of_a_batch_work_at_the_same_time():
+    """Neither ends before both have begun."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Meeting(Resize):
+        def __call__(self, samples, out=None):
+            both.wait()
+            return super().__call__(samples, out)
+
+    together = BatchResize(Meeting(20, 10, "asymmetric"))
+    together.threads = 2
+    assert together([sample_photos()[0]] * 4).shape == (4, 10, 20, 3)
+    together.close()
+
+
+def test_one_image_starts_no_thread():
+    together = BatchResize(Resize(20, 10, "asymmetric"))
+    together.threads = 4
+    before = threading.active_count()
+    together([sample_photos()[0]])
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("bad", range(3))
+def test_an_image_that_is_refused_in_any_thread_refuses_the_batch(bad):
+    images = [np.zeros((2, 32767 if number == bad else 4, 3), np.uint8) for number in range(3)]
+    together = BatchResize(Resize(20, 10, "asymmetric"))
+    together.threads = 2
+    with pytest.raises(ValueError, match="found 32767x2 pixels"):
+        together(images)
+    together.close()

@@ -18,7 +18,7 @@ from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, Inferenc
 from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
 from trt_ssd_ros.detection.thresholds import class_thresholds
 from trt_ssd_ros.images.frame import ChannelOrder, Frame
-from trt_ssd_ros.images.resize import Resize
+from trt_ssd_ros.images.resize import BatchResize, Resize
 from trt_ssd_ros.models.card import ModelCard
 
 CHANNEL_ORDERS: dict[ChannelOrder, NDArray[np.int32]] = {
@@ -160,6 +160,7 @@ class Detector:
     def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:
         self.card = card
         self._resize = Resize(card.input.width, card.input.height, card.input.resize)
+        self._batch_resize = BatchResize(self._resize)
         self.thresholds = Thresholds.uniform(card)
         self.counts = DetectorCounts()
         self._engine = engine
@@ -176,6 +177,15 @@ class Detector:
     def engine_kind(self) -> str:
         """Backend of the engine; see `InferenceEngine.kind`."""
         return self._engine.kind
+
+    @property
+    def resize_threads(self) -> int:
+        """Most threads in which the host resizes the images of a batch; by default one."""
+        return self._batch_resize.threads
+
+    @resize_threads.setter
+    def resize_threads(self, threads: int) -> None:
+        self._batch_resize.threads = threads
 
     @property
     def in_flight(self) -> int:
@@ -275,7 +285,7 @@ class Detector:
                 )
         sizes = [(image.shape[0], image.shape[1]) for image in images] if sizes is None else sizes
         if self.resize_on == "host":
-            yield [self._resize(image) for image in images], sizes
+            yield self._batch_resize(images), sizes
         elif isinstance(images, np.ndarray):
             yield images, sizes
         else:
@@ -341,6 +351,7 @@ class Detector:
     def close(self) -> None:
         """Complete the batches that are running, then close the engine; further calls do nothing."""
         self._complete(0)
+        self._batch_resize.close()
         self._engine.close()
 
 

@@ -31,7 +31,7 @@ LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
 """Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
 COPY_THREADS = {"tensorrt": 4}
-"""Most threads of OpenCV by backend, unless `cpu_threads` is given; they copy to a GPU (docs/engines.md)."""
+"""Most threads that copy or resize images, by backend, unless `cpu_threads` is given (docs/engines.md)."""
 MAX_CPU_THREADS = 256
 """Largest number of CPU threads that can be asked for."""
 
@@ -113,8 +113,7 @@ def open_detector(
     choice = choice or EngineChoice()
     with nullcontext(progress) if progress else LoggedProgress() as reporting:
         [detector] = _open(Request(card, choice, samples, reporting))
-    cores = cv2.getNumThreads()
-    cv2.setNumThreads(choice.cpu_threads or min(cores, COPY_THREADS.get(detector.engine_kind, cores)))
+    cv2.setNumThreads(_host_threads(choice, detector.engine_kind, cv2.getNumThreads()))
     return detector
 
 
@@ -136,12 +135,19 @@ def open_detectors(
 
 
 def _open(request: Request) -> list[Detector]:
-    """Open the chosen backend, and set where its detectors resize images."""
-    detectors = _open_backend(request)
+    """Open the chosen backend, and set where and in how many threads its detectors resize images."""
+    detectors, cores = _open_backend(request), len(os.sched_getaffinity(0))
     for detector in detectors:
         chosen = request.choice.resize_on
         detector.resize_on = CHEAPEST_RESIZE[detector.engine_kind] if chosen == "auto" else chosen
+        threads = _host_threads(request.choice, detector.engine_kind, cores)
+        detector.resize_threads = max(1, min(threads, cores) // len(detectors))
     return detectors
+
+
+def _host_threads(choice: EngineChoice, kind: str, cores: int) -> int:
+    """Return the number of threads that copy and resize images."""
+    return choice.cpu_threads or min(cores, COPY_THREADS.get(kind, cores))
 
 
 def _open_backend(request: Request) -> list[Detector]:

@@ -9,6 +9,8 @@ In a noisy photo, values differ from the exact ones by 0.3 on average; rounding 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -43,8 +45,12 @@ class Resize:
     height: int
     rule: ResizeRule
 
-    def __call__(self, samples: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, samples: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return samples (H, W) or (H, W, C), with at most 4 channels and any row stride, in the new size.
+
+        Args:
+            samples: Samples to resize.
+            out: Contiguous memory for the result, of its shape and type; None: new memory.
 
         Raises:
             ValueError: A side is too long for cv2.remap.
@@ -52,7 +58,7 @@ class Resize:
         if samples.shape[:2] == (1, 1):
             samples = np.repeat(samples, 2, axis=1)  # OpenCV 4.5 refuses a single pixel of several channels
         if self.rule == "half_pixel":
-            return cv2.resize(samples, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+            return cv2.resize(samples, (self.width, self.height), dst=out, interpolation=cv2.INTER_LINEAR)
         rows, columns = samples.shape[:2]
         if max(rows, columns) > LONGEST_SIDE:
             raise ValueError(
@@ -60,7 +66,7 @@ class Resize:
                 f"resize on the host ({self.rule}): set resize_on to engine"
             )
         coordinates, fractions = _map(columns, rows, self)
-        return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 
     def positions(self, count: int, outputs: int) -> NDArray[np.float32]:
         """Return the sampled positions along an axis of `count` samples."""
@@ -70,6 +76,51 @@ class Resize:
         if self.rule == "align_corners":
             return (index * ((count - 1) / max(outputs - 1, 1))).astype(np.float32)
         return ((index + 0.5) * (count / outputs) - 0.5).astype(np.float32)
+
+
+class BatchResize:
+    """Resize of the images of a batch, in several threads.
+
+    OpenCV itself computes so small an output in one thread, and releases the GIL.
+
+    Args:
+        resize: Resize of one image.
+
+    Attributes:
+        threads: Most threads, with the calling one.
+    """
+
+    def __init__(self, resize: Resize) -> None:
+        self.threads = 1
+        self._resize = resize
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __call__(self, images: Sequence[Pixels] | Pixels) -> Pixels:
+        """Return images (H, W, 3) of any sizes as an array (N, height, width, 3).
+
+        Raises:
+            ValueError: A side is too long; see `Resize`.
+        """
+        batch = np.empty((len(images), self._resize.height, self._resize.width, 3), np.uint8)
+        parts = max(1, min(self.threads, len(images)))
+
+        def fill(part: int) -> None:
+            for image, place in zip(images[part::parts], batch[part::parts], strict=True):
+                self._resize(image, place)
+
+        if parts > 1 and self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads - 1, "resize")
+        others = [self._pool.submit(fill, part) for part in range(1, parts)] if self._pool else []
+        fill(0)
+        for other in others:
+            other.result()
+        return batch
+
+    def close(self) -> None:
+        """End the threads; further calls start them again."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
 
 @lru_cache(maxsize=8)

@@ -136,8 +136,10 @@ def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     choice = EngineChoice("onnxruntime", cpu_threads=asked)
     with LoggedProgress() as progress:
-        assert len(open_detectors(card, choice, [], progress)) == detectors
+        pool = open_detectors(card, choice, [], progress)
+    assert len(pool) == detectors
     assert opened == [threads]
+    assert {detector.resize_threads for detector in pool} == {max(1, min(cores, detectors * threads) // detectors)}
 
 
 def test_detectors_at_the_same_time_find_what_one_finds(card, photo, detector):
