@@ -34,7 +34,7 @@ class Rig:
         self.go_on.set()
         self.executor = InferenceExecutor(context, pytest.fail)
         self.node = Node("it", context=context)
-        self.input = ComposedInput(self.node, self, "raw", "auto", self.executor.wake)
+        self.input = ComposedInput(self.node, "image", self, "raw", "auto", self.executor.wake)
         self.executor.listen(lambda: [self.input] if self.input.opened else [], self.take)
 
     def throttle_delay(self, _: float) -> float:

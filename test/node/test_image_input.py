@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ros
 
 def test_auto_subscribes_again_once_two_calls_see_the_same_publishers(probe):
     node: Node = probe.node
-    image_input = ImageInput(node, SimpleNamespace(), "raw", "auto", lambda: None)
+    image_input = ImageInput(node, "image", SimpleNamespace(), "raw", "auto", lambda: None)
     image_input.open()
     first = image_input.opened
     for number in (1, 2):

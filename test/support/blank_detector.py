@@ -15,6 +15,7 @@ from pathlib import Path
 from trt_ssd_ros.bench.ros.reference_nodes import BlankEngine
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import Tensors
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.build_progress import BuildProgress
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.detector_node import DetectorNode
@@ -49,7 +50,7 @@ class RiggedEngine(BlankEngine):
             raise RuntimeError("the GPU does not let go")
 
 
-def open_rigged(card: ModelCard, _choice: object, _samples: object, progress: BuildProgress) -> Detector:
+def open_rigged(card: ModelCard, choice: EngineChoice, _samples: object, progress: BuildProgress) -> Detector:
     say("the engine opens")
     progress.report("building something", 0.5)
     hold("hold_open", progress.cancelled)
@@ -57,7 +58,9 @@ def open_rigged(card: ModelCard, _choice: object, _samples: object, progress: Bu
         raise RuntimeError((RIG / "fail_open").read_text())
     if (RIG / "bug_open").exists():
         raise KeyError("a bug")
-    return Detector(RiggedEngine(), card)
+    detector = Detector(RiggedEngine(), card)
+    detector.resize_on = "host" if choice.resize_on == "host" else "engine"
+    return detector
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ def create_nodes(open_engine: OpenEngine = open_detector) -> Iterator[FailableNo
     """
     detector = DetectorNode(open_engine, ComposedInput)
     yield detector
+    if len(detector.channels) > 1:
+        names = ", ".join(channel.name for channel in detector.channels)
+        raise ValueError(f"cameras: found {names} in the process of one camera, expected none")
     [channel] = detector.channels
     assert isinstance(channel.input, ComposedInput)  # for the type checker
     yield CameraNode(channel.input)

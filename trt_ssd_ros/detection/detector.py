@@ -224,9 +224,22 @@ class Detector:
 
     def detect_frame(self, frame: Frame, region: Region = WHOLE_IMAGE) -> Detections:
         """Detect the objects in a camera image, without converting it if the host resizes it; see `detect`."""
-        if self.resize_on == "engine" or region != WHOLE_IMAGE:
-            return self.detect(frame.pixels, frame.channel_order, region)
-        return self._run([frame.resized(self._resize)], frame.channel_order, [frame.size])[0]
+        return self.detect_frames([(frame, region)])[0]
+
+    def detect_frames(self, frames: Sequence[tuple[Frame, Region]]) -> list[Detections]:
+        """Detect the objects in camera images of one channel order, each in its region; see `detect`.
+
+        If the host resizes, they run together, else one after the other.
+        """
+        if self.resize_on == "engine":
+            return [self.detect(frame.pixels, frame.channel_order, region) for frame, region in frames]
+        windows = [region.window(frame.size[1], frame.size[0]) for frame, region in frames]
+        images = [
+            frame.resized(self._resize) if region == WHOLE_IMAGE else self._resize(window.crop(frame.pixels))
+            for (frame, region), window in zip(frames, windows, strict=True)
+        ]
+        found = self._run(images, frames[0][0].channel_order, [window.size for window in windows])
+        return [window.to_image(detections) for window, detections in zip(windows, found, strict=True)]
 
     def detect_batch(
         self, images: Images, channel_order: ChannelOrder = "bgr", sizes: Sequence[Size] | None = None

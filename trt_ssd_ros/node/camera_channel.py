@@ -21,11 +21,10 @@ from trt_ssd_ros.node.image_input import ImageInput
 from trt_ssd_ros.node.input_doctor import StampWatch
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.outputs import Outputs
-from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_RELIABILITY, IMAGE_TRANSPORT
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
 from trt_ssd_ros.ros.parameters import ParameterNode
 
-NewInput = Callable[[ParameterNode, "CameraChannel", str, str, Callable[[], None]], ChannelInput]
+NewInput = Callable[[ParameterNode, str, "CameraChannel", str, str, Callable[[], None]], ChannelInput]
 """Constructor of an input, with the arguments of `ImageInput`."""
 
 
@@ -48,6 +47,30 @@ class TakenImage:
     age: float | None
 
 
+@dataclass(frozen=True)
+class ChannelOptions:
+    """Options of a channel that are fixed at the start.
+
+    Attributes:
+        camera: Name of the camera, with which its topics begin; empty: the node's only camera.
+        transport: Image transport, raw or compressed.
+        reliability: Reliability of the image subscription; see `ImageInput`.
+        annotations: Whether to publish `annotations`.
+        new_input: Kind of the input.
+    """
+
+    camera: str = ""
+    transport: str = "raw"
+    reliability: str = "auto"
+    annotations: bool = False
+    new_input: NewInput = ImageInput
+
+    @property
+    def prefix(self) -> str:
+        """Beginning of the names of the camera's topics and services."""
+        return f"{self.camera}/" if self.camera else ""
+
+
 class CameraChannel:
     """One camera of the node.
 
@@ -56,13 +79,16 @@ class CameraChannel:
 
     Args:
         node: Node that subscribes, publishes and declares the parameters.
-        settings: Live parameters.
+        settings: Live parameters of the camera.
         card: Model card with the class names and ids.
+        options: Options that are fixed at the start.
         changed: Called when the executor has to list its inputs again.
         refused: Called with the reason when an image is dropped.
-        new_input: Kind of the input.
 
     Attributes:
+        name: Name of the camera; empty for the node's only one.
+        enabled: Whether the camera takes images while the node is active.
+        logger: Logger of the camera.
         input: Image input.
         settings: Live parameters.
         counts: Frame counts.
@@ -79,21 +105,25 @@ class CameraChannel:
         node: ParameterNode,
         settings: DetectionParameters,
         card: ModelCard,
+        options: ChannelOptions,
         changed: Callable[[], None],
         refused: Callable[[str], None],
-        new_input: NewInput = ImageInput,
     ) -> None:
+        self.name = options.camera
+        self.enabled = True
         self.settings = settings
         self.counts = FrameCounts()
         self.recent = RecentCounts()
         self.times = StageTimes()
         self.stamps = StampWatch()
         self.refusal = ""
-        self.outputs = Outputs(node, card, node.declare(ANNOTATIONS))
-        transport, reliability = node.declare(IMAGE_TRANSPORT), node.declare(IMAGE_RELIABILITY)
-        self.input: ChannelInput = new_input(node, self, transport, reliability, changed)
+        self.outputs = Outputs(node, card, options.annotations, options.prefix)
+        self.input: ChannelInput = options.new_input(
+            node, f"{options.prefix}image", self, options.transport, options.reliability, changed
+        )
         self._node = node
-        self._log = ActivationLog(node.get_logger(), card.labels)
+        self.logger = node.get_logger().get_child(self.name) if self.name else node.get_logger()
+        self._log = ActivationLog(self.logger, card.labels)
         self._refused = refused
         self._rate_limit = RateLimit()
         self._publishing = Lock()
@@ -143,7 +173,7 @@ class CameraChannel:
         now, stamp = self._node.get_clock().now().nanoseconds, nanoseconds(message.header.stamp)
         back = self.stamps.note(stamp, now)
         if back:
-            self._node.get_logger().info(f"the clock went back by {back:.3g} s: ages and rates start again")
+            self.logger.info(f"the clock went back by {back:.3g} s: ages and rates start again")
             self.times.clear()
         age = (now - stamp) / 1e6 if stamp > 0 else None
         if age is not None:
@@ -160,7 +190,7 @@ class CameraChannel:
             return False
         self.counts.too_old += 1
         text = self._drop(f"{age:.3g} s old, max_input_age is {settings.max_input_age:g} s")
-        self._node.get_logger().warning(text, throttle_duration_sec=5.0)
+        self.logger.warning(text, throttle_duration_sec=5.0)
         return True
 
     def reject(self, reason: str) -> None:
@@ -171,7 +201,7 @@ class CameraChannel:
     def refuse(self, reason: str) -> None:
         """Count an image that cannot be read, and log the reason."""
         self.counts.refused += 1
-        self._node.get_logger().warning(self._drop(reason), throttle_duration_sec=5.0)
+        self.logger.warning(self._drop(reason), throttle_duration_sec=5.0)
 
     def _drop(self, reason: str) -> str:
         """Record why the newest image was dropped, and return the log line."""

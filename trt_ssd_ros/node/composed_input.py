@@ -43,13 +43,14 @@ class ComposedInput:
 
     Args:
         node: Node of the channel.
+        topic: Name of the topic on which the camera publishes its images for others, before it is remapped.
         receiver: Channel of the camera.
         transport: Not used, as images are not sent; a warning if it is not raw.
         reliability: Not used; images are not sent.
         changed: Called when the executor has to look at its inputs again.
 
     Attributes:
-        topic: Full name of the topic on which the camera publishes its images for others.
+        topic: Full name of that topic.
         origin: Origin of the images, for the log.
         type_name: Message type of the topic.
         handle: Handle for the executor's wait, which holds nothing.
@@ -61,12 +62,13 @@ class ComposedInput:
     def __init__(
         self,
         node: Node,
+        topic: str,
         receiver: Receiver,
         transport: str,
         reliability: str,  # noqa: ARG002 - the interface of inputs
         changed: Callable[[], None],
     ) -> None:
-        self.topic = node.resolve_topic_name("image")
+        self.topic = node.resolve_topic_name(topic)
         self.origin = "of the camera in this process"
         self.handle: AbstractContextManager[Any] = nullcontext()
         self.describe: Callable[[], str] = lambda: "it has not started"

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rclpy.context import Context
 
+from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.node.camera_channel import TakenImage
 from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.image_reader import read_image
 from trt_ssd_ros.node.opened_model import OpenedModel
+from trt_ssd_ros.node.settings import DetectionSettings
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImage:
+    """Image that is ready for the engine.
+
+    Attributes:
+        taken: Image message and its channel.
+        frame: Image.
+        settings: Live parameters of the camera.
+    """
+
+    taken: TakenImage
+    frame: Frame
+    settings: DetectionSettings
+
+    def fits(self, other: ReadImage) -> bool:
+        """Return whether both images can be in one batch: the graph has one set of thresholds and channels."""
+        alike = self.frame.channel_order == other.frame.channel_order
+        return alike and self.settings.thresholds == other.settings.thresholds
 
 
 class DetectionLoop:
@@ -28,9 +53,8 @@ class DetectionLoop:
         self._fail = fail
 
     def process(self, images: Sequence[TakenImage]) -> None:
-        """Detect in images and publish the detections, one camera after the other."""
-        for image in images:
-            self.attempt(lambda taken=image: self._detect(taken))  # type: ignore[misc]
+        """Detect in one image of each camera, in as few batches as possible, and publish the detections."""
+        self.attempt(lambda: self._detect(images))
 
     def attempt(self, work: Callable[[], None]) -> None:
         """Run a function that uses the engine; if it fails, end the node."""
@@ -40,21 +64,53 @@ class DetectionLoop:
             if self._context.ok():
                 self._fail(f"detection failed, the node exits: {type(error).__name__}: {error}")
 
-    def _detect(self, taken: TakenImage) -> None:
-        detector, channel, message = self._model.detector, taken.channel, taken.message
-        if detector is None:
-            channel.counts.discarded += 1  # model and channel were closed after the image was taken
+    def _detect(self, images: Sequence[TakenImage]) -> None:
+        detector = self._model.detector
+        if detector is None:  # model and channels were closed after the images were taken
+            for taken in images:
+                taken.channel.counts.discarded += 1
             return
-        settings = channel.settings.current
-        if channel.is_too_old(message.header, settings):
+        read = [image for taken in images if (image := _read(taken)) is not None]
+        while read:
+            batch = [image for image in read if image.fits(read[0])]
+            read = [image for image in read if image not in batch]
+            _publish_batch(detector, batch)
+
+
+def _read(taken: TakenImage) -> ReadImage | None:
+    """Return an image for the engine; None if it is too old or cannot be read, which the channel counts."""
+    settings = taken.channel.settings.current
+    if taken.channel.is_too_old(taken.message.header, settings):
+        return None
+    try:
+        frame = read_image(taken.message)
+        height, width = frame.size
+        settings.region.window(width, height)
+    except ValueError as error:
+        taken.channel.refuse(str(error))
+        return None
+    return ReadImage(taken, frame, settings)
+
+
+def _publish_batch(detector: Detector, batch: Sequence[ReadImage]) -> None:
+    """Detect in images that fit each other, and publish; if the engine refuses one, only that one is dropped."""
+    start = time.perf_counter()
+    detector.thresholds = batch[0].settings.thresholds
+    try:
+        found = detector.detect_frames([(image.frame, image.settings.region) for image in batch])
+    except ValueError as error:
+        if len(batch) == 1:
+            batch[0].taken.channel.refuse(str(error))
             return
-        try:
-            frame = read_image(message)
-            start = time.perf_counter()
-            detector.thresholds = settings.thresholds
-            detections = detector.detect_frame(frame, settings.region)
-        except ValueError as error:
-            channel.refuse(str(error))
-            return
-        channel.times.engine.append((time.perf_counter() - start) * 1e3)
-        channel.publish(taken, DetectedFrame(message.header, frame, detections, settings))
+        for image in batch:
+            _publish_batch(detector, [image])
+        return
+    milliseconds = (time.perf_counter() - start) * 1e3
+    for image, detections in zip(batch, found, strict=True):
+        _publish(image, detections, milliseconds)
+
+
+def _publish(image: ReadImage, detections: Detections, milliseconds: float) -> None:
+    channel, message = image.taken.channel, image.taken.message
+    channel.times.engine.append(milliseconds)
+    channel.publish(image.taken, DetectedFrame(message.header, image.frame, detections, image.settings))

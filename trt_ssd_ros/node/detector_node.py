@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
-from trt_ssd_ros.node.camera_channel import CameraChannel, NewInput
+from trt_ssd_ros.node.camera_channel import CameraChannel, ChannelOptions, NewInput
 from trt_ssd_ros.node.detection_loop import DetectionLoop
 from trt_ssd_ros.node.diagnostics import Health, Readings
 from trt_ssd_ros.node.hidden_subscriptions import HiddenSubscriptions
@@ -20,7 +21,15 @@ from trt_ssd_ros.node.inference_executor import Input
 from trt_ssd_ros.node.input_watch import InputWatch
 from trt_ssd_ros.node.lifecycle import ManagedNode, answer_later
 from trt_ssd_ros.node.opened_model import OpenedModel, OpenEngine
-from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings, declare_engine, declare_model
+from trt_ssd_ros.node.outputs import LabelInfoOutput
+from trt_ssd_ros.node.parameter_table import ANNOTATIONS, IMAGE_RELIABILITY, IMAGE_TRANSPORT, INPUT_TIMEOUT
+from trt_ssd_ros.node.settings import (
+    DetectionParameters,
+    DetectionSettings,
+    declare_cameras,
+    declare_engine,
+    declare_model,
+)
 from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import keep_freed_blocks
@@ -30,12 +39,13 @@ DEMAND_PERIOD = 0.2
 
 
 class DetectorNode(HiddenSubscriptions, ManagedNode):
-    """Lifecycle node that detects in the newest image of its camera.
+    """Lifecycle node that detects in the newest image of each camera.
 
     A configured node has an engine; an active node also has subscriptions. A dedicated executor
     (inference_executor.py) waits for images in its own thread. An image passes image_input.py, camera_channel.py,
     which counts it, and detection_loop.py, which runs the engine; outputs.py publishes the results. Meanwhile the
-    main executor serves parameters, services and diagnostics. The channels are a list; this node has one.
+    main executor serves parameters, services and diagnostics. Each camera has a channel; without the parameter
+    `cameras` there is one, whose topics have no prefix.
 
     Args:
         open_engine: Function that opens the detector of a card; see `open_detector`.
@@ -50,29 +60,42 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def __init__(self, open_engine: OpenEngine = open_detector, new_input: NewInput = ImageInput) -> None:
         super().__init__("detector")
-        model = declare_model(self)
-        self._model = OpenedModel(model, declare_engine(self), open_engine, lambda: self.is_closing)
+        cameras = declare_cameras(self) or [""]
+        engine = declare_engine(self, len(cameras))
+        self._model = OpenedModel(declare_model(self), engine, open_engine, lambda: self.is_closing)
         self._settings = DetectionParameters(self, self._model.card)
-        channel = CameraChannel(
-            self, self._settings, self._model.card, self.inference.wake, self._note_refusal, new_input
-        )
-        self.channels = [channel]
+        self._label_info = LabelInfoOutput(self, self._model.card)
+        transport, reliability, annotations = map(self.declare, (IMAGE_TRANSPORT, IMAGE_RELIABILITY, ANNOTATIONS))
+        self.declare(INPUT_TIMEOUT)
+        self.channels = [
+            self._new_channel(ChannelOptions(camera, transport, reliability, annotations, new_input))
+            for camera in cameras
+        ]
         self._loop = DetectionLoop(self.context, self._model, self.fail)
         self.inference.listen(self._open_inputs, self._loop.process)
         self._log_bridge = LogBridge(self.get_logger())
         self._log_bridge.open()
         self._health = Health(self)
         self._updater = StatusUpdater(self)
-        self._updater.add("detector", self._diagnose)
         self._watches = [
             InputWatch(self, camera, self.inference, self._updater.force_update) for camera in self.channels
         ]
-        self._settings.call_when_changed(self._follow_settings)
-        self._enabled = True
+        for channel, watch in zip(self.channels, self._watches, strict=True):
+            self._updater.add(channel.name or "detector", partial(self._diagnose, channel, watch))
+            if channel.name:
+                self.create_service(SetBool, f"~/{channel.name}/enable", partial(self._serve_enable, [channel]))
         self.call_every(DEMAND_PERIOD, self._follow_demand)
-        self.create_service(SetBool, "~/enable", self._serve_enable)
+        self.create_service(SetBool, "~/enable", partial(self._serve_enable, self.channels))
         answer_later(self.create_service(Trigger, "~/reload", self._serve_reload))
         self.start()
+
+    def _new_channel(self, options: ChannelOptions) -> CameraChannel:
+        settings = self._settings
+        if options.camera:
+            settings = DetectionParameters(self, self._model.card, options.camera)
+        settings.call_when_changed(partial(self._follow_settings, settings))
+        card = self._model.card
+        return CameraChannel(self, settings, card, options, self.inference.wake, self._note_refusal)
 
     def destroy_node(self) -> None:
         """Stop the inference thread, which closes the engine, then destroy the node."""
@@ -86,8 +109,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
     def activate(self) -> None:
         """Subscribe; see `ManagedNode`."""
         self._announce()
-        if self._enabled:
-            self._take_images()
+        self._take_images(self.channels)
 
     def halt(self) -> None:
         """Unsubscribe and stop publishing; see `ManagedNode`."""
@@ -116,44 +138,50 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         """Return the inputs that the executor waits for."""
         return [opened for channel in self.channels if (opened := channel.input.opened) is not None]
 
-    def _take_images(self) -> None:
-        """Subscribe to the cameras whose results are wanted."""
+    def _take_images(self, channels: Sequence[CameraChannel]) -> None:
+        """Subscribe to the cameras that are enabled and whose results are wanted."""
         for channel, watch in zip(self.channels, self._watches, strict=True):
+            if channel not in channels or not channel.enabled:
+                continue
             described = f"{self._model.described}, waiting for"
             if not self._is_wanted(channel):
-                self.get_logger().info(f"{described} a subscriber of the results (lazy)")
+                channel.logger.info(f"{described} a subscriber of the results (lazy)")
             elif not channel.is_open:
                 channel.open()
                 watch.restart()
-                self.get_logger().info(f"{described} images {channel.input.origin}")
+                channel.logger.info(f"{described} images {channel.input.origin}")
 
     def _is_wanted(self, channel: CameraChannel) -> bool:
-        settings = self._settings.current
+        settings = channel.settings.current
         return not settings.lazy or channel.outputs.are_wanted(settings)
 
     def _follow_demand(self) -> None:
         """Follow the subscribers of the results, if the parameter `lazy` is set or was set."""
-        if self.state != "active" or not self._enabled or self.is_closing:
+        if self.state != "active" or self.is_closing:
             return
-        changed = [channel for channel in self.channels if self._is_wanted(channel) != channel.is_open]
+        enabled = [channel for channel in self.channels if channel.enabled]
+        changed = [channel for channel in enabled if self._is_wanted(channel) != channel.is_open]
         unwanted = [channel for channel in changed if channel.is_open]
         if unwanted:
             self._close(unwanted)
         if changed:
-            self._take_images()
+            self._take_images(changed)
 
     def _note_refusal(self, reason: str) -> None:
         self.last_error = reason
 
-    def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+    def _serve_enable(
+        self, channels: Sequence[CameraChannel], request: SetBool.Request, response: SetBool.Response
+    ) -> SetBool.Response:
         """Start or stop detection; in other states than active, from the next activation on."""
-        self._enabled = request.data
-        if not self._enabled:
-            self.halt()
+        for channel in channels:
+            channel.enabled = request.data
+        if not request.data:
+            self._close(channels)
         elif self.state == "active" and not self.is_closing:
-            self._take_images()
+            self._take_images(channels)
         response.success = True
-        response.message = f"{'enabled' if self._enabled else 'disabled'}, {self.state}"
+        response.message = f"{'enabled' if request.data else 'disabled'}, {self.state}"
         return response
 
     def _serve_reload(self, _: Trigger.Request, response: Trigger.Response) -> Future[Trigger.Response]:
@@ -179,26 +207,24 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self.get_logger().error(self.last_error)
         return self.last_error
 
-    def _follow_settings(self, before: DetectionSettings) -> None:
+    def _follow_settings(self, settings: DetectionParameters, before: DetectionSettings) -> None:
         self.inference.wake()  # a new max_rate may admit an image at once
-        if self.state == "active" and before.thresholds != self._settings.current.thresholds:
+        if self.state == "active" and before.thresholds != settings.current.thresholds:
             self._announce()
 
     def _announce(self) -> None:
-        for channel in self.channels:
-            channel.outputs.announce(self._settings.current)
+        self._label_info.announce(min(channel.settings.current.thresholds.lowest for channel in self.channels))
 
-    def _diagnose(self, status: Any) -> Any:
-        [channel] = self.channels
-        if self._model.detector is not None:
+    def _diagnose(self, channel: CameraChannel, watch: InputWatch, status: Any) -> Any:
+        if self._model.detector is not None and channel is self.channels[0]:
             self.inference.submit(lambda: self._loop.attempt(self._model.measure_memory))
-        return self._health.fill(status, self._readings(channel, self._watches[0]))
+        return self._health.fill(status, self._readings(channel, watch))
 
     def _readings(self, channel: CameraChannel, watch: InputWatch) -> Readings:
         readings = Readings(
             state=self.state,
             taking=channel.is_open,
-            idle=self.state == "active" and self._enabled and not channel.is_open,
+            idle=self.state == "active" and channel.enabled and not channel.is_open,
             doing=self._model.doing,
             input_rate=channel.recent.rate("received"),
             output_rate=channel.recent.rate("processed"),

@@ -92,6 +92,7 @@ class ImageInput:
 
     Args:
         node: Node that creates and destroys the subscription.
+        topic: Name of the topic, before it is remapped.
         receiver: Channel of the camera.
         transport: One of TRANSPORTS.
         reliability: One of RELIABILITIES; auto: reliable if every publisher is, else best effort, as in rosbag2.
@@ -113,10 +114,16 @@ class ImageInput:
     camera = None
 
     def __init__(
-        self, node: Node, receiver: Receiver, transport: str, reliability: str, changed: Callable[[], None]
+        self,
+        node: Node,
+        topic: str,
+        receiver: Receiver,
+        transport: str,
+        reliability: str,
+        changed: Callable[[], None],
     ) -> None:
         self._type = CompressedImage if transport == "compressed" else Image
-        self.topic = transport_topic(node.resolve_topic_name("image"), transport)
+        self.topic = transport_topic(node.resolve_topic_name(topic), transport)
         self.origin = f"on {self.topic}"
         self.type_name = f"sensor_msgs/msg/{self._type.__name__}"
         self.opened: ImageSubscription | None = None

@@ -13,7 +13,6 @@ from trt_ssd_ros.node.camera_channel import CameraChannel
 from trt_ssd_ros.node.diagnostics import Alert
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.node.input_doctor import Evidence, Finding, examine
-from trt_ssd_ros.node.parameter_table import INPUT_TIMEOUT
 from trt_ssd_ros.ros.process import FailableNode
 
 CHECK_PERIOD, COUNT_PERIOD = 0.5, 1.0
@@ -30,7 +29,7 @@ class InputWatch:
     """Monitor of a camera's input, which checks it twice a second while it is open.
 
     Args:
-        node: Node that reads the graph and declares the parameter `input_timeout`.
+        node: Node that has the parameter `input_timeout`.
         channel: Channel of the camera.
         executor: Executor that takes the camera's images.
         report: Called at every check while the node's clock stands, because timers on that clock stand too.
@@ -46,7 +45,6 @@ class InputWatch:
         executor: InferenceExecutor,
         report: Callable[[], None],
     ) -> None:
-        node.declare(INPUT_TIMEOUT)
         self.finding: Finding | None = None
         self._node = node
         self._channel = channel
@@ -85,9 +83,9 @@ class InputWatch:
         before, self.finding = self.finding, examine(self._evidence(timeout))
         if self.finding is None:
             if before is not None:
-                self._node.get_logger().info(f"the problem with {self._input.topic} is solved")
+                self._channel.logger.info(f"the problem with {self._input.topic} is solved")
         elif before is None or before.kind != self.finding.kind:
-            self._node.get_logger().warning(self.finding.text)
+            self._channel.logger.warning(self.finding.text)
         if self.finding is not None and self.finding.kind == "clock":
             self._report()
 

@@ -46,7 +46,7 @@ class Output(ABC):
     Args:
         node: Node that publishes.
         kind: Message type.
-        topic: Name of the topic.
+        topic: Name of the topic, with the camera's name before it.
         overridable: Whether `qos_overrides` parameters change the quality of service.
     """
 
@@ -70,8 +70,8 @@ class Output(ABC):
 class DetectionsOutput(Output):
     """`detections`: one message per processed image, also without detections."""
 
-    def __init__(self, node: Node, card: ModelCard) -> None:
-        super().__init__(node, Detection2DArray, "detections")
+    def __init__(self, node: Node, card: ModelCard, prefix: str = "") -> None:
+        super().__init__(node, Detection2DArray, f"{prefix}detections")
         ids = [str(card.first_class_id + index) for index in range(len(card.labels))]
         self._class_ids = {"name": card.labels, "id": ids}
 
@@ -122,8 +122,8 @@ class Painter:
 class DebugImageOutput(Output):
     """`debug_image`: the image with its boxes."""
 
-    def __init__(self, node: Node, painter: Painter) -> None:
-        super().__init__(node, Image, "debug_image")
+    def __init__(self, node: Node, painter: Painter, prefix: str = "") -> None:
+        super().__init__(node, Image, f"{prefix}debug_image")
         self._painter = painter
 
     def is_wanted(self, settings: DetectionSettings) -> bool:
@@ -138,8 +138,8 @@ class DebugImageOutput(Output):
 class CompressedDebugImageOutput(Output):
     """`debug_image/compressed`: the image with its boxes as JPEG."""
 
-    def __init__(self, node: Node, painter: Painter) -> None:
-        topic = transport_topic(node.resolve_topic_name("debug_image"), "compressed")
+    def __init__(self, node: Node, painter: Painter, prefix: str = "") -> None:
+        topic = transport_topic(node.resolve_topic_name(f"{prefix}debug_image"), "compressed")
         super().__init__(node, CompressedImage, topic)
         self._painter = painter
 
@@ -160,9 +160,9 @@ class AnnotationsOutput(Output):
         RuntimeError: foxglove_msgs is not installed; the message names the package to install.
     """
 
-    def __init__(self, node: Node, labels: Sequence[str]) -> None:
+    def __init__(self, node: Node, labels: Sequence[str], prefix: str = "") -> None:
         messages = load_foxglove_messages()
-        super().__init__(node, messages.ImageAnnotations, "annotations", overridable=False)
+        super().__init__(node, messages.ImageAnnotations, f"{prefix}annotations", overridable=False)
         self._annotator = Annotator(labels, messages)
 
     def message(self, found: DetectedFrame) -> Any:
@@ -179,22 +179,23 @@ class Outputs:
         node: Node that publishes.
         card: Model card with the class names and ids.
         annotations: Whether to publish `annotations`; if foxglove_msgs is missing, the log names the package.
+        prefix: Beginning of the topics' names, e.g. `front/`.
 
     Attributes:
         detections: Topic that is published for every image.
         optional: Topics that are published only while they have a subscriber, in the order of publishing.
     """
 
-    def __init__(self, node: Node, card: ModelCard, annotations: bool = False) -> None:
-        self._node = node
-        self._classes = card.classes
-        self._label_info = node.create_publisher(LabelInfo, "label_info", LATCHED)
+    def __init__(self, node: Node, card: ModelCard, annotations: bool = False, prefix: str = "") -> None:
         painter = Painter(node, card.labels)
-        self.detections = DetectionsOutput(node, card)
-        self.optional: list[Output] = [DebugImageOutput(node, painter), CompressedDebugImageOutput(node, painter)]
+        self.detections = DetectionsOutput(node, card, prefix)
+        self.optional: list[Output] = [
+            DebugImageOutput(node, painter, prefix),
+            CompressedDebugImageOutput(node, painter, prefix),
+        ]
         if annotations:
             try:
-                self.optional.insert(0, AnnotationsOutput(node, card.labels))
+                self.optional.insert(0, AnnotationsOutput(node, card.labels, prefix))
             except RuntimeError as error:
                 node.get_logger().warning(str(error))
 
@@ -202,7 +203,21 @@ class Outputs:
         """Return whether a topic with results has a subscriber; label_info is none."""
         return any(output.is_wanted(settings) for output in (self.detections, *self.optional))
 
-    def announce(self, settings: DetectionSettings) -> None:
-        """Publish the class names and the lowest reported score on `label_info`."""
+
+class LabelInfoOutput:
+    """`label_info`: class names and the lowest reported score, latched.
+
+    Args:
+        node: Node that publishes.
+        card: Model card with the class names and ids.
+    """
+
+    def __init__(self, node: Node, card: ModelCard) -> None:
+        self._node = node
+        self._classes = card.classes
+        self._publisher = node.create_publisher(LabelInfo, "label_info", LATCHED)
+
+    def announce(self, lowest: float) -> None:
+        """Publish the class names and the lowest reported score of any camera."""
         header = Header(stamp=self._node.get_clock().now().to_msg())
-        self._label_info.publish(label_info_to_msg(self._classes, settings.thresholds.lowest, header))
+        self._publisher.publish(label_info_to_msg(self._classes, lowest, header))

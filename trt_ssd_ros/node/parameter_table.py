@@ -104,6 +104,15 @@ AUTOSTART = ParameterSpec(
     "Configure and activate at the start; false: a lifecycle manager starts the transitions",
     fixed="the node reads it at the start",
 )
+CAMERAS = ParameterSpec(
+    "cameras",
+    Kind.STRING_ARRAY,
+    [],
+    "Names of the cameras, whose topics begin with them (front/image, front/detections, ...); an empty list: one "
+    "camera without a name. Each camera has its own live parameters, e.g. front.roi; while one is not set, the "
+    "camera follows the node's, e.g. roi",
+    fixed="the node creates its subscriptions with it",
+)
 IMAGE_TRANSPORT = ParameterSpec(
     "image_transport",
     Kind.STRING,
@@ -232,6 +241,6 @@ DETECTION = (
 )
 
 DETECTOR_NODE = (
-    *(MODEL, *ENGINE, AUTOSTART, IMAGE_TRANSPORT, IMAGE_RELIABILITY, ANNOTATIONS),
+    *(MODEL, *ENGINE, AUTOSTART, CAMERAS, IMAGE_TRANSPORT, IMAGE_RELIABILITY, ANNOTATIONS),
     *(*DETECTION, INPUT_TIMEOUT, *LIMIT_PARAMETERS),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.models.card import Defaults, ModelCard
 from trt_ssd_ros.node.parameter_table import (
+    CAMERAS,
     DETECTION,
     ENGINE,
     IOU_THRESHOLD,
@@ -84,14 +86,36 @@ class DetectionSettings:
         return 0 < self.max_input_age < age
 
 
+def declare_cameras(node: ParameterNode) -> list[str]:
+    """Declare the parameter `cameras` and return the names of the cameras.
+
+    Raises:
+        ValueError: A name is no ROS name, or is there twice.
+    """
+    names: list[str] = list(node.declare(CAMERAS))
+    for name in names:
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+            raise ValueError(
+                f"cameras: found {name!r}, expected letters, digits and _, and a letter at the start: its topics "
+                "begin with the name"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"cameras: found {name!r} twice, expected different names")
+    return names
+
+
 def declare_model(node: ParameterNode) -> str:
     """Declare the parameter `model` and return its value."""
     model: str = node.declare(MODEL)
     return model
 
 
-def declare_engine(node: ParameterNode) -> EngineChoice:
-    """Declare the engine parameters and return their values."""
+def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
+    """Declare the engine parameters and return their values, for the images of some cameras in one batch.
+
+    Raises:
+        ValueError: The engine shall resize the images of several cameras, which may differ in size.
+    """
     values = {spec.name: node.declare(spec) for spec in ENGINE}
     level, core = values["optimization_level"], values["dla_core"]
     options = BuildOptions(
@@ -99,7 +123,12 @@ def declare_engine(node: ParameterNode) -> EngineChoice:
         workspace_mib=values["workspace_mib"],
         optimization_level=None if level < 0 else level,
         dla_core=None if core < 0 else core,
+        batch=cameras,
     )
+    if cameras > 1:
+        if values["resize_on"] == "engine":
+            raise ValueError(f"resize_on: found engine with {cameras} cameras, expected host or auto")
+        values["resize_on"] = "host"
     return EngineChoice(
         values["backend"], values["precision"], options, values["cpu_threads"], values["resize_on"]
     )
@@ -111,6 +140,8 @@ class DetectionParameters:
     Args:
         node: Node that declares the parameters.
         card: Model card with the defaults and the class names.
+        camera: Name of the camera whose own values these are; those that are not set follow the node's. Empty: the
+            node's values.
 
     Attributes:
         current: Settings for the next image. Each change replaces the object as a whole, so a thread that reads it
@@ -120,12 +151,13 @@ class DetectionParameters:
         ValueError: A value at the node's start is wrong; the message starts with the parameter's name.
     """
 
-    def __init__(self, node: ParameterNode, card: ModelCard) -> None:
+    def __init__(self, node: ParameterNode, card: ModelCard, camera: str = "") -> None:
         self._node = node
         self._card = card
+        self._camera = camera
         self._listeners: list[Callable[[DetectionSettings], None]] = []
         for spec in _with_defaults(card.defaults):
-            node.declare(spec)
+            node.declare(spec.for_camera(camera) if camera else spec)
         self.current = self._settings_after([])
         node.add_on_set_parameters_callback(self._validate)
         node.call_after_set(self._apply)
@@ -139,9 +171,20 @@ class DetectionParameters:
 
     def _settings_after(self, parameters: list[Parameter]) -> DetectionSettings:
         """Return the settings that would result from setting these parameters."""
-        values = {spec.name: self._node.get_parameter(spec.name).value for spec in DETECTION}
-        values.update((parameter.name, parameter.value) for parameter in parameters)
-        return DetectionSettings.of(values, self._card)
+        pending = {parameter.name: parameter.value for parameter in parameters}
+
+        def value(name: str) -> Any:
+            return pending[name] if name in pending else self._node.get_parameter(name).value
+
+        values = {spec.name: value(spec.name) for spec in DETECTION}
+        if not self._camera:
+            return DetectionSettings.of(values, self._card)
+        own = {spec.name: value(f"{self._camera}.{spec.name}") for spec in DETECTION}
+        values |= {name: its for name, its in own.items() if its is not None}
+        try:
+            return DetectionSettings.of(values, self._card)
+        except ValueError as error:
+            raise ValueError(f"{self._camera}.{error}") from error
 
     def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
         try:

@@ -42,6 +42,7 @@ class ParameterSpec:
         choices: Allowed strings; empty: any string.
         fixed: Reason why the parameter cannot change while the node runs; empty: it can.
         default_is: Description of the default if `default` is None.
+        optional: Whether the parameter may have no value.
     """
 
     name: str
@@ -53,6 +54,12 @@ class ParameterSpec:
     choices: Sequence[str] = ()
     fixed: str = ""
     default_is: str = ""
+    optional: bool = False
+
+    def for_camera(self, camera: str) -> ParameterSpec:
+        """Return the specification of a camera's own value, which may be missing."""
+        description = f"{self.name} of the camera {camera}; not set: as {self.name}"
+        return replace(self, name=f"{camera}.{self.name}", default=None, description=description, optional=True)
 
     def with_default(self, default: Any, highest: float | None = None) -> ParameterSpec:
         """Return a copy with another default and, if given, another largest value."""
@@ -68,7 +75,7 @@ class ParameterSpec:
     def descriptor(self) -> ParameterDescriptor:
         """Return the ROS descriptor of the parameter."""
         described = ParameterDescriptor(name=self.name, type=self.kind.value, description=self.description)
-        described.read_only = bool(self.fixed)
+        described.read_only, described.dynamic_typing = bool(self.fixed), self.optional
         if self.choices:
             described.additional_constraints = f"one of {', '.join(self.choices)}"
         elif self.kind == Kind.DOUBLE and math.isfinite(self.highest):
@@ -87,6 +94,8 @@ class ParameterSpec:
         Raises:
             ValueError: The value has another type or is out of range; the message names what was expected.
         """
+        if self.optional and parameter.type_ == Kind.NOT_SET:
+            return parameter
         value = _CONVERTERS.get(self.kind, _unchanged)(parameter.value)
         if not self.kind.check(value) or (self.kind == Kind.INTEGER and isinstance(value, bool)):
             self._refuse(value)
@@ -150,8 +159,11 @@ class ParameterNode(Node):
         Raises:
             ValueError: The value at the start does not fit; the message names what was expected.
         """
-        as_set = self.declare_parameter(spec.name, spec.default, ParameterDescriptor(dynamic_typing=True))
-        adapted = spec.adapt(as_set)
+        return self._declare(spec, ignore_override=False)
+
+    def _declare(self, spec: ParameterSpec, ignore_override: bool) -> Any:
+        dynamic = ParameterDescriptor(dynamic_typing=True)
+        adapted = spec.adapt(self.declare_parameter(spec.name, spec.default, dynamic, ignore_override))
         self.set_descriptor(spec.name, spec.descriptor(), adapted.get_parameter_value())
         self._specs[spec.name] = spec
         return adapted.value
@@ -197,6 +209,9 @@ class ParameterNode(Node):
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         result = super().set_parameters_atomically(adapted)
+        for parameter in adapted:
+            if not self.has_parameter(parameter.name):  # rclpy removes a parameter whose value is taken away
+                self._declare(self._specs[parameter.name], ignore_override=True)
         for callback in self._after_set if result.successful else ():
             callback()
         return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -18,6 +19,7 @@ from trt_ssd_ros.bench.tutorial import on_the_cpu
 from trt_ssd_ros.camera.composed import create_nodes
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import Tensors, TensorSpec
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
@@ -27,13 +29,18 @@ from trt_ssd_ros.node.detector_node import DetectorNode
 from trt_ssd_ros.ros.process import FailableNode, spin_nodes, unless_shut_down
 from trt_ssd_ros.ros.transport import newest_image
 
-EMPTY_SLOTS: Tensors = {
-    "boxes": np.zeros((1, 4, 4), np.float32),
-    "scores": np.zeros((1, 4), np.float32),
-    "class_ids": np.zeros((1, 4), np.int32),
-    "keep": np.zeros((1, 4), np.uint8),
-    "settled": np.ones(1, np.uint8),
-}
+
+@lru_cache
+def _empty_slots(batch: int) -> Tensors:
+    return {
+        "boxes": np.zeros((batch, 4, 4), np.float32),
+        "scores": np.zeros((batch, 4), np.float32),
+        "class_ids": np.zeros((batch, 4), np.int32),
+        "keep": np.zeros((batch, 4), np.uint8),
+        "settled": np.ones(batch, np.uint8),
+    }
+
+
 SLOW_SECONDS = 0.5
 """Shortest inference of the slow detector, in seconds."""
 
@@ -79,9 +86,9 @@ class BlankEngine:
     precision = "fp32"
     inputs: Mapping[str, TensorSpec] = {}
 
-    def run(self, inputs: Tensors) -> Tensors:  # noqa: ARG002 - the interface of engines
-        """Return empty slots for one image."""
-        return EMPTY_SLOTS
+    def run(self, inputs: Tensors) -> Tensors:
+        """Return empty slots for every image."""
+        return _empty_slots(len(inputs["image"]))
 
     def memory_used(self) -> None:
         """Return None: nothing runs."""
@@ -102,9 +109,11 @@ class SlowEngine(OnnxRuntimeEngine):
                 return outputs
 
 
-def open_blank(card: ModelCard, *_: object) -> Detector:
+def open_blank(card: ModelCard, choice: EngineChoice, *_: object) -> Detector:
     """Open a detector that finds nothing, in no time."""
-    return Detector(BlankEngine(), card)
+    detector = Detector(BlankEngine(), card)
+    detector.resize_on = "host" if choice.resize_on == "host" else "engine"
+    return detector
 
 
 def open_slow(card: ModelCard, *_: object) -> Detector:
