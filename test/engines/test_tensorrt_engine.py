@@ -137,6 +137,10 @@ def test_batches_of_1_to_8_are_one_by_one(plans, precision, card, detector, phot
                     problems = disagreements(found, alone, tolerance, threshold, 640)
                     assert [*found.class_ids] == [*alone.class_ids]
                     assert not problems, f"{kernels} kernels, {count} images: {problems}"
+            used = batched.memory_used()
+            for count in (1, BATCH, 2):
+                batched.detect_batch(images[:count])
+            assert batched.memory_used() == used, "each batch size keeps its memory and its CUDA graph"
         finally:
             batched.close()
 

@@ -47,12 +47,21 @@ class _Slot:
     is_busy: bool = False
 
 
+@dataclass
+class _Prepared:
+    """Execution context for inputs of some shapes, and the slots of its runs in flight."""
+
+    context: Any
+    slots: list[_Slot]
+
+
 class TensorRtEngine:
     """Deserialised plan, its memory, and a frame's work as one CUDA graph.
 
-    When the image shape changes, the CUDA graph (upload from pinned memory, network, download) is captured again.
-    If the driver refuses the capture, the work is enqueued step by step. One thread opens, uses and closes the
-    engine.
+    Each batch size has its own execution context and CUDA graph (upload from pinned memory, network, download),
+    because a graph is bound to the state of its context. They are made for the first batch of this size, and kept
+    until the image size changes. If the driver refuses the capture, the work is enqueued step by step. One thread
+    opens, uses and closes the engine.
 
     Runs in flight share the stream, so they follow each other on the GPU: while one runs, the host copies the
     inputs of the next one and reads the outputs of the one before. Each has its own memory and CUDA graph, made
@@ -87,9 +96,9 @@ class TensorRtEngine:
         self._device = device
         self._may_capture = capture
         self._kernels = kernels
-        self._shapes: Shapes = {}
         self._memory = ExitStack()
-        self._slots: list[_Slot] = []
+        self._prepared: dict[tuple[Any, ...], _Prepared] = {}
+        self._newest: _Prepared | None = None
         self._closed = False
         self.name = f"{library.flavour} {library.version} on {device.gpu.name}"
         with ExitStack() as opened:
@@ -102,6 +111,7 @@ class TensorRtEngine:
         trt = self._library.module
         self._library.clear_errors()
         self._runtime_cache: Any = None
+        self._runtime_config: Any = None
         self._context: Any = None
         self._runtime = trt.Runtime(self._library.logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
@@ -122,7 +132,12 @@ class TensorRtEngine:
         engine = self._engine
         if not hasattr(engine, "create_runtime_config"):
             return engine.create_execution_context()
-        runtime_config = engine.create_runtime_config()
+        if self._runtime_config is None:
+            self._runtime_config = self._new_runtime_config()
+        return engine.create_execution_context(self._runtime_config)
+
+    def _new_runtime_config(self) -> Any:
+        runtime_config = self._engine.create_runtime_config()
         if hasattr(runtime_config, "dynamic_shapes_kernel_specialization_strategy"):
             strategies = self._library.module.DynamicShapesKernelSpecializationStrategy
             runtime_config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
@@ -133,7 +148,7 @@ class TensorRtEngine:
                 LOGGER.warning("the cached kernels are for another GPU or TensorRT: recompiling them")
                 self._kernels.clear()
             runtime_config.set_runtime_cache(self._runtime_cache)
-        return engine.create_execution_context(runtime_config)
+        return runtime_config
 
     def _spec(self, name: str) -> TensorSpec:
         trt = self._library.module
@@ -157,8 +172,8 @@ class TensorRtEngine:
 
     @property
     def is_captured(self) -> bool:
-        """Whether the work of the current image shape is a CUDA graph."""
-        return any(slot.graph is not None for slot in self._slots)
+        """Whether the work of the newest shapes is a CUDA graph."""
+        return self._newest is not None and any(slot.graph is not None for slot in self._newest.slots)
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph once; see `InferenceEngine.run`."""
@@ -169,16 +184,15 @@ class TensorRtEngine:
         check_inputs(self.inputs, inputs)
         shapes = {name: array.shape for name, array in inputs.items()}
         with self._device.bound():
-            if shapes != self._shapes:
-                self._prepare(shapes)
-            slot = self._free_slot()
+            prepared = self._newest = self._prepared.get(_key(shapes)) or self._prepare(shapes)
+            slot = self._free_slot(prepared)
             for name, array in slot.inputs.arrays.items():
                 (copy_images if name == IMAGE else np.copyto)(array, inputs[name])
             if slot.graph is not None:
                 slot.graph.launch()
             else:
-                self._bind(slot)
-                self._enqueue(slot)
+                self._bind(prepared.context, slot)
+                self._enqueue(prepared.context, slot)
             slot.end.record(self._device.stream)
             slot.is_busy = True
         return partial(self._fetch, slot)
@@ -192,15 +206,15 @@ class TensorRtEngine:
             slot.end.synchronize()
         return slot.results.arrays
 
-    def _free_slot(self) -> _Slot:
+    def _free_slot(self, prepared: _Prepared) -> _Slot:
         """Return a slot without a run in flight; if needed, add one."""
-        for slot in self._slots:
+        for slot in prepared.slots:
             if not slot.is_busy:
                 return slot
-        if len(self._slots) == IN_FLIGHT:
+        if len(prepared.slots) == IN_FLIGHT:
             raise RuntimeError(f"found {IN_FLIGHT} runs in flight: fetch the outputs of one before the next start")
-        slot = self._new_slot(self._shapes)
-        self._slots.append(slot)
+        slot = self._new_slot(prepared.context)
+        prepared.slots.append(slot)
         return slot
 
     def gpu_time(self, runs: int = 100) -> float:
@@ -209,7 +223,7 @@ class TensorRtEngine:
         Raises:
             RuntimeError: No CUDA graph is captured.
         """
-        graph = self._slots[0].graph if self._slots else None
+        graph = self._newest.slots[0].graph if self._newest is not None else None
         if graph is None:
             raise RuntimeError("no CUDA graph is captured: run an image first, with capture enabled")
         with self._device.bound():
@@ -219,29 +233,33 @@ class TensorRtEngine:
             self._device.stream.synchronize()
         return (time.perf_counter() - start) / runs * 1e3
 
-    def _prepare(self, shapes: Shapes) -> None:
-        """Allocate memory for inputs of these shapes, and run once."""
+    def _prepare(self, shapes: Shapes) -> _Prepared:
+        """Make a context for inputs of these shapes, allocate memory, and run once."""
         for name, shape in shapes.items():
             self._check_profile(name, shape)
-        if any(slot.is_busy for slot in self._slots):
-            raise RuntimeError("found runs in flight: fetch their outputs before a start with other shapes")
-        self._release()
+        if not all(_sizes(key) == _sizes(_key(shapes)) for key in self._prepared):
+            self._release_prepared()
+        context = self._context if not self._prepared else self._new_context()
+        if context is None:
+            raise self._library.failure("cannot create an execution context")
         for name, shape in shapes.items():
-            if not self._context.set_input_shape(name, shape):
+            if not context.set_input_shape(name, shape):
                 raise self._library.failure(f"rejects shape {list(shape)} of input {name}")
-        self._slots.append(self._new_slot(shapes))
+        prepared = _Prepared(context, [self._new_slot(context)])
         self._keep_kernels(shapes)
-        self._shapes = shapes
+        self._prepared[_key(shapes)] = prepared
+        return prepared
 
-    def _new_slot(self, shapes: Shapes) -> _Slot:
+    def _new_slot(self, context: Any) -> _Slot:
         """Allocate a slot and run once, because kernels may be compiled only now; then capture its work."""
-        results = {name: tuple(self._context.get_tensor_shape(name)) for name in self._outputs}
-        slot = _Slot(self._share(shapes), self._share(results), new_event())
-        self._bind(slot)
-        self._enqueue(slot)
+        inputs = {name: tuple(context.get_tensor_shape(name)) for name in self.inputs}
+        results = {name: tuple(context.get_tensor_shape(name)) for name in self._outputs}
+        slot = _Slot(self._share(inputs), self._share(results), new_event())
+        self._bind(context, slot)
+        self._enqueue(context, slot)
         self._device.stream.synchronize()
         if self._may_capture:
-            self._capture(slot)
+            self._capture(context, slot)
         return slot
 
     def _check_profile(self, name: str, shape: tuple[int, ...]) -> None:
@@ -257,22 +275,22 @@ class TensorRtEngine:
         self._memory.callback(memory.close)
         return memory
 
-    def _bind(self, slot: _Slot) -> None:
+    def _bind(self, context: Any, slot: _Slot) -> None:
         """Make the next work that is enqueued use the memory of a slot."""
         for name, address in {**slot.inputs.addresses, **slot.results.addresses}.items():
-            if not self._context.set_tensor_address(name, address):
+            if not context.set_tensor_address(name, address):
                 raise self._library.failure(f"rejects the memory for {name}")
 
-    def _enqueue(self, slot: _Slot) -> None:
+    def _enqueue(self, context: Any, slot: _Slot) -> None:
         """Enqueue one frame's work, on the memory of the slot that is bound, in the stream."""
         slot.inputs.upload()
-        if not self._context.execute_async_v3(self._device.stream.handle):
+        if not context.execute_async_v3(self._device.stream.handle):
             raise self._library.failure("failed to run")
         slot.results.download()
 
-    def _capture(self, slot: _Slot) -> None:
+    def _capture(self, context: Any, slot: _Slot) -> None:
         try:
-            graph = CudaGraph(self._device.stream, partial(self._enqueue, slot))
+            graph = CudaGraph(self._device.stream, partial(self._enqueue, context, slot))
         except (RuntimeError, load_pycuda().Error) as error:
             self._may_capture = False
             LOGGER.warning("running without a CUDA graph: %s", error)
@@ -288,15 +306,26 @@ class TensorRtEngine:
         if serialized is not None:
             self._kernels.save(bytes(serialized), shapes)
 
+    def _release_prepared(self) -> None:
+        """Free the resources of all shapes, for another image size.
+
+        Raises:
+            RuntimeError: Runs are in flight.
+        """
+        if any(slot.is_busy for prepared in self._prepared.values() for slot in prepared.slots):
+            raise RuntimeError("found runs in flight: fetch their outputs before a start with another image size")
+        self._release()
+
     def _release(self) -> None:
-        """Free the resources of the current image shape, once the GPU is done: CUDA graphs, then the memory."""
-        if any(slot.is_busy for slot in self._slots):
+        """Free the resources of all shapes, once the GPU is done: CUDA graphs, memory, then contexts."""
+        slots = [slot for prepared in self._prepared.values() for slot in prepared.slots]
+        if any(slot.is_busy for slot in slots):
             self._device.stream.synchronize()
-        self._shapes = {}
-        for slot in self._slots:
+        for slot in slots:
             slot.end = slot.graph = None
-        self._slots.clear()
         self._memory.close()
+        self._newest = None
+        self._prepared.clear()
 
     def close(self) -> None:
         """Free graph, memory, engine and CUDA context, in this order. Further calls do nothing."""
@@ -306,7 +335,17 @@ class TensorRtEngine:
         try:
             with self._device.bound():
                 self._release()
-                self._context = self._engine = self._runtime_cache = self._runtime = None
+                self._context = self._runtime_config = self._runtime_cache = None
+                self._engine = self._runtime = None
             self._device.close()
         except RuntimeError as error:  # a failed GPU keeps failing, and is freed when the process ends
             LOGGER.error("cannot close the engine: %s", error)
+
+
+def _key(shapes: Shapes) -> tuple[Any, ...]:
+    return tuple(sorted(shapes.items()))
+
+
+def _sizes(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the shapes without the size of the batch, for a key of prepared shapes."""
+    return tuple((name, shape[1:] if name == IMAGE else shape) for name, shape in key)
