@@ -49,3 +49,17 @@ def test_one_process_is_compared_with_two(start_process, tmp_path):
         assert 0 < found[name]["published"] <= found[name]["latency"]["p99"]
         assert all(cpu > 0 for cpu in found[name]["cpu_ms"])
     assert "composed / two processes" in process.log
+
+
+def test_one_node_with_several_cameras_is_compared_with_one_for_each(start_process, tmp_path):
+    figures = tmp_path / "figures.json"
+    options = ["--cameras", "2", "--rate", "3", "--seconds", "1", "--json", str(figures)]
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *options])
+    assert process.wait(180) == 0, process.log
+    together, apart = json.loads(figures.read_text())
+    assert [(its["cameras"], its["nodes"]) for its in (together, apart)] == [(2, 1), (2, 2)]
+    for its in (together, apart):
+        assert its["least_answered"] > 0
+        assert its["objects"] > 0
+        assert its["gpu_mib"] is None
+        assert all(cpu > 0 for cpu in its["cpu_ms"])

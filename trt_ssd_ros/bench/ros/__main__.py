@@ -25,6 +25,7 @@ from trt_ssd_ros.bench.ros.camera_paths import (
     measure_camera,
     measure_paths,
 )
+from trt_ssd_ros.bench.ros.cameras import cameras_report, measure_cameras
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import resized, time_inference
@@ -83,9 +84,19 @@ def write_figures(
         OSError: The file cannot be written.
     """
     figures: dict[str, Any] = {name: asdict(timing) for name, timing in inference.items()}
-    figures |= {name: without_nan(asdict(node)) for name, node in nodes.items()}
+    figures |= {name: asdict(node) for name, node in nodes.items()}
     figures["answers"] = {name: asdict(timing) for name, timing in answers.items()}
-    write_atomically(path, (json.dumps(figures, indent=2, allow_nan=False) + "\n").encode())
+    write_json(path, figures)
+
+
+def write_json(path: Path, figures: Any) -> None:
+    """Write figures to a file, with null in place of NaN.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    text = json.dumps(without_nan(figures), indent=2, allow_nan=False)
+    write_atomically(path, f"{text}\n".encode())
 
 
 def compare_camera_paths(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
@@ -97,7 +108,7 @@ def compare_camera_paths(parameters: Mapping[str, str], options: argparse.Namesp
     if options.json:
         figures = {"without inference": {name: asdict(path) for name, path in blank.items()}}
         figures |= {name: {label: asdict(path) for label, path in its.items()} for name, its in results.items()}
-        write_atomically(options.json, (json.dumps(without_nan(figures), indent=2) + "\n").encode())
+        write_json(options.json, figures)
 
 
 def _rate(text: str) -> float | str:
@@ -108,6 +119,8 @@ def without_nan(figures: Any) -> Any:
     """Return figures with null in place of NaN, which JSON does not have."""
     if isinstance(figures, dict):
         return {key: without_nan(value) for key, value in figures.items()}
+    if isinstance(figures, list):
+        return [without_nan(value) for value in figures]
     return None if isinstance(figures, float) and isnan(figures) else figures
 
 
@@ -124,6 +137,13 @@ def main(args: Sequence[str] | None = None) -> int:
         "--camera",
         action="store_true",
         help="only compare the ways from our camera node to detections: two processes, one, and as in 2020",
+    )
+    parser.add_argument(
+        "--cameras",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="only measure one node with N cameras of 1280x720, and N nodes with one camera each",
     )
     parser.add_argument(
         "--rates",
@@ -144,6 +164,12 @@ def main(args: Sequence[str] | None = None) -> int:
         parameters = {name: str(getattr(options, name)) for name in names}
         if options.camera:
             compare_camera_paths(parameters, options)
+            return 0
+        if options.cameras:
+            reports = measure_cameras(options.cameras, parameters, options.rate, options.seconds)
+            print(cameras_report(reports, options.rate))
+            if options.json:
+                write_json(options.json, [asdict(report) for report in reports])
             return 0
         card = ModelCard.load(model_card_path(options.model))
         image = resized(sample_photos()[1], (options.width, options.height))

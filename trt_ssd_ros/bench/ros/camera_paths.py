@@ -49,6 +49,8 @@ ANSWERED = 0.95
 """Smallest share of images with detections at the highest rate, as in ros2_benchmark of NVIDIA Isaac ROS."""
 SETTLING = 1.0
 """Seconds from the first detections to the measurement."""
+GPU_MEMORY = "GPU memory MiB"
+"""Diagnostics key of the GPU memory in use by all processes."""
 PUBLISHED = "latency p50 ms"
 """Diagnostics key of the time from an image's stamp to its published detections."""
 
@@ -61,11 +63,13 @@ class Answers:
         first: Event that the first detections set.
         latencies: Milliseconds from the stamps of the images to the arrival of their detections.
         published: Milliseconds from the stamp to the published detections, median of the detector's diagnostics.
+        objects: Number of detections in all images.
     """
 
     first: Event = field(default_factory=Event)
     latencies: list[float] = field(default_factory=list)
     published: float = float("nan")
+    objects: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,16 @@ class DetectionListener(Node):
 
     Args:
         names: Names of the paths.
+
+    Attributes:
+        answers: Detections by path.
+        gpu_memory: GPU memory in use by all processes in MiB; NaN if unknown.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__("benchmark")
         self.answers = {name: Answers() for name in names}
+        self.gpu_memory = float("nan")
         for name, answers in self.answers.items():
             receive = partial(self._receive, answers)
             self.create_subscription(Detection2DArray, f"{_namespace(name)}/detections", receive, 10)
@@ -105,9 +114,23 @@ class DetectionListener(Node):
     def _receive(self, answers: Answers, message: Detection2DArray) -> None:
         taken = nanoseconds(message.header.stamp)
         answers.latencies.append((self.get_clock().now().nanoseconds - taken) / 1e6)
+        answers.objects += len(message.detections)
         answers.first.set()
 
+    @property
+    def count(self) -> int:
+        """Number of images with detections, of all paths."""
+        return sum(len(answers.latencies) for answers in self.answers.values())
+
+    def forget(self) -> None:
+        """Discard all measurements."""
+        for answers in self.answers.values():
+            answers.latencies.clear()
+            answers.objects = 0
+
     def _note_latency(self, message: DiagnosticArray) -> None:
+        for value in (value for status in message.status for value in status.values if value.key == GPU_MEMORY):
+            self.gpu_memory = float(value.value)
         for name, answers in self.answers.items():
             for status in message.status:
                 if status.name.startswith(f"{_namespace(name)}/"):
@@ -156,8 +179,7 @@ def _measure(
         for name, answers in listener.answers.items():
             _await_first(name, answers, processes[name])
         time.sleep(SETTLING)
-        for answers in listener.answers.values():
-            answers.latencies.clear()
+        listener.forget()
         began = time.perf_counter()
         rounds: dict[str, list[float]] = {name: [] for name in processes}
         for _ in range(ROUNDS):
