@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.detection.thresholds import OFF, class_thresholds
+from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.models.card import Defaults, ModelCard
 
 WIDTH, HEIGHT = 200, 100
@@ -357,3 +359,26 @@ def test_boxes_are_in_pixels_of_the_images_that_these_are_reduced_from(card, res
     ):
         for factor, detections in zip((4, 8), found, strict=True):
             np.testing.assert_allclose(detections.boxes[0], np.array([20, 10, 40, 20]) * factor, rtol=1e-6)
+
+
+@pytest.mark.parametrize("resize_on", ["engine", "host"])
+@pytest.mark.parametrize("numbers", [(0.25, 0.5, 0.5, 0.5), (51, 33, 99, 60)])
+def test_a_region_of_a_frame_is_the_only_part_that_is_converted(card, resize_on, numbers):
+    samples = np.random.default_rng(0).integers(16, 235, (HEIGHT * 3 // 2, WIDTH), np.uint8)
+    frame = frame_from_message(
+        SimpleNamespace(
+            height=HEIGHT, width=WIDTH, encoding="nv12", is_bigendian=0, step=WIDTH, data=samples.tobytes()
+        )
+    )
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.resize_on, region = resize_on, Region(*numbers)
+    found = detector.detect_frame(frame, region)
+    assert "pixels" not in vars(frame)
+    expected = detector.detect(frame.pixels, "bgr", region)
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    seen, wanted = (asked["image"].astype(int) for asked in engine.asked)
+    assert seen.shape == wanted.shape
+    if resize_on == "engine":
+        np.testing.assert_array_equal(seen, wanted)
+    with pytest.raises(ValueError, match="expected it inside the image"):
+        detector.detect_frame(frame, Region(WIDTH, 0, 5, 5))

@@ -157,3 +157,45 @@ def test_an_image_that_is_refused_in_any_thread_refuses_the_batch(bad):
     with pytest.raises(ValueError, match="found 32767x2 pixels"):
         together(images)
     together.close()
+
+
+WINDOWS = [
+    (0, 0, 450, 300),
+    (10, 20, 210, 120),
+    (11, 21, 212, 119),
+    (449, 299, 450, 300),
+    (0, 1, 2, 3),
+    (1, 0, 2, 300),
+]
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("encoding", SUPPORTED_ENCODINGS)
+def test_a_part_of_a_frame_has_the_pixels_of_the_whole(encoding, window):
+    left, top, right, bottom = window
+    frame = frame_from_message(message(encoding, padding=13))
+    part = frame.cropped(*window)
+    assert part.size == (bottom - top, right - left)
+    assert part.channel_order == frame.channel_order
+    assert ("pixels" in vars(frame)) == encoding.startswith("bayer"), "the rest is not converted"
+    np.testing.assert_array_equal(part.pixels, frame.pixels[top:bottom, left:right])
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("encoding", SUPPORTED_ENCODINGS)
+def test_a_part_is_resized_like_a_frame_of_its_own(encoding, window, rule):
+    resize, part = Resize(200, 240, rule), frame_from_message(message(encoding, padding=13)).cropped(*window)
+    early, late = part.resized(resize), resize(part.pixels)
+    assert early.shape == (240, 200, 3)
+    off = np.abs(early.astype(int) - late)
+    assert off.max() <= (48 if "yu" in encoding or encoding.startswith(("nv", "uy")) else 1)
+    assert off.mean() < 2
+
+
+def test_only_parts_of_whole_blocks_keep_their_samples():
+    frame = frame_from_message(message("nv12", padding=0))
+    for window, converted in (((10, 20, 210, 120), False), ((10, 21, 210, 120), True)):
+        part = frame.cropped(*window)
+        part.resized(Resize(20, 20, "asymmetric"))
+        assert (part._layout is not frame._layout) == converted

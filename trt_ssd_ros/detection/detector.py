@@ -223,22 +223,27 @@ class Detector:
         return window.to_image(self.detect_batch([window.crop(image)], channel_order)[0])
 
     def detect_frame(self, frame: Frame, region: Region = WHOLE_IMAGE) -> Detections:
-        """Detect the objects in a camera image, without converting it if the host resizes it; see `detect`."""
+        """Detect the objects in a camera image; see `detect`.
+
+        The image is not converted if the host resizes it. Otherwise only the region is.
+        """
         return self.detect_frames([(frame, region)])[0]
 
     def detect_frames(self, frames: Sequence[tuple[Frame, Region]]) -> list[Detections]:
-        """Detect the objects in camera images of one channel order, each in its region; see `detect`.
+        """Detect the objects in camera images of one channel order, each in its region; see `detect_frame`.
 
         If the host resizes, they run together, else one after the other.
         """
-        if self.resize_on == "engine":
-            return [self.detect(frame.pixels, frame.channel_order, region) for frame, region in frames]
         windows = [region.window(frame.size[1], frame.size[0]) for frame, region in frames]
-        images = [
-            frame.resized(self._resize) if region == WHOLE_IMAGE else self._resize(window.crop(frame.pixels))
+        parts = [
+            frame if region == WHOLE_IMAGE else frame.cropped(window.left, window.top, window.right, window.bottom)
             for (frame, region), window in zip(frames, windows, strict=True)
         ]
-        found = self._run(images, frames[0][0].channel_order, [window.size for window in windows])
+        if self.resize_on == "engine":
+            found = [self.detect(part.pixels, part.channel_order) for part in parts]
+        else:
+            images = [part.resized(self._resize) for part in parts]
+            found = self._run(images, parts[0].channel_order, [part.size for part in parts])
         return [window.to_image(detections) for window, detections in zip(windows, found, strict=True)]
 
     def detect_batch(

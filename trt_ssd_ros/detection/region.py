@@ -22,11 +22,6 @@ class Window:
     right: int
     bottom: int
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.bottom - self.top, self.right - self.left
-
     def crop(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the part of images (..., H, W, 3) in the window, as a view."""
         return images[..., self.top : self.bottom, self.left : self.right, :]
