@@ -139,6 +139,43 @@ def test_a_source_that_fails_or_hangs_is_opened_again_and_ends_nothing(probe, st
     assert "Traceback" not in process.log
 
 
+def test_a_source_that_hangs_and_is_gone_ends_nothing(probe, start_composed, rig):
+    watch, process = Watch(probe), start_composed()
+    watch.await_answers()
+    (rig / "gone").touch()
+    (rig / "hang").touch()
+    watch.await_status("camera", ERROR, "no images, reopening the source: the camera is gone")
+    (rig / "hang").unlink()
+    (rig / "gone").unlink()
+    watch.await_answers()
+    watch.await_status("camera", OK, "images")
+    assert process.running
+
+
+def test_a_file_that_is_deleted_while_its_source_is_closed_is_named_once(probe, start_process, tmp_path, photo):
+    import cv2
+
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (64, 48))
+    for _ in range(30):
+        writer.write(cv2.resize(photo("chelsea"), (64, 48)))
+    writer.release()
+    watch = Watch(probe)
+    command = [sys.executable, "-m", "trt_ssd_ros.camera.composed", *ros_arguments({"source": path})]
+    process = start_process(command)
+    watch.await_answers()
+    enable(probe, False)
+    watch.await_status("camera", OK, "idle")
+    path.rename(tmp_path / "away.avi")
+    enable(probe, True)
+    watch.await_status("camera", ERROR, f"no images, reopening the source: source: {path} does not exist")
+    (tmp_path / "away.avi").rename(path)
+    watch.await_answers()
+    watch.await_status("camera", OK, "images")
+    assert process.log.count("the source failed, trying again until it opens") == 1
+    assert process.log.count("publishing ") == 2
+
+
 def test_a_folder_that_is_played_once_is_detected_in_to_its_end(probe, start_process, tmp_path, photo):
     import cv2
 

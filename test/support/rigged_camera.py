@@ -1,7 +1,7 @@
 """Runs camera and detector in one process, with an engine that finds nothing and a camera that RIG rigs.
 
 The camera shows 64x48 images, 50 a second. While RIG/hang exists it hangs; where RIG/fail exists it raises
-SourceError with its text. A hang is one of half a second.
+SourceError with its text. While RIG/gone exists it is not found. A hang is one of half a second.
 """
 
 from __future__ import annotations
@@ -45,8 +45,15 @@ class RiggedSource(ImageSource):
             index += 1
 
 
+def find(_: str) -> RiggedSource:
+    """Return the camera."""
+    if (RIG / "gone").exists():
+        raise SourceError("the camera is gone")
+    return RiggedSource()
+
+
 if __name__ == "__main__":
     sources: Any = open_source.SOURCES
-    sources["demo"] = lambda _: RiggedSource()
+    sources["demo"] = find
     source_reader.HANG = 0.5
     sys.exit(exit_code(spin_nodes(lambda: create_nodes(open_blank))))

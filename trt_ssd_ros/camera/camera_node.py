@@ -99,8 +99,8 @@ class CameraNode(FailableNode):
         self.call_every(WATCH_PERIOD, self._leave_if_it_hangs)
         self.call_once_spinning(self._reader.start)
 
-    def _new_reader(self) -> SourceReader:
-        return SourceReader(self._find, self._playback, self, self.get_logger())
+    def _new_reader(self, hung: SourceReader | None = None) -> SourceReader:
+        return SourceReader(self._find, self._playback, self, self.get_logger(), hung)
 
     def destroy_node(self) -> None:
         """Stop the reading thread, then destroy the node."""
@@ -116,7 +116,7 @@ class CameraNode(FailableNode):
             self.get_logger().error(f"{failure}; opening it again")
             hanging.stop(seconds=0)
             self._earlier_interruptions += hanging.source.interruptions + 1
-            self._reader = self._new_reader()
+            self._reader = self._new_reader(hanging)
             self._reader.failure = failure
             self._reader.start()
 

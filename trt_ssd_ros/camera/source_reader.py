@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
@@ -82,6 +83,7 @@ class SourceReader:
         playback: How the source is read.
         viewer: Camera node.
         logger: Logger of the node.
+        hung: Reader that this one replaces, because its source hangs.
 
     Attributes:
         source: Source that is read.
@@ -97,10 +99,12 @@ class SourceReader:
         playback: Playback,
         viewer: Viewer,
         logger: RcutilsLogger,
+        hung: SourceReader | None = None,
     ) -> None:
         self.absence = self.failure = ""
         self.idle = self.ended = False
-        self.source = find()
+        self.source = find() if hung is None else hung.source
+        self._used = hung is not None
         self._find = find
         self._playback = playback
         self._viewer = viewer
@@ -108,6 +112,7 @@ class SourceReader:
         self._limit = RateLimit()
         self._stop = Event()
         self._readable = 0
+        self._opened = ""
         self._inside: float | None = None
         self._thread = Thread(target=self._run, name=READER, daemon=True)
 
@@ -134,8 +139,8 @@ class SourceReader:
         while not self._stop.is_set():
             try:
                 self._await_demand()
-                self.source.stop_on(self._stop)
-                self.ended = self._open() and self._play()
+                self._renew()
+                self.ended = self._read()
             except Exception as error:
                 if self._stop.is_set() or self._viewer.is_ending or not self._note_failure(error):
                     return
@@ -146,10 +151,30 @@ class SourceReader:
                     self._stop.wait(SETTLING)
                     self._viewer.end(None)
                     return
-            finally:
-                self._inside = None
-                self.source.close()
-            self._find_again()
+
+    def _renew(self) -> None:
+        """Find the source again if it was open, because a file that was closed cannot be opened again."""
+        if self._used:
+            with self._inside_source():
+                self.source = self._find()
+            self._used = False
+
+    def _read(self) -> bool:
+        """Open the source, show its images and close it; return whether it has ended."""
+        self.source.stop_on(self._stop)
+        try:
+            return self._open() and self._play()
+        finally:
+            self.source.close()
+
+    @contextmanager
+    def _inside_source(self) -> Iterator[None]:
+        """Let `hang` measure the time in the block."""
+        self._inside = monotonic()
+        try:
+            yield
+        finally:
+            self._inside = None
 
     def _note_failure(self, error: Exception) -> bool:
         """Record a failure; return whether the source is opened again."""
@@ -162,14 +187,6 @@ class SourceReader:
             self._logger.error(f"the source failed, trying again until it opens: {reason}")
         self.failure = reason
         return True
-
-    def _find_again(self) -> None:
-        """Replace the source by a new one, because a file that was closed cannot be opened again."""
-        if not self._stop.is_set():
-            try:
-                self.source = self._find()
-            except (SourceError, OSError) as error:  # the next attempt fails with it, too
-                self.failure = one_line(error)
 
     def _await_demand(self) -> None:
         if self._viewer.is_wanted():
@@ -200,13 +217,16 @@ class SourceReader:
         self.absence = ""
         by_source = self.source.live and not self._playback.rate
         pace = "at the rate of the source" if by_source else f"at {1 / self._period:.4g} Hz"
-        self._viewer.note_opened(f"{pace}{waited}")
+        self._used = True
+        self._opened = f"{pace}{waited}"
+        if not self.failure:  # else once an image comes
+            self._viewer.note_opened(self._opened)
         return True
 
     def _try_to_open(self) -> bool:
         try:
-            self._inside = monotonic()
-            self.source.open()
+            with self._inside_source():
+                self.source.open()
         except AbsentSourceError as error:
             if self._stop.is_set():
                 return False
@@ -217,8 +237,6 @@ class SourceReader:
                 self._logger.warning(f"{error}; {advice}")
             self.absence = str(error)
             return False
-        finally:
-            self._inside = None
         return True
 
     @property
@@ -229,18 +247,27 @@ class SourceReader:
         """Show the images; return whether the source has ended, else it was stopped or nobody wants more."""
         due = monotonic()
         for capture in self._captures():
+            if self._stop.is_set():
+                return False
             if self.source.live:
                 if not self._limit.admits(self._playback.rate, monotonic()):
                     continue
             elif self._stop.wait(max(0.0, due - monotonic())):
                 return False
-            if self._viewer.show(capture):
-                self._readable += 1
-                self.failure = ""
+            with self._inside_source():
+                readable = self._viewer.show(capture)
+            if readable:
+                self._note_readable()
             if not (self._plays_once or self._viewer.is_wanted()):
                 return False
             due = max(due + self._period, monotonic())
         return not self._stop.is_set()
+
+    def _note_readable(self) -> None:
+        self._readable += 1
+        if self.failure:
+            self.failure = ""
+            self._viewer.note_opened(self._opened)
 
     def _captures(self) -> Iterator[Capture]:
         yield from self._one_pass()
@@ -267,8 +294,5 @@ class SourceReader:
             raise SourceError(f"source: found {counted(total - start, 'file')}, but no image that can be read")
 
     def _next(self, captures: Iterator[tuple[int, Capture]]) -> tuple[int, Capture] | None:
-        self._inside = monotonic()
-        try:
+        with self._inside_source():
             return next(captures, None)
-        finally:
-            self._inside = None
