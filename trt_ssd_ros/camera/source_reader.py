@@ -139,6 +139,8 @@ class SourceReader:
         while not self._stop.is_set():
             try:
                 self._await_demand()
+                if self._stop.is_set():
+                    return
                 self._renew()
                 self.ended = self._read()
             except Exception as error:
