@@ -103,7 +103,7 @@ class SourceReader:
     ) -> None:
         self.absence = self.failure = ""
         self.idle = self.ended = False
-        self.source = find() if hung is None else hung.source
+        self.source: ImageSource = find() if hung is None else hung.source
         self._used = hung is not None
         self._find = find
         self._playback = playback
