@@ -242,7 +242,8 @@ def find_checked(name: str, start: int, width: int, height: int, rate: float) ->
 def prepare_opencv() -> None:
     """Silence FFmpeg, which logs each attempt to open a stream, and OpenCV's warnings."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.setLogLevel(ERRORS_ONLY)
+    if hasattr(cv2, "setLogLevel"):  # not in OpenCV 5
+        cv2.setLogLevel(ERRORS_ONLY)
 
 
 def main(args: Sequence[str] | None = None) -> int:
