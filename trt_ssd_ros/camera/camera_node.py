@@ -111,7 +111,7 @@ class CameraNode(FailableNode):
     def _leave_if_it_hangs(self) -> None:
         """Replace a reader that hangs in its source by a new one."""
         hanging = self._reader
-        failure = hanging.hang
+        failure = hanging.find_hang()
         if failure:
             self.get_logger().error(f"{failure}; opening it again")
             hanging.stop(seconds=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from threading import Event, Thread
 from time import monotonic
 from typing import Protocol
@@ -114,6 +115,7 @@ class SourceReader:
         self._readable = 0
         self._opened = ""
         self._inside: float | None = None
+        self._interrupted = -inf
         self._thread = Thread(target=self._run, name=READER, daemon=True)
 
     def start(self) -> None:
@@ -127,11 +129,15 @@ class SourceReader:
         if self._thread.ident is not None:
             self._thread.join(seconds)
 
-    @property
-    def hang(self) -> str:
-        """Text about a source that has not returned for HANG seconds; empty if it returns, or is interrupted."""
-        inside = self._inside
-        hangs = inside is not None and not self.source.trouble and monotonic() - inside > HANG
+    def find_hang(self) -> str:
+        """Return a text about a source that has not returned for HANG seconds; empty if it returns.
+
+        The time of an interruption does not count. Call it about once a second, so that it sees their ends.
+        """
+        now, inside = monotonic(), self._inside
+        if self.source.trouble:
+            self._interrupted = now
+        hangs = inside is not None and now - max(inside, self._interrupted) > HANG
         return f"the source hangs: no image for {HANG:g} s" if hangs else ""
 
     def _run(self) -> None:
@@ -171,7 +177,7 @@ class SourceReader:
 
     @contextmanager
     def _inside_source(self) -> Iterator[None]:
-        """Let `hang` measure the time in the block."""
+        """Let `find_hang` measure the time in the block."""
         self._inside = monotonic()
         try:
             yield
