@@ -18,6 +18,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
+from trt_ssd_ros.camera.camera_node import MOST_HUNG
+
 pytestmark = pytest.mark.ros
 RIGGED_CAMERA = Path(__file__).parents[1] / "support" / "rigged_camera.py"
 OK, ERROR = DiagnosticStatus.OK, DiagnosticStatus.ERROR
@@ -45,6 +47,11 @@ class Watch:
         """Wait for new detections."""
         before = len(self.answers)
         self.probe.spin_until(lambda: len(self.answers) > before + 3, "detections")
+
+    @property
+    def checks(self) -> int:
+        """Number of reports so far, one a second of each node."""
+        return len(self._reports)
 
     def status(self, node: str) -> DiagnosticStatus:
         """The newest status of a node."""
@@ -153,6 +160,21 @@ def test_a_source_that_fails_or_hangs_is_opened_again_and_ends_nothing(probe, st
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0
     assert "Traceback" not in process.log
+
+
+def test_only_some_threads_are_left_to_a_source_that_hangs(probe, start_composed, rig):
+    watch, _ = Watch(probe), start_composed()
+    watch.await_answers()
+    (rig / "hang").touch()
+    watch.await_status("camera", ERROR, "no images, reopening the source: the source hangs: no image for 0.5 s")
+    probe.spin_until(lambda: watch.value("camera", "interruptions") == MOST_HUNG, "all threads that may hang")
+    checked = watch.checks
+    probe.spin_until(lambda: watch.checks > checked + 6, "some more checks of the camera")
+    assert watch.value("camera", "interruptions") == MOST_HUNG
+    assert watch.status("camera").level == ERROR
+    (rig / "hang").unlink()
+    watch.await_answers()
+    watch.await_status("camera", OK, "images")
 
 
 def test_a_source_that_hangs_and_is_gone_ends_nothing(probe, start_composed, rig):

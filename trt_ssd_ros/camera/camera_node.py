@@ -38,6 +38,8 @@ ERRORS_ONLY = 2
 """Log level of OpenCV; the node itself logs what users need to know of a source."""
 WATCH_PERIOD = 1.0
 """Seconds between two checks whether the source hangs, on a steady clock."""
+MOST_HUNG = 3
+"""Threads that are left to a source that hangs, at most; then the node waits for the source to return."""
 LOGGERS = ("trt_ssd_ros.images", "trt_ssd_ros.camera")
 """Python loggers whose lines are the camera's."""
 
@@ -94,6 +96,7 @@ class CameraNode(FailableNode):
         self._name = without_password(values["source"])
         self._reader = self._new_reader()
         self._earlier_interruptions = 0
+        self._hung: list[SourceReader] = []
         self._updater = StatusUpdater(self, self._name)
         self._updater.add("camera", self._diagnose)
         self.call_every(WATCH_PERIOD, self._leave_if_it_hangs)
@@ -109,15 +112,19 @@ class CameraNode(FailableNode):
         super().destroy_node()
 
     def _leave_if_it_hangs(self) -> None:
-        """Replace a reader that hangs in its source by a new one."""
-        hanging = self._reader
-        failure = hanging.find_hang()
-        if failure:
+        """Replace a reader that hangs in its source by a new one, unless MOST_HUNG threads hang already."""
+        reader = self._reader
+        failure = reader.find_hang()
+        if not failure:
+            return
+        reader.failure = failure
+        self._hung = [hung for hung in self._hung if hung.is_alive]
+        if len(self._hung) < MOST_HUNG:
             self.get_logger().error(f"{failure}; opening it again")
-            hanging.stop(seconds=0)
-            self._earlier_interruptions += hanging.source.interruptions + 1
-            self._reader = self._new_reader(hanging)
-            self._reader.failure = failure
+            self._hung.append(reader)
+            reader.stop(seconds=0)
+            self._earlier_interruptions += reader.source.interruptions + 1
+            self._reader = self._new_reader(reader)
             self._reader.start()
 
     @property

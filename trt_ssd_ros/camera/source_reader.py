@@ -102,7 +102,7 @@ class SourceReader:
         logger: RcutilsLogger,
         hung: SourceReader | None = None,
     ) -> None:
-        self.absence = self.failure = ""
+        self.absence, self.failure = "", "" if hung is None else hung.failure
         self.idle = self.ended = False
         self.source: ImageSource = find() if hung is None else hung.source
         self._used = hung is not None
@@ -128,6 +128,11 @@ class SourceReader:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def find_hang(self) -> str:
         """Return a text about a source that has not returned for HANG seconds; empty if it returns.
