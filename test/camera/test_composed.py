@@ -22,7 +22,7 @@ from trt_ssd_ros.camera.camera_node import MOST_HUNG
 
 pytestmark = pytest.mark.ros
 RIGGED_CAMERA = Path(__file__).parents[1] / "support" / "rigged_camera.py"
-OK, ERROR = DiagnosticStatus.OK, DiagnosticStatus.ERROR
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 @pytest.fixture
@@ -160,6 +160,33 @@ def test_a_source_that_fails_or_hangs_is_opened_again_and_ends_nothing(probe, st
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0
     assert "Traceback" not in process.log
+
+
+def test_wait_for_source_false_ends_the_process_only_at_the_start(probe, start_composed, rig):
+    (rig / "absent").touch()
+    refused = start_composed(wait_for_source=False)
+    assert refused.wait() == 1
+    assert "[FATAL]" in refused.log
+    (rig / "absent").unlink()
+    watch, process = Watch(probe), start_composed(wait_for_source=False)
+    watch.await_answers()
+    (rig / "absent").touch()
+    (rig / "hang").touch()
+    watch.await_status("camera", ERROR, "no images, reopening the source: the camera is not plugged in")
+    (rig / "hang").unlink()
+    (rig / "absent").unlink()
+    watch.await_answers()
+    enable(probe, False)
+    watch.await_status("camera", OK, "idle")
+    (rig / "absent").touch()
+    enable(probe, True)
+    watch.await_status("camera", WARN, "waiting for the source: the camera is not plugged in")
+    enable(probe, False)
+    watch.await_status("camera", OK, "idle")
+    (rig / "absent").unlink()
+    enable(probe, True)
+    watch.await_answers()
+    assert "wait_for_source:=false ends the node instead" not in process.log
 
 
 def test_only_some_threads_are_left_to_a_source_that_hangs(probe, start_composed, rig):

@@ -1,7 +1,8 @@
 """Runs camera and detector in one process, with an engine that finds nothing and a camera that RIG rigs.
 
 The camera shows 64x48 images, 50 a second. While RIG/hang exists it hangs; where RIG/fail exists it raises
-SourceError with its text. While RIG/gone exists it is not found. A hang is one of half a second.
+SourceError with its text. While RIG/gone exists it is not found, and while RIG/absent exists it does not open.
+A hang is one of half a second.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from trt_ssd_ros.bench.ros.reference_nodes import open_blank
 from trt_ssd_ros.camera import source_reader
 from trt_ssd_ros.camera.composed import create_nodes
 from trt_ssd_ros.images import open_source
-from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
+from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.stream import exit_code
 from trt_ssd_ros.ros.process import spin_nodes
 
@@ -31,6 +32,11 @@ class RiggedSource(ImageSource):
     """A camera that works, unless it is told otherwise."""
 
     live = True
+
+    def open(self) -> None:
+        """See `ImageSource.open`."""
+        if (RIG / "absent").exists():
+            raise AbsentSourceError("the camera is not plugged in")
 
     def captures(self) -> Iterator[Capture]:
         """See `ImageSource.captures`."""

@@ -194,17 +194,15 @@ class CameraNode(FailableNode):
     def _alert(self) -> tuple[bytes, str]:
         """Return the level and the text of the status."""
         reader = self._reader
-        if reader.absence:
-            return DiagnosticStatus.WARN, f"waiting for the source: {reader.absence}"
-        if reader.source.trouble or reader.failure:
-            return (
-                DiagnosticStatus.ERROR,
-                f"no images, reopening the source: {reader.source.trouble or reader.failure}",
-            )
-        if reader.ended:
-            return DiagnosticStatus.ERROR, f"the source has ended after {counted(self._published, 'image')}"
         if reader.idle:
             return DiagnosticStatus.OK, f"idle, waiting for {self.demand}"
+        failure = reader.source.trouble or reader.failure
+        if failure:
+            return DiagnosticStatus.ERROR, f"no images, reopening the source: {reader.absence or failure}"
+        if reader.absence:
+            return DiagnosticStatus.WARN, f"waiting for the source: {reader.absence}"
+        if reader.ended:
+            return DiagnosticStatus.ERROR, f"the source has ended after {counted(self._published, 'image')}"
         if self._skipped:
             text = f"found {counted(len(self._skipped), 'unreadable image')}, see the log"
             return DiagnosticStatus.WARN, text

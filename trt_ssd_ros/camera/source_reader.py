@@ -106,6 +106,7 @@ class SourceReader:
         self.idle = self.ended = False
         self.source: ImageSource = find() if hung is None else hung.source
         self._used = hung is not None
+        self._waits = playback.waits or hung is not None
         self._find = find
         self._playback = playback
         self._viewer = viewer
@@ -217,7 +218,7 @@ class SourceReader:
         return not (self._playback.loop or self.source.live)
 
     def _open(self) -> bool:
-        """Open the source, and return whether it is open; false only after a stop.
+        """Open the source; return false after a stop, or once no more images are wanted.
 
         Raises:
             AbsentSourceError: The source cannot be opened at the start, and is not waited for.
@@ -226,11 +227,14 @@ class SourceReader:
         while not self._try_to_open():
             if self._stop.wait(next(delays)):
                 return False
+            if not self._viewer.is_wanted():
+                self.absence = ""
+                return False
         waited = f", after {monotonic() - began:.1f} s of waiting for it" if self.absence else ""
         self.absence = ""
         by_source = self.source.live and not self._playback.rate
         pace = "at the rate of the source" if by_source else f"at {1 / self._period:.4g} Hz"
-        self._used = True
+        self._used = self._waits = True
         self._opened = f"{pace}{waited}"
         if not self.failure:  # else once an image comes
             self._viewer.note_opened(self._opened)
@@ -243,11 +247,11 @@ class SourceReader:
         except AbsentSourceError as error:
             if self._stop.is_set():
                 return False
-            if not self._playback.waits:
+            if not self._waits:
                 raise
             if not self.absence:
-                advice = "trying again until it opens (wait_for_source:=false ends the node instead)"
-                self._logger.warning(f"{error}; {advice}")
+                advice = " (wait_for_source:=false ends the node instead)" if self._playback.waits else ""
+                self._logger.warning(f"{error}; trying again until it opens{advice}")
             self.absence = str(error)
             return False
         return True
