@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Semaphore
 
 import numpy as np
 import pytest
@@ -18,34 +18,30 @@ PATIENCE = 30.0
 
 
 class Viewer:
-    """A viewer that wants images, and sets an event at each."""
+    """A viewer that wants images, except where its next answers say otherwise."""
 
     demand = "the test"
     is_ending = False
 
     def __init__(self) -> None:
-        self.wanted = True
-        self.shown = Event()
-        self.error: Exception | None = None
-        self.ended = Event()
+        self.answers: list[bool] = []
+        self.opened = Semaphore(0)
 
     def is_wanted(self) -> bool:
         """See Viewer."""
-        return self.wanted
+        return self.answers.pop(0) if self.answers else True
 
-    def note_opened(self, pace: str) -> None:
+    def note_opened(self, pace: str) -> None:  # noqa: ARG002 - the interface of viewers
         """See Viewer."""
+        self.opened.release()
 
     def show(self, capture: Capture) -> bool:
         """See Viewer."""
         capture()
-        self.shown.set()
         return True
 
     def end(self, error: Exception | None) -> None:
         """See Viewer."""
-        self.error = error
-        self.ended.set()
 
 
 class Source(ImageSource):
@@ -95,4 +91,28 @@ def test_the_time_of_an_interruption_is_no_hang(clock):
     assert reader.find_hang() == "the source hangs: no image for 10 s"
     reader.stop(seconds=0)
     source.go_on.set()
+    reader.stop(PATIENCE)
+
+
+def test_interruptions_are_counted_beyond_the_end_of_a_source():
+    sources: list[Source] = []
+
+    def find() -> Source:
+        sources.append(Source())
+        return sources[-1]
+
+    viewer = Viewer()
+    viewer.answers = [True, False]  # at the start, and after the first image
+    reader = SourceReader(find, Playback(), viewer, get_logger("reader"))
+    reader.start()
+    assert sources[0].reading.wait(PATIENCE)
+    sources[0].interruptions = 2
+    sources[0].go_on.set()
+    assert viewer.opened.acquire(timeout=PATIENCE)
+    assert viewer.opened.acquire(timeout=PATIENCE), "the second source"
+    assert reader.interruptions == 2
+    successor = SourceReader(find, Playback(), viewer, get_logger("reader"), reader)
+    assert successor.interruptions == 3
+    reader.stop(seconds=0)
+    sources[1].go_on.set()
     reader.stop(PATIENCE)

@@ -95,7 +95,6 @@ class CameraNode(FailableNode):
         self._find = partial(find_checked, values["source"], values["start"], *size)
         self._name = without_password(values["source"])
         self._reader = self._new_reader()
-        self._earlier_interruptions = 0
         self._hung: list[SourceReader] = []
         self._updater = StatusUpdater(self, self._name)
         self._updater.add("camera", self._diagnose)
@@ -123,7 +122,6 @@ class CameraNode(FailableNode):
             self.get_logger().error(f"{failure}; opening it again")
             self._hung.append(reader)
             reader.stop(seconds=0)
-            self._earlier_interruptions += reader.source.interruptions + 1
             self._reader = self._new_reader(reader)
             self._reader.start()
 
@@ -217,7 +215,7 @@ class CameraNode(FailableNode):
         status.add("published", str(self._published))
         status.add("output Hz", f"{self._recent_rate():.2f}")
         status.add("passed over", str(len(self._skipped)))
-        status.add("interruptions", str(self._earlier_interruptions + self._reader.source.interruptions))
+        status.add("interruptions", str(self._reader.interruptions))
         return status
 
     def _recent_rate(self) -> float:

@@ -107,6 +107,7 @@ class SourceReader:
         self.source: ImageSource = find() if hung is None else hung.source
         self._used = hung is not None
         self._waits = playback.waits or hung is not None
+        self._earlier_interruptions = 0 if hung is None else hung._earlier_interruptions + 1
         self._find = find
         self._playback = playback
         self._viewer = viewer
@@ -129,6 +130,11 @@ class SourceReader:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
+
+    @property
+    def interruptions(self) -> int:
+        """Number of interruptions and hangs so far."""
+        return self._earlier_interruptions + self.source.interruptions
 
     @property
     def is_alive(self) -> bool:
@@ -170,8 +176,9 @@ class SourceReader:
         """Find the source again if it was open, because a file that was closed cannot be opened again."""
         if self._used:
             with self._inside_source():
-                self.source = self._find()
-            self._used = False
+                source = self._find()
+            self._earlier_interruptions += self.source.interruptions
+            self.source, self._used = source, False
 
     def _read(self) -> bool:
         """Open the source, show its images and close it; return whether it has ended."""
