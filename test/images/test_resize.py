@@ -103,7 +103,7 @@ def message(encoding: str, padding: int) -> SimpleNamespace:
 def test_samples_resized_before_their_conversion_give_the_pixels_resized_after_it(encoding, rule):
     resize, frame = Resize(200, 240, rule), frame_from_message(message(encoding, padding=13))
     early = frame.resized(resize)
-    assert "pixels" not in vars(frame), "the whole image is not converted"
+    assert ("pixels" in vars(frame)) == encoding.startswith("bayer"), "only mosaics are converted"
     late = resize(frame.pixels)
     assert early.shape == late.shape == (240, 200, 3)
     assert frame.size == (300, 450)
@@ -177,7 +177,9 @@ def test_a_part_of_a_frame_has_the_pixels_of_the_whole(encoding, window):
     part = frame.cropped(*window)
     assert part.size == (bottom - top, right - left)
     assert part.channel_order == frame.channel_order
+    part.resized(Resize(20, 20, "asymmetric"))
     assert ("pixels" in vars(frame)) == encoding.startswith("bayer"), "the rest is not converted"
+    assert "pixels" not in vars(part), "the samples are resized"
     np.testing.assert_array_equal(part.pixels, frame.pixels[top:bottom, left:right])
 
 
@@ -193,9 +195,20 @@ def test_a_part_is_resized_like_a_frame_of_its_own(encoding, window, rule):
     assert off.mean() < 2
 
 
-def test_only_parts_of_whole_blocks_keep_their_samples():
-    frame = frame_from_message(message("nv12", padding=0))
-    for window, converted in (((10, 20, 210, 120), False), ((10, 21, 210, 120), True)):
+@pytest.mark.parametrize("encoding", ["nv12", "nv21", "yuyv", "uyvy"])
+def test_each_pixel_has_the_chroma_of_its_own_block(encoding):
+    """In its own size, every part is converted exactly, from odd rows and columns as well."""
+    frame = frame_from_message(message(encoding, padding=13))
+    for window in WINDOWS:
         part = frame.cropped(*window)
-        part.resized(Resize(20, 20, "asymmetric"))
-        assert (part._layout is not frame._layout) == converted
+        height, width = part.size
+        off = np.abs(part.resized(Resize(width, height, "asymmetric")).astype(int) - part.pixels)
+        assert off.max() <= 1
+
+
+@pytest.mark.parametrize("encoding", ["nv12", "yuyv", "bgr8"])
+def test_a_part_of_a_part_is_a_part_of_the_whole(encoding):
+    frame = frame_from_message(message(encoding, padding=13))
+    np.testing.assert_array_equal(
+        frame.cropped(11, 21, 212, 119).cropped(5, 6, 100, 97).pixels, frame.pixels[27:118, 16:111]
+    )

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.images.resize import Resize, resize_nv12, resize_yuyv
+from trt_ssd_ros.images.resize import Part, Resize, resize_nv12, resize_yuyv
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -71,28 +71,36 @@ class Frame:
     def __init__(self, pixels: NDArray[np.uint8], channel_order: ChannelOrder) -> None:
         self._samples: NDArray[Any] = pixels
         self._layout = _RGB if channel_order == "rgb" else _BGR
+        self._part: Part = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
         self.channel_order = channel_order
 
     @classmethod
-    def _of_samples(cls, samples: NDArray[Any], layout: _Layout) -> Frame:
+    def _of_samples(cls, samples: NDArray[Any], layout: _Layout, part: Part) -> Frame:
         frame = cls(samples, layout.channel_order)
-        frame._layout = layout
+        frame._layout, frame._part = layout, part
         return frame
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        rows, width = self._samples.shape[:2]
-        return self._layout.height(rows), width
+        rows, columns = self._part
+        return rows.stop - rows.start, columns.stop - columns.start
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """Image (H, W, 3) uint8, read-only.
 
         For `bgr8`, `rgb8` and `8UC3` a view of the message's bytes with rows `step` bytes apart; for other
-        encodings a new contiguous array.
+        encodings a new array. If the image is part of another one, only the blocks of pixels around it that share
+        their chroma are converted.
         """
-        pixels = self._layout.convert(self._samples)
+        rows, columns = (
+            slice(axis.start - axis.start % size, axis.stop + -axis.stop % size)
+            for axis, size in zip(self._part, self._layout.block, strict=True)
+        )
+        top, left = self._part[0].start - rows.start, self._part[1].start - columns.start
+        (height, width), blocks = self.size, self._layout.convert(self._layout.crop(self._samples, rows, columns))
+        pixels = blocks[top : top + height, left : left + width]
         pixels.setflags(write=False)
         return pixels
 
@@ -103,31 +111,30 @@ class Frame:
         pixels differ from those resized after the conversion by 0.2 to 0.4 of 255 on average, and by up to 42 at
         colour edges, because chroma is not interpolated.
         """
-        return np.asarray(self._layout.resize(self._samples, resize), np.uint8)
+        layout = self._layout
+        if layout.mosaic:
+            return np.asarray(resize(self.pixels), np.uint8)
+        if layout.planes is not None:
+            return layout.planes(self._samples, self._part, resize)
+        samples = self._samples[self._part]
+        resized = resize(samples if layout.dtype == BYTE else _native(samples))
+        return layout.convert(resized.reshape(resize.height, resize.width, layout.samples))
 
     def cropped(self, left: int, top: int, right: int, bottom: int) -> Frame:
         """Return part of the image, in whole pixels; right and bottom are exclusive.
 
-        The part has the samples of this frame: a view of the message, or a copy for `nv12` and `nv21`, whose
-        chroma rows follow the image rows. If the part does not consist of whole blocks of pixels that share their
-        chroma, the blocks around it are converted; of a Bayer pattern, the whole image is.
+        The part keeps the samples of this frame, and nothing is copied; a Bayer pattern is converted as a whole.
         """
-        layout, (rows, columns) = self._layout, self._layout.block
-        if layout.mosaic:
+        if self._layout.mosaic:
             return Frame(self.pixels[top:bottom, left:right], self.channel_order)
-        first_row, first_column = top - top % rows, left - left % columns
-        end_row, end_column = bottom + -bottom % rows, right + -right % columns
-        samples = layout.crop(self._samples, slice(first_row, end_row), slice(first_column, end_column))
-        blocks = Frame._of_samples(samples, layout)
-        if blocks.size == (bottom - top, right - left):
-            return blocks
-        part = blocks.pixels[top - first_row :, left - first_column :][: bottom - top, : right - left]
-        return Frame(part, self.channel_order)
+        y, x = (axis.start for axis in self._part)
+        part = slice(y + top, y + bottom), slice(x + left, x + right)
+        return Frame._of_samples(self._samples, self._layout, part)
 
 
 BYTE = np.dtype(np.uint8)
 Converter = Callable[[NDArray[Any]], NDArray[np.uint8]]
-Resizer = Callable[[NDArray[Any], Resize], NDArray[np.uint8]]
+Resizer = Callable[[NDArray[Any], Part, Resize], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ class _Layout:
         block: Rows and columns that share their chroma; the image consists of whole blocks.
         minimum: Least height and width in pixels that can be converted.
         chroma_plane: Whether chroma rows, half as many as image rows, follow the image rows.
-        planes: Resize and conversion of samples whose chroma has its own resolution; None: see `resize`.
+        planes: Resize and conversion of part of the samples, if chroma has its own resolution; else None.
         mosaic: Whether neighbouring samples have different colours, so that they are converted before the resize.
     """
 
@@ -159,24 +166,15 @@ class _Layout:
     def rows(self, height: int) -> int:
         return height * 3 // 2 if self.chroma_plane else height
 
-    def height(self, rows: int) -> int:
-        return rows * 2 // 3 if self.chroma_plane else rows
-
     def crop(self, samples: NDArray[Any], rows: slice, columns: slice) -> NDArray[Any]:
         """Return the samples of whole blocks of the image."""
         if not self.chroma_plane:
             return samples[rows, columns]
-        height = self.height(samples.shape[0])
+        height = samples.shape[0] * 2 // 3
+        if (rows.start, rows.stop) == (0, height):
+            return samples[:, columns]
         chroma = slice(height + rows.start // 2, height + rows.stop // 2)
         return np.concatenate([samples[rows, columns], samples[chroma, columns]])
-
-    def resize(self, samples: NDArray[Any], resize: Resize) -> NDArray[np.uint8]:
-        if self.planes is not None:
-            return self.planes(samples, resize)
-        if self.mosaic:
-            return resize(self.convert(samples))
-        resized = resize(samples if self.dtype == BYTE else _native(samples))
-        return self.convert(resized.reshape(resize.height, resize.width, self.samples))
 
     def row_bytes(self, width: int) -> int:
         return width * self.samples * self.dtype.itemsize
@@ -262,7 +260,8 @@ def frame_from_message(message: ImageMessage) -> Frame:
     """
     layout = _layout_of(message.encoding)
     _check_geometry(message, layout)
-    return Frame._of_samples(_samples(message, layout), layout)
+    part = slice(0, message.height), slice(0, message.width)
+    return Frame._of_samples(_samples(message, layout), layout, part)
 
 
 def _layout_of(encoding: str) -> _Layout:

@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 ResizeRule = Literal["half_pixel", "align_corners", "asymmetric"]
@@ -29,6 +28,8 @@ YUV_TO_BGR = np.array(
     [[1.164, 2.018, 0.0, -276.93], [1.164, -0.391, -0.813, 135.57], [1.164, 0.0, 1.596, -222.93]], np.float32
 )
 """BT.601 with limited range, as in OpenCV's cvtColor: blue is 1.164 (Y - 16) + 2.018 (U - 128), and so on."""
+Part = tuple[slice, slice]
+"""Rows and columns of an image, each with its start and stop."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,6 @@ class Resize:
             )
         coordinates, fractions = _map(columns, rows, self)
         return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
-
-    def nearest(self, blocks: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-        """Return blocks of pixels (H, W, C) in the new size, each the one that holds the sampled position.
-
-        Args:
-            blocks: Values of blocks, for example the chroma that neighbours share.
-            rows: Rows of pixels in a block.
-            columns: Columns of pixels in a block.
-        """
-        places = _block_map(blocks.shape[1], columns, blocks.shape[0], rows, self)
-        no_fractions = np.empty(0, np.int16)
-        return cv2.remap(blocks, places, no_fractions, cv2.INTER_NEAREST)
 
     def positions(self, count: int, outputs: int) -> NDArray[np.float32]:
         """Return the sampled positions along an axis of `count` samples."""
@@ -142,42 +131,50 @@ def _map(columns: int, rows: int, resize: Resize) -> tuple[NDArray[Any], NDArray
     return cv2.convertMaps(x, y, cv2.CV_16SC2)
 
 
-@lru_cache(maxsize=32)
-def _block_map(columns: int, width: int, rows: int, height: int, resize: Resize) -> NDArray[np.int16]:
-    """Return the column and row of the block that holds each output pixel; blocks have width x height pixels."""
-    x, y = (
-        np.clip(np.rint(resize.positions(count * size, outputs)) // size, 0, min(count - 1, LONGEST_SIDE))
-        for count, size, outputs in ((columns, width, resize.width), (rows, height, resize.height))
-    )
-    return np.dstack(np.meshgrid(x, y)).astype(np.int16)
-
-
-def resize_yuyv(samples: Pixels, resize: Resize, luma: int) -> Pixels:
-    """Return bgr pixels of 4:2:2 samples (H, W, 2), whose two columns of a pair share U and V.
+def resize_yuyv(samples: Pixels, part: Part, resize: Resize, luma: int) -> Pixels:
+    """Return bgr pixels of a part of 4:2:2 samples (H, W, 2), whose two columns of a pair share U and V.
 
     Args:
-        samples: Samples, Y at channel `luma`.
+        samples: Samples of the whole image.
+        part: Part of the image.
         resize: Resize to apply to Y; each pixel has the U and V of the nearest column.
         luma: Channel of Y: 0 in YUYV, 1 in UYVY.
     """
-    height, width = samples.shape[:2]
-    pairs = as_strided(samples, (height, width // 2, 4), (samples.strides[0], 4, 1))
+    rows, columns = _nearest(part, resize)
+    pairs = samples[rows].reshape(resize.height, -1).view(np.uint32)
     u = 1 - luma
-    return _bgr(resize(samples), luma, resize.nearest(pairs, 1, 2), u, u + 2)
+    return _bgr(resize(samples[part]), luma, _columns(pairs, columns // 2), u, u + 2)
 
 
-def resize_nv12(samples: Pixels, resize: Resize, swapped: bool = False) -> Pixels:
-    """Return bgr pixels of 4:2:0 samples (3H/2, W, 1): H rows of Y, then rows of interleaved U and V.
+def resize_nv12(samples: Pixels, part: Part, resize: Resize, swapped: bool = False) -> Pixels:
+    """Return bgr pixels of a part of 4:2:0 samples (3H/2, W, 1): H rows of Y, then rows of interleaved U and V.
 
     Args:
-        samples: Samples.
+        samples: Samples of the whole image.
+        part: Part of the image.
         resize: Resize to apply to Y; each pixel has the U and V of the nearest row and column.
         swapped: Whether V stands before U, as in NV21.
     """
-    height, width = samples.shape[0] * 2 // 3, samples.shape[1]
-    chroma = as_strided(samples[height:], (height // 2, width // 2, 2), (samples.strides[0], 2, 1))
-    luma = resize(samples[:height, :, 0])[..., None]
-    return _bgr(luma, 0, resize.nearest(chroma, 2, 2), int(swapped), 1 - swapped)
+    rows, columns = _nearest(part, resize)
+    height = samples.shape[0] * 2 // 3
+    pairs = samples[height + rows // 2].reshape(resize.height, -1).view(np.uint16)
+    luma = resize(samples[part])[..., None]
+    return _bgr(luma, 0, _columns(pairs, columns // 2), int(swapped), 1 - swapped)
+
+
+def _nearest(part: Part, resize: Resize) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the row and the column of the image that are nearest to each output row and column."""
+    rows, columns = (
+        axis.start + np.rint(resize.positions(axis.stop - axis.start, outputs)).clip(0, axis.stop - axis.start - 1)
+        for axis, outputs in zip(part, (resize.height, resize.width), strict=True)
+    )
+    return rows.astype(np.intp), columns.astype(np.intp)
+
+
+def _columns(pairs: NDArray[Any], columns: NDArray[np.intp]) -> Pixels:
+    """Return some columns of an array whose items are the samples of a pair, as (rows, columns, samples)."""
+    chosen = pairs.take(columns, axis=1, mode="clip")  # in C order, unlike pairs[:, columns]
+    return chosen.view(np.uint8).reshape(*chosen.shape, -1)
 
 
 def _bgr(luma: Pixels, y: int, chroma: Pixels, u: int, v: int) -> Pixels:
