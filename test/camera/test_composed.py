@@ -108,6 +108,12 @@ def test_the_camera_is_closed_while_nobody_wants_its_images(probe, start_compose
     assert process.log.count("publishing demo at the rate of the source") >= 2
 
 
+def test_camera_info_alone_is_published_too(probe, start_composed):
+    infos = probe.receive(CameraInfo, "camera_info")
+    start_composed(autostart=False)
+    probe.spin_until(lambda: infos, "camera_info without a detector or a viewer")
+
+
 def test_a_closed_camera_ends_without_opening_its_source(probe, start_composed):
     watch, process = Watch(probe), start_composed(lazy=True)
     watch.await_answers()

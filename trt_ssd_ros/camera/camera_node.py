@@ -84,7 +84,7 @@ class CameraNode(FailableNode):
         self._composed = composed
         self.demand = f"a subscriber on {self._image_publisher.topic_name}"
         if composed is not None:
-            self.demand = f"the detector, or {self.demand}"
+            self.demand = f"the detector, or {self.demand} or {self._info_publisher.topic_name}"
             composed.describe = self._describe
         self._published, self._recent = 0, deque[float](maxlen=100)
         self._skipped: set[str] = set()
@@ -132,10 +132,11 @@ class CameraNode(FailableNode):
 
     def is_wanted(self) -> bool:
         """Return whether somebody wants images; see `Viewer.is_wanted`."""
-        if self._composed is None and (self._playback.loop or self._reader.source.live):
-            return True
-        taken = self._composed is not None and self._composed.opened is not None
-        return taken or self._image_publisher.get_subscription_count() > 0
+        has_viewer = self._image_publisher.get_subscription_count() > 0
+        if self._composed is None:
+            return has_viewer or self._playback.loop or self._reader.source.live
+        taken = self._composed.opened is not None
+        return has_viewer or taken or self._info_publisher.get_subscription_count() > 0
 
     def note_opened(self, pace: str) -> None:
         """Log the source and its frame id; see `Viewer.note_opened`."""

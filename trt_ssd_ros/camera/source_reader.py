@@ -102,12 +102,13 @@ class SourceReader:
         logger: RcutilsLogger,
         hung: SourceReader | None = None,
     ) -> None:
-        self.absence, self.failure = "", "" if hung is None else hung.failure
+        self.absence = ""
+        self.failure: str = "" if hung is None else hung.failure
         self.idle = self.ended = False
         self.source: ImageSource = find() if hung is None else hung.source
         self._used = hung is not None
         self._waits = playback.waits or hung is not None
-        self._earlier_interruptions = 0 if hung is None else hung._earlier_interruptions + 1
+        self._earlier_interruptions: int = 0 if hung is None else hung._earlier_interruptions + 1
         self._find = find
         self._playback = playback
         self._viewer = viewer

@@ -270,6 +270,13 @@ class Detector:
             found += self._run(group, channel_order, group_sizes)
         return found
 
+    def prepare_batches(self, most: int) -> None:
+        """Run batches of all sizes up to `most`: an engine may compile kernels for a size when it first comes."""
+        blank = np.zeros((most, self.card.input.height, self.card.input.width, 3), np.uint8)
+        for count in range(1, most + 1):
+            self.detect_batch(blank[:count])
+        self.counts = DetectorCounts()
+
     def start_batch(
         self, images: Images, channel_order: ChannelOrder = "bgr", sizes: Sequence[Size] | None = None
     ) -> Callable[[], list[Detections]]:

@@ -77,6 +77,8 @@ class OpenedModel:
         try:
             with self._progress:
                 detector = self._open_engine(card, self._choice, sample_photos(), self._progress)
+                if self._choice.build.batch > 1:
+                    detector.prepare_batches(self._choice.build.batch)
         finally:
             self._opening = False
         self.close()
