@@ -110,7 +110,7 @@ def test_the_camera_is_closed_while_nobody_wants_its_images(probe, start_compose
 
 def test_camera_info_alone_is_published_too(probe, start_composed):
     infos = probe.receive(CameraInfo, "camera_info")
-    start_composed(autostart=False)
+    start_composed(**{"detector:autostart": False})
     probe.spin_until(lambda: infos, "camera_info without a detector or a viewer")
 
 
