@@ -43,7 +43,7 @@ def test_one_process_is_compared_with_two(start_process, tmp_path):
     options = ["--camera", "--rates", "--seconds", "1", "--json", str(figures)]
     process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *options])
     assert process.wait(120) == 0, process.log
-    found = json.loads(figures.read_text())["without inference"]
+    found = json.loads(figures.read_text())["figures"]["without inference"]
     for name in ("two processes", "composed"):
         assert found[name]["answered"] > 0.5
         assert 0 < found[name]["published"] <= found[name]["latency"]["p99"]
@@ -56,7 +56,9 @@ def test_a_node_with_cameras_is_measured(start_process, tmp_path):
     options = ["--cameras", "1", "--rate", "3", "--seconds", "1", "--json", str(figures)]
     process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *options])
     assert process.wait(180) == 0, process.log
-    [its] = json.loads(figures.read_text())
+    written = json.loads(figures.read_text())
+    assert "--cameras 1" in written["command"]
+    [its] = written["figures"]
     assert (its["cameras"], its["nodes"], its["gpu_mib"]) == (1, 1, None)
     assert its["least_answered"] > 0
     assert its["objects"] > 0

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 from rclpy.utilities import remove_ros_args
 
+from trt_ssd_ros.bench.report import this_machine
 from trt_ssd_ros.bench.ros.answer_times import measure_answers
 from trt_ssd_ros.bench.ros.camera_paths import (
     BLANK_PATHS,
@@ -89,6 +90,12 @@ def write_figures(
     write_json(path, figures)
 
 
+def with_origin(figures: Any) -> dict[str, Any]:
+    """Return figures with the command and the machine that they come from."""
+    command = " ".join(("ros2 run trt_ssd_ros benchmark", *sys.argv[1:]))
+    return {"command": command, "machine": this_machine(), "figures": figures}
+
+
 def write_json(path: Path, figures: Any) -> None:
     """Write figures to a file, with null in place of NaN.
 
@@ -108,7 +115,7 @@ def compare_camera_paths(parameters: Mapping[str, str], options: argparse.Namesp
     if options.json:
         figures = {"without inference": {name: asdict(path) for name, path in blank.items()}}
         figures |= {name: {label: asdict(path) for label, path in its.items()} for name, its in results.items()}
-        write_json(options.json, figures)
+        write_json(options.json, with_origin(figures))
 
 
 def _rate(text: str) -> float | str:
@@ -169,7 +176,7 @@ def main(args: Sequence[str] | None = None) -> int:
             reports = measure_cameras(options.cameras, parameters, options.rate, options.seconds)
             print(cameras_report(reports, options.rate))
             if options.json:
-                write_json(options.json, [asdict(report) for report in reports])
+                write_json(options.json, with_origin([asdict(report) for report in reports]))
             return 0
         card = ModelCard.load(model_card_path(options.model))
         image = resized(sample_photos()[1], (options.width, options.height))
