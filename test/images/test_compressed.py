@@ -59,6 +59,10 @@ def test_encodes_either_order():
         (b"GIF89a" + bytes(50), "GIF8"),
         (encoded(".jpg")[:20], "expected a complete JPEG or PNG"),
         (encoded(".png")[:60], "broken"),
+        (
+            encoded(".png").replace(b"IEND", b"IDAT")[:-12] + struct.pack(">I", 2**31 - 1) + b"IDAT",
+            "2147483647 bytes",
+        ),
         (png_header(0, 10), "0x10"),
         (png_header(60000, 60000), "60000x60000"),
         (b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 65535, 65535) + bytes(20), "65535x65535"),

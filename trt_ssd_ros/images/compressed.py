@@ -1,6 +1,7 @@
 """Compressed images: JPEG and PNG to pixels and back, through OpenCV.
 
-The input is not trusted: its size is read from its first bytes, before memory is allocated for its pixels.
+The input is not trusted: its size is read from its first bytes, before memory is allocated for its pixels, and the
+chunks of a PNG are as long as they declare, because OpenCV allocates up to 2 GiB for a chunk before it reads it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
     width, height = size
     if not 0 < width * height <= MAX_PIXELS:
         raise FrameError(f"compressed image is {width}x{height}: expected 1 to {MAX_PIXELS} pixels")
+    if bytes(view[:8]) == _PNG and (problem := _png_problem(view)):
+        raise FrameError(f"compressed image of {width}x{height} is broken: {problem}")
     try:
         pixels = cv2.imdecode(np.frombuffer(view, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -63,3 +66,16 @@ def _png_size(data: memoryview) -> tuple[int, int] | None:
         return None
     width, height = struct.unpack(">II", data[16:24])
     return width, height
+
+
+def _png_problem(data: memoryview) -> str:
+    """Return which chunk of a PNG is longer than the data; empty if none is."""
+    position = len(_PNG)
+    while position + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        position += length + 12  # the length, the type and the checksum take 4 bytes each
+        if position > len(data):
+            return f"a chunk {kind!r} of {length} bytes ends behind the image's {len(data)} bytes"
+        if kind == b"IEND":
+            break
+    return ""
