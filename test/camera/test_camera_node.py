@@ -253,7 +253,9 @@ def test_the_demo_takes_no_size_and_no_start(refused, name):
 
 
 @pytest.mark.parametrize("parameters", [{"rate": -1.0}, {"rate": "fast"}], ids=["range", "type"])
-def test_a_wrong_rate_ends_with_one_line(refused, parameters):
-    [line] = refused("camera_node", **parameters)
+def test_a_wrong_rate_ends_with_one_line(start_node, parameters):
+    process = start_node("camera_node", **parameters)
+    assert process.wait() == 1
+    [line] = process.log.strip().splitlines()
     assert "[FATAL]" in line
     assert "rate" in line

@@ -92,7 +92,7 @@ def test_images_reach_the_detector_directly_and_subscribers_as_messages(probe, s
     )
     assert (images[0].width, images[0].height, images[0].encoding) == (64, 48, "bgr8")
     steps = np.diff([image.data[0] for image in images])
-    assert (steps % 256 == 1).mean() > 0.7, "each image is the next one, but for a few lost ones"
+    assert ((steps % 256 > 0) & (steps % 256 < 128)).all(), "in order, each once; a busy machine loses some"
     assert "first image of the camera in this process: 64x48 bgr8" in process.log
 
 
@@ -131,6 +131,11 @@ def test_a_closed_camera_ends_without_opening_its_source(probe, start_composed):
 def test_every_image_is_counted_while_the_detector_is_slow(probe, start_composed):
     watch, _ = Watch(probe), start_composed(max_rate=7.0)
     watch.await_answers()
+    probe.spin_until(lambda: watch.status("detector").values, "a status of the detector")
+    probe.spin_until(
+        lambda: watch.value("detector", "rate_limited") > watch.value("detector", "processed"),
+        "rate_limited images",
+    )
     enable(probe, False)
     watch.await_status("camera", OK, "idle")
     names = ("processed", "dropped", "refused", "discarded", "rate_limited", "too_old")
@@ -142,7 +147,6 @@ def test_every_image_is_counted_while_the_detector_is_slow(probe, start_composed
         return all_came and received == sum(watch.value("detector", name) for name in names)
 
     probe.spin_until(are_counted, "counts of all images")
-    assert watch.value("detector", "rate_limited") > watch.value("detector", "processed")
 
 
 def test_a_source_that_fails_or_hangs_is_opened_again_and_ends_nothing(probe, start_composed, rig):

@@ -86,9 +86,10 @@ def start_node(start_process: StartProcess) -> StartProcess:
 def refused(
     domain: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:
-    """Run a node that must end with exit code 1, and return its log's lines: refused("camera_node", rate=-1.0).
+    """Run a node that must end with exit code 1, and return its log's lines: refused("camera_node", source="/no").
 
-    The node runs in this process: a process of its own takes ten times as long, for Python and its imports.
+    The node runs in this process: a process of its own takes ten times as long, for Python and its imports. A node
+    whose constructor fails needs one, because nothing destroys that node, and the next one would warn of its name.
     """
     environment = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(tmp_path), ALLOCATOR_SWITCH: "0"}
 
