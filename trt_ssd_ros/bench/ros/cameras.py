@@ -69,9 +69,9 @@ def measure_cameras(
     reports = []
     for count in counts:
         names = [f"camera{number}" for number in range(count)]
-        for groups in [names], [[name] for name in names]:
-            if len(groups) == 1 or count > 1:
-                reports.append(_measure_groups(groups, parameters, rate, seconds))
+        alone = [[[name] for name in names]] if count > 1 else []
+        for groups in ([names], *alone):
+            reports.append(_measure_groups(groups, parameters, rate, seconds))
     return reports
 
 
