@@ -19,7 +19,7 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from vision_msgs.msg import BoundingBox2D, Detection2DArray
 
-from trt_ssd_ros.node.image_input import read_image  # reads all encodings of the node; cv_bridge is another way
+from trt_ssd_ros.node.image_reader import read_image  # reads all encodings of the node; cv_bridge is another way
 
 QUEUE = 10
 """Images that wait for their detections: more than the camera's rate (Hz) times the detector's latency (s)."""
