@@ -55,7 +55,10 @@ def test_a_bag_is_detected_in_to_its_last_image(probe, client, start_process, ba
     assert {answer.header.frame_id for answer in answers} == {"recorded"}
     assert len(images) == IMAGES
     assert not old
-    known = [(len(found), str(IMAGES - len(found))), (len(found), "unknown")]
+    # Images that pass while a slow node changes the reliability of its subscription are not counted.
+    most = IMAGES - len(found)
+    dropped = range(most + 1) if "as reliable" in process.log else [most]
+    known = [(len(found), text) for text in (*map(str, dropped), "unknown")]
     probe.spin_until(lambda: counts(client) in known, "the detector's counts")
 
 

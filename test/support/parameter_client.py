@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from probe import Probe
+from probe import RESPONSE_PATIENCE, Probe
 from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
@@ -53,6 +53,10 @@ class ParameterClient:
         client = self._clients[kind]
         self._probe.spin_until(client.service_is_ready, client.srv_name)
         future = client.call_async(kind.Request(**fields))
+        if not self._probe.happens(future.done, RESPONSE_PATIENCE):
+            future = client.call_async(
+                kind.Request(**fields)
+            )  # see Probe.call; a second call sets the same values
         self._probe.spin_until(future.done, f"the answer of {client.srv_name}")
         return future.result()
 
