@@ -240,6 +240,11 @@ def composed(arguments: dict[str, str], request: CameraRequest) -> Node:
     """Return the process of detector and camera; `on_exit` says what the launch does when it ends."""
     topics = topic_remappings(request, OWN_CAMERA.images, OWN_CAMERA.infos)
     name = arguments["detector_name"]
+    if name == NODE_NAME:
+        raise ValueError(
+            f"detector_name: found '{name}', the name of the camera node in the same process: "
+            "choose another name, or composed:=false"
+        )
     return composed_nodes(
         "composed_node",
         (

@@ -37,9 +37,10 @@ def test_every_argument_is_described():
         (["source:=teapot"], ["source: found 'teapot'", "file:", "webcam:"]),
         (["rviz:=true"], ["rviz2", "apt install"]),
         (["score_threshold:=high"], ["score_threshold: found 'high'", "expected a number"]),
+        (["source:=demo", "detector_name:=camera"], ["detector_name: found 'camera'", "composed:=false"]),
         (["modle:=x"], ["modle: detect.launch.py has no such argument, did you mean model?"]),
     ],
-    ids=["source", "rviz", "number", "unknown"],
+    ids=["source", "rviz", "number", "name", "unknown"],
 )
 def test_a_wrong_argument_ends_with_one_line(start_launch, arguments, said):
     process = start_launch(*arguments)
