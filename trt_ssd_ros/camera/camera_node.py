@@ -55,7 +55,7 @@ class CameraNode(FailableNode):
     that hangs is left to its thread, and opened again in a new one.
 
     With a detector in the same process (`composed`), each image is given to it directly; image_raw and camera_info
-    are published while they have subscribers. Such a camera is open only while somebody wants its images, and does
+    are published while they have subscribers. Such a camera is open only while its images are wanted, and does
     not end the process when its source fails, but opens it again.
 
     Args:
@@ -131,7 +131,7 @@ class CameraNode(FailableNode):
         return not self.context.ok()
 
     def is_wanted(self) -> bool:
-        """Return whether somebody wants images; see `Viewer.is_wanted`."""
+        """Return whether the detector or a subscriber wants images; see `Viewer.is_wanted`."""
         has_viewer = self._image_publisher.get_subscription_count() > 0
         if self._composed is None:
             return has_viewer or self._playback.loop or self._reader.source.live

@@ -22,7 +22,7 @@ DEFAULT_RATE = 30.0
 LONGEST_RETRY = 2.0
 """Seconds between two attempts to open a source, at most."""
 DEMAND_PERIOD = 0.2
-"""Seconds between two looks for somebody who wants images."""
+"""Seconds between two checks whether images are wanted."""
 SETTLING = 0.5
 """Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
 HANG = 10.0
@@ -35,7 +35,7 @@ class Viewer(Protocol):
     """Interface of the camera node to its reader, called in the reader's thread.
 
     Attributes:
-        demand: Who may want images, for the log.
+        demand: Nodes that may want images, for the log.
     """
 
     demand: str
@@ -45,7 +45,7 @@ class Viewer(Protocol):
         """Whether ROS is shut down."""
 
     def is_wanted(self) -> bool:
-        """Return whether somebody wants images."""
+        """Return whether the detector or a subscriber wants images."""
 
     def note_opened(self, pace: str) -> None:
         """Log that the source is open, and the pace of its images."""
@@ -77,7 +77,7 @@ class Playback:
 
 
 class SourceReader:
-    """Reader of one source, in a thread of its own; nobody can interrupt it in a source that hangs.
+    """Reader of one source, in a separate thread, which cannot be interrupted in a source that hangs.
 
     Args:
         find: Function that returns the source, not yet open.
@@ -90,7 +90,7 @@ class SourceReader:
         source: Source that is read.
         absence: Reason why the source cannot be opened, before its first image; else empty.
         failure: Reason why the source failed last, until its next image; else empty.
-        idle: Whether the source is closed because nobody wants images.
+        idle: Whether the source is closed because no images are wanted.
         ended: Whether the source has ended.
     """
 
@@ -269,7 +269,7 @@ class SourceReader:
         return 1 / (self._playback.rate or self.source.rate or DEFAULT_RATE)
 
     def _play(self) -> bool:
-        """Show the images; return whether the source has ended, else it was stopped or nobody wants more."""
+        """Show the images; return whether the source has ended, else it was stopped or no more are wanted."""
         due = monotonic()
         for capture in self._captures():
             if self._stop.is_set():

@@ -24,7 +24,7 @@ class CapturedImage:
 
     Attributes:
         header: Header of the image; the stamp is the time of its capture.
-        frame: Image; nobody changes its pixels.
+        frame: Image; its pixels are never changed.
     """
 
     header: Header
