@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.detection.thresholds import OFF, class_thresholds
-from trt_ssd_ros.images.frame import frame_from_message
+from trt_ssd_ros.detection.views import Views
+from trt_ssd_ros.images.frame import Frame, frame_from_message
 from trt_ssd_ros.models.card import Defaults, ModelCard
 
 WIDTH, HEIGHT = 200, 100
@@ -44,7 +46,7 @@ class FakeEngine:
     name = "fake"
 
     def __init__(self, *images: dict[str, np.ndarray]) -> None:
-        self.inputs = {}
+        self.inputs = {"image": TensorSpec(np.dtype(np.uint8), ("N", "H", "W", 3))}
         self.asked: list[dict[str, np.ndarray]] = []
         self.closed = 0
         self.outputs = {name: np.concatenate([image[name] for image in images]) for name in images[0]}
@@ -204,7 +206,7 @@ def test_thresholds_out_of_range_are_named(changes, message):
 def test_a_region_is_all_that_the_engine_sees_and_boxes_are_of_the_whole_image(card, numbers):
     detector, engine = detector_on(card, outputs_of(CANDIDATES))
     pixels = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
-    found = detector.detect(pixels, "bgr", Region.of(numbers))
+    found = detector.detect_frame(Frame(pixels, "bgr"), Views(Region.of(numbers)))
     seen = engine.asked[0]["image"]
     assert np.shares_memory(seen, pixels)
     np.testing.assert_array_equal(seen, pixels[None, 50:100, 50:150])
@@ -214,7 +216,7 @@ def test_a_region_is_all_that_the_engine_sees_and_boxes_are_of_the_whole_image(c
 def test_a_region_outside_of_the_image_is_refused_before_the_engine_is_asked(card):
     detector, engine = detector_on(card, outputs_of(CANDIDATES))
     with pytest.raises(ValueError, match=f"roi.*inside the image of {WIDTH}x{HEIGHT}"):
-        detector.detect(image(), "bgr", Region(WIDTH, 0, 10, 10))
+        detector.detect_frame(Frame(image(), "bgr"), Views(Region(WIDTH, 0, 10, 10)))
     assert engine.asked == []
 
 
@@ -371,10 +373,10 @@ def test_a_region_of_a_frame_is_the_only_part_that_is_converted(card, resize_on,
         )
     )
     detector, engine = detector_on(card, outputs_of(CANDIDATES))
-    detector.resize_on, region = resize_on, Region(*numbers)
-    found = detector.detect_frame(frame, region)
+    detector.resize_on, views = resize_on, Views(Region(*numbers))
+    found = detector.detect_frame(frame, views)
     assert "pixels" not in vars(frame)
-    expected = detector.detect(frame.pixels, "bgr", region)
+    expected = detector.detect_frame(Frame(frame.pixels, "bgr"), views)
     np.testing.assert_array_equal(found.boxes, expected.boxes)
     seen, wanted = (asked["image"].astype(int) for asked in engine.asked)
     assert seen.shape == wanted.shape

@@ -269,7 +269,7 @@ def test_captions_can_be_left_out(written):
 
 def test_the_region_is_outlined_under_the_boxes():
     region = Window(40, 30, 300, 220)
-    drawn = draw_detections(canvas(), found(((40, 60, 120, 160), 0.9, 0)), LABELS, region=region)
+    drawn = draw_detections(canvas(), found(((40, 60, 120, 160), 0.9, 0)), LABELS, views=[region])
     white = (drawn == 255).all(axis=-1)
     assert white[30, 40:300].all()
     assert white[219, 40:300].all()
@@ -302,4 +302,4 @@ def test_a_note_is_cut_where_the_image_ends(written):
 def test_no_region_and_no_note_change_nothing():
     detections = found(((20, 60, 120, 160), 0.9, 0))
     plain = draw_detections(canvas(), detections, LABELS)
-    np.testing.assert_array_equal(draw_detections(canvas(), detections, LABELS, region=None, note=""), plain)
+    np.testing.assert_array_equal(draw_detections(canvas(), detections, LABELS, views=(), note=""), plain)

@@ -20,7 +20,8 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.detection.draw import DrawStyle, draw_detections
 from trt_ssd_ros.detection.region import Region
-from trt_ssd_ros.images.frame import frame_from_message
+from trt_ssd_ros.detection.views import Views
+from trt_ssd_ros.images.frame import Frame, frame_from_message
 from trt_ssd_ros.node.messages import image_to_msg
 from trt_ssd_ros.node.parameter_table import DETECTION
 
@@ -190,7 +191,7 @@ def test_class_id_joins_with_label_info(client, parameters, photo, class_id_form
 def test_the_debug_image_is_drawn_as_asked(client, parameters, detector, photo):
     drawn = client.probe.receive(Image, "debug_image")
     pixels, style = photo("chelsea", 400, 300), DrawStyle(9, captions=False)
-    region = Region(0.1, 0, 0.9, 1)
+    views = Views(Region(0.1, 0, 0.9, 1))
     asked = {"debug_line_width": 9, "debug_labels": False, "roi": [0.1, 0.0, 0.9, 1.0]}
     assert parameters.set_together(asked).successful
 
@@ -199,9 +200,8 @@ def test_the_debug_image_is_drawn_as_asked(client, parameters, detector, photo):
         return client.probe.happens(lambda: drawn, 0.2)
 
     client.probe.spin_until(one_came, "debug_image")
-    found = detector.detect(pixels, "bgr", region)
-    window = region.window(400, 300)
-    expected = draw_detections(pixels, found, detector.card.labels, style=style, region=window)
+    found = detector.detect_frame(Frame(pixels, "bgr"), views)
+    expected = draw_detections(pixels, found, detector.card.labels, style=style, views=views.windows(400, 300))
     np.testing.assert_array_equal(frame_from_message(drawn[-1]).pixels, expected)
     assert parameters.set_together({"debug_timing": True}).successful
     drawn.clear()

@@ -69,9 +69,9 @@ def test_what_is_set_is_in_the_next_settings(node, probe, card):
     after = settings.current
     on = {card.labels[n]: score for n, score in enumerate(after.thresholds.classes) if score <= 1}
     assert on == {"cat": 0.9, "dog": card.defaults.score_threshold}
-    assert after.region == Region(0, 0, 640, 480)
+    assert after.views.region == Region(0, 0, 640, 480)
     assert (after.max_rate, after.style, after.class_id_format) == (5.0, DrawStyle(7, False), "id")
-    assert before.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
+    assert before.views.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
 
 
 def test_callers_hear_of_changes_only(node, probe, card):
@@ -166,5 +166,5 @@ def test_a_start_reads_values_as_a_set_does(probe, card):
     settings = DetectionParameters(node, card).current
     assert node.get_parameter("score_threshold").type_ == Kind.DOUBLE
     assert node.get_parameter("exclude_classes").type_ == Kind.STRING_ARRAY
-    assert (settings.score_threshold, settings.thresholds.lowest, settings.region.width) == (1.0, 1.0, 64)
+    assert (settings.score_threshold, settings.thresholds.lowest, settings.views.region.width) == (1.0, 1.0, 64)
     node.destroy_node()

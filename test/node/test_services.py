@@ -11,6 +11,7 @@ from probe import Probe
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2DArray
 
+from trt_ssd_ros.bench.ros.reference_nodes import BlankEngine
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL, model_card_path
@@ -119,6 +120,7 @@ def test_a_manager_does_not_wait_for_a_reload(client, start_blank_detector, rig)
 def test_a_card_with_other_labels_is_not_opened(tmp_path, card):
     class Engine:
         name = "blank"
+        inputs = BlankEngine.inputs
 
         def close(self) -> None:
             """Nothing is open."""

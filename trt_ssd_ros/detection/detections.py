@@ -66,9 +66,9 @@ def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
 
 
 def areas(boxes: Boxes) -> NDArray[np.float32]:
-    """Return the areas (N,) of boxes (N, 4)."""
-    sizes: Boxes = boxes[:, 2:] - boxes[:, :2]
-    return sizes[:, 0] * sizes[:, 1]
+    """Return the areas (...) of boxes (..., 4)."""
+    sizes: Boxes = boxes[..., 2:] - boxes[..., :2]
+    return sizes[..., 0] * sizes[..., 1]
 
 
 def overlaps(box: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool_]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
 from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, InferenceEngine, Tensors
-from trt_ssd_ros.detection.region import WHOLE_IMAGE, Region
+from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.detection.thresholds import class_thresholds
+from trt_ssd_ros.detection.views import WHOLE, Views, merge_views
 from trt_ssd_ros.images.frame import ChannelOrder, Frame
 from trt_ssd_ros.images.resize import BatchResize, Resize
 from trt_ssd_ros.models.card import ModelCard
@@ -153,6 +154,7 @@ class Detector:
 
     Attributes:
         resize_on: Where images are resized to the network's input, one of RESIZES_ON.
+        batch_sizes: Numbers of images that run together, largest first; empty: any number.
     """
 
     resize_on = "engine"
@@ -163,6 +165,7 @@ class Detector:
         self._batch_resize = BatchResize(self._resize)
         self.thresholds = Thresholds.uniform(card)
         self.counts = DetectorCounts()
+        self.batch_sizes: tuple[int, ...] = (1,) if engine.inputs["image"].shape[0] == 1 else ()
         self._engine = engine
         self._host_nms = host_nms
         self._running: deque[_StartedRun] = deque()
@@ -201,50 +204,65 @@ class Detector:
         """Return the GPU memory in use in bytes; see `InferenceEngine.memory_used`."""
         return self._engine.memory_used()
 
-    def detect(
-        self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr", region: Region = WHOLE_IMAGE
-    ) -> Detections:
+    def detect(self, image: NDArray[np.uint8], channel_order: ChannelOrder = "bgr") -> Detections:
         """Detect the objects in one image.
 
         Args:
             image: Image (H, W, 3) uint8, any height and width, contiguous or not.
             channel_order: Order of the image's channels.
-            region: Part of the image to detect in; the rest has no influence.
 
         Returns:
             Boxes in pixels of this image, highest score first, without boxes that are outside it or have no area.
 
         Raises:
-            ValueError: The image has another type or shape, or the region lies outside the image.
+            ValueError: The image has another type or shape.
         """
-        if region == WHOLE_IMAGE or image.ndim != 3:
-            return self.detect_batch([image], channel_order)[0]
-        window = region.window(image.shape[1], image.shape[0])
-        return window.to_image(self.detect_batch([window.crop(image)], channel_order)[0])
+        return self.detect_batch([image], channel_order)[0]
 
-    def detect_frame(self, frame: Frame, region: Region = WHOLE_IMAGE) -> Detections:
-        """Detect the objects in a camera image; see `detect`.
+    def detect_frame(self, frame: Frame, views: Views = WHOLE) -> Detections:
+        """Detect the objects in a camera image; see `detect_frames`."""
+        return self.detect_frames([(frame, views)])[0]
 
-        The image is not converted if the host resizes it. Otherwise only the region is.
+    def detect_frames(self, frames: Sequence[tuple[Frame, Views]]) -> list[Detections]:
+        """Detect the objects in camera images of one channel order, each in its views.
+
+        Images that the host resizes are not converted before; images with several views always are of these. They
+        run together. If the engine resizes, images run one after the other, and only their region is converted.
+
+        Args:
+            frames: Images, each with its views.
+
+        Returns:
+            Detections of each image, in its pixels; see `detect`. Those of several views are merged.
+
+        Raises:
+            ValueError: A region lies outside its image.
         """
-        return self.detect_frames([(frame, region)])[0]
-
-    def detect_frames(self, frames: Sequence[tuple[Frame, Region]]) -> list[Detections]:
-        """Detect the objects in camera images of one channel order, each in its region; see `detect_frame`.
-
-        If the host resizes, they run together, else one after the other.
-        """
-        windows = [region.window(frame.size[1], frame.size[0]) for frame, region in frames]
+        seen = [views.windows(frame.size[1], frame.size[0]) for frame, views in frames]
         parts = [
-            frame if region == WHOLE_IMAGE else frame.cropped(window.left, window.top, window.right, window.bottom)
-            for (frame, region), window in zip(frames, windows, strict=True)
+            _part(frame, window) for (frame, _), windows in zip(frames, seen, strict=True) for window in windows
         ]
-        if self.resize_on == "engine":
+        if self.resize_on == "engine" and len(parts) == len(frames):
             found = [self.detect(part.pixels, part.channel_order) for part in parts]
         else:
-            images = [part.resized(self._resize) for part in parts]
-            found = self._run(images, parts[0].channel_order, [part.size for part in parts])
-        return [window.to_image(detections) for window, detections in zip(windows, found, strict=True)]
+            found = self._detect_parts(parts)
+        rest = iter(found)
+        return [self._merge(windows, list(islice(rest, len(windows)))) for windows in seen]
+
+    def _detect_parts(self, parts: Sequence[Frame]) -> list[Detections]:
+        """Resize images on the host, and detect in as few batches as possible."""
+        found: list[Detections] = []
+        for batch in self._batches(len(parts)):
+            images = [part.resized(self._resize) for part in parts[batch]]
+            found += self._run(images, parts[0].channel_order, [part.size for part in parts[batch]])
+        return found
+
+    def _merge(self, windows: Sequence[Window], found: Sequence[Detections]) -> Detections:
+        """Return the detections of the views of an image, in pixels of the image."""
+        inside = [window.to_image(detections) for window, detections in zip(windows, found, strict=True)]
+        if len(inside) == 1:
+            return inside[0]
+        return merge_views(windows, inside, self.thresholds.iou)[: self.thresholds.max_detections]
 
     def detect_batch(
         self, images: Images, channel_order: ChannelOrder = "bgr", sizes: Sequence[Size] | None = None
@@ -270,12 +288,17 @@ class Detector:
             found += self._run(group, channel_order, group_sizes)
         return found
 
-    def prepare_batches(self, most: int) -> None:
-        """Run batches of all sizes up to `most`: an engine may compile kernels for a size when it first comes."""
-        blank = np.zeros((most, self.card.input.height, self.card.input.width, 3), np.uint8)
-        for count in range(1, most + 1):
-            self.detect_batch(blank[:count])
-        self.counts = DetectorCounts()
+    def prepare_batches(self, largest: int) -> None:
+        """Restrict batches to powers of two and `largest`, and run each of them once.
+
+        An engine may compile kernels and reserve memory for each size when it first comes.
+        """
+        powers = [2**power for power in range(largest.bit_length()) if 2**power < largest]
+        sizes = (largest, *reversed(powers)) if self.batch_sizes != (1,) else (1,)
+        blank = np.zeros((largest, self.card.input.height, self.card.input.width, 3), np.uint8)
+        for size in sizes:
+            self.detect_batch(blank[:size])
+        self.batch_sizes, self.counts = sizes, DetectorCounts()
 
     def start_batch(
         self, images: Images, channel_order: ChannelOrder = "bgr", sizes: Sequence[Size] | None = None
@@ -310,14 +333,19 @@ class Detector:
                 )
         sizes = [(image.shape[0], image.shape[1]) for image in images] if sizes is None else sizes
         if self.resize_on == "host":
-            yield self._batch_resize(images), sizes
-        elif isinstance(images, np.ndarray):
-            yield images, sizes
-        else:
-            rest = iter(sizes)
-            for _, alike in groupby(images, np.shape):
-                group = list(alike)
-                yield group, list(islice(rest, len(group)))
+            images = self._batch_resize(images)
+        rest = iter(sizes)
+        for alike in [images] if isinstance(images, np.ndarray) else _of_one_size(images):
+            for batch in self._batches(len(alike)):
+                yield alike[batch], list(islice(rest, len(alike[batch])))
+
+    def _batches(self, count: int) -> Iterator[slice]:
+        """Divide a number of images into batches of `batch_sizes`."""
+        start = 0
+        while start < count:
+            size = next((size for size in self.batch_sizes if size <= count - start), count - start)
+            yield slice(start, start + size)
+            start += size
 
     def _run(self, images: Images, channel_order: ChannelOrder, sizes: Sequence[Size]) -> list[Detections]:
         """Run the engine on images of one size; boxes are in pixels of images of `sizes`."""
@@ -378,6 +406,19 @@ class Detector:
         self._complete(0)
         self._batch_resize.close()
         self._engine.close()
+
+
+def _part(frame: Frame, window: Window) -> Frame:
+    """Return the part of an image in a window."""
+    height, width = frame.size
+    if window == Window(0, 0, width, height):
+        return frame
+    return frame.cropped(window.left, window.top, window.right, window.bottom)
+
+
+def _of_one_size(images: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+    """Group images of one size that follow each other."""
+    return (list(alike) for _, alike in groupby(images, np.shape))
 
 
 def _inputs(images: Images, channel_order: ChannelOrder, thresholds: Thresholds) -> Tensors:

@@ -47,7 +47,7 @@ def draw_detections(
     labels: Sequence[str],
     channel_order: ChannelOrder = "bgr",
     style: DrawStyle = DrawStyle(),
-    region: Window | None = None,
+    views: Sequence[Window] = (),
     note: str = "",
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with a box and a label on every detection, the best ones on top.
@@ -60,7 +60,7 @@ def draw_detections(
         labels: Name of each class id; a class id without a name is shown as its number.
         channel_order: Order of the last axis of `pixels`.
         style: Style of the drawing.
-        region: Part of the image that the detector saw, outlined in white; None: the whole image.
+        views: Parts of the image that the detector saw, outlined in white with their names; none: the whole image.
         note: Text in the lower left corner, cut at the right edge.
 
     Returns:
@@ -75,8 +75,8 @@ def draw_detections(
     drawn = _worst_first(_inside(detections, pen.width, pen.height))
     boxes = [pen.corners(box) for box in drawn.boxes]
     class_ids = [int(class_id) for class_id in drawn.class_ids]
-    if region is not None:
-        pen.draw_box((region.left, region.top, region.right, region.bottom), _WHITE)
+    for view in views:
+        pen.draw_view(view)
     for box, class_id in zip(boxes, class_ids, strict=True):
         pen.draw_box(box, class_color(class_id))
     for box, class_id, score in zip(boxes, class_ids, drawn.scores, strict=True) if style.captions else ():
@@ -160,6 +160,13 @@ class _Pen:
         out = self._outline
         self._draw_frame((x1 - out, y1 - out, x2 + out, y2 + out), self._line + 2 * out, _BLACK)
         self._draw_frame(corners, self._line, color)
+
+    def draw_view(self, view: Window) -> None:
+        """Draw the outline of a view in white, and its name."""
+        corners = (view.left, view.top, view.right, view.bottom)
+        self.draw_box(corners, _WHITE)
+        if view.name:
+            self.draw_plate(corners, _ascii(view.name), _WHITE)
 
     def _draw_frame(self, corners: Corners, line: int, color: Color) -> None:
         """Draw a box as four filled strips, because OpenCV's thick lines are not exact to the pixel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,21 @@ EXPECTED = "four numbers (x, y, width, height), fractions of the image or whole 
 
 @dataclass(frozen=True)
 class Window:
-    """Part of an image of known size, in whole pixels; right and bottom are exclusive."""
+    """Part of an image of known size, in whole pixels; right and bottom are exclusive.
+
+    Attributes:
+        left: First column.
+        top: First row.
+        right: Column behind the last one.
+        bottom: Row below the last one.
+        name: Name for people; may be empty.
+    """
 
     left: int
     top: int
     right: int
     bottom: int
+    name: str = field(default="", compare=False)
 
     def crop(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the part of images (..., H, W, 3) in the window, as a view."""
@@ -43,6 +52,7 @@ class Region:
         y: Top edge, as a fraction or in pixels.
         width: Width, as a fraction or in pixels.
         height: Height, as a fraction or in pixels.
+        parameter: Name of the parameter, for errors.
 
     Raises:
         ValueError: No image has this region.
@@ -52,6 +62,7 @@ class Region:
     y: float
     width: float
     height: float
+    parameter: str = field(default="roi", compare=False)
 
     def __post_init__(self) -> None:
         if not (
@@ -64,14 +75,15 @@ class Region:
             self._refuse("x + width and y + height of 1 or less, because these are fractions")
 
     @classmethod
-    def of(cls, numbers: Sequence[float]) -> Region:
+    def of(cls, numbers: Sequence[float], parameter: str = "roi") -> Region:
         """Create a region from four numbers: x, y, width, height."""
         if len(numbers) != 4:
-            raise ValueError(f"roi: found {list(numbers)}, expected {EXPECTED}")
-        return cls(*numbers)
+            raise ValueError(f"{parameter}: found {list(numbers)}, expected {EXPECTED}")
+        x, y, width, height = numbers
+        return cls(x, y, width, height, parameter)
 
     def _refuse(self, what: str) -> None:
-        raise ValueError(f"roi: found {list(self._numbers)}, expected {what}: {EXPECTED}")
+        raise ValueError(f"{self.parameter}: found {list(self._numbers)}, expected {what}: {EXPECTED}")
 
     @property
     def _numbers(self) -> tuple[float, float, float, float]:
@@ -95,7 +107,7 @@ class Region:
         if self.x >= width or self.y >= height:
             corner = f"{self.x:.0f}, {self.y:.0f}"
             raise ValueError(
-                f"roi: found its corner at {corner}, expected it inside the image of {width}x{height}"
+                f"{self.parameter}: found its corner at {corner}, expected it inside the image of {width}x{height}"
             )
         end_x, end_y = min(self.x + self.width, width), min(self.y + self.height, height)
         return Window(int(self.x), int(self.y), int(end_x), int(end_y))

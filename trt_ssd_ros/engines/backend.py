@@ -179,8 +179,9 @@ def _open_tensorrt(request: Request) -> list[Detector]:
         library, gpu = load_tensorrt(), Gpu.find()
     except RuntimeError as error:
         raise BackendMissingError(str(error)) from error
-    choice = request.choice
-    plans = CardPlans(request.card, library, gpu, choice.build, PlanCache(cache_folder()), request.progress)
+    choice, size = request.choice, request.card.input
+    build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
+    plans = CardPlans(request.card, library, gpu, build, PlanCache(cache_folder()), request.progress)
     precision = choice.precision
     if precision == "auto":
         precision = plans.choose(request.samples) if request.samples else "fp32"

@@ -205,6 +205,8 @@ class CardPlans:
     def detector(self, opened_plan: TensorRtEngine) -> Detector:
         """Return the detector of an opened plan; if the plan's NMS differs from greedy NMS, the host runs NMS.
 
+        The host resizes if the plan takes no images larger than the network's input.
+
         Raises:
             RuntimeError: The GPU failed; the engine is closed.
         """
@@ -213,7 +215,10 @@ class CardPlans:
             opened.callback(opened_plan.close)
             host_nms = not has_greedy_nms(opened_plan, self._card, typical)
             opened.pop_all()
-        return Detector(opened_plan, self._card, host_nms)
+        detector, size = Detector(opened_plan, self._card, host_nms), self._card.input
+        if self._options.max_image_side <= max(size.height, size.width):
+            detector.resize_on = "host"
+        return detector
 
     @contextmanager
     def _compiling_in_background(self, precision: str) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
@@ -36,6 +36,10 @@ class BuildOptions:
     optimization_level: int | None = None
     dla_core: int | None = None
     compute_capability: str | None = None
+
+    def for_images(self, height: int, width: int) -> BuildOptions:
+        """Return these options for images of one size in pixels, for which a plan needs less memory."""
+        return replace(self, max_image_side=max(height, width), typical_image=(height, width))
 
     def image_shapes(self) -> list[tuple[int, int, int, int]]:
         """Return the smallest, typical and largest shape of the input `image`, [N, H, W, 3]."""

@@ -85,7 +85,7 @@ def _read(taken: TakenImage) -> ReadImage | None:
     try:
         frame = read_image(taken.message)
         height, width = frame.size
-        settings.region.window(width, height)
+        settings.views.windows(width, height)
     except ValueError as error:
         taken.channel.refuse(str(error))
         return None
@@ -97,7 +97,7 @@ def _publish_batch(detector: Detector, batch: Sequence[ReadImage]) -> None:
     start = time.perf_counter()
     detector.thresholds = batch[0].settings.thresholds
     try:
-        found = detector.detect_frames([(image.frame, image.settings.region) for image in batch])
+        found = detector.detect_frames([(image.frame, image.settings.views) for image in batch])
     except ValueError as error:
         if len(batch) == 1:
             batch[0].taken.channel.refuse(str(error))

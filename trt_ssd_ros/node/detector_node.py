@@ -130,7 +130,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self._updater.setHardwareID("none")
 
     def _open_model(self) -> None:
-        detector = self._model.open()
+        detector = self._model.open(sum(channel.settings.current.views.count for channel in self.channels))
         self._updater.setHardwareID(detector.engine_name)
         keep_freed_blocks()
 
@@ -209,6 +209,11 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def _follow_settings(self, settings: DetectionParameters, before: DetectionSettings) -> None:
         self.inference.wake()  # a new max_rate may admit an image at once
+        views = settings.current.views.count
+        if views not in (1, before.views.count):
+            self.get_logger().info(
+                f"{views} views of an image, resized on the host; a reload opens an engine for batches of them"
+            )
         if self.state == "active" and before.thresholds != settings.current.thresholds:
             self._announce()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
@@ -60,8 +61,12 @@ class OpenedModel:
         resize = f"resize on the {self.detector.resize_on}"
         return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}, {resize}{limit}"
 
-    def open(self) -> Detector:
+    def open(self, views: int = 1) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.
+
+        Args:
+            views: Number of views of all cameras, which run in one batch. The host resizes several views, because
+                they may differ in size.
 
         Raises:
             OSError: The card does not exist.
@@ -74,11 +79,14 @@ class OpenedModel:
                 f"labels or class ids of {card.name} have changed since the node started: restart the node"
             )
         self._opening = True
+        choice = replace(self._choice, build=replace(self._choice.build, batch=views))
+        if views > 1:
+            choice = replace(choice, resize_on="host")
         try:
             with self._progress:
-                detector = self._open_engine(card, self._choice, sample_photos(), self._progress)
-                if self._choice.build.batch > 1:
-                    detector.prepare_batches(self._choice.build.batch)
+                detector = self._open_engine(card, choice, sample_photos(), self._progress)
+                if views > 1:
+                    detector.prepare_batches(views)
         finally:
             self._opening = False
         self.close()

@@ -17,7 +17,6 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.detection.region import WHOLE_IMAGE
 from trt_ssd_ros.images.compressed import encode_jpeg
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.annotations import Annotator, load_foxglove_messages
@@ -104,10 +103,10 @@ class Painter:
     def _draw(self, found: DetectedFrame) -> NDArray[np.uint8]:
         frame, settings = found.frame, found.settings
         height, width = frame.size
-        region = None if settings.region == WHOLE_IMAGE else settings.region.window(width, height)
+        views = () if settings.views.is_whole_image else settings.views.windows(width, height)
         note = self._timing(found.header) if settings.style.timing else ""
         return draw_detections(
-            frame.pixels, found.detections, self._labels, frame.channel_order, settings.style, region, note
+            frame.pixels, found.detections, self._labels, frame.channel_order, settings.style, views, note
         )
 
     def _timing(self, header: Header) -> str:

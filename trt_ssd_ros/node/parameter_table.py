@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trt_ssd_ros.detection.views import MAX_OVERLAP
 from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, RESIZE_CHOICES
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
@@ -91,7 +92,7 @@ ENGINE = (
         Kind.STRING,
         RESIZE_CHOICES[0],
         "Where images are resized to the network's input; host: CPU; engine: graph; auto: host with onnxruntime, "
-        "engine with tensorrt",
+        "with several cameras, tiles or regions, else engine with tensorrt",
         choices=RESIZE_CHOICES,
         fixed=_OPENED,
     ),
@@ -194,6 +195,31 @@ DETECTION = (
         "Region of interest: x, y, width, height. If all are at most 1, they are fractions of the image; else "
         "they are whole pixels, and the part outside the image is cut off. If nothing is left, the image is "
         "refused. Boxes stay in pixels of the whole image",
+    ),
+    ParameterSpec(
+        "tiles",
+        Kind.INTEGER_ARRAY,
+        [1, 1],
+        "Columns and rows of equal tiles of the roi. The network sees each tile in its full resolution and finds "
+        "smaller objects; the time grows with the number of tiles. Boxes are merged, in pixels of the image",
+    ),
+    ParameterSpec(
+        "tile_overlap",
+        Kind.DOUBLE,
+        0.2,
+        "Overlap of neighbouring tiles, as a share of a tile; objects up to this size are whole in one tile",
+        0.0,
+        MAX_OVERLAP,
+    ),
+    ParameterSpec(
+        "regions",
+        Kind.STRING_ARRAY,
+        [],
+        "Parts of the roi that the network sees like tiles, each as name=x,y,width,height in the units of roi, as "
+        "in gate=0.1,0.2,0.3,0.4; instead of tiles",
+    ),
+    ParameterSpec(
+        "whole_view", Kind.BOOL, True, "Whether the network sees the whole roi as well as tiles or regions"
     ),
     ParameterSpec(
         "lazy",

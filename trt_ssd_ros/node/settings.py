@@ -14,6 +14,7 @@ from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.detection.thresholds import class_thresholds
+from trt_ssd_ros.detection.views import Views, named_region
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.models.card import Defaults, ModelCard
@@ -36,7 +37,7 @@ class DetectionSettings:
     Attributes:
         score_threshold: Lowest reported score of classes without their own threshold.
         thresholds: Thresholds of the detector.
-        region: Region of interest in the image.
+        views: Parts of the image that the detector sees.
         lazy: Whether images are taken only while a topic with results has a subscriber.
         max_rate: Largest rate of processed images in Hz; 0: no limit.
         max_input_age: Largest age of an image in seconds; 0: no limit.
@@ -47,7 +48,7 @@ class DetectionSettings:
 
     score_threshold: float
     thresholds: Thresholds
-    region: Region
+    views: Views
     lazy: bool
     max_rate: float
     max_input_age: float
@@ -72,7 +73,7 @@ class DetectionSettings:
         return cls(
             score_threshold=values["score_threshold"],
             thresholds=Thresholds(classes, values["iou_threshold"], values["max_detections"]),
-            region=Region.of(values["roi"]),
+            views=_views(values),
             lazy=values["lazy"],
             max_rate=values["max_rate"],
             max_input_age=values["max_input_age"],
@@ -84,6 +85,15 @@ class DetectionSettings:
     def too_old(self, age: float) -> bool:
         """Return whether an image of this age in seconds is too old."""
         return 0 < self.max_input_age < age
+
+
+def _views(values: Mapping[str, Any]) -> Views:
+    """Return the views for parameter values."""
+    tiles = tuple(values["tiles"])
+    if len(tiles) != 2:
+        raise ValueError(f"tiles: found {list(tiles)}, expected two whole numbers: columns and rows")
+    regions = tuple(map(named_region, values["regions"]))
+    return Views(Region.of(values["roi"]), tiles, values["tile_overlap"], regions, values["whole_view"])
 
 
 def declare_cameras(node: ParameterNode) -> list[str]:
@@ -111,7 +121,7 @@ def declare_model(node: ParameterNode) -> str:
 
 
 def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
-    """Declare the engine parameters and return their values, for the images of some cameras in one batch.
+    """Declare the engine parameters and return their values, for some number of cameras.
 
     Raises:
         ValueError: The engine shall resize the images of several cameras, which may differ in size.
@@ -123,12 +133,9 @@ def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
         workspace_mib=values["workspace_mib"],
         optimization_level=None if level < 0 else level,
         dla_core=None if core < 0 else core,
-        batch=cameras,
     )
-    if cameras > 1:
-        if values["resize_on"] == "engine":
-            raise ValueError(f"resize_on: found engine with {cameras} cameras, expected host or auto")
-        values["resize_on"] = "host"
+    if cameras > 1 and values["resize_on"] == "engine":
+        raise ValueError(f"resize_on: found engine with {cameras} cameras, expected host or auto")
     return EngineChoice(
         values["backend"], values["precision"], options, values["cpu_threads"], values["resize_on"]
     )

@@ -24,6 +24,7 @@ KIND_NAMES = {
     Kind.DOUBLE: "a number",
     Kind.STRING: "a string",
     Kind.DOUBLE_ARRAY: "a list of numbers",
+    Kind.INTEGER_ARRAY: "a list of whole numbers",
     Kind.STRING_ARRAY: "a list of strings",
 }
 

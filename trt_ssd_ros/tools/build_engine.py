@@ -2,6 +2,7 @@
 
 ros2 run trt_ssd_ros build_engine                                 the default model, the better of fp32 and fp16
 ros2 run trt_ssd_ros build_engine --model my_card.yaml --precision fp16 --verify
+ros2 run trt_ssd_ros build_engine --batch 8 --resize-on host      for a node with eight cameras, or views
 ros2 run trt_ssd_ros build_engine --list
 """
 
@@ -68,6 +69,8 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
         optimization_level=options.optimization_level,
         dla_core=options.dla_core,
     )
+    if options.resize_on == "host":
+        build_options = build_options.for_images(card.input.height, card.input.width)
     library, gpu = load_tensorrt(), Gpu.find()
     bar = ProgressBar()
     try:
@@ -146,7 +149,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="build_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
-    add_options(parser, "model", "precision")
+    add_options(parser, "model", "precision", "resize-on")
     defaults = BuildOptions()
     for name, text in (
         ("batch", "largest batch, in images"),

@@ -84,7 +84,7 @@ class BlankEngine:
 
     name = kind = "blank engine"
     precision = "fp32"
-    inputs: Mapping[str, TensorSpec] = {}
+    inputs: Mapping[str, TensorSpec] = {"image": TensorSpec(np.dtype(np.uint8), ("N", "H", "W", 3))}
 
     def run(self, inputs: Tensors) -> Tensors:
         """Return empty slots for every image."""
