@@ -147,8 +147,8 @@ def test_a_damaged_choice_is_made_anew(make, photo):
     assert again.choose([photo("chelsea")]) in PRECISIONS
 
 
-def note(card: ModelCard, options: BuildOptions, folder: Path, precision: str) -> None:
-    (folder / "ahead").write_text(f"{card.name} {options.batch} {precision}")
+def note(card: ModelCard, gpu: Gpu, options: BuildOptions, folder: Path, precision: str) -> None:
+    (folder / "ahead").write_text(f"{card.name} on {gpu.name} {options.batch} {precision}")
 
 
 def fail(*_: object) -> None:
@@ -162,7 +162,7 @@ def hang(*_: object) -> None:
 def test_fp16_is_compiled_in_another_process_meanwhile(make, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(card_plans, "_open_once", note)
     make(library=CompilingLibrary, batch=2).choose([photo("chelsea")])
-    assert (tmp_path / "ahead").read_text() == "ssdlite_mobilenet_v2_coco 2 fp16"
+    assert (tmp_path / "ahead").read_text() == "ssdlite_mobilenet_v2_coco on A GPU 2 fp16"
 
 
 def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo, monkeypatch):

@@ -49,7 +49,15 @@ def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
     """Yield every engine of a command line."""
     for backend, precision, batch in product(options.backend, options.precision, options.batch):
         build = BuildOptions(batch=batch)
-        yield EngineChoice(backend, precision, build, options.cpu_threads, options.resize_on)
+        yield EngineChoice(
+            backend,
+            precision,
+            build,
+            options.cpu_threads,
+            options.resize_on,
+            options.gpu,
+            options.gpu_wait,
+        )
 
 
 def speeds(
@@ -68,7 +76,8 @@ def speeds(
                 continue
             seen.add(configuration)
             for size in options.size:
-                yield measure_speed(detector, resized(photo, size), batch, options.repeats, done, options.rate)
+                image = resized(photo, size)
+                yield measure_speed(detector, image, batch, options.repeats, done, options.rate, choice.gpu)
 
 
 def run(options: argparse.Namespace, stop: Event) -> int:
@@ -147,7 +156,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
-    add_options(parser, "model", "topic", "cpu-threads", "resize-on")
+    add_options(parser, "model", "topic", "gpu", "gpu-wait", "cpu-threads", "resize-on")
     add_options(parser, "threshold", help="lowest reported score, with --video; default: the card's")
     add_options(parser, "backend", "precision", nargs="+", default=["auto"])
     add_options(parser, "batch", nargs="+", default=[1])

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from shutil import which
 from threading import Event, Thread
@@ -14,7 +15,7 @@ import numpy as np
 
 PERIOD = 0.5
 """Seconds between two readings."""
-NVIDIA_SMI = ("nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "--id=0")
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits")
 Reading = Callable[[], float]
 
 
@@ -25,12 +26,13 @@ class PowerMeter:
 
     Args:
         root: Folder that stands for /.
+        gpu: Number of the GPU in the order of nvidia-smi.
     """
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), gpu: int = 0) -> None:
         self._rails: dict[str, Reading] = {**dict(_jetson_rails(root)), **dict(_energy_counters(root))}
         if which(NVIDIA_SMI[0]):
-            self._rails["GPU"] = _nvidia_smi
+            self._rails["GPU"] = partial(_nvidia_smi, gpu)
 
     def __enter__(self) -> PowerMeter:
         self._readings: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -100,8 +102,9 @@ class _EnergyCounter:
         return used / 1e6 / seconds
 
 
-def _nvidia_smi() -> float:
-    done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+def _nvidia_smi(gpu: int) -> float:
+    command = [*NVIDIA_SMI, f"--id={gpu}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
     return float(done.stdout)
 
 

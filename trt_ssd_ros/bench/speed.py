@@ -87,6 +87,7 @@ def measure_speed(
     repeats: int,
     done: Callable[[], object],
     rate: float = 0.0,
+    gpu: int = 0,
 ) -> Speed:
     """Time a detector on copies of a photo.
 
@@ -97,19 +98,20 @@ def measure_speed(
         repeats: Number of timed calls, in ROUNDS rounds.
         done: Callback after each round; its exceptions end the measurement.
         rate: Calls per second; 0: one call after the other.
+        gpu: Number of the GPU whose power is read.
     """
     images = np.stack([photo] * batch)
     for _ in range(WARM_UP):
         detector.detect_batch(images)
     before = ProcessUsage.of(os.getpid())
-    with PowerMeter() as meter:
+    with PowerMeter(gpu=gpu) as meter:
         call, each = partial(detector.detect_batch, images), max(1, repeats // ROUNDS)
         if rate:
             times = time_paced(call, ROUNDS, each, rate, done)
         else:
             times = time_rounds({"": call}, ROUNDS, each, done)[""]
     after = ProcessUsage.of(os.getpid())
-    count, gpu = times.size * batch, detector.memory_used()
+    count, gpu_memory = times.size * batch, detector.memory_used()
     summary = _summary(times, batch)
     if detector.in_flight > 1 and not rate:
         summary["frames_per_s"] = images_per_second(detector, images, times.size)
@@ -124,7 +126,7 @@ def measure_speed(
         **summary,
         cpu_ms=(after.cpu_seconds - before.cpu_seconds) / count * 1e3,
         memory_mib=after.memory_mib,
-        gpu_mib=None if gpu is None else gpu / 2**20,
+        gpu_mib=None if gpu_memory is None else gpu_memory / 2**20,
         watts=meter.watts(),
     )
     LOGGER.info("%s", speed)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detector import RESIZES_ON, Detector
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
-from trt_ssd_ros.engines.cuda import Gpu
+from trt_ssd_ros.engines.cuda import WAITS, Gpu
 from trt_ssd_ros.engines.gpu_files import GPU_FILES
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
@@ -34,6 +34,8 @@ COPY_THREADS = {"tensorrt": 4}
 """Most threads that copy or resize images, by backend, unless `cpu_threads` is given (docs/engines.md)."""
 MAX_CPU_THREADS = 256
 """Largest number of CPU threads that can be asked for."""
+MAX_GPU = 63
+"""Largest number of a GPU that can be asked for."""
 
 Samples = Sequence[NDArray[np.uint8]]
 
@@ -52,9 +54,11 @@ class EngineChoice:
         build: Build options of TensorRT plans.
         cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: all cores, or COPY_THREADS.
         resize_on: One of RESIZE_CHOICES. `auto` takes the one of RESIZES_ON that costs the backend less time.
+        gpu: Number of the GPU, from 0; ONNX Runtime, which runs on the CPU, ignores it.
+        gpu_wait: One of WAITS: how the thread of the engine waits for the GPU.
 
     Raises:
-        ValueError: The backend, the precision or the resize is unknown, or the number of threads is out of range.
+        ValueError: The backend, the precision, the resize or the wait is unknown, or a number is out of range.
     """
 
     backend: str = "auto"
@@ -62,10 +66,11 @@ class EngineChoice:
     build: BuildOptions = field(default_factory=BuildOptions)
     cpu_threads: int = 0
     resize_on: str = "auto"
+    gpu: int = 0
+    gpu_wait: str = WAITS[0]
 
     def __post_init__(self) -> None:
-        named = (("backend", BACKENDS), ("precision", PRECISIONS), ("resize_on", RESIZE_CHOICES))
-        for name, choices in named:
+        for name, choices in NAMED_CHOICES.items():
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise ValueError(f"{name}: found {found!r}, expected one of {', '.join(choices)}")
@@ -73,6 +78,8 @@ class EngineChoice:
             raise ValueError(
                 f"cpu_threads: found {self.cpu_threads}, expected a whole number from 0 to {MAX_CPU_THREADS}"
             )
+        if not 0 <= self.gpu <= MAX_GPU:
+            raise ValueError(f"gpu: found {self.gpu}, expected a whole number from 0 to {MAX_GPU}")
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ def open_detector(
     Raises:
         ModelCardError: The card does not fit its ONNX file.
         RuntimeError: The backend's library or GPU is missing, or the backend cannot run the network.
+        ValueError: There are GPUs, but none with the number of the choice; the message lists them.
     """
     choice = choice or EngineChoice()
     with nullcontext(progress) if progress else LoggedProgress() as reporting:
@@ -175,13 +183,14 @@ def _expects_gpu() -> bool:
 
 def _open_tensorrt(request: Request) -> list[Detector]:
     """Open one detector, because an engine on a GPU belongs to one thread."""
+    choice = request.choice
     try:
-        library, gpu = load_tensorrt(), Gpu.find()
+        library, gpu = load_tensorrt(), Gpu.find(choice.gpu)
     except RuntimeError as error:
         raise BackendMissingError(str(error)) from error
-    choice, size = request.choice, request.card.input
+    cache, size = PlanCache(cache_folder()), request.card.input
     build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
-    plans = CardPlans(request.card, library, gpu, build, PlanCache(cache_folder()), request.progress)
+    plans = CardPlans(request.card, library, gpu, build, cache, request.progress, choice.gpu_wait)
     precision = choice.precision
     if precision == "auto":
         precision = plans.choose(request.samples) if request.samples else "fp32"
@@ -208,3 +217,10 @@ BACKENDS = ("auto", *REGISTRY)
 CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host"}
 """Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
 RESIZE_CHOICES = ("auto", *RESIZES_ON)
+NAMED_CHOICES: Mapping[str, Sequence[str]] = {
+    "backend": BACKENDS,
+    "precision": PRECISIONS,
+    "resize_on": RESIZE_CHOICES,
+    "gpu_wait": WAITS,
+}
+"""Values of the fields of `EngineChoice` that are names."""

@@ -21,7 +21,7 @@ from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.timing import time_interleaved
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.child_process import ChildProcess
-from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
+from trt_ssd_ros.engines.cuda import WAITS, CudaDevice, Gpu, selected
 from trt_ssd_ros.engines.half_precision import in_half_precision
 from trt_ssd_ros.engines.kernel_cache import KernelCache
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan
@@ -44,10 +44,11 @@ class CardPlans:
     Args:
         card: Model card of the detector.
         library: Installed TensorRT.
-        gpu: GPU to build for.
+        gpu: GPU to build for and to run on.
         options: Build options.
         cache: Cache of the plans.
         progress: Receiver of the build progress, which may cancel the build.
+        wait: How a thread waits for the GPU; one of WAITS.
 
     Raises:
         ModelCardError: The card's ONNX file is missing or is a different file.
@@ -61,6 +62,7 @@ class CardPlans:
         options: BuildOptions,
         cache: PlanCache,
         progress: BuildProgress,
+        wait: str = WAITS[0],
     ) -> None:
         self._card = card
         self._library = library
@@ -68,6 +70,7 @@ class CardPlans:
         self._options = options
         self._cache = cache
         self._progress = progress
+        self._wait = wait
         self._network = load_network(card)
         self._graphs: dict[str, onnx.ModelProto] = {}
         self._keys: dict[str, PlanKey] = {}
@@ -124,9 +127,14 @@ class CardPlans:
             RuntimeError: TensorRT cannot build the plan; the message has TensorRT's errors.
         """
         if precision not in self._plans:
-            build = partial(build_plan, self.graph(precision), self._library, self._options, self._progress)
+            build = partial(self._build, precision)
             self._plans[precision] = self._cache.obtain(self.key(precision), build, self._progress)
         return self._plans[precision]
+
+    def _build(self, precision: str) -> bytes:
+        graph = self.graph(precision)
+        with selected(self._gpu):
+            return build_plan(graph, self._library, self._options, self._progress)
 
     def open(self, precision: str, capture: bool = True) -> TensorRtEngine:
         """Open the plan on the GPU and run it once, so that its kernels are compiled.
@@ -151,7 +159,8 @@ class CardPlans:
         kernels = KernelCache(path, plan.content) if self._caches_kernels else None
         with ExitStack() as opened:
             computed_in = "int8" if is_quantized(self._network) else precision
-            opened_plan = TensorRtEngine(plan.content, self._library, CudaDevice(), capture, kernels, computed_in)
+            device = CudaDevice(self._gpu.index, self._wait)
+            opened_plan = TensorRtEngine(plan.content, self._library, device, capture, kernels, computed_in)
             opened.callback(opened_plan.close)
             _, typical, _ = self._options.image_shapes()
             Detector(opened_plan, self._card).detect_batch(np.zeros(typical, np.uint8))
@@ -234,7 +243,7 @@ class CardPlans:
         if kept or not self._caches_kernels or not self._cache.is_writable():
             yield
             return
-        call = partial(_open_once, self._card, self._options, self._cache.folder, precision)
+        call = partial(_open_once, self._card, self._gpu, self._options, self._cache.folder, precision)
         with ChildProcess(call, self._progress.cancelled) as child:
             yield
             self._progress.report(f"waiting for the child process that compiles the {precision} plan", None)
@@ -246,7 +255,7 @@ class CardPlans:
             )
 
 
-def _open_once(card: ModelCard, options: BuildOptions, folder: Path, precision: str) -> None:
+def _open_once(card: ModelCard, gpu: Gpu, options: BuildOptions, folder: Path, precision: str) -> None:
     """Build a plan and compile its kernels, so that both are cached."""
-    plans = CardPlans(card, load_tensorrt(), Gpu.find(), options, PlanCache(folder), LoggedProgress())
+    plans = CardPlans(card, load_tensorrt(), gpu, options, PlanCache(folder), LoggedProgress())
     plans.open(precision).close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALIGNMENT = 256
+WAITS = ("spin", "block")
+"""How a thread waits for a GPU: it spins on a core, or sleeps until the driver wakes it."""
 
 
 def load_pycuda() -> Any:
@@ -43,48 +45,94 @@ class Gpu:
         name: Product name.
         compute_capability: CUDA compute capability, as "8.7".
         integrated: Whether the GPU shares its memory with the CPU, as on Jetson.
+        index: Number of the GPU, from 0, in the order of CUDA (see CUDA_DEVICE_ORDER).
+        memory: Size of its memory in bytes.
     """
 
     name: str
     compute_capability: str
     integrated: bool
+    index: int = 0
+    memory: int = 0
+
+    def __str__(self) -> str:
+        return f"GPU {self.index}: {self.name}, {self.memory >> 20} MiB"
 
     @classmethod
-    def find(cls) -> Gpu:
-        """Describe the first GPU.
+    def find(cls, index: int = 0) -> Gpu:
+        """Describe a GPU.
 
         Raises:
-            RuntimeError: pycuda, the driver or the GPU is missing.
+            RuntimeError: pycuda, the driver or every GPU is missing.
+            ValueError: There are GPUs, but none with this number; the message lists them.
+        """
+        gpus = cls.find_all()
+        if not 0 <= index < len(gpus):
+            raise ValueError(f"gpu: found {index}, expected one of these: {'; '.join(map(str, gpus))}")
+        return gpus[index]
+
+    @classmethod
+    def find_all(cls) -> list[Gpu]:
+        """Describe all GPUs, at least one.
+
+        Raises:
+            RuntimeError: pycuda, the driver or every GPU is missing.
         """
         cuda = load_pycuda()
-        device = _first_device(cuda)
+        try:
+            cuda.init()
+            gpus = [cls._describe(cuda, index) for index in range(cuda.Device.count())]
+        except cuda.Error as error:
+            raise RuntimeError(f"no NVIDIA GPU is available: {error}") from error
+        if not gpus:
+            raise RuntimeError("no NVIDIA GPU is available: the driver shows none")
+        return gpus
+
+    @classmethod
+    def _describe(cls, cuda: Any, index: int) -> Gpu:
+        device = cuda.Device(index)
         major, minor = device.compute_capability()
-        return cls(device.name(), f"{major}.{minor}", bool(device.get_attribute(cuda.device_attribute.INTEGRATED)))
+        integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
+        return cls(device.name(), f"{major}.{minor}", integrated, index, device.total_memory())
 
 
-def _first_device(cuda: Any) -> Any:
-    try:
-        cuda.init()
-        return cuda.Device(0)
-    except cuda.Error as error:
-        raise RuntimeError(f"no NVIDIA GPU is available: {error}") from error
+@contextmanager
+def selected(gpu: Gpu) -> Iterator[None]:
+    """Make libraries on the CUDA runtime, such as TensorRT's builder, use a GPU in this thread during the body.
+
+    They use the GPU whose context is bound, and the first one if none is bound.
+
+    Raises:
+        RuntimeError: The GPU failed.
+    """
+    if gpu.index == 0:
+        yield
+        return
+    with closing(CudaDevice(gpu.index)) as device, device.bound():
+        yield
 
 
 class CudaDevice:
-    """The first GPU, with its primary context and one stream.
+    """A GPU, with its primary context and one stream.
+
+    Args:
+        index: Number of the GPU; see `Gpu`.
+        wait: One of WAITS, for the events of `new_event`.
 
     Attributes:
         gpu: Description of the GPU.
         stream: CUDA stream of all work.
 
     Raises:
-        RuntimeError: pycuda, the driver or the GPU is missing.
+        RuntimeError: pycuda, the driver or every GPU is missing.
+        ValueError: There are GPUs, but none with this number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, index: int = 0, wait: str = "spin") -> None:
         self._cuda = load_pycuda()
-        self.gpu = Gpu.find()
-        self._context = _first_device(self._cuda).retain_primary_context()
+        self.gpu = Gpu.find(index)
+        self._wait = wait
+        self._context = self._cuda.Device(index).retain_primary_context()
         with self.bound():
             self.stream = self._cuda.Stream()
 
@@ -108,8 +156,19 @@ class CudaDevice:
         except self._cuda.Error as error:
             raise RuntimeError(f"{self.gpu.name} failed: {error}") from error
 
+    def new_event(self) -> Any:
+        """Return a CUDA event, to record in a stream and to wait for; the context must be bound.
+
+        The event itself says how a thread waits for it (cuEventSynchronize in CUDA's driver API). Flags of the
+        primary context are not used, because other libraries in the process share that context.
+        """
+        flags = self._cuda.event_flags.DISABLE_TIMING
+        if self._wait == "block":
+            flags |= self._cuda.event_flags.BLOCKING_SYNC
+        return self._cuda.Event(flags)
+
     def memory_used(self) -> int:
-        """Return the GPU memory in use by all processes, in bytes."""
+        """Return the memory of this GPU in use by all processes, in bytes."""
         with self.bound():
             free, total = self._cuda.mem_get_info()
         return int(total - free)
@@ -123,12 +182,6 @@ class CudaDevice:
             self._context = None
             # pycuda binds the context again to release it, and leaves it bound
             ctypes.CDLL("libcuda.so.1").cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
-
-
-def new_event() -> Any:
-    """Return a CUDA event, to record in a stream and wait for; a context must be bound."""
-    cuda = load_pycuda()
-    return cuda.Event(cuda.event_flags.DISABLE_TIMING)
 
 
 class SharedMemory:

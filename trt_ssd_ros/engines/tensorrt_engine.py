@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trt_ssd_ros.detection.engine import IN_FLIGHT, Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, SharedMemory, copy_images, load_pycuda, new_event
+from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, SharedMemory, copy_images, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
 from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
@@ -254,7 +254,7 @@ class TensorRtEngine:
         """Allocate a slot and run once, because kernels may be compiled only now; then capture its work."""
         inputs = {name: tuple(context.get_tensor_shape(name)) for name in self.inputs}
         results = {name: tuple(context.get_tensor_shape(name)) for name in self._outputs}
-        slot = _Slot(self._share(inputs), self._share(results), new_event())
+        slot = _Slot(self._share(inputs), self._share(results), self._device.new_event())
         self._bind(context, slot)
         self._enqueue(context, slot)
         self._device.stream.synchronize()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trt_ssd_ros.detection.views import MAX_OVERLAP
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, RESIZE_CHOICES
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.node.diagnostics import LIMIT_PARAMETERS
@@ -76,6 +77,24 @@ ENGINE = (
         lowest=-1,
         highest=7,
         fixed=_BUILT,
+    ),
+    ParameterSpec(
+        "gpu",
+        Kind.INTEGER,
+        0,
+        "Number of the GPU that runs TensorRT, as the doctor lists them; onnxruntime ignores it",
+        lowest=0,
+        highest=MAX_GPU,
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "gpu_wait",
+        Kind.STRING,
+        WAITS[0],
+        "How the inference thread waits for the GPU; spin: on a core, with the least latency; block: asleep, with "
+        "less processor time",
+        choices=WAITS,
+        fixed=_OPENED,
     ),
     ParameterSpec(
         "cpu_threads",

@@ -137,7 +137,13 @@ def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
     if cameras > 1 and values["resize_on"] == "engine":
         raise ValueError(f"resize_on: found engine with {cameras} cameras, expected host or auto")
     return EngineChoice(
-        values["backend"], values["precision"], options, values["cpu_threads"], values["resize_on"]
+        values["backend"],
+        values["precision"],
+        options,
+        values["cpu_threads"],
+        values["resize_on"],
+        values["gpu"],
+        values["gpu_wait"],
     )
 
 

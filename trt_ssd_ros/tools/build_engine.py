@@ -71,7 +71,7 @@ def build(options: argparse.Namespace, cache: PlanCache) -> int:
     )
     if options.resize_on == "host":
         build_options = build_options.for_images(card.input.height, card.input.width)
-    library, gpu = load_tensorrt(), Gpu.find()
+    library, gpu = load_tensorrt(), Gpu.find(options.gpu)
     bar = ProgressBar()
     try:
         plans = CardPlans(card, library, gpu, build_options, cache, bar)
@@ -149,7 +149,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="build_engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
-    add_options(parser, "model", "precision", "resize-on")
+    add_options(parser, "model", "precision", "resize-on", "gpu")
     defaults = BuildOptions()
     for name, text in (
         ("batch", "largest batch, in images"),

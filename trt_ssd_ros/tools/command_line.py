@@ -17,9 +17,10 @@ import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, RESIZE_CHOICES
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
@@ -139,11 +140,15 @@ def count(text: str) -> int:
     return int(text)
 
 
-def cpu_threads(text: str) -> int:
-    """Parse a number of CPU threads from the command line; 0: the libraries' default, all cores."""
-    if not text.isdecimal() or int(text) > MAX_CPU_THREADS:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0 to {MAX_CPU_THREADS}")
-    return int(text)
+def number_up_to(most: int) -> Callable[[str], int]:
+    """Return a parser of a whole number from 0 to `most` from the command line."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) > most:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0 to {most}")
+        return int(text)
+
+    return parse
 
 
 def fraction(text: str) -> float:
@@ -161,7 +166,23 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "model": {"default": DEFAULT_MODEL, "help": "name of a shipped model, or path of a model card"},
     "backend": {"choices": BACKENDS, "default": "auto", "help": "inference backend; default: auto"},
     "precision": {"choices": PRECISIONS, "default": "auto", "help": "TensorRT precision; default: auto"},
-    "cpu-threads": {"type": cpu_threads, "default": 0, "metavar": "N", "help": "CPU threads; default: all cores"},
+    "cpu-threads": {
+        "type": number_up_to(MAX_CPU_THREADS),
+        "default": 0,
+        "metavar": "N",
+        "help": "CPU threads; default: all cores",
+    },
+    "gpu": {
+        "type": number_up_to(MAX_GPU),
+        "default": 0,
+        "metavar": "N",
+        "help": "number of the GPU, for TensorRT; doctor lists them; default: 0",
+    },
+    "gpu-wait": {
+        "choices": WAITS,
+        "default": WAITS[0],
+        "help": "how the CPU waits for the GPU; block takes less CPU time and more latency; default: spin",
+    },
     "resize-on": {
         "choices": RESIZE_CHOICES,
         "default": "auto",

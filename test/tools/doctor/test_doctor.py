@@ -14,9 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from trt_ssd_ros.tools.doctor.checks import engine_findings, ros_findings, software_findings, transport_findings
+from trt_ssd_ros.tools.doctor.checks import (
+    GPUS,
+    engine_findings,
+    ros_findings,
+    software_findings,
+    transport_findings,
+)
 from trt_ssd_ros.tools.doctor.jetson import jetson_findings
-from trt_ssd_ros.tools.doctor.machine import Finding, Machine
+from trt_ssd_ros.tools.doctor.machine import CommandResult, Finding, Machine
 
 DOCTOR = [sys.executable, "-m", "trt_ssd_ros.tools.doctor"]
 NANO = {
@@ -130,6 +136,25 @@ def test_what_a_gpu_needs_is_named_where_there_is_one(tmp_path, device, topics, 
     assert found.keys() - {"ONNX Runtime", "plan folder", "plans"} == topics
     assert remedy in f"{found['GPU'].found} {found['GPU'].remedy}"
     assert found["GPU"].level == ("WARN" if "TensorRT" in topics else "OK")
+
+
+class TwoGpus(Machine):
+    """This machine, with what the doctor's script prints where there are two GPUs."""
+
+    def python(self, script: str) -> CommandResult:
+        """Run a script, except for that about the GPUs."""
+        if script == GPUS:
+            return CommandResult(
+                True, json.dumps([[0, "A, CUDA 12.4", 100, 8000], [1, "B, CUDA 12.4", 900, 1000]])
+            )
+        return super().python(script)
+
+
+def test_each_gpu_is_a_finding_with_its_number_and_memory(tmp_path):
+    found = by_topic(engine_findings(TwoGpus(tmp_path)))
+    assert (found["GPU 0"].level, found["GPU 0"].found) == ("WARN", "A, CUDA 12.4, 100 of 8000 MiB free")
+    assert "--gpu" in found["GPU 0"].remedy
+    assert (found["GPU 1"].level, found["GPU 1"].found) == ("OK", "B, CUDA 12.4, 900 of 1000 MiB free")
 
 
 def test_plans_of_another_tensorrt_are_found(tmp_path):

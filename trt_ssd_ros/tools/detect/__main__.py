@@ -100,7 +100,15 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     log = options.output / LOG_NAME
     card = ModelCard.load(model_card_path(options.model))
     build = BuildOptions(batch=options.batch)
-    choice = EngineChoice(options.backend, options.precision, build, options.cpu_threads, options.resize_on)
+    choice = EngineChoice(
+        options.backend,
+        options.precision,
+        build,
+        options.cpu_threads,
+        options.resize_on,
+        options.gpu,
+        options.gpu_wait,
+    )
     with closing(open_inputs(options, {options.output, *folders}, stop)) as images:
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
@@ -165,7 +173,8 @@ def new_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds results",
     )
-    add_options(parser, "model", "backend", "precision", "cpu-threads", "resize-on", "threshold", "batch", "topic")
+    add_options(parser, "model", "backend", "precision", "gpu", "gpu-wait", "cpu-threads", "resize-on")
+    add_options(parser, "threshold", "batch", "topic")
     parser.add_argument("--max-images", type=count, metavar="N", help="stop after the first N images")
     parser.add_argument(
         "--format", nargs="+", choices=FORMATS, default=["coco"], help="files besides results.jsonl; default: coco"

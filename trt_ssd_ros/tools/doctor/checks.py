@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from itertools import starmap
 from pathlib import Path
 
 from trt_ssd_ros.engines.gpu_files import GPU_FILES
@@ -23,16 +24,18 @@ from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 library = load_tensorrt()
 print(library.flavour, library.version)
 """
-GPU = """
+GPUS = """
 import json
-from trt_ssd_ros.engines.cuda import CudaDevice, load_pycuda
-cuda, device = load_pycuda(), CudaDevice()
-cuda_version = "{}.{}".format(*divmod(cuda.get_driver_version() // 10, 100))
-with device.bound():
-    free, total = cuda.mem_get_info()
-name = f"{device.gpu.name}, compute capability {device.gpu.compute_capability}, CUDA {cuda_version}"
-print(json.dumps([name, free >> 20, total >> 20]))
-device.close()
+from trt_ssd_ros.engines.cuda import CudaDevice, Gpu, load_pycuda
+found = []
+for gpu in Gpu.find_all():
+    device = CudaDevice(gpu.index)
+    used = device.memory_used()
+    device.close()
+    cuda_version = "{}.{}".format(*divmod(load_pycuda().get_driver_version() // 10, 100))
+    name = f"{gpu.name}, compute capability {gpu.compute_capability}, CUDA {cuda_version}"
+    found.append([gpu.index, name, gpu.memory - used >> 20, gpu.memory >> 20])
+print(json.dumps(found))
 """
 PLANS = """
 import json, os
@@ -40,17 +43,16 @@ from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 
-def fields(find, *names):
-    try:
-        found = find()
-    except RuntimeError:
-        return {}
-    return {key: getattr(found, name) for key, name in names}
-
-mine = fields(load_tensorrt, ("flavour", "flavour"), ("version", "version")) | fields(Gpu.find, ("gpu", "name"))
+valid = {}
+try:
+    library = load_tensorrt()
+    valid |= {"flavour": [library.flavour], "version": [library.version]}
+    valid |= {"gpu": [gpu.name for gpu in Gpu.find_all()]}
+except RuntimeError:
+    pass  # what is missing is another finding
 folder = cache_folder()
 keys = [(sidecar or {}).get("key", {}) for _, sidecar in PlanCache(folder).entries()]
-mismatches = [key for key in keys if any(key.get(name) != value for name, value in mine.items())]
+mismatches = [key for key in keys if any(key.get(name) not in values for name, values in valid.items())]
 existing = next(path for path in (folder, *folder.parents) if path.exists())
 print(json.dumps([str(folder), os.access(existing, os.W_OK), len(keys), len(mismatches)]))
 """
@@ -59,32 +61,32 @@ MIN_FREE_GPU_MIB = 700
 
 
 def engine_findings(machine: Machine) -> Iterator[Finding]:
-    """Check the inference engines, the GPU and the cached plans."""
+    """Check the inference engines, the GPUs and the cached plans."""
     onnxruntime, tensorrt = machine.version("onnxruntime"), machine.python(TENSORRT)
-    gpu = machine.python(GPU)
-    on_gpu = tensorrt.succeeded and gpu.succeeded
+    gpus = machine.python(GPUS)
+    on_gpu = tensorrt.succeeded and gpus.succeeded
     cost = "precision auto and fp16 need it" if on_gpu else "no engine can run the network"
     if onnxruntime.succeeded or on_gpu:
         yield verdict("ONNX Runtime", onnxruntime.succeeded, onnxruntime.text, cost, "pip install onnxruntime")
     else:
         yield Finding("ONNX Runtime", "FAIL", onnxruntime.text, cost, "pip install onnxruntime")
     slow = "detection runs on the CPU: about 20 ms per image on two fast cores, where a GPU takes 1 ms or a few"
-    wanted = tensorrt.succeeded or gpu.succeeded or any(map(machine.find, GPU_FILES))
+    wanted = tensorrt.succeeded or gpus.succeeded or any(map(machine.find, GPU_FILES))
     if wanted:
         yield verdict("TensorRT", tensorrt.succeeded, tensorrt.text, slow, INSTALL)
-    if gpu.succeeded:
-        yield _gpu(json.loads(gpu.text))
+    if gpus.succeeded:
+        yield from starmap(_gpu, json.loads(gpus.text))
     elif wanted:
-        yield Finding("GPU", "WARN", gpu.text, slow, INSTALL)
+        yield Finding("GPU", "WARN", gpus.text, slow, INSTALL)
     else:
         yield Finding("GPU", "OK", NO_GPU)
     yield from _plans(machine)
 
 
-def _gpu(answer: tuple[str, int, int]) -> Finding:
-    name, free, total = answer
+def _gpu(index: int, name: str, free: int, total: int) -> Finding:
     found, cost = f"{name}, {free} of {total} MiB free", "opening an engine may run out of GPU memory"
-    return verdict("GPU", free >= MIN_FREE_GPU_MIB, found, cost, "nvidia-smi lists the processes that use it")
+    remedy = "nvidia-smi lists the processes that use it; the parameter gpu and --gpu choose another GPU"
+    return verdict(f"GPU {index}", free >= MIN_FREE_GPU_MIB, found, cost, remedy)
 
 
 def _plans(machine: Machine) -> Iterator[Finding]:

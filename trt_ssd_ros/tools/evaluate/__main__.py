@@ -25,6 +25,7 @@ from threading import Event
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.errors import INTERRUPTED, counted, load_pyplot
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, fraction, run_command
@@ -50,9 +51,10 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     options.output = output_folder(options.output, folders, options.overwrite)
     expect_writable(options.output)
     expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
+    settings = EngineChoice(cpu_threads=options.cpu_threads, gpu=options.gpu, gpu_wait=options.gpu_wait)
     with ExitStack() as opened:
         runs = []
-        for run in open_runs(options.runs, options.model, options.threshold, stop, options.cpu_threads):
+        for run in open_runs(options.runs, options.model, options.threshold, stop, settings):
             opened.callback(run.close)
             runs.append(run)
         evaluation = Evaluation(annotated, runs)
@@ -99,7 +101,7 @@ def new_parser() -> argparse.ArgumentParser:
         help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds a report",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the report in DIR; default: the newest")
-    add_options(parser, "model", "cpu-threads")
+    add_options(parser, "model", "gpu", "gpu-wait", "cpu-threads")
     add_options(parser, "threshold", default=LOWEST_SCORE, help="lowest evaluated score; default: 0.01")
     parser.add_argument(
         "--show-threshold",

@@ -262,7 +262,7 @@ def expect_results(specs: Sequence[str]) -> None:
 
 
 def open_runs(
-    specs: Sequence[str], model: str, threshold: float, stop: Event, cpu_threads: int = 0
+    specs: Sequence[str], model: str, threshold: float, stop: Event, settings: EngineChoice
 ) -> Iterator[EvaluatedRun]:
     """Open the runs of a command line.
 
@@ -271,7 +271,7 @@ def open_runs(
         model: Default model: name of a shipped model, or path of a model card.
         threshold: Lowest score that detectors report.
         stop: Event that cancels the build of a plan.
-        cpu_threads: Number of CPU threads of a detector; 0: all cores.
+        settings: Settings of all detectors, without backend and precision.
 
     Raises:
         ValueError: A run is invalid, or two have one name.
@@ -295,7 +295,7 @@ def open_runs(
         if backend == "onnxruntime" and precision not in ("", "fp32"):
             raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
         card = ModelCard.load(model_card_path(own or model))
-        choice = EngineChoice(backend, precision or "auto", cpu_threads=cpu_threads)
+        choice = replace(settings, backend=backend, precision=precision or "auto")
         yield DetectorRun(name, card, choice, threshold, stop)
 
 
