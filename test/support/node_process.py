@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from probe import PATIENCE
+from reaper import reaper
 
 from trt_ssd_ros.ros.transport import PROFILE_VARIABLES
 
 
 class NodeProcess:
-    """A process under test; all that it prints goes into a file."""
+    """A process under test; all that it prints goes into a file. It ends with the test run, also a killed one."""
 
     def __init__(self, command: Sequence[str], domain: int, log: Path, **environment: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if name not in PROFILE_VARIABLES}
@@ -33,6 +34,7 @@ class NodeProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        reaper().watch(self.pid)
 
     @property
     def log(self) -> str:
@@ -74,6 +76,7 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self.send_signal(signal.SIGKILL)
             code = self._process.wait()
+        reaper().forget(self.pid)
         print(f"--- {' '.join(self._process.args)} ended with {code}, having said:\n{self.log}")
         if not self._ended_by_test:
             assert (stopped_by_us, code) == (True, 0), f"the process ended with {code} on its own or by force"
