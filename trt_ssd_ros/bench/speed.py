@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import cv2
@@ -105,16 +105,8 @@ def measure_speed(
         detector.detect_batch(images)
     before = ProcessUsage.of(os.getpid())
     with PowerMeter(gpu=gpu) as meter:
-        call, each = partial(detector.detect_batch, images), max(1, repeats // ROUNDS)
-        if rate:
-            times = time_paced(call, ROUNDS, each, rate, done)
-        else:
-            times = time_rounds({"": call}, ROUNDS, each, done)[""]
+        times = _times(partial(detector.detect_batch, images), repeats, done, rate)
     after = ProcessUsage.of(os.getpid())
-    count, gpu_memory = times.size * batch, detector.memory_used()
-    summary = _summary(times, batch)
-    if detector.in_flight > 1 and not rate:
-        summary["frames_per_s"] = images_per_second(detector, images, times.size)
     speed = Speed(
         engine=detector.engine_name,
         kind=detector.engine_kind,
@@ -122,15 +114,31 @@ def measure_speed(
         width=photo.shape[1],
         height=photo.shape[0],
         batch=batch,
-        images=count,
-        **summary,
-        cpu_ms=(after.cpu_seconds - before.cpu_seconds) / count * 1e3,
+        images=times.size * batch,
+        **_summary(times, batch),
+        cpu_ms=(after.cpu_seconds - before.cpu_seconds) / (times.size * batch) * 1e3,
         memory_mib=after.memory_mib,
-        gpu_mib=None if gpu_memory is None else gpu_memory / 2**20,
+        gpu_mib=_mebibytes(detector.memory_used()),
         watts=meter.watts(),
     )
+    if detector.in_flight > 1 and not rate:
+        speed = replace(speed, frames_per_s=images_per_second(detector, images, times.size))
     LOGGER.info("%s", speed)
     return speed
+
+
+def _mebibytes(size: int | None) -> float | None:
+    return None if size is None else size / 2**20
+
+
+def _times(
+    call: Callable[[], object], repeats: int, done: Callable[[], object], rate: float
+) -> NDArray[np.float64]:
+    """Return the milliseconds of each call, (rounds, calls); see `measure_speed`."""
+    each = max(1, repeats // ROUNDS)
+    if rate:
+        return time_paced(call, ROUNDS, each, rate, done)
+    return time_rounds({"": call}, ROUNDS, each, done)[""]
 
 
 def images_per_second(detector: Detector, images: NDArray[np.uint8], calls: int) -> float:

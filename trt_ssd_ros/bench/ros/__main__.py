@@ -39,6 +39,8 @@ from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
 from trt_ssd_ros.version import add_version
 
+PARAMETERS = ("model", "backend", "precision", "gpu", "gpu_wait", "cpu_threads")
+"""Options that are parameters of the node."""
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
     for name, kind in (("echo", "echo"), ("detector", "blank"))
@@ -131,12 +133,43 @@ def without_nan(figures: Any) -> Any:
     return None if isinstance(figures, float) and isnan(figures) else figures
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the benchmark from the command line."""
+def compare_cameras(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
+    """Measure and print one node with several cameras and several nodes, and write the figures if asked to."""
+    reports = measure_cameras(options.cameras, parameters, options.rate, options.seconds)
+    print(cameras_report(reports, options.rate))
+    if options.json:
+        write_json(options.json, with_origin([asdict(report) for report in reports]))
+
+
+def measure_layers(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
+    """Measure and print the cost of each layer, and write the figures if asked to."""
+    card = ModelCard.load(model_card_path(options.model))
+    image = resized(sample_photos()[1], (options.width, options.height))
+    choice = EngineChoice(
+        options.backend,
+        options.precision,
+        cpu_threads=options.cpu_threads,
+        gpu=options.gpu,
+        gpu_wait=options.gpu_wait,
+    )
+    inference = time_inference(card, choice, image, options.repeats)
+    [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
+    overhead = measure_nodes(OVERHEAD, {}, image, options.rate, options.seconds)
+    answers = measure_answers(image, options.seconds)
+    print(report(f"{options.width}x{options.height}", inference, node, options.rate))
+    print(overhead_report(overhead))
+    print(answers_report(answers))
+    if options.json:
+        nodes = {"node": node, **{f"{name} node without inference": its for name, its in overhead.items()}}
+        write_figures(options.json, inference, nodes, answers)
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     add_version(parser)
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS")
-    add_options(parser, "model", "precision", "cpu-threads")
+    add_options(parser, "model", "precision", "gpu", "gpu-wait", "cpu-threads")
     add_options(parser, "backend", default="onnxruntime", help="inference backend; default: onnxruntime")
     parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
@@ -165,32 +198,19 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--repeats", type=int, default=200, help="images per row without ROS (default: 200)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args(remove_ros_args(args)[1:])
+    return parser
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line."""
+    options = new_parser().parse_args(remove_ros_args(args)[1:])
+    measure = measure_layers
+    if options.camera:
+        measure = compare_camera_paths
+    elif options.cameras:
+        measure = compare_cameras
     try:
-        names = ("model", "backend", "precision", "cpu_threads")
-        parameters = {name: str(getattr(options, name)) for name in names}
-        if options.camera:
-            compare_camera_paths(parameters, options)
-            return 0
-        if options.cameras:
-            reports = measure_cameras(options.cameras, parameters, options.rate, options.seconds)
-            print(cameras_report(reports, options.rate))
-            if options.json:
-                write_json(options.json, with_origin([asdict(report) for report in reports]))
-            return 0
-        card = ModelCard.load(model_card_path(options.model))
-        image = resized(sample_photos()[1], (options.width, options.height))
-        choice = EngineChoice(options.backend, options.precision, cpu_threads=options.cpu_threads)
-        inference = time_inference(card, choice, image, options.repeats)
-        [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
-        overhead = measure_nodes(OVERHEAD, {}, image, options.rate, options.seconds)
-        answers = measure_answers(image, options.seconds)
-        print(report(f"{options.width}x{options.height}", inference, node, options.rate))
-        print(overhead_report(overhead))
-        print(answers_report(answers))
-        if options.json:
-            nodes = {"node": node, **{f"{name} node without inference": its for name, its in overhead.items()}}
-            write_figures(options.json, inference, nodes, answers)
+        measure({name: str(getattr(options, name)) for name in PARAMETERS}, options)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {one_line(error)}", file=sys.stderr)
         return 1
