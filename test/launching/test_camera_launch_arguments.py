@@ -7,10 +7,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+import rclpy
 from launch import LaunchContext
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_visit import processes, remappings, settings
+from rclpy.context import Context
+from rclpy.node import Node
 from stand_ins import STAND_INS, StandIn
 
 from trt_ssd_ros.files import share_folder
@@ -276,3 +279,23 @@ def test_a_driver_alone_needs_no_detector(drivers):  # noqa: ARG001
         if not path.name.startswith("rosbag2"):
             [camera] = processes(path, device)
             assert camera.node_package in ("trt_ssd_ros", *DRIVERS)
+
+
+@pytest.mark.usefixtures("drivers")
+@pytest.mark.parametrize(
+    "frame", ["1e3", "-2E5", "nan", "Infinity", "0x1p3", "7", "0x10", "1.5", "on", "a: b", "1e3d"]
+)
+@pytest.mark.parametrize("source", ["demo", "usb_cam"])
+def test_a_frame_that_looks_like_a_number_stays_a_string(source, frame):
+    """As rcl reads the file of the node's parameters."""
+    node = processes(DETECT, {"source": source, "frame_id": frame})[0]
+    node._perform_substitutions(LaunchContext())
+    files = [path for path, is_file in node._Node__expanded_parameter_arguments if is_file]
+    context = Context()
+    rclpy.init(args=["--ros-args", "--params-file", files[-1]], context=context)
+    camera = Node("camera", context=context, automatically_declare_parameters_from_overrides=True)
+    try:
+        assert camera.get_parameter("frame_id").value == frame
+    finally:
+        camera.destroy_node()
+        context.try_shutdown()

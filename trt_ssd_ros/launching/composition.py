@@ -14,6 +14,7 @@ from launch_ros.actions import Node
 from trt_ssd_ros.launching.drivers import log_level
 from trt_ssd_ros.launching.exits import ExitHandler
 from trt_ssd_ros.launching.names import absolute_name
+from trt_ssd_ros.launching.yaml_strings import quote_numbers
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,15 @@ def composed_nodes(
     )
 
 
+class _QuotingDumper(yaml.SafeDumper):
+    """Dumper of parameter files for rcl."""
+
+
+quote_numbers(_QuotingDumper)
+
+
 def _written(values: Mapping[str, Any]) -> Path:
     """Write parameters into a temporary file that only this user can read, as launch_ros does for a node's."""
     with NamedTemporaryFile("w", prefix="launch_params_", suffix=".yaml", delete=False, encoding="utf-8") as file:
-        yaml.safe_dump(dict(values), file)
+        yaml.dump(dict(values), file, _QuotingDumper)
     return Path(file.name)

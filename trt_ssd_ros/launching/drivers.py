@@ -13,6 +13,7 @@ from pathlib import Path
 from posixpath import dirname, join
 from typing import Any
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_path
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
@@ -29,7 +30,10 @@ from trt_ssd_ros.files import share_folder
 from trt_ssd_ros.launching.arguments import CAMERA_ARGUMENTS, NODE_ARGUMENTS, CameraRequest
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
 from trt_ssd_ros.launching.names import absolute_name, file_sets
+from trt_ssd_ros.launching.yaml_strings import quote_numbers
 from trt_ssd_ros.ros.transport import profile_environment
+
+quote_numbers(yaml.Dumper)  # launch_ros writes the parameters of a Node with it
 
 NODE_NAME = "camera"
 APT = "sudo apt install ros-{distro}-{name}"
