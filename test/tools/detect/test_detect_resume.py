@@ -54,6 +54,14 @@ def test_what_was_not_drawn_is_drawn_by_a_run_that_goes_on(tmp_path, video):
     assert len((out / "results.jsonl").read_text().splitlines()) == 6
 
 
+def test_a_run_does_not_mix_images_that_are_decoded_whole_and_reduced(tmp_path, repository, capsys):
+    arguments = repository / "photos", "--output", tmp_path / "out", "--max-images"
+    assert run(*arguments, 1, "--draw", "none") == 0
+    assert run(*arguments, 2, "--draw", "jpg", "--resume") == 1
+    assert "has jpeg 'reduced (--draw none)', this run has 'whole': give the earlier" in capsys.readouterr().err
+    assert run(*arguments, 2, "--draw", "none", "--resume") == 0
+
+
 def test_what_is_refused_is_left_as_it_was(tmp_path, repository, capsys):
     """Also the line that a killed run has not finished, before which the other images would be detected."""
     (tmp_path / "in").mkdir()

@@ -46,8 +46,8 @@ from trt_ssd_ros.version import add_version
 OUTPUT = "detect_output"
 
 
-def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
-    """Return the settings that determine the results of this run."""
+def header(options: argparse.Namespace, detector: Detector, reduced: bool) -> ResultHeader:
+    """Return the settings that determine the results of this run, with whether images may be decoded reduced."""
     thresholds = detector.thresholds
     return ResultHeader(
         {
@@ -56,6 +56,7 @@ def header(options: argparse.Namespace, detector: Detector) -> ResultHeader:
             "engine": detector.engine_name,
             "precision": detector.precision,
             "resize_on": detector.resize_on,
+            "jpeg": "reduced (--draw none)" if reduced else "whole",
             "batch": options.batch,
             "score_threshold": thresholds.lowest,
             "iou_threshold": thresholds.iou,
@@ -128,14 +129,16 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
 
 def run(options: argparse.Namespace, detectors: Sequence[Detector], images: ImageSource, stop: Event) -> RunTimes:
     """Process the images; read the completed ones of a resumed run again only if they must still be drawn."""
-    log, stated = options.output / LOG_NAME, header(options, detectors[0])
+    log = options.output / LOG_NAME
     if "kitti" in options.format:
         expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
     with closing(open_output(options, images)) as output:
-        if not output.wanted and detectors[0].resize_on == "host":
+        reduced = not output.wanted and detectors[0].resize_on == "host" and not images.is_video
+        if reduced:
             network_input = detectors[0].card.input
             images.allow_reduced(network_input.width, network_input.height)
+        stated = header(options, detectors[0], reduced)
         done = resume_results(log, stated, images.names, options.batch) if options.resume else 0
         if not options.resume:
             start_results(log, stated)
