@@ -20,7 +20,7 @@ from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanMissingError, cache_folder
 
 OTHER = replace(KEY, model="another/model")
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def said(hear: Callable[..., pytest.LogCaptureFixture]) -> pytest.LogCaptureFixt
 
 @pytest.fixture
 def forbidden(cache: PlanCache) -> Iterator[PlanCache]:
-    """A cache with a plan, in a folder that whoever runs the tests may not even look into."""
+    """A cache with a plan, in a folder that the user of the tests may not even list."""
     cache.store(KEY, Plan(PLAN, {}))
     mode, user = cache.folder.stat().st_mode, os.geteuid()
     cache.folder.chmod(0)
     if user == 0:
-        os.seteuid(NOBODY)
+        os.seteuid(UNPRIVILEGED)
     yield cache
     os.seteuid(user)
     cache.folder.chmod(mode)

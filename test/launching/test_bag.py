@@ -74,8 +74,8 @@ def test_what_waits_for_a_subscriber_becomes_the_command(probe, start_process, c
 
 def test_what_waits_for_a_subscriber_can_be_interrupted(probe, start_process):
     probe.receive(String, "/it")
-    process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "/nobody", "/bin/false"])
-    process.wait_until_it_says("waiting for /nobody to subscribe to /it")
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.launching.bag", "/it", "/absent", "/bin/false"])
+    process.wait_until_it_says("waiting for /absent to subscribe to /it")
     process.send_signal(signal.SIGINT)
     assert process.wait() == 0
     assert "Traceback" not in process.log

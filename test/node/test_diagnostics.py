@@ -58,7 +58,7 @@ def filled(readings: Readings, **limits: float) -> tuple[bytes, str, dict[str, s
         (Readings("active"), OK, "disabled by ~/enable"),
         (Readings("active", idle=True), OK, "idle: no topic with results has a subscriber (lazy)"),
         (Readings("active", taking=True), WARN, "no image yet"),
-        (Readings("active", taking=True, finding=Alert(ERROR, "nobody")), ERROR, "nobody"),
+        (Readings("active", taking=True, finding=Alert(ERROR, "no publisher")), ERROR, "no publisher"),
         (Readings("active", taking=True, counts=FrameCounts(processed=4)), OK, "4 images"),
         (
             Readings("active", taking=True, counts=FrameCounts(processed=4), finding=Alert(WARN, "late")),

@@ -218,7 +218,7 @@ class Rig:
         for camera in cameras:
             camera.open()
             while not camera.publisher.get_subscription_count():
-                threading.Event().wait(0.01)  # discovery tells nobody
+                threading.Event().wait(0.01)  # discovery has no event
         executor.submit(int).result(PATIENCE)
 
     def inputs(self) -> list[ImageSubscription]:
@@ -349,7 +349,7 @@ def test_a_camera_that_is_held_back_is_taken_from_when_its_time_comes(executor, 
     executor.submit(int).result(PATIENCE)
     left.publish(5)
     left.pause = 0.0
-    assert rig.next() == [("left", 5)], "nobody has to wake it"
+    assert rig.next() == [("left", 5)], "it wakes without a call of wake()"
 
 
 def test_an_input_that_is_destroyed_while_it_is_waited_for_leaves_the_graph(executor, cameras):

@@ -20,5 +20,5 @@ PTX = b"""
 
 
 def break_gpu() -> None:
-    """Break the context that is bound to this thread; whoever uses it next gets the error."""
+    """Break the context that is bound to this thread; its next user gets the error."""
     cuda.module_from_buffer(PTX).get_function("fault")(block=(1, 1, 1), grid=(1, 1))

@@ -1,4 +1,4 @@
-"""Average precision against pycocotools' own way, on sets that nobody chose."""
+"""Average precision against pycocotools' own way, on random sets."""
 
 from __future__ import annotations
 

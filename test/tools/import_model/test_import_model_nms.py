@@ -262,7 +262,7 @@ def test_decoding_stays_in_single_precision(run_import, labels):
 
 
 def test_scores_of_the_best_class_are_no_scores_of_a_single_class(run_import, labels):
-    """Each box has one score and one label, and nobody suppressed any: what they were made of is taken."""
+    """Each box has one score and one label, and no NMS has run: what they were made of is taken."""
     net = Net()
     boxes, scores = heads(net, nchw(net, TINY), TINY)
     decoded(net, boxes, PRIORS, name="out_boxes")
