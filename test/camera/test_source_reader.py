@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event, Semaphore
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from rclpy.logging import get_logger
 
 from trt_ssd_ros.camera import source_reader
-from trt_ssd_ros.camera.source_reader import HANG, Playback, SourceReader
-from trt_ssd_ros.images.source import Capture, ImageSource, SourceImage
+from trt_ssd_ros.camera.source_reader import HANG, LONGEST_RETRY, Playback, SourceReader
+from trt_ssd_ros.images.open_source import find_source
+from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
 
 pytestmark = pytest.mark.ros
 PATIENCE = 30.0
@@ -26,6 +30,7 @@ class Viewer:
     def __init__(self) -> None:
         self.answers: list[bool] = []
         self.opened = Semaphore(0)
+        self.ended: list[Exception | None] = []
 
     def is_wanted(self) -> bool:
         """See Viewer."""
@@ -42,6 +47,7 @@ class Viewer:
 
     def end(self, error: Exception | None) -> None:
         """See Viewer."""
+        self.ended.append(error)
 
 
 class Source(ImageSource):
@@ -88,7 +94,7 @@ def test_the_time_of_an_interruption_is_no_hang(clock):
     clock.now += HANG
     assert reader.find_hang() == ""
     clock.now += 1
-    assert reader.find_hang() == "the source hangs: no image for 10 s"
+    assert reader.find_hang() == f"the source hangs: no image for {HANG:g} s"
     reader.stop(seconds=0)
     source.go_on.set()
     reader.stop(PATIENCE)
@@ -116,3 +122,56 @@ def test_interruptions_are_counted_beyond_the_end_of_a_source():
     reader.stop(seconds=0)
     sources[1].go_on.set()
     reader.stop(PATIENCE)
+
+
+def image() -> SourceImage:
+    """Return an image."""
+    return SourceImage(0, "0", np.zeros((4, 6, 3), np.uint8))
+
+
+class Failing(ImageSource):
+    """A source that shows images while its clock runs for some seconds, then fails."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+
+    def captures(self) -> Iterator[Capture]:
+        """See `ImageSource.captures`."""
+        yield image
+        self._clock.now += self._seconds
+        yield image
+        raise SourceError("it broke")
+
+
+def test_retries_are_short_again_after_a_good_run(clock, monkeypatch):
+    runs = [0.0, 0.0, LONGEST_RETRY, 0.0]
+    waits: list[float] = []
+    sources = iter([Failing(clock, seconds) for seconds in runs])
+    viewer = Viewer()
+    reader = SourceReader(lambda: next(sources), Playback(reopens=True), viewer, get_logger("reader"))
+
+    def wait(seconds: float = 0.0) -> bool:
+        if seconds in (0.1, 0.2, 0.4):
+            waits.append(seconds)
+        clock.now += seconds
+        return len(waits) == len(runs)
+
+    monkeypatch.setattr(reader, "_stop", SimpleNamespace(wait=wait, is_set=lambda: len(waits) == len(runs)))
+    reader._run()
+    assert waits == [0.1, 0.2, 0.1, 0.2]
+
+
+def folder_of(tmp_path: Path, count: int) -> ImageSource:
+    """Return the source of a folder with some images."""
+    for number in range(count):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image().pixels)
+    return find_source(str(tmp_path))
+
+
+def test_a_start_beyond_the_end_ends_a_camera_that_reopens(tmp_path):
+    viewer = Viewer()
+    reader = SourceReader(
+        lambda: folder_of(tmp_path, 3), Playback(rate=1000.0, start=3, reopens=True), viewer, get_logger("reader")
+    )
+    reader._run()
+    assert list(map(str, viewer.ended)) == ["start: found 3, expected at most 2: the source has 3 images"]

@@ -12,6 +12,7 @@ import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
 from trt_ssd_ros.images.frame import Frame
@@ -157,3 +158,18 @@ def test_an_image_is_read_as_it_is():
     captured = image("it")
     assert read_image(captured) is captured.frame
     assert captured.encoding == "rgb8"
+
+
+def test_overrides_of_a_subscription_that_does_not_exist_are_warned_of(domain, monkeypatch):
+    context = Context()
+    names = [f"qos_overrides./{topic}.subscription.reliability" for topic in ("image", "other")]
+    rclpy.init(args=[], context=context, domain_id=domain)
+    node = Node("it", context=context, parameter_overrides=[Parameter(name, value="reliable") for name in names])
+    said: list[str] = []
+    monkeypatch.setattr(node.get_logger(), "warning", said.append)
+    try:
+        ComposedInput(node, "image", None, "raw", "auto", lambda: None)
+    finally:
+        node.destroy_node()
+        context.try_shutdown()
+    assert said == [f"{names[0]} is not used: the camera is in this process"]

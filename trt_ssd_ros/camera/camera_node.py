@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import cv2
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -24,6 +22,7 @@ from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.calibration import Calibration
 from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.images.open_source import find_source
+from trt_ssd_ros.images.quiet_opencv import quiet_opencv
 from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName, without_password
 from trt_ssd_ros.images.stream import exit_code
@@ -34,8 +33,6 @@ from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import OVERRIDABLE
 
 CAMERA = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
-ERRORS_ONLY = 2
-"""Log level of OpenCV; the node itself logs what users need to know of a source."""
 WATCH_PERIOD = 1.0
 """Seconds between two checks whether the source hangs, on a steady clock."""
 MOST_HUNG = 3
@@ -243,16 +240,9 @@ def find_checked(name: str, start: int, width: int, height: int, rate: float) ->
     return find_source(name, width, height, rate)
 
 
-def prepare_opencv() -> None:
-    """Silence FFmpeg, which logs each attempt to open a stream, and OpenCV's warnings."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if hasattr(cv2, "setLogLevel"):  # not in OpenCV 5
-        cv2.setLogLevel(ERRORS_ONLY)
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Run the camera node."""
-    prepare_opencv()
+    quiet_opencv()
     return exit_code(spin_node(CameraNode, args))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from trt_ssd_ros.camera.camera_node import CameraNode, prepare_opencv
+from trt_ssd_ros.camera.camera_node import CameraNode
 from trt_ssd_ros.engines.backend import open_detector
+from trt_ssd_ros.images.quiet_opencv import quiet_opencv
 from trt_ssd_ros.images.stream import exit_code
 from trt_ssd_ros.node.composed_input import ComposedInput
 from trt_ssd_ros.node.detector_node import DetectorNode
@@ -35,7 +36,7 @@ def create_nodes(open_engine: OpenEngine = open_detector) -> Iterator[FailableNo
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run both nodes."""
-    prepare_opencv()
+    quiet_opencv()
     return exit_code(spin_nodes(create_nodes, args))
 
 

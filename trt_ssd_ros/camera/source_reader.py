@@ -14,19 +14,22 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from trt_ssd_ros.errors import counted, one_line
 from trt_ssd_ros.images.rate_limit import RateLimit
-from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError
+from trt_ssd_ros.images.source import AbsentSourceError, Capture, ImageSource, SourceError, SourceSettingError
 from trt_ssd_ros.images.stream import READER, retry_delays
 from trt_ssd_ros.ros.process import signals_blocked
+from trt_ssd_ros.ros.transport import DEMAND_PERIOD
 
 DEFAULT_RATE = 30.0
 LONGEST_RETRY = 2.0
 """Seconds between two attempts to open a source, at most."""
-DEMAND_PERIOD = 0.2
-"""Seconds between two checks whether images are wanted."""
 SETTLING = 0.5
 """Seconds for a discovered subscriber to discover the publisher, and to receive the last image."""
-HANG = 10.0
-"""Seconds without a return from the source after which it hangs: more than the source's own limits."""
+HANG = 12.0
+"""Seconds without a return from the source after which it hangs.
+
+OpenCV returns from V4L2 after 10 s without an image (cap_v4l.cpp, OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT), and from
+FFmpeg after READ_TIMEOUT_MS; such a source is reopened without a new thread. GStreamer's limit is longer, 30 s
+(cap_gstreamer.cpp): its thread is left, and ends then."""
 END = 2.0
 """Seconds for the thread to end; it cannot be interrupted while the source hangs."""
 
@@ -116,6 +119,9 @@ class SourceReader:
         self._limit = RateLimit()
         self._stop = Event()
         self._readable = 0
+        self._has_shown = False
+        self._began = 0.0
+        self._delays = retry_delays(LONGEST_RETRY)
         self._opened = ""
         self._inside: float | None = None
         self._interrupted = -inf
@@ -154,7 +160,6 @@ class SourceReader:
         return f"the source hangs: no image for {HANG:g} s" if hangs else ""
 
     def _run(self) -> None:
-        delays = retry_delays(LONGEST_RETRY)
         while not self._stop.is_set():
             try:
                 self._await_demand()
@@ -165,9 +170,9 @@ class SourceReader:
             except Exception as error:
                 if self._stop.is_set() or self._viewer.is_ending or not self._note_failure(error):
                     return
-                self._stop.wait(next(delays))
+                self._stop.wait(next(self._delays))
             else:
-                delays = retry_delays(LONGEST_RETRY)
+                self._delays = retry_delays(LONGEST_RETRY)
                 if self.ended:
                     self._stop.wait(SETTLING)
                     self._viewer.end(None)
@@ -199,9 +204,13 @@ class SourceReader:
             self._inside = None
 
     def _note_failure(self, error: Exception) -> bool:
-        """Record a failure; return whether the source is opened again."""
+        """Record a failure; return whether the source is opened again.
+
+        A wrong setting ends the camera, unless it was right before: then the source has changed.
+        """
         never_open = isinstance(error, AbsentSourceError)
-        if never_open or not self._playback.reopens:
+        is_mistake = isinstance(error, SourceSettingError) and not self._has_shown
+        if never_open or is_mistake or not self._playback.reopens:
             self._viewer.end(error)
             return False
         reason = one_line(error)
@@ -270,7 +279,7 @@ class SourceReader:
 
     def _play(self) -> bool:
         """Show the images; return whether the source has ended, else it was stopped or no more are wanted."""
-        due = monotonic()
+        self._began = due = monotonic()
         for capture in self._captures():
             if self._stop.is_set():
                 return False
@@ -289,7 +298,11 @@ class SourceReader:
         return not self._stop.is_set()
 
     def _note_readable(self) -> None:
+        """Record an image; after a good run, of LONGEST_RETRY seconds with images, retries start afresh."""
         self._readable += 1
+        self._has_shown = True
+        if monotonic() - self._began >= LONGEST_RETRY:
+            self._delays = retry_delays(LONGEST_RETRY)
         if self.failure:
             self.failure = ""
             self._viewer.note_opened(self._opened)
@@ -303,7 +316,8 @@ class SourceReader:
         """Read the source once, from image number `start` on.
 
         Raises:
-            SourceError: The source has fewer images, or none that can be read.
+            SourceSettingError: The source has fewer images.
+            SourceError: The source has no image that can be read.
         """
         start, total, self._readable = self._playback.start, 0, 0
         captures = enumerate(self.source.captures(), 1)
@@ -312,7 +326,7 @@ class SourceReader:
             if total > start:
                 yield capture
         if start >= total > 0:
-            raise SourceError(
+            raise SourceSettingError(
                 f"start: found {start}, expected at most {total - 1}: the source has {counted(total, 'image')}"
             )
         if total and not self._readable and not self._stop.is_set():

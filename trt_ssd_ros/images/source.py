@@ -24,6 +24,10 @@ class AbsentSourceError(SourceError):
     """Webcam, stream or pipeline that cannot be opened at present, but perhaps later."""
 
 
+class SourceSettingError(SourceError):
+    """Setting that does not fit the source, so that opening the source again is useless."""
+
+
 @dataclass(frozen=True, eq=False)
 class SourceImage:
     """Image of a source.

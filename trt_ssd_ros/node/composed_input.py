@@ -76,6 +76,7 @@ class ComposedInput:
         self._wake = changed
         if transport != "raw":
             node.get_logger().warning(f"image_transport: {transport} is not used: the camera is in this process")
+        _warn_of_overrides(node, self.topic)
         self._lock = Lock()
         self._is_open = False
         self._newest: CapturedImage | None = None
@@ -156,3 +157,10 @@ class ComposedInput:
     def list_image_topics(self) -> Sequence[str]:
         """Return no topic: images do not come from a topic."""
         return ()
+
+
+def _warn_of_overrides(node: Node, topic: str) -> None:
+    """Warn of overrides of a subscription that does not exist."""
+    for name in node._parameter_overrides:
+        if name.startswith(f"qos_overrides.{topic}.subscription."):
+            node.get_logger().warning(f"{name} is not used: the camera is in this process")

@@ -32,10 +32,7 @@ from trt_ssd_ros.node.settings import (
 )
 from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
-from trt_ssd_ros.ros.transport import keep_freed_blocks
-
-DEMAND_PERIOD = 0.2
-"""Seconds between two looks for subscribers of the results, on a steady clock."""
+from trt_ssd_ros.ros.transport import DEMAND_PERIOD, keep_freed_blocks
 
 
 class DetectorNode(HiddenSubscriptions, ManagedNode):

@@ -87,6 +87,9 @@ def keep_freed_blocks() -> bool:
     return all(libc.mallopt(option, value) for option, value in _SETTINGS.items())
 
 
+DEMAND_PERIOD = 0.2
+"""Seconds between two checks whether a topic has subscribers; rclpy of Humble has no event for it."""
+
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 """Policies that `qos_overrides.*` parameters may change: history, depth and reliability."""
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import cv2
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -23,10 +22,8 @@ from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
+from trt_ssd_ros.images.quiet_opencv import quiet_opencv
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
-
-SILENT = 0
-"""Log level of OpenCV without messages."""
 
 
 @contextmanager
@@ -57,14 +54,6 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
-
-
-def quiet_opencv() -> None:
-    """Keep OpenCV and FFmpeg from writing to stderr, because the tools report unreadable files themselves."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # OpenCV 5 moved the function.
-    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # type: ignore[attr-defined]
-    set_level(SILENT)
 
 
 def run_command(name: str, task: Callable[[Event], int]) -> int:

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trt_ssd_ros.errors import INTERRUPTED, discard_stdout
+from trt_ssd_ros.images.quiet_opencv import quiet_opencv
 from trt_ssd_ros.models.card import MAX_INPUT_SIDE
-from trt_ssd_ros.tools.command_line import quiet_opencv
 from trt_ssd_ros.tools.import_model.families import FAMILIES
 from trt_ssd_ros.tools.import_model.importing import ImportRequest, import_model
 from trt_ssd_ros.version import add_version
