@@ -4,16 +4,16 @@ ros2 launch trt_ssd_ros detect.launch.py image_topic:=/camera/image_raw     a ca
 ros2 launch trt_ssd_ros detect.launch.py source:=usb_cam                    a camera with its driver
 ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a webcam without a driver
 ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos of this package
+ros2 launch trt_ssd_ros detect.launch.py cameras:="front=usb_cam side=topic:/cam3/image_raw"    several cameras
 
 A launch file that includes this one can rename nodes and topics with PushRosNamespace and SetRemap; on the command
 line, namespace, detector_name and remap do.
 """
 
-import os
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
@@ -28,8 +28,6 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
 from launch_ros.actions import Node
 
-from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.images.source_name import SourceName, without_password
 from trt_ssd_ros.launching.arguments import (
     BOOLEANS,
     CAMERA_ARGUMENTS,
@@ -45,21 +43,38 @@ from trt_ssd_ros.launching.arguments import (
     refuse_unknown_arguments,
 )
 from trt_ssd_ros.launching.composition import NodeInProcess, composed_nodes
-from trt_ssd_ros.launching.drivers import NODE_NAME, dds_profile, log_level, topic_remappings
+from trt_ssd_ros.launching.drivers import (
+    NODE_NAME,
+    dds_profile,
+    log_level,
+    topic_remappings,
+    typed_parameter,
+)
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
 from trt_ssd_ros.launching.names import OUTPUT_TOPICS, absolute_name, file_sets, node_name, topic_rules
 from trt_ssd_ros.launching.own_camera import OWN_CAMERA
+from trt_ssd_ros.launching.rig import RigCamera, output_topics, read_rig
+from trt_ssd_ros.launching.rviz import rviz
+from trt_ssd_ros.launching.sources import CAMERA_FILES, DRIVERS
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
-CAMERAS = share_folder() / "launch" / "cameras"
-DRIVERS = {path.name.removesuffix(".launch.py") for path in CAMERAS.glob("*.launch.py")} - {"camera", "rosbag2"}
+Arguments = Mapping[str, str]
 
 ARGUMENTS = [
     DeclareLaunchArgument(
         "source",
         default_value="topic",
         description=f"Origin of the images: topic (subscribe to image_topic) | {OWN_SOURCES} | bag:<path> | "
-        f"a camera driver, optionally followed by :<device>: {' | '.join(sorted(DRIVERS))}",
+        f"a camera driver, optionally followed by :<device>: {' | '.join(DRIVERS)}",
+    ),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Several cameras of one detector, in place of source: NAME=SOURCE, separated by spaces, e.g. "
+        'cameras:="front=usb_cam:/dev/video0 rear=rtsp://10.0.0.8/stream side=topic:/cam3/image_raw". Each camera '
+        "runs in the namespace NAME; its detections are NAME/detections. params_file (example: "
+        "config/cameras.yaml) gives each its settings: NAME.roi and others of the detector, and those of its "
+        "driver under /**/NAME/camera",
     ),
     DeclareLaunchArgument(
         "model",
@@ -94,10 +109,11 @@ ARGUMENTS = [
         "remap",
         default_value="",
         description="New names of the detector's topics, separated by spaces: "
-        f'remap:="detections:=objects debug_image:=view"; topics: {", ".join(OUTPUT_TOPICS)}',
+        f'remap:="detections:=objects debug_image:=view"; topics: {", ".join(OUTPUT_TOPICS)}; with cameras: '
+        "NAME/detections and so on",
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image in rviz2"
+        "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image of each camera in rviz2"
     ),
     DeclareLaunchArgument(
         "dds_profile",
@@ -124,18 +140,20 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments["namespace"] = full_namespace(context)
     arguments["on_exit"] = exit_action(context, Path(__file__))
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
-    check_names(arguments)
+    rig = read_rig(arguments)
+    check_names(arguments, rig)
     off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
-    actions += nodes(arguments, context)
+    actions += nodes(arguments, rig, context)
     if arguments["rviz"] == "true":
-        actions.append(rviz(arguments))
+        names = [camera.name for camera in rig if camera.name]
+        actions.append(rviz(arguments["namespace"], names, dict(detector_topics(arguments, rig))))
     return actions
 
 
-def check_names(arguments: dict[str, str]) -> None:
+def check_names(arguments: Arguments, rig: Sequence[RigCamera]) -> None:
     """Check the names of the detector and its topics; warn if params_file does not know the detector's name."""
-    topic_rules(arguments["remap"])
+    detector_topics(arguments, rig)
     name, path = node_name("detector_name", arguments["detector_name"]), Path(arguments["params_file"])
     full_name = absolute_name(arguments["namespace"], name)
     if name != "detector" and not path.samefile(SHIPPED_PARAMETERS) and not file_sets(path, full_name):
@@ -144,137 +162,104 @@ def check_names(arguments: dict[str, str]) -> None:
         )
 
 
-def nodes(arguments: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the nodes of the camera and the detector, in one process or in two."""
-    source = arguments["source"]
-    is_other = source.partition(":")[0] in (*DRIVERS, "bag", "topic")
-    is_own = source == "gstreamer" or (not is_other and SourceName.parse(source).explicit)
-    if is_own and arguments["composed"] != "false":
-        return [composed(arguments, CameraRequest.from_context(context, arguments["on_exit"]))]
-    if arguments["composed"] == "true":
+def nodes(arguments: Arguments, rig: Sequence[RigCamera], context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the nodes of the cameras and the detector: our own cameras in its process, drivers in others."""
+    own = [camera for camera in rig if camera.source.kind == "own"]
+    if arguments["composed"] == "true" and not own:
+        argument = "cameras" if rig[0].name else "source"
+        found = f"{argument}:={', '.join(camera.source.shown for camera in rig)}"
         raise ValueError(
-            f"composed: found 'true' with source:={without_password(source)}, expected a source of our own camera "
-            "node: demo, file:<path>, webcam:<number>, rtsp://... or gstreamer"
+            f"composed: found 'true' with {found}, expected a source of our own camera node: demo, file:<path>, "
+            "webcam:<number>, rtsp://... or gstreamer"
         )
-    cameras = [include("camera", on_exit=arguments["on_exit"])] if is_own else camera(arguments)
-    return [*cameras, detector(arguments)]
+    inside = [] if arguments["composed"] == "false" else own
+    others = [camera for camera in rig if camera.source.kind != "topic" and camera not in inside]
+    started = [include(camera.source.launch_file, camera.include_arguments(arguments)) for camera in others]
+    if not inside:
+        return [*started, detector(arguments, rig)]
+    request = CameraRequest.from_context(context, arguments["on_exit"])
+    return [*started, composed(arguments, rig, {camera.name: camera.request(request) for camera in inside})]
 
 
-def camera(arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
-    """Return the launch file of a driver or a bag; empty for source:=topic."""
-    source = arguments["source"]
-    kind, _, device = source.partition(":")
-    if source == "topic":
-        refuse_camera_arguments(arguments)
-        return []
-    if kind not in (*DRIVERS, "bag"):
-        raise ValueError(unknown_source(source, kind))
-    if device and arguments["device"]:
-        raise ValueError(
-            f"device: found '{without_password(arguments['device'])}' beside source:={without_password(source)}, "
-            "expected only one of them"
-        )
-    name = "rosbag2" if kind == "bag" else kind
-    return [include(name, device=device or arguments["device"], on_exit=arguments["on_exit"])]
-
-
-def refuse_camera_arguments(arguments: dict[str, str]) -> None:
-    """Refuse camera arguments with source:=topic, which starts no camera."""
-    for argument in CAMERA_ARGUMENTS:
-        if arguments[argument.name]:
-            found = f"found '{without_password(arguments[argument.name])}' with source:=topic"
-            raise ValueError(f"{argument.name}: {found}, expected a source that this launch file starts")
-
-
-def unknown_source(source: str, kind: str) -> str:
-    """Return the error message for an unknown source."""
-    near = [f"file:{source}"] if Path(source).exists() else get_close_matches(kind, sorted(DRIVERS))
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    own = "topic, demo, file:<path>, webcam:<number>, rtsp://..., gstreamer, bag:<path>"
-    found = f"source: found '{without_password(source)}'{hint}"
-    return f"{found}, expected {own} or a driver: {', '.join(sorted(DRIVERS))}"
-
-
-def include(name: str, **arguments: str) -> GroupAction:
+def include(name: str, arguments: Mapping[str, str]) -> GroupAction:
     """Include a camera's launch file in its own scope; it inherits the arguments that are not given here."""
-    source = PythonLaunchDescriptionSource(str(CAMERAS / f"{name}.launch.py"))
+    source = PythonLaunchDescriptionSource(str(CAMERA_FILES / f"{name}.launch.py"))
     given = {"respawn": "", **arguments}  # on_exit has taken the place of its deprecated alias
     return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
 
 
-def detector_overrides(arguments: dict[str, str]) -> dict[str, str | float | bool]:
+def detector_overrides(arguments: Arguments, rig: Sequence[RigCamera]) -> dict[str, Any]:
     """Return the parameters that the launch arguments give to the detector."""
-    overrides: dict[str, str | float | bool] = {
+    overrides: dict[str, Any] = {
         name: arguments[name] for name in ("model", "backend", "precision") if arguments[name]
     }
     if arguments["debug"]:
         overrides["debug_image"] = arguments["debug"] == "true"
     if arguments["score_threshold"]:
         overrides["score_threshold"] = number("score_threshold", arguments["score_threshold"])
-    if arguments["source"].startswith("bag:"):
+    if rig[0].source.kind == "bag":
         overrides["use_sim_time"] = True  # because rosbag2's player publishes /clock
+    if rig[0].name:
+        overrides["cameras"] = [camera.name for camera in rig]
     return overrides
 
 
-def detector_topics(arguments: dict[str, str]) -> list[tuple[str, str]]:
+def detector_topics(arguments: Arguments, rig: Sequence[RigCamera]) -> list[tuple[str, str]]:
     """Return the remappings of the detector's topics."""
-    return [("image", arguments["image_topic"]), *topic_rules(arguments["remap"]).items()]
+    images = [(f"{camera.prefix}image", camera.topic) for camera in rig]
+    return [*images, *topic_rules(arguments["remap"], output_topics(rig)).items()]
 
 
-def detector(arguments: dict[str, str]) -> Node:
+def detector(arguments: Arguments, rig: Sequence[RigCamera]) -> Node:
     """Return the detector node; `on_exit` says what the launch does when the node ends."""
+    overrides = detector_overrides(arguments, rig)
     return Node(
         package="trt_ssd_ros",
         executable="detector_node",
         name=arguments["detector_name"],
         namespace=arguments["namespace"],
-        parameters=[arguments["params_file"], detector_overrides(arguments)],
-        remappings=detector_topics(arguments),
+        parameters=[
+            arguments["params_file"],
+            {name: typed_parameter(value) for name, value in overrides.items()},
+        ],
+        remappings=detector_topics(arguments, rig),
         ros_arguments=log_level(arguments["namespace"], arguments["detector_name"], arguments["log_level"]),
         output="screen",
         on_exit=exit_handler(arguments["on_exit"], end_with_detector),
     )
 
 
-def composed(arguments: dict[str, str], request: CameraRequest) -> Node:
-    """Return the process of detector and camera; `on_exit` says what the launch does when it ends."""
-    topics = topic_remappings(request, OWN_CAMERA.images, OWN_CAMERA.infos)
+def composed(arguments: Arguments, rig: Sequence[RigCamera], requests: Mapping[str, CameraRequest]) -> Node:
+    """Return the process of the detector and our own cameras, by their names in the rig.
+
+    `on_exit` says what the launch does when the process ends.
+    """
     name = arguments["detector_name"]
     if name == NODE_NAME:
         raise ValueError(
             f"detector_name: found '{name}', the name of the camera node in the same process: "
             "choose another name, or composed:=false"
         )
+    eyes = NodeInProcess("detector", name, detector_overrides(arguments, rig), detector_topics(arguments, rig))
+    cameras = [
+        NodeInProcess(
+            NODE_NAME,
+            NODE_NAME,
+            OWN_CAMERA.settings(request),
+            # Several cameras publish on image_raw, each in its namespace.
+            () if camera else topic_remappings(request, OWN_CAMERA.images, OWN_CAMERA.infos),
+            camera,
+        )
+        for camera, request in requests.items()
+    ]
     return composed_nodes(
         "composed_node",
-        (
-            NodeInProcess("detector", name, detector_overrides(arguments), detector_topics(arguments)),
-            NodeInProcess(NODE_NAME, NODE_NAME, OWN_CAMERA.settings(request), topics),
-        ),
+        (eyes, *cameras),
         arguments["namespace"],
         Path(arguments["params_file"]),
         arguments["log_level"],
         exit_handler(arguments["on_exit"], end_with_detector),
-    )
-
-
-def rviz(arguments: dict[str, str]) -> Node:
-    """Return the node of rviz2, configured to show debug_image."""
-    try:
-        get_package_prefix("rviz2")
-    except PackageNotFoundError as error:
-        raise RuntimeError(
-            "rviz:=true needs rviz2, which is not installed: sudo apt install "
-            f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-rviz2; without ROS from apt, try scripts/demo --view"
-        ) from error
-    return Node(
-        package="rviz2",
-        executable="rviz2",
-        name="rviz",
-        namespace=arguments["namespace"],
-        arguments=["-d", str(share_folder() / "config" / "detect.rviz")],
-        remappings=[("/debug_image", topic_rules(arguments["remap"]).get("debug_image", "debug_image"))],
-        output="screen",
+        [camera for camera in requests if camera],
     )
 
 

@@ -14,11 +14,14 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_process import NodeProcess
 from probe import BEST_EFFORT, Probe
 from ros_fixtures import ros_arguments
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.camera.camera_node import MOST_HUNG
+from trt_ssd_ros.images.compressed import encode_jpeg
+from trt_ssd_ros.node.messages import compressed_to_msg
 
 pytestmark = pytest.mark.ros
 RIGGED_CAMERA = Path(__file__).parents[1] / "support" / "rigged_camera.py"
@@ -27,10 +30,11 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 
 @pytest.fixture
 def start_composed(start_process: Any, rig: Path) -> Callable[..., NodeProcess]:
-    """Start a rigged camera and a blank detector in one process; sets parameters of both nodes."""
+    """Start rigged cameras and a blank detector in one process; sets parameters of all nodes."""
 
-    def start(**parameters: Any) -> NodeProcess:
-        return start_process([sys.executable, str(RIGGED_CAMERA), *ros_arguments(parameters)], RIG=str(rig))
+    def start(*cameras: str, **parameters: Any) -> NodeProcess:
+        command = [sys.executable, str(RIGGED_CAMERA), *cameras, *ros_arguments(parameters)]
+        return start_process(command, RIG=str(rig))
 
     return start
 
@@ -38,9 +42,9 @@ def start_composed(start_process: Any, rig: Path) -> Callable[..., NodeProcess]:
 class Watch:
     """What a composed process publishes."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, camera: str = "") -> None:
         self.probe = probe
-        self.answers: list[Detection2DArray] = probe.receive(Detection2DArray, "detections")
+        self.answers: list[Detection2DArray] = probe.receive(Detection2DArray, f"{camera}/detections".lstrip("/"))
         self._reports: list[DiagnosticArray] = probe.receive(DiagnosticArray, "/diagnostics")
 
     def await_answers(self) -> None:
@@ -55,7 +59,7 @@ class Watch:
 
     def status(self, node: str) -> DiagnosticStatus:
         """The newest status of a node."""
-        statuses = [s for report in self._reports for s in report.status if s.name.endswith(f": {node}")]
+        statuses = [s for report in self._reports for s in report.status if f": {s.name}".endswith(f": {node}")]
         return statuses[-1] if statuses else DiagnosticStatus()
 
     def await_status(self, node: str, level: bytes, text: str) -> None:
@@ -266,3 +270,41 @@ def test_a_folder_that_is_played_once_is_detected_in_to_its_end(probe, start_pro
     assert watch.value("detector", "processed") == 5
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
+
+
+def test_two_cameras_of_the_process_and_one_of_a_topic_share_the_detector(probe, start_composed, photo):
+    watches = {name: Watch(probe, name) for name in ("front", "rear", "side")}
+    side = probe.node.create_publisher(CompressedImage, "side/image/compressed", BEST_EFFORT)
+    given = {"detector:cameras": "[front, rear, side]", "detector:image_transport": "compressed"}
+    process = start_composed("front", "rear", **given)
+    message = compressed_to_msg(encode_jpeg(photo("chelsea", 64, 48), "bgr"), Header(frame_id="cam3"))
+
+    def are_answered() -> bool:
+        side.publish(message)
+        return probe.happens(lambda: all(len(watch.answers) > 3 for watch in watches.values()), 0.2)
+
+    probe.spin_until(are_answered, "detections of each camera")
+    frames = {name: {answer.header.frame_id for answer in watch.answers} for name, watch in watches.items()}
+    assert frames == {"front": {"front/camera"}, "rear": {"rear/camera"}, "side": {"cam3"}}
+    for camera in ("front", "rear"):
+        assert process.log.count(f"[{camera}.camera]: the source opens") == 1
+    assert probe.call(SetBool, "detector/front/enable", SetBool.Request(data=False)).success
+    watches["front"].await_status("/front/camera: camera", OK, "idle, waiting for the detector")
+    watches["rear"].await_answers()
+    watches["rear"].await_status("/rear/camera: camera", OK, "images")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize(
+    ("here", "said"),
+    [
+        ([], "cameras: found front, rear in the process of one camera, expected none: launch with cameras:="),
+        (["side"], "cameras: found front, rear, expected side among them, as on the command line"),
+    ],
+)
+def test_cameras_that_do_not_fit_the_process_are_refused(start_composed, here, said):
+    process = start_composed(*here, **{"detector:cameras": "[front, rear]"})
+    assert process.wait() == 1
+    assert said in process.log

@@ -1,12 +1,15 @@
-"""Runs camera and detector in one process, with an engine that finds nothing and a camera that RIG rigs.
+"""Runs cameras and detector in one process, with an engine that finds nothing and cameras that RIG rigs.
 
-The camera shows 64x48 images, 50 a second. While RIG/hang exists it hangs; where RIG/fail exists it raises
+The arguments name the cameras, as those of composed_node; without them there is one.
+
+Each camera shows 64x48 images, 50 a second. While RIG/hang exists it hangs; where RIG/fail exists it raises
 SourceError with its text. While RIG/gone exists it is not found, and while RIG/absent exists it does not open.
 A hang is one of half a second.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rclpy.utilities import remove_ros_args
 
 from trt_ssd_ros.bench.ros.reference_nodes import open_blank
 from trt_ssd_ros.camera import source_reader
@@ -26,6 +30,7 @@ from trt_ssd_ros.images.stream import exit_code
 from trt_ssd_ros.ros.process import spin_nodes
 
 RIG = Path(os.environ["RIG"])
+LOGGER = logging.getLogger("trt_ssd_ros.images.rigged")
 
 
 class RiggedSource(ImageSource):
@@ -37,6 +42,7 @@ class RiggedSource(ImageSource):
         """See `ImageSource.open`."""
         if (RIG / "absent").exists():
             raise AbsentSourceError("the camera is not plugged in")
+        LOGGER.info("the source opens")
 
     def captures(self) -> Iterator[Capture]:
         """See `ImageSource.captures`."""
@@ -62,4 +68,4 @@ if __name__ == "__main__":
     sources: Any = open_source.SOURCES
     sources["demo"] = find
     source_reader.HANG = 0.5
-    sys.exit(exit_code(spin_nodes(lambda: create_nodes(open_blank))))
+    sys.exit(exit_code(spin_nodes(lambda: create_nodes(open_blank, remove_ros_args(sys.argv)[1:]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ class CameraNode(FailableNode):
 
     Args:
         composed: Input of the detector in the same process; None if there is none.
+        namespace: Full namespace of the node; empty: as on the command line.
 
     Raises:
         CalibrationError: The calibration is wrong.
@@ -64,8 +66,11 @@ class CameraNode(FailableNode):
         ValueError: A parameter is wrong or does not exist.
     """
 
-    def __init__(self, composed: ComposedInput | None = None) -> None:
-        super().__init__("camera")
+    def __init__(self, composed: ComposedInput | None = None, namespace: str = "") -> None:
+        # A rule of the command line would move all cameras of the process into one namespace, because it finds a
+        # node by the node's new name, which is `camera` for each. The node's own rule takes precedence.
+        rules = ["--ros-args", "-r", f"__ns:={namespace}"] if namespace else None
+        super().__init__("camera", cli_args=rules)
         values = {spec.name: self.declare(spec) for spec in CAMERA_NODE}
         self.check_overrides()
         self._frame_id = values["frame_id"] or self.get_fully_qualified_name().lstrip("/")
@@ -77,6 +82,7 @@ class CameraNode(FailableNode):
             CameraInfo, "camera_info", CAMERA, qos_overriding_options=OVERRIDABLE
         )
         self._log_bridge = LogBridge(self.get_logger(), *LOGGERS)
+        self._log_bridge.addFilter(self._logs)
         self._log_bridge.open()
         self._composed = composed
         self.demand = f"a subscriber on {self._image_publisher.topic_name}"
@@ -106,6 +112,10 @@ class CameraNode(FailableNode):
         self._reader.stop()
         self._log_bridge.close()
         super().destroy_node()
+
+    def _logs(self, record: logging.LogRecord) -> bool:
+        """Return whether a line of the log is about this camera, not about another one in the process."""
+        return any(reader.thread_id == record.thread for reader in (self._reader, *self._hung))
 
     def _leave_if_it_hangs(self) -> None:
         """Replace a reader that hangs in its source by a new one, unless MOST_HUNG threads hang already."""

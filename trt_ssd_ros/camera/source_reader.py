@@ -144,6 +144,11 @@ class SourceReader:
         return self._earlier_interruptions + self.source.interruptions
 
     @property
+    def thread_id(self) -> int | None:
+        """Identifier of the thread, as in log records; None before its start."""
+        return self._thread.ident
+
+    @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()

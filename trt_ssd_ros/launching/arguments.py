@@ -21,6 +21,7 @@ from trt_ssd_ros.files import share_folder
 BOOLEANS = ("true", "false")
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LARGEST_SIDE = 65535
+DEFAULT_TOPIC = "image_raw"
 SHIPPED_PARAMETERS = share_folder() / "config" / "detect.yaml"
 OWN_SOURCES = (
     "demo (photos of this package) | file:<path of an image, a folder or a video> | webcam:<number> | "
@@ -30,7 +31,7 @@ OWN_SOURCES = (
 NODE_ARGUMENTS = (
     DeclareLaunchArgument(
         "image_topic",
-        default_value="image_raw",
+        default_value=DEFAULT_TOPIC,
         description="Image topic to which the detector subscribes, and on which a started camera publishes",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of all nodes and relative topics"),

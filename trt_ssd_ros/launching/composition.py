@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from posixpath import join
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -26,12 +27,18 @@ class NodeInProcess:
         name: Name of the node in the graph.
         parameters: Values of its parameters.
         remappings: Names of its topics, and their new names.
+        namespace: Namespace of the node below the namespace of the process; the node itself knows it.
     """
 
     code_name: str
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     remappings: Sequence[tuple[str, str]] = ()
+    namespace: str = ""
+
+    def full_namespace(self, process: str) -> str:
+        """Return the namespace of the node in the namespace of a process."""
+        return join(process, self.namespace) if self.namespace else process
 
 
 def composed_nodes(
@@ -41,6 +48,7 @@ def composed_nodes(
     params_file: Path,
     level: str,
     on_exit: ExitHandler | None,
+    arguments: Sequence[str] = (),
 ) -> Node:
     """Return the action that starts several nodes in one process.
 
@@ -54,18 +62,21 @@ def composed_nodes(
         params_file: YAML file with parameters of the user; `nodes` overrules it.
         level: Log level of the nodes.
         on_exit: Handler for the end of the process.
+        arguments: Arguments of the executable.
     """
     values = {
-        absolute_name(namespace, node.name): {"ros__parameters": dict(node.parameters)}
+        absolute_name(node.full_namespace(namespace), node.name): {"ros__parameters": dict(node.parameters)}
         for node in nodes
         if node.parameters
     }
-    rules = [rule for node in nodes for rule in ("-r", f"{node.code_name}:__node:={node.name}")]
-    levels = [argument for node in nodes for argument in log_level(namespace, node.name, level)]
+    new_names = {node.code_name: node.name for node in nodes}
+    rules = [word for code, name in new_names.items() for word in ("-r", f"{code}:__node:={name}")]
+    levels = [word for node in nodes for word in log_level(node.full_namespace(namespace), node.name, level)]
     return Node(
         package="trt_ssd_ros",
         executable=executable,
         namespace=namespace,
+        arguments=list(arguments),
         parameters=[str(params_file), str(_written(values))],
         remappings=[(f"{node.name}:{topic}", new) for node in nodes for topic, new in node.remappings],
         ros_arguments=[*rules, *levels],

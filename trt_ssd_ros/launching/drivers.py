@@ -132,7 +132,7 @@ def require(package: str, install: str = APT, instead: str = "source:=webcam:0 n
 
 def camera_node(driver: Driver, request: CameraRequest) -> Node:
     """Return the node of a driver; `on_exit` says what the launch does when the node ends."""
-    settings = {name: string_parameter(value) for name, value in driver.settings(request).items()}
+    settings = {name: typed_parameter(value) for name, value in driver.settings(request).items()}
     return Node(
         package=driver.package,
         executable=driver.executable,
@@ -146,8 +146,10 @@ def camera_node(driver: Driver, request: CameraRequest) -> Node:
     )
 
 
-def string_parameter(value: Any) -> Any:
-    """Mark a string as one, because launch_ros parses a string of digits (a serial number) as a number."""
+def typed_parameter(value: Any) -> Any:
+    """Mark a string or a list of them, because launch_ros parses a serial number as a number."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ParameterValue(value, value_type=list[str])
     return ParameterValue(value, value_type=str) if isinstance(value, str) else value
 
 

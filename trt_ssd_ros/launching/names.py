@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from posixpath import join
 
@@ -15,6 +16,7 @@ OUTPUT_TOPICS = ("annotations", "debug_image", "detections", "label_info")
 """Topics of the detector that `remap` renames; debug_image/compressed follows debug_image."""
 
 NAME_PART = "[A-Za-z_][A-Za-z0-9_]*"
+TOPIC_NAME = rf"(~?/)?{NAME_PART}(/{NAME_PART})*"
 
 
 def absolute_name(namespace: str, name: str) -> str:
@@ -40,8 +42,12 @@ def file_sets(params_file: Path, node: str, parameter: str = "") -> bool:
     return any(override.is_for(node) and parameter in ("", override.name) for override in found)
 
 
-def topic_rules(text: str) -> dict[str, str]:
+def topic_rules(text: str, known: Sequence[str] = OUTPUT_TOPICS) -> dict[str, str]:
     """Parse the argument `remap`: rules TOPIC:=NAME of the detector's topics, separated by spaces.
+
+    Args:
+        text: Argument.
+        known: Topics of the detector.
 
     Raises:
         ValueError: A rule is wrong, or a topic has two rules; the message names the rule.
@@ -49,12 +55,12 @@ def topic_rules(text: str) -> dict[str, str]:
     rules: dict[str, str] = {}
     for rule in text.split():
         topic, _, name = rule.partition(":=")
-        if topic not in OUTPUT_TOPICS or not name:
-            topics = ", ".join(OUTPUT_TOPICS)
+        if topic not in known or not name:
+            topics = ", ".join(known)
             raise ValueError(
                 f"remap: found '{rule}', expected TOPIC:=NAME with one of {topics}; image_topic:=NAME is the input"
             )
-        if not re.fullmatch(rf"(~?/)?{NAME_PART}(/{NAME_PART})*", name):
+        if not re.fullmatch(TOPIC_NAME, name):
             raise ValueError(
                 f"remap: found '{rule}', expected the name of a topic behind {topic}:=, e.g. {topic}:=robot/view"
             )

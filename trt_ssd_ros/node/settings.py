@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from trt_ssd_ros.node.parameter_table import (
     MODEL,
     SCORE_THRESHOLD,
 )
-from trt_ssd_ros.ros.parameters import ParameterNode, ParameterSpec
+from trt_ssd_ros.ros.parameters import ParameterNode, ParameterSpec, check_camera_names
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,7 @@ def declare_cameras(node: ParameterNode) -> list[str]:
         ValueError: A name is no ROS name, or is there twice.
     """
     names: list[str] = list(node.declare(CAMERAS))
-    for name in names:
-        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(
-                f"cameras: found {name!r}, expected letters, digits and _, and a letter at the start: its topics "
-                "begin with the name"
-            )
-        if names.count(name) > 1:
-            raise ValueError(f"cameras: found {name!r} twice, expected different names")
+    check_camera_names(names)
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from array import array
 from collections.abc import Callable, Sequence
@@ -111,6 +112,22 @@ class ParameterSpec:
         limits = f" from {self.range}" if self.kind in (Kind.INTEGER, Kind.DOUBLE) and self.range else ""
         expected = f"one of {', '.join(self.choices)}" if self.choices else KIND_NAMES[self.kind] + limits
         raise ValueError(f"{self.name}: found {found}, expected {expected}")
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Check the names of a detector's cameras.
+
+    Raises:
+        ValueError: A name is no ROS name, or is there twice.
+    """
+    for name in names:
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+            raise ValueError(
+                f"cameras: found {name!r}, expected letters, digits and _, and a letter at the start: its topics "
+                "begin with the name"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"cameras: found {name!r} twice, expected different names")
 
 
 def _unchanged(value: Any) -> Any:
