@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.files import share_folder
+from trt_ssd_ros.launching.exits import Respawn
 from trt_ssd_ros.launching.rig import parse_cameras
 from trt_ssd_ros.launching.rviz import LAYOUT, camera_layout
 from trt_ssd_ros.node.messages import image_to_msg
@@ -117,17 +118,29 @@ def test_a_wrong_argument_is_refused(arguments, said):
 
 
 @pytest.mark.usefixtures("drivers")
-def test_our_own_cameras_run_in_the_process_of_the_detector():
+def test_our_own_cameras_run_in_the_process_of_the_detector(tmp_path):
     rig = "a=demo b=usb_cam:12 c=webcam:0 d=topic:t"
-    arguments = {"cameras": rig, "namespace": "robot", "loop": "false", "fps": "9", "on_exit": "respawn"}
-    driver, process = processes(DETECT, arguments)
+    path = tmp_path / "robot.launch.xml"
+    given = {"cameras": rig, "namespace": "arm", "loop": "false", "fps": "9", "on_exit": "respawn"}
+    words_of_xml = "".join(f'<arg name="{name}" value="{value}"/>' for name, value in given.items())
+    include = f'<push_ros_namespace namespace="robot"/><include file="{DETECT}">{words_of_xml}</include>'
+    path.write_text(f"<launch><group>{include}</group></launch>")
+    driver, process = processes(path, {})
+    assert all(isinstance(started._ExecuteLocal__on_exit, Respawn) for started in (driver, process))
     assert words(process)[1:3] == ["a", "c"]
-    given = written(process)
-    assert given["/robot/detector"]["cameras"] == ["a", "b", "c", "d"]
-    assert given["/robot/a/camera"] == {"source": "demo", "rate": 9.0, "loop": False, "frame_id": "robot/a/camera"}
-    assert given["/robot/c/camera"]["source"] == "webcam:0"
-    assert {"robot.detector:=info", "robot.a.camera:=info", "robot.c.camera:=info"} <= set(words(process))
-    assert settings(driver) == {"video_device": "12", "framerate": 9.0, "frame_id": "robot/b/camera"}
+    values, around = written(process), "robot/arm"
+    assert values[f"/{around}/detector"]["cameras"] == ["a", "b", "c", "d"]
+    assert values[f"/{around}/a/camera"] == {
+        "source": "demo",
+        "rate": 9.0,
+        "loop": False,
+        "frame_id": f"{around}/a/camera",
+    }
+    assert values[f"/{around}/c/camera"]["source"] == "webcam:0"
+    levels = {f"robot.arm.{name}:=info" for name in ("detector", "a.camera", "c.camera")}
+    assert levels <= set(words(process))
+    assert settings(driver) == {"video_device": "12", "framerate": 9.0, "frame_id": f"{around}/b/camera"}
+    assert "robot.arm.b.camera:=info" in words(driver)
     assert remappings(driver) == {"image_raw": "image_raw", "camera_info": "camera_info"}
     topics = {"a/image": "a/image_raw", "b/image": "b/image_raw", "c/image": "c/image_raw", "d/image": "t"}
     assert remappings(process) == {f"detector:{name}": topic for name, topic in topics.items()}
