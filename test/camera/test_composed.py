@@ -286,6 +286,7 @@ def test_two_cameras_of_the_process_and_one_of_a_topic_share_the_detector(probe,
     probe.spin_until(are_answered, "detections of each camera")
     frames = {name: {answer.header.frame_id for answer in watch.answers} for name, watch in watches.items()}
     assert frames == {"front": {"front/camera"}, "rear": {"rear/camera"}, "side": {"cam3"}}
+    assert "is not used" not in process.log
     for camera in ("front", "rear"):
         assert process.log.count(f"[{camera}.camera]: the source opens") == 1
     assert probe.call(SetBool, "detector/front/enable", SetBool.Request(data=False)).success

@@ -60,9 +60,11 @@ def _new_input(
     changed: Callable[[], None],
 ) -> ChannelInput:
     """Return the input of a camera: in this process, or a subscription."""
-    is_here = not channel.name or channel.name in cameras
-    new_input = ComposedInput if is_here else ImageInput
-    return new_input(node, topic, channel, transport, reliability, changed)
+    if channel.name and channel.name not in cameras:
+        return ImageInput(node, topic, channel, transport, reliability, changed)
+    if channel.name:
+        transport = "raw"  # image_transport is for the cameras beside this one: no warning that it is not used
+    return ComposedInput(node, topic, channel, transport, reliability, changed)
 
 
 def _check_cameras(here: Sequence[str], cameras: Sequence[str]) -> None:
