@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import signal
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import yaml
 from media import pan, write_video
 from numpy.typing import NDArray
 from rtx_worker import InRtx, rtx_worker
@@ -61,6 +63,21 @@ def card(card_path: Path) -> ModelCard:
 def network(card: ModelCard) -> onnx.ModelProto:
     """The shipped network as it is on disk; not to be changed."""
     return load_network(card)
+
+
+@pytest.fixture(scope="session")
+def single_card_path(tmp_path_factory: pytest.TempPathFactory, card_path: Path, network: onnx.ModelProto) -> Path:
+    """The card `single` of the shipped network, made to take one image at a time."""
+    folder, model = tmp_path_factory.mktemp("single"), onnx.ModelProto()
+    model.CopyFrom(network)
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    data = model.SerializeToString()
+    (folder / "single.onnx").write_bytes(data)
+    card = yaml.safe_load(card_path.read_text())
+    card |= {"name": "single", "onnx": {"path": "single.onnx", "sha256": hashlib.sha256(data).hexdigest()}}
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    return folder / "card.yaml"
 
 
 @pytest.fixture(scope="session")

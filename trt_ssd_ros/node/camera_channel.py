@@ -10,6 +10,7 @@ from typing import Any
 
 from std_msgs.msg import Header
 
+from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.activation_log import ActivationLog, Durations
@@ -161,6 +162,11 @@ class CameraChannel:
         now = self._node.get_clock().now().nanoseconds / 1e9
         self.recent.add(now, self.counts)
         self._log.measure_rate(now, self.counts)
+
+    @property
+    def batch_key(self) -> Thresholds:
+        """Thresholds: the graph takes one set for the images of a batch; see `Receiver.batch_key`."""
+        return self.settings.current.thresholds
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Receiver.throttle_delay`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from trt_ssd_ros.node.frame_counts import FrameCounts
@@ -12,6 +12,10 @@ from trt_ssd_ros.node.input_doctor import Publisher
 
 class Receiver(Protocol):
     """Interface of a camera's channel to its input, called in the executor's thread."""
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Value that the cameras of a batch have in common."""
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds from `now` (time.monotonic) until the next image is wanted."""

@@ -53,6 +53,7 @@ class ComposedInput:
         topic: Full name of that topic.
         origin: Origin of the images, for the log.
         type_name: Message type of the topic.
+        receiver: Channel of the camera.
         handle: Handle for the executor's wait, which holds nothing.
         describe: Function that returns the state of the camera; set by the camera.
     """
@@ -72,7 +73,7 @@ class ComposedInput:
         self.origin = "of the camera in this process"
         self.handle: AbstractContextManager[Any] = nullcontext()
         self.describe: Callable[[], str] = lambda: "it has not started"
-        self._receiver = receiver
+        self.receiver = receiver
         self._wake = changed
         if transport != "raw":
             node.get_logger().warning(f"image_transport: {transport} is not used: the camera is in this process")
@@ -121,7 +122,7 @@ class ComposedInput:
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Input.throttle_delay`."""
-        pause = self._receiver.throttle_delay(now)
+        pause = self.receiver.throttle_delay(now)
         with self._lock:
             self._throttled = pause > 0
             if self._throttled:
@@ -133,14 +134,18 @@ class ComposedInput:
         if self._newest is not None:
             self._wake()
 
-    def take(self, wait_set: Any) -> Any:  # noqa: ARG002 - the interface of inputs
+    def is_ready(self, wait_set: Any) -> bool:  # noqa: ARG002 - the interface of inputs
+        """Return whether the slot has an image; see `Input.is_ready`."""
+        return self._newest is not None
+
+    def take(self) -> Any:
         """Take the newest image, if there is one; see `Input.take`."""
         with self._lock:
             image, self._newest = self._newest, None
             if image is None:
                 return None
             self._reason = "dropped"
-        return self._receiver.receive(image)
+        return self.receiver.receive(image)
 
     def count_missed(self, counts: FrameCounts) -> None:
         """Add the images that newer ones have replaced; see `ChannelInput.count_missed`."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rclpy.context import Context
+from sensor_msgs.msg import CompressedImage
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.node.camera_channel import TakenImage
 from trt_ssd_ros.node.detected_frame import DetectedFrame
-from trt_ssd_ros.node.image_reader import read_image
+from trt_ssd_ros.node.image_reader import Decoders, read_image
 from trt_ssd_ros.node.opened_model import OpenedModel
 from trt_ssd_ros.node.settings import DetectionSettings
 
@@ -51,6 +52,7 @@ class DetectionLoop:
         self._context = context
         self._model = model
         self._fail = fail
+        self._decoders = Decoders(model.cpu_threads)
 
     def process(self, images: Sequence[TakenImage]) -> None:
         """Detect in one image of each camera, in as few batches as possible, and publish the detections."""
@@ -70,7 +72,8 @@ class DetectionLoop:
             for taken in images:
                 taken.channel.counts.discarded += 1
             return
-        read = [image for taken in images if (image := _read(taken)) is not None]
+        compressed = sum(isinstance(taken.message, CompressedImage) for taken in images)
+        read = [image for image in self._decoders.map(_read, images, compressed) if image is not None]
         while read:
             batch = [image for image in read if image.fits(read[0])]
             read = [image for image in read if image not in batch]

@@ -12,6 +12,7 @@ from typing import Any
 from std_srvs.srv import SetBool, Trigger
 
 from trt_ssd_ros.engines.backend import open_detector
+from trt_ssd_ros.node.batch_choice import BatchChoice
 from trt_ssd_ros.node.camera_channel import CameraChannel, ChannelOptions, NewInput
 from trt_ssd_ros.node.detection_loop import DetectionLoop
 from trt_ssd_ros.node.diagnostics import Health, Readings
@@ -69,7 +70,8 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             for camera in cameras
         ]
         self._loop = DetectionLoop(self.context, self._model, self.fail)
-        self.inference.listen(self._open_inputs, self._loop.process)
+        choice = BatchChoice(lambda: self._model.batch)
+        self.inference.listen(self._open_inputs, self._loop.process, choice)
         self._log_bridge = LogBridge(self.get_logger())
         self._log_bridge.open()
         self._health = Health(self)

@@ -42,6 +42,7 @@ class ImageSubscription:
         gaps: Counter of images that are not taken.
 
     Attributes:
+        receiver: Channel of the camera.
         lost: Counter of images that are lost in transport.
     """
 
@@ -51,12 +52,12 @@ class ImageSubscription:
         self.lost = LostImages(self.handle)
         self._gaps = gaps
         self._kind = kind
-        self._receiver = receiver
+        self.receiver = receiver
         self._reason = "dropped"
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Input.throttle_delay`."""
-        pause = self._receiver.throttle_delay(now)
+        pause = self.receiver.throttle_delay(now)
         if pause > 0:
             self._reason = "rate_limited"
         return pause
@@ -65,22 +66,24 @@ class ImageSubscription:
         """Add the subscription to an rclpy wait set."""
         wait_set.add_subscription(self.handle)
 
-    def take(self, wait_set: Any) -> Any:
-        """Take the newest image, if the wait set has one; see `Input.take`."""
-        if self.handle.pointer not in wait_set.get_ready_entities("subscription"):
-            return None
+    def is_ready(self, wait_set: Any) -> bool:
+        """Return whether the subscription has an image; see `Input.is_ready`."""
+        return self.handle.pointer in wait_set.get_ready_entities("subscription")
+
+    def take(self) -> Any:
+        """Take the newest image; see `Input.take`."""
         try:
             taken = self.handle.take_message(self._kind, False)
         except Exception as error:  # rclpy and the type support raise various exceptions for unreadable bytes
             self._gaps.skip()
-            self._receiver.reject(f"the message cannot be read: {one_line(error)}")
+            self.receiver.reject(f"the message cannot be read: {one_line(error)}")
             return None
         if taken is None:
             return None
         message, info = taken
         self._gaps.note(info.get(SEQUENCE_NUMBER), self._reason)
         self._reason = "dropped"
-        return self._receiver.receive(message)
+        return self.receiver.receive(message)
 
 
 class ImageInput:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError, frame_from_message
 from trt_ssd_ros.node.composed_input import CapturedImage
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+MAX_DECODERS = 8
+"""Most threads that decode the images of a batch, unless `cpu_threads` is given."""
 
 
 def read_image(message: Image | CompressedImage | CapturedImage) -> Frame:
@@ -34,3 +44,24 @@ def read_image(message: Image | CompressedImage | CapturedImage) -> Frame:
         except Exception as error:  # CvBridgeError, or any error of NumPy and OpenCV inside it
             reason = one_line(error)
             raise FrameError(f"{unsupported}; cv_bridge cannot convert it either: {reason}") from error
+
+
+class Decoders:
+    """Threads that decode the compressed images of a batch: OpenCV releases the GIL.
+
+    Args:
+        most: Most threads, with the calling one; 0: the number of cores, and at most MAX_DECODERS.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most or min(len(os.sched_getaffinity(0)), MAX_DECODERS)
+        self._pool: ThreadPoolExecutor | None = None
+
+    def map(self, read: Callable[[Item], Result], items: Sequence[Item], compressed: int) -> list[Result]:
+        """Return the results of `read`, in order; in the calling thread, unless several items are compressed."""
+        if compressed < 2 or self._most < 2:
+            return [read(item) for item in items]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._most - 1, "decode")
+        others = [self._pool.submit(read, item) for item in items[1:]]
+        return [read(items[0]), *(other.result() for other in others)]

@@ -39,8 +39,15 @@ class Input(Protocol):
     def add_to(self, wait_set: Any) -> None:
         """Add the entity to an rclpy wait set."""
 
-    def take(self, wait_set: Any) -> Any:
-        """Return the image that is ready after the wait; None if there is none."""
+    def is_ready(self, wait_set: Any) -> bool:
+        """Return whether there is an image after the wait."""
+
+    def take(self) -> Any:
+        """Return the newest image; None if there is none, or if it cannot be read."""
+
+
+Choose = Callable[[Sequence[Any]], Sequence[Any]]
+"""Function that returns the inputs to take from now, among those that have an image; the others keep theirs."""
 
 
 class InferenceExecutor(Executor):
@@ -67,6 +74,7 @@ class InferenceExecutor(Executor):
         self._wake_condition = GuardCondition(None, None, context=context)
         self._inputs: Callable[[], Sequence[Input]] = tuple
         self._callback: Callable[[list[Any]], None] = _ignore
+        self._choose: Choose = list
         self._work: deque[Callable[[], None]] = deque()
         self._lock = Lock()
         self._ended = False
@@ -90,14 +98,21 @@ class InferenceExecutor(Executor):
         with self._cycle_ended:
             return self._busy + max(0.0, monotonic() - self._busy_since)
 
-    def listen(self, inputs: Callable[[], Sequence[Input]], callback: Callable[[list[Any]], None]) -> None:
+    def listen(
+        self,
+        inputs: Callable[[], Sequence[Input]],
+        callback: Callable[[list[Any]], None],
+        choose: Choose = list,
+    ) -> None:
         """Set the inputs, and the callback for their images.
 
         Args:
             inputs: Function that returns the open inputs; called before each wait.
-            callback: Runs in the executor's thread with one image of each input that is ready.
+            callback: Runs in the executor's thread with one image of each input that was taken from.
+            choose: Chooses among the inputs that are ready, and their order; by default all of them. An input that
+                is not chosen keeps its slot, where a newer image may replace the one that waits.
         """
-        self._inputs, self._callback = inputs, callback
+        self._inputs, self._callback, self._choose = inputs, callback, choose
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run work in the executor's thread; the future gets the result or the exception.
@@ -198,7 +213,7 @@ class InferenceExecutor(Executor):
         ) if seconds else FOREVER
 
     def _wait(self, inputs: Sequence[Input], timeout_ns: int, capacity: int) -> list[Any]:
-        """Wait, and take from every input that is ready.
+        """Wait, and take from the inputs that are ready and chosen.
 
         A wait set holds raw pointers. So each handle is held during the wait: otherwise the process crashes when
         another thread destroys a subscription. The handles are released before the callback runs.
@@ -221,7 +236,8 @@ class InferenceExecutor(Executor):
                 source.add_to(wait_set)
             wait_set.add_guard_condition(self._wake_condition.handle)
             wait_set.wait(timeout_ns)
-            return [image for source in inputs if (image := source.take(wait_set)) is not None]
+            ready = [source for source in inputs if source.is_ready(wait_set)]
+            return [image for source in self._choose(ready) if (image := source.take()) is not None]
 
     def _wait_set_for(self, capacity: int) -> Any:
         """Return a wait set for a number of inputs; None after a shutdown of ROS, which forbids new wait sets."""

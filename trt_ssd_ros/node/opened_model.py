@@ -8,8 +8,10 @@ from dataclasses import replace
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.build_progress import LoggedProgress
+from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.models.network import batch_size, load_network
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 
 OpenEngine = Callable[..., Detector]
@@ -28,6 +30,7 @@ class OpenedModel:
         card: Model card, as read at the last opening.
         detector: Detector that runs the model; None while it is closed.
         gpu_memory: GPU memory in MiB in use by all processes at the last measurement; None without a GPU.
+        batch: Largest batch in views: all of the cameras, or 1 if the network takes one image at a time.
         cpu_threads: Largest number of CPU threads; 0: no limit.
 
     Raises:
@@ -42,6 +45,7 @@ class OpenedModel:
         self.detector: Detector | None = None
         self.gpu_memory: float | None = None
         self.cpu_threads = choice.cpu_threads
+        self.batch = 1
         self._model = model
         self._choice = choice
         self._open_engine = open_engine
@@ -79,18 +83,19 @@ class OpenedModel:
                 f"labels or class ids of {card.name} have changed since the node started: restart the node"
             )
         self._opening = True
-        choice = replace(self._choice, build=replace(self._choice.build, batch=views))
-        if views > 1:
-            choice = replace(choice, resize_on="host")
         try:
             with self._progress:
-                detector = self._open_engine(card, choice, sample_photos(), self._progress)
+                build = _fitting(replace(self._choice.build, batch=views), card)
+                choice = replace(self._choice, build=build)
                 if views > 1:
-                    detector.prepare_batches(views)
+                    choice = replace(choice, resize_on="host")
+                detector = self._open_engine(card, choice, sample_photos(), self._progress)
+                if build.batch > 1:
+                    detector.prepare_batches(build.batch)
         finally:
             self._opening = False
         self.close()
-        self.card, self.detector = card, detector
+        self.card, self.detector, self.batch = card, detector, build.batch
         return detector
 
     def measure_memory(self) -> None:
@@ -107,3 +112,10 @@ class OpenedModel:
         detector, self.detector = self.detector, None
         if detector is not None:
             detector.close()
+
+
+def _fitting(build: BuildOptions, card: ModelCard) -> BuildOptions:
+    """Return build options for batches of one image if the network takes no more."""
+    if build.batch > 1 and batch_size(load_network(card), card) == 1:
+        return replace(build, batch=1)
+    return build

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -10,9 +9,7 @@ import subprocess
 import sys
 
 import cv2
-import onnx
 import pytest
-import yaml
 from detect_command import ONNX, files, run, start
 
 from trt_ssd_ros.tools.detect.__main__ import main
@@ -46,17 +43,8 @@ def test_mistakes_are_told_on_one_line(tmp_path, repository, video, capsys, argu
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, card_path, network, capsys):
-    single = onnx.ModelProto()
-    single.CopyFrom(network)
-    for tensor in (*single.graph.input, *single.graph.output):
-        tensor.type.tensor_type.shape.dim[0].dim_value = 1
-    data = single.SerializeToString()
-    (tmp_path / "single.onnx").write_bytes(data)
-    card = yaml.safe_load(card_path.read_text())
-    card |= {"name": "single", "onnx": {"path": "single.onnx", "sha256": hashlib.sha256(data).hexdigest()}}
-    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
-    arguments = [repository / "photos", "--output", tmp_path / "out", "--model", tmp_path / "card.yaml"]
+def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, single_card_path, capsys):
+    arguments = [repository / "photos", "--output", tmp_path / "out", "--model", single_card_path]
     assert run(*arguments, "--batch", 2) == 1
     assert "--batch: found 2, expected 1: single takes one image at a time" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
