@@ -384,3 +384,15 @@ def test_a_region_of_a_frame_is_the_only_part_that_is_converted(card, resize_on,
         np.testing.assert_array_equal(seen, wanted)
     with pytest.raises(ValueError, match="expected it inside the image"):
         detector.detect_frame(frame, Region(WIDTH, 0, 5, 5))
+
+
+@pytest.mark.parametrize("orders", [("bgr", "rgb"), ("rgb", "bgr"), ("rgb", "rgb")])
+def test_frames_of_different_channel_orders_run_in_one_batch(card, orders):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES), outputs_of(CANDIDATES))
+    detector.resize_on = "host"
+    blue = {"bgr": (255, 0, 0), "rgb": (0, 0, 255)}
+    frames = [Frame(np.full((HEIGHT, WIDTH, 3), blue[order], np.uint8), order) for order in orders]
+    assert len(detector.detect_frames([(frame, WHOLE_IMAGE) for frame in frames])) == 2
+    [asked] = engine.asked
+    red_green_blue = asked["image"][..., asked["channel_order"]]
+    assert (red_green_blue == (0, 0, 255)).all()

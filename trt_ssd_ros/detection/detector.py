@@ -224,7 +224,7 @@ class Detector:
         return self.detect_frames([(frame, views)])[0]
 
     def detect_frames(self, frames: Sequence[tuple[Frame, Views]]) -> list[Detections]:
-        """Detect the objects in camera images of one channel order, each in its views.
+        """Detect the objects in camera images, each in its views.
 
         Images that the host resizes are not converted before; images with several views always are of these. They
         run together. If the engine resizes, images run one after the other, and only their region is converted.
@@ -252,9 +252,10 @@ class Detector:
     def _detect_parts(self, parts: Sequence[Frame]) -> list[Detections]:
         """Resize images on the host, and detect in as few batches as possible."""
         found: list[Detections] = []
+        order = parts[0].channel_order
         for batch in self._batches(len(parts)):
-            images = [part.resized(self._resize) for part in parts[batch]]
-            found += self._run(images, parts[0].channel_order, [part.size for part in parts[batch]])
+            images = [_ordered(part.resized(self._resize), part.channel_order, order) for part in parts[batch]]
+            found += self._run(images, order, [part.size for part in parts[batch]])
         return found
 
     def _merge(self, windows: Sequence[Window], found: Sequence[Detections]) -> Detections:
@@ -428,6 +429,11 @@ def _inputs(images: Images, channel_order: ChannelOrder, thresholds: Thresholds)
         "channel_order": CHANNEL_ORDERS[channel_order],
         **thresholds.tensors,
     }
+
+
+def _ordered(pixels: NDArray[np.uint8], found: ChannelOrder, wanted: ChannelOrder) -> NDArray[np.uint8]:
+    """Return pixels in another channel order, as a view."""
+    return pixels if found == wanted else pixels[..., ::-1]
 
 
 def _batch(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

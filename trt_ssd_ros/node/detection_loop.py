@@ -34,9 +34,8 @@ class ReadImage:
     settings: DetectionSettings
 
     def fits(self, other: ReadImage) -> bool:
-        """Return whether both images can be in one batch: the graph has one set of thresholds and channels."""
-        alike = self.frame.channel_order == other.frame.channel_order
-        return alike and self.settings.thresholds == other.settings.thresholds
+        """Return whether both images can be in one batch: the graph takes one set of thresholds."""
+        return self.settings.thresholds == other.settings.thresholds
 
 
 class DetectionLoop:

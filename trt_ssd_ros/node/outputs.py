@@ -21,6 +21,7 @@ from trt_ssd_ros.images.compressed import encode_jpeg
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.annotations import Annotator, load_foxglove_messages
 from trt_ssd_ros.node.detected_frame import DetectedFrame
+from trt_ssd_ros.node.detection_encoder import encode_detections, encoder_fits
 from trt_ssd_ros.node.image_input import transport_topic
 from trt_ssd_ros.node.messages import (
     compressed_to_msg,
@@ -73,10 +74,11 @@ class DetectionsOutput(Output):
         super().__init__(node, Detection2DArray, f"{prefix}detections")
         ids = [str(card.first_class_id + index) for index in range(len(card.labels))]
         self._class_ids = {"name": card.labels, "id": ids}
+        self._convert = encode_detections if encoder_fits() else detections_to_msg
 
-    def message(self, found: DetectedFrame) -> Detection2DArray:
-        """Return the message for one image; see `Output.message`."""
-        return detections_to_msg(found.detections, found.header, self._class_ids[found.settings.class_id_format])
+    def message(self, found: DetectedFrame) -> Detection2DArray | bytes:
+        """Return the message for one image, serialised if possible, which costs less; see `Output.message`."""
+        return self._convert(found.detections, found.header, self._class_ids[found.settings.class_id_format])
 
 
 class Painter:
