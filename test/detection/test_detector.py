@@ -12,7 +12,7 @@ from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.detection.thresholds import OFF, class_thresholds
-from trt_ssd_ros.detection.views import Views
+from trt_ssd_ros.detection.views import WHOLE, Views
 from trt_ssd_ros.images.frame import Frame, frame_from_message
 from trt_ssd_ros.models.card import Defaults, ModelCard
 
@@ -383,7 +383,7 @@ def test_a_region_of_a_frame_is_the_only_part_that_is_converted(card, resize_on,
     if resize_on == "engine":
         np.testing.assert_array_equal(seen, wanted)
     with pytest.raises(ValueError, match="expected it inside the image"):
-        detector.detect_frame(frame, Region(WIDTH, 0, 5, 5))
+        detector.detect_frame(frame, Views(Region(WIDTH, 0, 5, 5)))
 
 
 @pytest.mark.parametrize("orders", [("bgr", "rgb"), ("rgb", "bgr"), ("rgb", "rgb")])
@@ -392,7 +392,7 @@ def test_frames_of_different_channel_orders_run_in_one_batch(card, orders):
     detector.resize_on = "host"
     blue = {"bgr": (255, 0, 0), "rgb": (0, 0, 255)}
     frames = [Frame(np.full((HEIGHT, WIDTH, 3), blue[order], np.uint8), order) for order in orders]
-    assert len(detector.detect_frames([(frame, WHOLE_IMAGE) for frame in frames])) == 2
+    assert len(detector.detect_frames([(frame, WHOLE) for frame in frames])) == 2
     [asked] = engine.asked
     red_green_blue = asked["image"][..., asked["channel_order"]]
     assert (red_green_blue == (0, 0, 255)).all()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from trt_ssd_ros.errors import load_library
 
@@ -49,6 +50,29 @@ class ProcessUsage:
             )
         except psutil.Error as error:
             raise OSError(str(error)) from error
+
+
+def thread_seconds(pid: int) -> dict[int, tuple[str, float]]:
+    """Return name and processor time in seconds, in steps of 10 ms, of a process's threads, by id.
+
+    Raises:
+        OSError: There is no such process, or it belongs to another user.
+        RuntimeError: psutil is not installed.
+    """
+    psutil = load_library("psutil", "psutil", "benchmark")
+    try:
+        times = {thread.id: thread.user_time + thread.system_time for thread in psutil.Process(pid).threads()}
+    except psutil.Error as error:
+        raise OSError(str(error)) from error
+    return {thread: (_thread_name(pid, thread), seconds) for thread, seconds in times.items()}
+
+
+def _thread_name(pid: int, thread: int) -> str:
+    """Return the name of a thread; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/task/{thread}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _cpu_seconds(pid: int) -> float:

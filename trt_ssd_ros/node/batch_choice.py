@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from trt_ssd_ros.node.channel_input import Receiver
@@ -24,7 +25,7 @@ class BatchChoice:
     camera that sends only such images would always go first.
 
     Args:
-        room: Function that returns the largest batch in images.
+        room: Function that returns the largest batch in views.
     """
 
     def __init__(self, room: Callable[[], int]) -> None:
@@ -36,7 +37,12 @@ class BatchChoice:
         """Return the inputs to take from now, one batch at most."""
         turns = sorted(ready, key=lambda source: self._served.get(source.receiver, 0))
         alike = [source for source in turns if source.receiver.batch_key == turns[0].receiver.batch_key]
-        chosen = alike[: self._room()]
+        chosen = self._fitting(alike)
         self._batches += 1
         self._served.update((source.receiver, self._batches) for source in chosen)
         return chosen
+
+    def _fitting(self, sources: Sequence[CameraInput]) -> list[CameraInput]:
+        """Return the first inputs whose views fit into a batch, at least one."""
+        views = accumulate(source.receiver.views for source in sources)
+        return [source for source, total in zip(sources, views, strict=True) if total <= self._room()] or [sources[0]]

@@ -168,6 +168,11 @@ class CameraChannel:
         """Thresholds: the graph takes one set for the images of a batch; see `Receiver.batch_key`."""
         return self.settings.current.thresholds
 
+    @property
+    def views(self) -> int:
+        """Number of views of an image; see `Receiver.views`."""
+        return self.settings.current.views.count
+
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Receiver.throttle_delay`."""
         return self._rate_limit.wait(self.settings.current.max_rate, now)

@@ -17,6 +17,10 @@ class Receiver(Protocol):
     def batch_key(self) -> Hashable:
         """Value that the cameras of a batch have in common."""
 
+    @property
+    def views(self) -> int:
+        """Number of views of an image, which take a place of the batch each."""
+
     def throttle_delay(self, now: float) -> float:
         """Return the seconds from `now` (time.monotonic) until the next image is wanted."""
 

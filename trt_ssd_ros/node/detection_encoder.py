@@ -26,7 +26,7 @@ LITTLE_ENDIAN = b"\0\1\0\0"
 STAMP, COUNT = struct.Struct("<iI"), struct.Struct("<I")
 ONE, EMPTY_TEXT = COUNT.pack(1), b"\1\0\0\0\0"
 NUMBERS = np.zeros(49, "<f8")
-"""Numbers of a detection: score, position, quaternion, 36 covariances, centre, angle, width and height of the box."""
+"""Numbers of a detection: score, position, quaternion, 36 covariances, centre, angle, width and height."""
 SCORE, QUATERNION_W, CENTRE, SIZE = 0, 7, slice(44, 46), slice(47, 49)
 NUMBERS[QUATERNION_W] = 1.0
 

@@ -26,7 +26,8 @@ from trt_ssd_ros.bench.ros.camera_paths import (
     measure_camera,
     measure_paths,
 )
-from trt_ssd_ros.bench.ros.cameras import cameras_report, measure_cameras
+from trt_ssd_ros.bench.ros.cameras import CameraStreams, measure_cameras
+from trt_ssd_ros.bench.ros.cameras_report import cameras_report, plot_cameras
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import resized, time_inference
@@ -120,6 +121,20 @@ def compare_camera_paths(parameters: Mapping[str, str], options: argparse.Namesp
         write_json(options.json, with_origin(figures))
 
 
+def compare_cameras(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
+    """Measure and print one node with several cameras, and one node for each; write and draw if asked to."""
+    size = options.width, options.height
+    streams = CameraStreams(options.rate, options.seconds, size, options.compressed)
+    reports = []
+    for report in measure_cameras(options.cameras, parameters, streams, not options.one_node):
+        reports.append(report)
+        if options.json:  # after each measurement: a long run may be cut off
+            write_json(options.json, with_origin([asdict(its) for its in reports]))
+    print(cameras_report(reports, streams))
+    if options.plot:
+        plot_cameras(reports, streams, ", ".join(this_machine().values()), options.plot)
+
+
 def _rate(text: str) -> float | str:
     return text if text == HIGHEST else float(text)
 
@@ -183,8 +198,11 @@ def new_parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         metavar="N",
-        help="only measure one node with N cameras of 1280x720, and N nodes with one camera each",
+        help="only measure one node with N cameras, and N nodes with one camera each",
     )
+    parser.add_argument("--one-node", action="store_true", help="with --cameras: do not measure N nodes")
+    parser.add_argument("--compressed", action="store_true", help="with --cameras: JPEG in place of raw images")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="with --cameras: also draw the figures")
     parser.add_argument(
         "--rates",
         type=_rate,

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from statistics import median
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.bench.process_usage import ProcessUsage
-from trt_ssd_ros.bench.ros.camera_paths import CAMERA, SETTLING, DetectionListener
+from trt_ssd_ros.bench.process_usage import ProcessUsage, thread_seconds
+from trt_ssd_ros.bench.ros.camera_paths import GPU_MEMORY, SETTLING, Answers
 from trt_ssd_ros.bench.ros.image_stream import NAMESPACE, STARTUP_SECONDS
 from trt_ssd_ros.bench.ros.node import DETECTOR, ROUNDS, node_process, spinning
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.ros.process import RosProcess, ros_context
 
 Processes = Sequence[subprocess.Popen[bytes]]
+CAMERA = ("trt_ssd_ros.bench.ros.stand_in_camera",)
+
+
+@dataclass(frozen=True)
+class CameraStreams:
+    """Images that each camera publishes.
+
+    Attributes:
+        rate: Images per second.
+        seconds: Duration of each measurement in seconds.
+        size: Width and height in pixels.
+        compressed: Whether the images are JPEG.
+    """
+
+    rate: float
+    seconds: float
+    size: tuple[int, int] = (1280, 720)
+    compressed: bool = False
+
+    def __str__(self) -> str:
+        """Return the streams as text for a title."""
+        kind = "JPEG" if self.compressed else "raw"
+        return f"{self.size[0]}x{self.size[1]}, {kind}, at {self.rate:g} Hz for {self.seconds:g} s"
 
 
 @dataclass(frozen=True)
@@ -30,13 +56,15 @@ class CamerasReport:
     Attributes:
         cameras: Number of cameras.
         nodes: Number of detector nodes.
-        latency: Milliseconds from capture to received detections, of all cameras.
+        latency: Milliseconds from published image to received detections, of all cameras.
         answered: Share of images with detections.
         least_answered: The smallest share of any camera.
+        rates: Detection messages per second of each camera.
         cpu_ms: Processor time of the detector nodes in milliseconds per detected image, by round.
         memory_mib: Resident memory of the detector nodes in MiB.
         objects: Mean number of detections per image.
         gpu_mib: GPU memory in use by all processes in MiB; NaN without a GPU.
+        threads: Use of a core by the threads of the detector nodes, by kind; see `thread_shares`.
     """
 
     cameras: int
@@ -44,54 +72,58 @@ class CamerasReport:
     latency: Timing
     answered: float
     least_answered: float
+    rates: Sequence[float]
     cpu_ms: Sequence[float]
     memory_mib: float
     objects: float
     gpu_mib: float
+    threads: Mapping[str, float]
 
 
 def measure_cameras(
-    counts: Sequence[int], parameters: Mapping[str, str], rate: float, seconds: float
-) -> list[CamerasReport]:
+    counts: Sequence[int], parameters: Mapping[str, str], streams: CameraStreams, separate: bool = True
+) -> Iterator[CamerasReport]:
     """Measure one node with some cameras, and then one node for each of them.
 
-    Every camera is a camera node in its own process that shows the demo, 1280x720.
+    Every camera is a process of its own that shows the demo.
 
     Args:
         counts: Numbers of cameras.
         parameters: Parameters of the detectors.
-        rate: Images per second of each camera.
-        seconds: Duration of each measurement in seconds.
+        streams: Images of the cameras.
+        separate: Whether to measure one node for each camera, too.
 
     Raises:
         RuntimeError: A camera has no detections.
     """
-    reports = []
+    if streams.compressed:
+        parameters = {**parameters, "image_transport": "compressed"}
     for count in counts:
         names = [f"camera{number}" for number in range(count)]
-        alone = [[[name] for name in names]] if count > 1 else []
+        alone = [[[name] for name in names]] if separate and count > 1 else []
         for groups in ([names], *alone):
-            reports.append(_measure_groups(groups, parameters, rate, seconds))
-    return reports
+            yield _measure_groups(groups, parameters, streams)
 
 
 def _measure_groups(
-    groups: Sequence[Sequence[str]], parameters: Mapping[str, str], rate: float, seconds: float
+    groups: Sequence[Sequence[str]], parameters: Mapping[str, str], streams: CameraStreams
 ) -> CamerasReport:
     """Measure one detector node for each group of cameras."""
     names = list(chain.from_iterable(groups))
     with ros_context([]) as ros, ExitStack() as stack:
         for name in names:
-            stack.enter_context(_camera(name, rate))
+            stack.enter_context(_camera(name, streams))
         detectors = [stack.enter_context(_detector(group, parameters)) for group in groups]
-        return _measure(ros, names, detectors, rate, seconds)
+        return _measure(ros, names, detectors, streams)
     raise RuntimeError("interrupted")
 
 
 @contextmanager
-def _camera(name: str, rate: float) -> Iterator[subprocess.Popen[bytes]]:
-    rules = [f"__ns:={NAMESPACE}/{name}", "image_raw:=image"]
-    with node_process(CAMERA, {"rate": str(float(rate))}, rules) as process:
+def _camera(name: str, streams: CameraStreams) -> Iterator[subprocess.Popen[bytes]]:
+    width, height = streams.size
+    values = {"rate": float(streams.rate), "width": width, "height": height, "compressed": streams.compressed}
+    texts = {key: str(value).lower() for key, value in values.items()}
+    with node_process(CAMERA, texts, [f"__ns:={NAMESPACE}/{name}"]) as process:
         yield process
 
 
@@ -103,34 +135,83 @@ def _detector(cameras: Sequence[str], parameters: Mapping[str, str]) -> Iterator
         yield process
 
 
-def _measure(
-    ros: RosProcess, names: Sequence[str], detectors: Processes, rate: float, seconds: float
-) -> CamerasReport:
-    listener = ros.add(DetectionListener(names))
+class RigListener(Node):
+    """Node that records the arrival of detections, by camera; it reads the serialised messages, which costs less.
+
+    Args:
+        names: Names of the cameras.
+
+    Attributes:
+        answers: Detections by camera.
+        gpu_memory: GPU memory in use by all processes in MiB; NaN if unknown.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__("benchmark")
+        self.answers = {name: Answers() for name in names}
+        self.gpu_memory = float("nan")
+        for name, answers in self.answers.items():
+            receive, topic = partial(self._receive, answers), f"{NAMESPACE}/{name}/detections"
+            self.create_subscription(Detection2DArray, topic, receive, 10, raw=True)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._note_memory, 10)
+
+    @property
+    def count(self) -> int:
+        """Number of images with detections, of all cameras."""
+        return sum(len(answers.latencies) for answers in self.answers.values())
+
+    def forget(self) -> None:
+        """Discard all measurements."""
+        for answers in self.answers.values():
+            answers.latencies.clear()
+            answers.objects = 0
+
+    def _receive(self, answers: Answers, message: bytes) -> None:
+        stamp, objects = stamp_and_count(message)
+        answers.latencies.append((self.get_clock().now().nanoseconds - stamp) / 1e6)
+        answers.objects += objects
+        answers.first.set()
+
+    def _note_memory(self, message: DiagnosticArray) -> None:
+        for value in (value for status in message.status for value in status.values if value.key == GPU_MEMORY):
+            self.gpu_memory = float(value.value)
+
+
+def stamp_and_count(message: bytes) -> tuple[int, int]:
+    """Return the stamp in nanoseconds and the number of detections of a serialised Detection2DArray."""
+    seconds, nanoseconds, length = struct.unpack_from("<iII", message, 4)
+    (count,) = struct.unpack_from("<I", message, 16 + length + -length % 4)
+    return seconds * 10**9 + nanoseconds, count
+
+
+def _measure(ros: RosProcess, names: Sequence[str], detectors: Processes, streams: CameraStreams) -> CamerasReport:
+    listener = ros.add(RigListener(names))
     with spinning(ros.executor):
         _await_all(listener, detectors)
         time.sleep(SETTLING)
         listener.forget()
-        began, rounds = time.perf_counter(), []
+        began, threads, rounds = time.perf_counter(), _threads(detectors), []
         for _ in range(ROUNDS):
             before, answered = _cpu_seconds(detectors), listener.count
-            time.sleep(seconds / ROUNDS)
+            time.sleep(streams.seconds / ROUNDS)
             images = max(listener.count - answered, 1)
             rounds.append((_cpu_seconds(detectors) - before) / images * 1e3)
-        sent = rate * (time.perf_counter() - began)
+        seconds, counts = time.perf_counter() - began, [len(its.latencies) for its in listener.answers.values()]
+        shares = thread_shares(threads, _threads(detectors), seconds)
         memory = sum(ProcessUsage.of(process.pid).memory_mib for process in detectors)
-    shares = [len(listener.answers[name].latencies) / sent for name in names]
-    times = [milliseconds for name in names for milliseconds in listener.answers[name].latencies]
+    times = list(chain.from_iterable(answers.latencies for answers in listener.answers.values()))
     return CamerasReport(
         cameras=len(names),
         nodes=len(detectors),
         latency=Timing.of(times or [float("nan")]),
-        answered=float(np.mean(shares)),
-        least_answered=min(shares),
+        answered=float(np.mean(counts)) / (streams.rate * seconds),
+        least_answered=min(counts) / (streams.rate * seconds),
+        rates=[count / seconds for count in counts],
         cpu_ms=rounds,
         memory_mib=memory,
         objects=sum(answers.objects for answers in listener.answers.values()) / max(listener.count, 1),
         gpu_mib=listener.gpu_memory,
+        threads=shares,
     )
 
 
@@ -138,7 +219,38 @@ def _cpu_seconds(processes: Processes) -> float:
     return sum(ProcessUsage.of(process.pid).cpu_seconds for process in processes)
 
 
-def _await_all(listener: DetectionListener, detectors: Processes) -> None:
+Threads = Mapping[tuple[int, int], tuple[str, float]]
+"""Name and processor seconds of threads, by ids of process and thread."""
+
+
+def _threads(processes: Processes) -> Threads:
+    return {
+        (process.pid, thread): its for process in processes for thread, its in thread_seconds(process.pid).items()
+    }
+
+
+def thread_shares(before: Threads, now: Threads, seconds: float) -> dict[str, float]:
+    """Return the use of a core by kind of thread: 1.0 is a full core.
+
+    `main` serves parameters and diagnostics. `inference` is the busiest other thread with Python's name: it takes
+    images, runs the engine and publishes. Threads of the middleware and of CUDA have names of their own; those of
+    ONNX Runtime, OpenCV and the decoders are `python`.
+    """
+    used = {key: spent - before.get(key, ("", 0.0))[1] for key, (_, spent) in now.items()}
+    shares: dict[str, float] = {}
+    for process in {process for process, _ in now}:
+        own = {thread: its for (owner, thread), its in used.items() if owner == process}
+        python = now[process, process][0]
+        workers = [thread for thread in own if thread != process and now[process, thread][0] == python]
+        busiest = max(workers, key=own.__getitem__, default=None)
+        for thread, spent in own.items():
+            name = now[process, thread][0].rstrip("0123456789.")
+            kind = "main" if thread == process else "inference" if thread == busiest else name
+            shares[kind] = shares.get(kind, 0.0) + spent / seconds
+    return dict(sorted(shares.items(), key=lambda share: -share[1]))
+
+
+def _await_all(listener: RigListener, detectors: Processes) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     waiting = dict(listener.answers)
     while waiting:
@@ -146,24 +258,5 @@ def _await_all(listener: DetectionListener, detectors: Processes) -> None:
         for process in detectors:
             if process.poll() is not None:
                 raise RuntimeError(f"a detector ended with exit code {process.returncode}: see its log above")
-        if time.monotonic() > deadline:
+        if waiting and time.monotonic() > deadline:
             raise RuntimeError(f"{', '.join(waiting)}: no detections within {STARTUP_SECONDS:g} s")
-
-
-def cameras_report(reports: Sequence[CamerasReport], rate: float) -> str:
-    """Return a table; ratios are against one camera."""
-    one = reports[0]
-    lines = [
-        f"cameras of 1280x720 at {rate:g} Hz, {os.cpu_count()} CPU cores, {one.objects:.1f} detections an image"
-    ]
-    lines.append(
-        f"{'cameras':>7}{'nodes':>7}{'answered':>10}{'least':>8}{'p50 ms':>9}{'p99 ms':>9}{'p50 / first':>13}"
-        f"{'CPU ms an image':>17}{'/ first':>9}{'MiB':>7}{'GPU MiB':>9}"
-    )
-    for its in reports:
-        lines.append(
-            f"{its.cameras:7}{its.nodes:7}{its.answered:10.1%}{its.least_answered:8.1%}{its.latency.p50:9.2f}"
-            f"{its.latency.p99:9.2f}{its.latency.p50 / one.latency.p50:13.2f}{median(its.cpu_ms):17.2f}"
-            f"{median(its.cpu_ms) / median(one.cpu_ms):9.2f}{its.memory_mib:7.0f}{its.gpu_mib:9.0f}"
-        )
-    return "\n".join(lines)
