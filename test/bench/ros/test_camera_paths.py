@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import cv2
 import pytest
 
 from trt_ssd_ros.bench.ros.camera_paths import CANDIDATES, PathReport, camera_report, find_highest_rate
@@ -53,7 +54,8 @@ def test_one_process_is_compared_with_two(start_process, tmp_path):
 
 def test_a_node_with_cameras_is_measured(start_process, tmp_path):
     figures = tmp_path / "figures.json"
-    options = ["--cameras", "1", "--rate", "3", "--seconds", "1", "--json", str(figures)]
+    size = ["--width", "320", "--height", "240", "--compressed", "--plot", str(tmp_path / "plot.png")]
+    options = ["--cameras", "1", "--rate", "3", "--seconds", "1", "--json", str(figures), *size]
     process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *options])
     assert process.wait(180) == 0, process.log
     written = json.loads(figures.read_text())
@@ -63,3 +65,6 @@ def test_a_node_with_cameras_is_measured(start_process, tmp_path):
     assert its["least_answered"] > 0
     assert its["objects"] > 0
     assert all(cpu > 0 for cpu in its["cpu_ms"])
+    assert its["threads"]["inference"] > 0
+    assert "cameras of 320x240, JPEG, at 3 Hz for 1 s" in process.log
+    assert cv2.imread(str(tmp_path / "plot.png")) is not None
