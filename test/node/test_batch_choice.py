@@ -18,6 +18,7 @@ class Camera:
 
     name: str
     batch_key: str = "thresholds"
+    views: int = 1
 
     @property
     def receiver(self) -> Camera:
@@ -49,6 +50,12 @@ def test_the_camera_served_longest_ago_goes_first_if_more_are_ready_than_fit():
     assert [names(choice(cameras)) for _ in range(5)] == ["ab", "cd", "ea", "bc", "da"]
     room = 1
     assert [names(choice(cameras)) for _ in range(5)] == ["e", "b", "c", "a", "d"]
+
+
+def test_each_view_of_an_image_takes_a_place_of_the_batch():
+    choice = BatchChoice(lambda: 8)
+    cameras = [Camera("a", views=7), Camera("b"), Camera("c", views=9), Camera("d")]
+    assert [names(choice(cameras)) for _ in range(4)] == ["ab", "c", "da", "b"]
 
 
 def test_a_camera_that_is_always_ready_delays_no_other_by_more_than_a_turn():

@@ -45,4 +45,6 @@ class BatchChoice:
     def _fitting(self, sources: Sequence[CameraInput]) -> list[CameraInput]:
         """Return the first inputs whose views fit into a batch, at least one."""
         views = accumulate(source.receiver.views for source in sources)
-        return [source for source, total in zip(sources, views, strict=True) if total <= self._room()] or [sources[0]]
+        return [source for source, total in zip(sources, views, strict=True) if total <= self._room()] or [
+            sources[0]
+        ]

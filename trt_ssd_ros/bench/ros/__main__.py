@@ -148,14 +148,6 @@ def without_nan(figures: Any) -> Any:
     return None if isinstance(figures, float) and isnan(figures) else figures
 
 
-def compare_cameras(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
-    """Measure and print one node with several cameras and several nodes, and write the figures if asked to."""
-    reports = measure_cameras(options.cameras, parameters, options.rate, options.seconds)
-    print(cameras_report(reports, options.rate))
-    if options.json:
-        write_json(options.json, with_origin([asdict(report) for report in reports]))
-
-
 def measure_layers(parameters: Mapping[str, str], options: argparse.Namespace) -> None:
     """Measure and print the cost of each layer, and write the figures if asked to."""
     card = ModelCard.load(model_card_path(options.model))
