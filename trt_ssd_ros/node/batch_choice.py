@@ -44,7 +44,6 @@ class BatchChoice:
 
     def _fitting(self, sources: Sequence[CameraInput]) -> list[CameraInput]:
         """Return the first inputs whose views fit into a batch, at least one."""
-        views = accumulate(source.receiver.views for source in sources)
-        return [source for source, total in zip(sources, views, strict=True) if total <= self._room()] or [
-            sources[0]
-        ]
+        totals = accumulate(source.receiver.views for source in sources)
+        fitting = sum(total <= self._room() for total in totals)
+        return list(sources[: max(1, fitting)])
