@@ -75,7 +75,7 @@ def open_sources(
         SourceError: A source does not exist or cannot be read, or the names cannot be combined.
         RuntimeError: A required library is not installed.
     """
-    groups = [_image_paths(name, exclude) for name in names]
+    groups = [image_paths(name, exclude) for name in names]
     paths = [path for group in groups for path in group or ()]
     if None not in groups:
         return ImageFiles(list(dict.fromkeys(paths)))
@@ -92,7 +92,7 @@ def open_sources(
     return source
 
 
-def _image_paths(name: str, exclude: Collection[Path]) -> list[Path] | None:
+def image_paths(name: str, exclude: Collection[Path]) -> list[Path] | None:
     """Return the paths of the images that a name stands for; None if it is another kind of source."""
     parsed = SourceName.parse(name)
     path = Path(parsed.target).expanduser()

@@ -23,7 +23,7 @@ OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
         (["nothing.jpg"], "nothing.jpg does not exist, expected an image"),
         (["nothing.mp4"], "nothing.mp4 does not exist"),
         (["webcam:99"], "needs /dev/video99, which does not exist"),
-        (["{video}", "{photos}"], "expected images and folders, or one video"),
+        (["{video}", "{photos}"], "expected recordings and videos only, or images"),
         (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
         (["{empty}"], "found no image in"),
         ([""], "source: found an empty name, expected an image"),

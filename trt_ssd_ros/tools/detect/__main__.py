@@ -6,6 +6,7 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect drive.mp4 --threshold 0.5 --batch 4       an annotated MP4 that a browser plays
   detect drive.mp4 --resume                        resume an interrupted or killed run
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
+  detect monday.mcap tuesday.mcap --batch 2        several recordings at once, whose images share the batches
   detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
 """
 
@@ -30,16 +31,22 @@ from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
-from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.images.source import AbsentSourceError, ImageSource
 from trt_ssd_ros.images.stream import exit_code
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path
 from trt_ssd_ros.tools.command_line import add_options, count, run_command
-from trt_ssd_ros.tools.detect.annotated import AnnotatedFiles, AnnotatedOutput, AnnotatedVideo, NotAnnotated
+from trt_ssd_ros.tools.detect.annotated import (
+    AnnotatedFiles,
+    AnnotatedOutput,
+    AnnotatedVideo,
+    AnnotatedVideos,
+    NotAnnotated,
+)
 from trt_ssd_ros.tools.detect.folder import LOG_NAME, expect_distinct, locked, resume_results, start_results
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
+from trt_ssd_ros.tools.detect.several import SeveralSources, open_inputs
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
 from trt_ssd_ros.version import add_version
 
@@ -62,7 +69,7 @@ def header(options: argparse.Namespace, detector: Detector, reduced: bool) -> Re
             "iou_threshold": thresholds.iou,
             "max_detections": thresholds.max_detections,
             "inputs": options.inputs,
-            "topic": options.topic,
+            "topic": " ".join(options.topic),
         },
         detector.card.labels,
         detector.card.first_class_id,
@@ -70,9 +77,11 @@ def header(options: argparse.Namespace, detector: Detector, reduced: bool) -> Re
 
 
 def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOutput:
-    """Open the output for annotated images: none, a video or a folder."""
+    """Open the output for annotated images: none, a video, one for each of several sources, or a folder."""
     if options.draw == "none":
         return NotAnnotated()
+    if isinstance(images, SeveralSources) and options.draw in ("auto", "mp4"):
+        return AnnotatedVideos(options.output / "annotated", images.labels)
     if options.draw == "mp4" or (options.draw == "auto" and images.is_video):
         return AnnotatedVideo(options.output / "annotated.mp4")
     annotated = AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
@@ -80,14 +89,14 @@ def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOu
     return annotated
 
 
-def open_inputs(options: argparse.Namespace, outputs: Collection[Path], stop: Event) -> ImageSource:
-    """Open the inputs, except for the outputs of earlier runs among them; see `open_sources`.
+def opened_inputs(options: argparse.Namespace, outputs: Collection[Path], stop: Event) -> ImageSource:
+    """Open the inputs, except for the outputs of earlier runs among them; see `open_inputs`.
 
     Raises:
         KeyboardInterrupt: A signal has ended the opening.
     """
     try:
-        return open_sources(options.inputs, options.topic, outputs, stop)
+        return open_inputs(options.inputs, options.topic, outputs, stop)
     except AbsentSourceError:
         if stop.is_set():
             raise KeyboardInterrupt from None
@@ -110,7 +119,7 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
         options.gpu,
         options.gpu_wait,
     )
-    with closing(open_inputs(options, {options.output, *folders}, stop)) as images:
+    with closing(opened_inputs(options, {options.output, *folders}, stop)) as images:
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
@@ -177,7 +186,14 @@ def new_parser() -> argparse.ArgumentParser:
         help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds results",
     )
     add_options(parser, "model", "backend", "precision", "gpu", "gpu-wait", "cpu-threads", "resize-on")
-    add_options(parser, "threshold", "batch", "topic")
+    add_options(parser, "threshold", "batch")
+    add_options(
+        parser,
+        "topic",
+        action="append",
+        default=[],
+        help="image topic of the recordings; give it again for several topics; default: their only one",
+    )
     parser.add_argument("--max-images", type=count, metavar="N", help="stop after the first N images")
     parser.add_argument(
         "--format", nargs="+", choices=FORMATS, default=["coco"], help="files besides results.jsonl; default: coco"

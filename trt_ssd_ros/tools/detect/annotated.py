@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -142,3 +143,39 @@ class AnnotatedVideo:
     def close(self) -> None:
         """Close the video; delete the file unless `finish` has completed it."""
         self._video.close()
+
+
+class AnnotatedVideos:
+    """A video for each of several sources, named as the source; see `SeveralSources`.
+
+    Args:
+        folder: Folder of the videos.
+        sources: Labels of the sources, with which the names of their images begin.
+
+    Raises:
+        RuntimeError: PyAV is not installed, or has no H.264 encoder.
+    """
+
+    wanted = True
+
+    def __init__(self, folder: Path, sources: Sequence[str]) -> None:
+        self._videos = {source: AnnotatedVideo(folder / f"{source}.mp4") for source in sources}
+
+    def add(self, name: str, picture: Image, seconds: float | None) -> None:
+        """Encode one image; see `AnnotatedOutput.add`."""
+        self._videos[name.rpartition("/")[0]].add(name, picture, seconds)
+
+    def contains(self, name: str) -> bool:
+        """Return False: a resumed run encodes the whole videos again."""
+        del name
+        return False
+
+    def finish(self) -> None:
+        """Complete the videos; see `AnnotatedVideo.finish`."""
+        for video in self._videos.values():
+            video.finish()
+
+    def close(self) -> None:
+        """Close the videos; delete the files unless `finish` has completed them."""
+        for video in self._videos.values():
+            video.close()
