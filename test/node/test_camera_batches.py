@@ -52,7 +52,6 @@ def start(probe: Probe, domain: int) -> Iterator[Start]:
         yield begin
 
 
-@pytest.mark.skipif(not NUMBERED, reason="needs sequence numbers to count what the middleware drops")
 @pytest.mark.parametrize(
     ("groups", "single", "sizes"),
     [(1, False, {4}), (2, False, {1, 3}), (4, False, {1}), (1, True, {1})],
@@ -85,7 +84,7 @@ def test_an_overloaded_engine_serves_all_cameras_alike_with_new_images(
         camera.send()
         camera.await_answer()
     received = {n: before[n]["received"] + camera.number - first[n] for n, camera in cameras.items()}
-    await_counts(probe, reports, cameras, received)
+    await_counts(probe, reports, cameras, received if NUMBERED else {})
     assert all(number - published[told] in (0, 1) for number, run in enumerate(runs[1:], 1) for told in run), "new"
     served = Counter(camera for run in runs[1:] for camera, _ in run)
     assert len(served) == len(CAMERAS)
@@ -94,6 +93,8 @@ def test_an_overloaded_engine_serves_all_cameras_alike_with_new_images(
     for name, camera in cameras.items():
         camera.check_answers()
         counts = reports.counts()[name]
+        if not NUMBERED:
+            continue
         processed, dropped = (counts[key] - before[name][key] for key in ("processed", "dropped"))
         assert processed + dropped == camera.number - first[name]
         assert dropped > processed > 20
@@ -115,8 +116,10 @@ def await_counts(
     probe.spin_until(are_there, f"the counts of {received} images; the last are {reports.counts()}")
 
 
-def test_broken_bursty_and_killed_cameras_hold_up_no_other(start, start_process, probe, engine, small_picture):
-    cameras = start(engine, *CAMERAS, "killed", skip="killed")
+def test_broken_bursty_huge_and_killed_cameras_hold_up_no_other(
+    start, start_process, probe, engine, small_picture
+):
+    cameras = start(engine, *CAMERAS, "huge", "killed", skip="killed")
     front, rear, rubbish, bursty = (cameras[name] for name in CAMERAS)
     killed: list[Detection2DArray] = probe.receive(Detection2DArray, "killed/detections")
     source = ["-p", f"source:=file:{small_picture}", "-p", "rate:=50.0", "-r", "image_raw:=killed/image"]
@@ -130,6 +133,8 @@ def test_broken_bursty_and_killed_cameras_hold_up_no_other(start, start_process,
         rubbish.publisher.publish(b"\0\1\0\0rubbish" if number % 2 else Image(height=4, width=4, encoding="bgr8"))
         for _ in range(number % 7 * 5):
             bursty.send()
+        if number % 10 == 0:
+            cameras["huge"].send(np.zeros((2160, 3840, 3), np.uint8))
         front.send()
         rear.send()
         front.await_answer()
