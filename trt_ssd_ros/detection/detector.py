@@ -290,12 +290,15 @@ class Detector:
         return found
 
     def prepare_batches(self, largest: int) -> None:
-        """Restrict batches to powers of two and `largest`, and run each of them once.
+        """Restrict batches to a few sizes, and run each of them once.
 
-        An engine may compile kernels and reserve memory for each size when it first comes.
+        An engine may compile kernels and reserve memory for each size when it first comes. So other batches are
+        divided into the sizes 1, 2, 3, 4, 6, 8, 12, 16, 24, ... and `largest`.
         """
-        powers = [2**power for power in range(largest.bit_length()) if 2**power < largest]
-        sizes = (largest, *reversed(powers)) if self.batch_sizes != (1,) else (1,)
+        steps = {factor << power for power in range(largest.bit_length()) for factor in (1, 3)}
+        sizes = tuple(sorted({largest, *(step for step in steps if step < largest)}, reverse=True))
+        if self.batch_sizes == (1,):
+            sizes = (1,)
         blank = np.zeros((largest, self.card.input.height, self.card.input.width, 3), np.uint8)
         for size in sizes:
             self.detect_batch(blank[:size])
