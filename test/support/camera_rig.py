@@ -69,9 +69,8 @@ class TellingEngine(BlankEngine):
             self.started.put([(int(b), int(g + 256 * r)) for b, g, r in bgr])
             assert self.permits.acquire(timeout=PATIENCE)
         outputs = {name: tensor.copy() for name, tensor in super().run(inputs).items()}
-        outputs["boxes"][:, 0] = np.stack(
-            [bgr[:, 0] / 256, bgr[:, 1] / 256, *np.ones((2, len(images)))], axis=1, dtype=np.float32
-        )
+        ends = np.ones((2, len(images)))
+        outputs["boxes"][:, 0] = np.stack([bgr[:, 0] / 256, bgr[:, 1] / 256, *ends], axis=1)
         outputs["scores"][:, 0], outputs["keep"][:, 0] = bgr[:, 2] / 255, 1
         return outputs
 
