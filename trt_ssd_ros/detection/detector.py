@@ -251,10 +251,15 @@ class Detector:
 
     def _detect_parts(self, parts: Sequence[Frame]) -> list[Detections]:
         """Resize images on the host, and detect in as few batches as possible."""
-        found: list[Detections] = []
         order = parts[0].channel_order
+
+        def resize(part: Frame, place: NDArray[np.uint8]) -> None:
+            pixels = part.resized(self._resize)
+            np.copyto(place, pixels if part.channel_order == order else pixels[..., ::-1])
+
+        found: list[Detections] = []
         for batch in self._batches(len(parts)):
-            images = [_ordered(part.resized(self._resize), part.channel_order, order) for part in parts[batch]]
+            images = self._batch_resize(parts[batch], resize)
             found += self._run(images, order, [part.size for part in parts[batch]])
         return found
 
@@ -432,11 +437,6 @@ def _inputs(images: Images, channel_order: ChannelOrder, thresholds: Thresholds)
         "channel_order": CHANNEL_ORDERS[channel_order],
         **thresholds.tensors,
     }
-
-
-def _ordered(pixels: NDArray[np.uint8], found: ChannelOrder, wanted: ChannelOrder) -> NDArray[np.uint8]:
-    """Return pixels in another channel order, as a view."""
-    return pixels if found == wanted else pixels[..., ::-1]
 
 
 def _batch(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -234,6 +234,29 @@ class SharedMemory:
                 self._allocation.free()
 
 
+class Scratch:
+    """Memory on the GPU for intermediate results.
+
+    Args:
+        size: Size in bytes; the context of the device must be bound here and in `close`.
+
+    Attributes:
+        size: Size in bytes.
+        address: GPU address, aligned to at least 256 bytes (CUDA C++ Programming Guide, Device Memory Accesses).
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._allocation = load_pycuda().mem_alloc(max(size, 1))
+        self.address = int(self._allocation)
+
+    def close(self) -> None:
+        """Free the memory; further calls do nothing."""
+        if self._allocation is not None:
+            self._allocation.free()
+            self._allocation = None
+
+
 def _aligned(size: int) -> int:
     """Round a size in bytes up to TensorRT's tensor alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT

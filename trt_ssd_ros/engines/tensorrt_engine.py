@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trt_ssd_ros.detection.engine import IN_FLIGHT, Tensors, TensorSpec, check_inputs
-from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, SharedMemory, copy_images, load_pycuda
+from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, Scratch, SharedMemory, copy_images, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
 from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
@@ -60,7 +60,8 @@ class TensorRtEngine:
 
     Each batch size has its own execution context and CUDA graph (upload from pinned memory, network, download),
     because a graph is bound to the state of its context. They are made for the first batch of this size, and kept
-    until the image size changes. If the driver refuses the capture, the work is enqueued step by step. One thread
+    until the image size changes. The contexts share their scratch memory where TensorRT allows it, because their
+    work follows in one stream. If the driver refuses the capture, the work is enqueued step by step. One thread
     opens, uses and closes the engine.
 
     Runs in flight share the stream, so they follow each other on the GPU: while one runs, the host copies the
@@ -98,6 +99,7 @@ class TensorRtEngine:
         self._kernels = kernels
         self._memory = ExitStack()
         self._prepared: dict[tuple[Any, ...], _Prepared] = {}
+        self._scratch: Any = None
         self._newest: _Prepared | None = None
         self._closed = False
         self.name = f"{library.flavour} {library.version} on {device.gpu.name}"
@@ -148,6 +150,9 @@ class TensorRtEngine:
                 LOGGER.warning("the cached kernels are for another GPU or TensorRT: recompiling them")
                 self._kernels.clear()
             runtime_config.set_runtime_cache(self._runtime_cache)
+        if hasattr(runtime_config, "set_execution_context_allocation_strategy"):
+            allocation = self._library.module.ExecutionContextAllocationStrategy
+            runtime_config.set_execution_context_allocation_strategy(allocation.USER_MANAGED)
         return runtime_config
 
     def _spec(self, name: str) -> TensorSpec:
@@ -245,10 +250,23 @@ class TensorRtEngine:
         for name, shape in shapes.items():
             if not context.set_input_shape(name, shape):
                 raise self._library.failure(f"rejects shape {list(shape)} of input {name}")
+        if hasattr(self._runtime_config, "set_execution_context_allocation_strategy"):
+            self._set_scratch(context)
         prepared = _Prepared(context, [self._new_slot(context)])
         self._keep_kernels(shapes)
         self._prepared[_key(shapes)] = prepared
         return prepared
+
+    def _set_scratch(self, context: Any) -> None:
+        """Give a context its scratch memory: the newest allocation if it is large enough, else a new one.
+
+        Older ones stay, because the CUDA graphs of other contexts use them.
+        """
+        size = context.update_device_memory_size_for_shapes()
+        if self._scratch is None or self._scratch.size < size:
+            self._scratch = Scratch(size)
+            self._memory.callback(self._scratch.close)
+        context.set_device_memory(self._scratch.address, self._scratch.size)
 
     def _new_slot(self, context: Any) -> _Slot:
         """Allocate a slot and run once, because kernels may be compiled only now; then capture its work."""
@@ -324,7 +342,7 @@ class TensorRtEngine:
         for slot in slots:
             slot.end = slot.graph = None
         self._memory.close()
-        self._newest = None
+        self._newest = self._scratch = None
         self._prepared.clear()
 
     def close(self) -> None:

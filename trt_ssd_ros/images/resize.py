@@ -9,7 +9,7 @@ In a noisy photo, values differ from the exact ones by 0.3 on average; rounding 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,18 +96,26 @@ class BatchResize:
         self._resize = resize
         self._pool: ThreadPoolExecutor | None = None
 
-    def __call__(self, images: Sequence[Pixels] | Pixels) -> Pixels:
+    def __call__(
+        self, images: Sequence[Any] | Pixels, resize: Callable[[Any, Pixels], object] | None = None
+    ) -> Pixels:
         """Return images (H, W, 3) of any sizes as an array (N, height, width, 3).
+
+        Args:
+            images: Images.
+            resize: Function that writes one of `images` in the new size to its place (height, width, 3); None: the
+                resize of this object.
 
         Raises:
             ValueError: A side is too long; see `Resize`.
         """
+        resize = resize or self._resize
         batch = np.empty((len(images), self._resize.height, self._resize.width, 3), np.uint8)
         parts = max(1, min(self.threads, len(images)))
 
         def fill(part: int) -> None:
             for image, place in zip(images[part::parts], batch[part::parts], strict=True):
-                self._resize(image, place)
+                resize(image, place)
 
         if parts > 1 and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "resize")
