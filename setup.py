@@ -37,7 +37,15 @@ setup(
     ],
     python_requires=">=3.10",
     # scripts/requirements/oldest.in gives the reasons for these versions; scripts/test --oldest runs them.
-    install_requires=["setuptools", "numpy>=1.21", "onnx>=1.16", "onnxruntime>=1.20.1", "pyyaml", "tqdm"],
+    install_requires=[
+        "setuptools",
+        "numpy>=1.21",
+        "onnx>=1.16",
+        "onnxruntime>=1.20.1",
+        "pyyaml",
+        "scipy>=1.8",
+        "tqdm",
+    ],
     extras_require={
         "tools": [
             *("opencv-python-headless>=4.5", "av", "defusedxml", "jinja2"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.detection.detections import Boxes, Detections, areas, nms
+from trt_ssd_ros.detection.detections import Boxes, Detections, ious, nms
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector, Thresholds
 from trt_ssd_ros.detection.engine import InferenceEngine
 from trt_ssd_ros.models.card import ModelCard
@@ -140,14 +140,6 @@ MATCH_IOU = 0.5
 """Least intersection over union of two boxes that match."""
 
 
-def intersections(first: Boxes, second: Boxes) -> NDArray[np.float32]:
-    """Return the intersection areas (N, M) of boxes (N, 4) with boxes (M, 4)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sizes: NDArray[np.float32] = np.maximum(high - low, 0)
-    return sizes[..., 0] * sizes[..., 1]
-
-
 def match_boxes(first: Boxes, second: Boxes) -> list[tuple[int, int]]:
     """Match boxes by falling intersection over union, each box at most once.
 
@@ -158,9 +150,7 @@ def match_boxes(first: Boxes, second: Boxes) -> list[tuple[int, int]]:
     Returns:
         Pairs of indices into `first` and `second`.
     """
-    common = intersections(first, second)
-    union = areas(first)[:, None] + areas(second)[None] - common
-    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    iou = ious(first, second)
     pairs, left, right = [], set[int](), set[int]()
     for flat in np.argsort(-iou, axis=None, kind="stable"):
         i, j = (int(index) for index in np.unravel_index(flat, iou.shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,24 @@ class Detections:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the source image.
         scores: (N,) float32 in [0, 1].
         class_ids: (N,) int32, index into the model card's labels.
+        ids: (N,) text, the same for one object in consecutive images, empty for an object without an id; None if
+            the objects are not tracked.
 
     Raises:
-        ValueError: The three arrays do not have these shapes.
+        ValueError: The arrays do not have these shapes.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     class_ids: NDArray[np.int32]
+    ids: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
-        expected = {"boxes": (count, 4), "scores": (count,), "class_ids": (count,)}
-        for name, dtype in (("boxes", np.float32), ("scores", np.float32), ("class_ids", np.int32)):
-            array = np.asarray(getattr(self, name), dtype=dtype).view()
+        expected = {"boxes": (count, 4), "scores": (count,), "class_ids": (count,), "ids": (count,)}
+        dtypes = {"boxes": np.float32, "scores": np.float32, "class_ids": np.int32, "ids": np.str_}
+        for name in expected if self.ids is not None else ("boxes", "scores", "class_ids"):
+            array: NDArray[Any] = np.asarray(getattr(self, name), dtype=dtypes[name]).view()
             if array.shape != expected[name]:
                 raise ValueError(f"{name} has shape {array.shape}, expected {expected[name]}")
             array.setflags(write=False)
@@ -48,10 +52,12 @@ class Detections:
 
     def __getitem__(self, index: NDArray[Any] | slice) -> Detections:
         """Return the detections that a boolean mask, an index array or a slice selects."""
-        return Detections(self.boxes[index], self.scores[index], self.class_ids[index])
+        ids = None if self.ids is None else self.ids[index]
+        return Detections(self.boxes[index], self.scores[index], self.class_ids[index], ids)
 
 
 Boxes = NDArray[np.float32]
+Corners = TypeVar("Corners", Boxes, NDArray[np.float64])
 
 
 def scale_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
@@ -65,9 +71,9 @@ def clip_boxes(boxes: Boxes, width: float, height: float) -> Boxes:
     return np.minimum(np.maximum(boxes, np.float32(0)), corners)
 
 
-def areas(boxes: Boxes) -> NDArray[np.float32]:
+def areas(boxes: Corners) -> Corners:
     """Return the areas (...) of boxes (..., 4)."""
-    sizes: Boxes = boxes[..., 2:] - boxes[..., :2]
+    sizes: Corners = boxes[..., 2:] - boxes[..., :2]
     return sizes[..., 0] * sizes[..., 1]
 
 
@@ -89,6 +95,22 @@ def overlaps(box: Boxes, others: Boxes, iou_threshold: float) -> NDArray[np.bool
     intersection = size[:, 0] * size[:, 1]
     union = areas(box[None]) + areas(others) - intersection
     return np.asarray(intersection > np.float32(iou_threshold) * union)
+
+
+def intersections(first: Corners, second: Corners) -> Corners:
+    """Return the intersection areas (N, M) of boxes (N, 4) with boxes (M, 4), x1 y1 x2 y2."""
+    left, top, right, bottom = first.T[..., None]
+    width = np.minimum(right, second[:, 2]) - np.maximum(left, second[:, 0])
+    height = np.minimum(bottom, second[:, 3]) - np.maximum(top, second[:, 1])
+    area: Corners = np.maximum(width, 0) * np.maximum(height, 0)
+    return area
+
+
+def ious(first: Corners, second: Corners) -> Corners:
+    """Return the intersections over union (N, M) of boxes (N, 4) with boxes (M, 4); 0 if neither has an area."""
+    common = intersections(first, second)
+    union = areas(first)[:, None] + areas(second) - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
 def nms(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.detection.agreement import MATCH_IOU, intersections, match_boxes
-from trt_ssd_ros.detection.detections import Detections, areas
+from trt_ssd_ros.detection.agreement import MATCH_IOU, match_boxes
+from trt_ssd_ros.detection.detections import Detections, areas, intersections
 from trt_ssd_ros.tools.evaluate.average_precision import GroundTruth
 
 BACKGROUND = ""
