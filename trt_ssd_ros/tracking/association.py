@@ -63,14 +63,16 @@ def associate(
         settings: Least overlaps.
     """
     overlap = grown_ious(tracks.boxes, tracks.spreads, detections.boxes)
-    overlap[tracks.class_ids[:, None] != detections.class_ids] = 0
+    overlap *= tracks.class_ids[:, None] == detections.class_ids
     weighted = overlap * detections.scores
     owners = np.full(len(detections), -1, np.intp)
     _assign(owners, weighted, tracks.confirmed, high, settings.match_iou)
-    left = tracks.confirmed.copy()
-    left[owners[owners >= 0]] = False
-    _assign(owners, overlap, left, low, settings.low_match_iou)
-    _assign(owners, weighted, ~tracks.confirmed, high & (owners < 0), settings.match_iou)
+    if low.any():
+        left = tracks.confirmed.copy()
+        left[owners[owners >= 0]] = False
+        _assign(owners, overlap, left, low, settings.low_match_iou)
+    if not tracks.confirmed.all():
+        _assign(owners, weighted, ~tracks.confirmed, high & (owners < 0), settings.match_iou)
     return owners
 
 
@@ -85,7 +87,7 @@ def grown_ious(tracks: Boxes, spreads: Boxes, boxes: Boxes) -> Overlaps:
         boxes: Detected boxes (N, 4).
     """
     growth = 2 * np.ascontiguousarray(spreads.T)[..., None]
-    # Contiguous, and in place: else NumPy loops over the two axes innermost, or waits for memory; ten times slower.
+    # Contiguous and in place, else NumPy loops over the two axes innermost and waits for memory: ten times slower.
     low, high = np.ascontiguousarray(tracks.T).reshape(2, 2, -1, 1)
     others_low, others_high = np.ascontiguousarray(boxes.T).reshape(2, 2, 1, -1)
     sides = np.minimum(high, others_high)
@@ -106,7 +108,7 @@ def _assign(
     owners: Indices, similarity: Overlaps, tracks: NDArray[np.bool_], detections: NDArray[np.bool_], least: float
 ) -> None:
     """Assign chosen detections (N,), which have no owner, to chosen tracks (T,), which own nothing."""
-    rows, columns = np.flatnonzero(tracks), np.flatnonzero(detections)
+    [rows], [columns] = tracks.nonzero(), detections.nonzero()
     if len(rows) and len(columns):
         first, second = best_pairs(similarity[rows[:, None], columns], least)
         owners[columns[second]] = rows[first]
@@ -122,7 +124,7 @@ def best_pairs(similarity: Overlaps, least: float) -> tuple[Indices, Indices]:
     Raises:
         RuntimeError: SciPy is not installed.
     """
-    possible = np.where(similarity >= least, similarity, 0)
+    possible = similarity * (similarity >= least)
     rows, columns = _solver()(possible, maximize=True)
     taken = possible[rows, columns] > 0
     return rows[taken], columns[taken]

@@ -1,8 +1,8 @@
 """Constant-velocity Kalman filter of boxes, driven by seconds and batched over all tracks.
 
 The centre x, centre y, width and height of a box are four independent coordinates, each with a state z (value,
-rate) and its covariance P. Noise is in proportion to the box: s is its width (for x and width) or height (for y and
-height), u is the shorter of both, because objects accelerate alike in x and y.
+rate) and its covariance P. Noise is in proportion to the box: s is its width (for x and width) or height (for y
+and height), u is the shorter of both, because objects accelerate alike in x and y.
 
     predict by dt:  F = [1 dt; 0 1]    Q = (a u)^2 [dt^3/3 dt^2/2; dt^2/2 dt]
                     z = F z            P = F P F' + Q
@@ -92,17 +92,11 @@ class BoxFilter:
 
     def predict(self, seconds: float) -> BoxFilter:
         """Return the filters after a time without measurements."""
-        t = seconds
-        transition = np.array(
-            [  # z0, z1, P00, P01, P11, density after the time, by what they were before
-                [1, 0, 0, 0, 0, 0],
-                [t, 1, 0, 0, 0, 0],
-                [0, 0, 1, 0, 0, 0],
-                [0, 0, 2 * t, 1, 0, 0],
-                [0, 0, t**2, t, 1, 0],
-                [0, 0, t**3 / 3, t**2 / 2, t, 1],
-            ]
-        )
+        transition = np.eye(6)  # of z0, z1, P00, P01, P11 and the density: from the row, to the column
+        transition[1, 0] = transition[4, 3] = transition[5, 4] = seconds
+        transition[3, 2] = 2 * seconds
+        transition[4, 2], transition[5, 3] = seconds**2, seconds**2 / 2
+        transition[5, 2] = seconds**3 / 3
         return BoxFilter(self.state @ transition)
 
     def update(self, rows: Indices, boxes: Boxes | Array) -> None:
@@ -124,6 +118,6 @@ def _measurements(boxes: Boxes | Array) -> tuple[Array, Array, Array]:
     A box without width or height has noise, too.
     """
     measured = boxes @ CENTRES_AND_SIZES
-    sizes = np.maximum(measured[:, 2:], LEAST_SIZE)
-    variances = (MEASUREMENT_NOISE * np.concatenate([sizes, sizes], axis=1)) ** 2
-    return measured, variances, sizes.min(axis=1, keepdims=True)
+    sizes = np.maximum(measured[:, [2, 3, 2, 3]], LEAST_SIZE)
+    variances = (MEASUREMENT_NOISE * sizes) ** 2
+    return measured, variances, np.minimum(sizes[:, :1], sizes[:, 1:2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from secrets import token_hex
 
 import numpy as np
@@ -66,7 +66,8 @@ class Tracks:
 
     def predict(self, seconds: float) -> Tracks:
         """Return the tracks with the boxes that they have after a time; the other columns are shared."""
-        return replace(self, motion=self.motion.predict(seconds))
+        motion = self.motion.predict(seconds)
+        return Tracks(motion, self.class_ids, self.seen_ns, self.hits, self.numbers)
 
     def observe(self, rows: Indices, stamp_ns: int, boxes: Boxes) -> None:
         """Write one detected box each into the tracks `rows`."""
@@ -148,23 +149,25 @@ class Tracker:
         """Return which detections reach the threshold of their class, and which others may continue a track."""
         thresholds, wanted = self.settings.levels[:, detections.class_ids]
         high = detections.scores >= thresholds
-        return high, ~high & (detections.scores >= wanted)
+        return high, (detections.scores >= wanted) ^ high  # what is high is wanted, too
 
     def _continue(
         self, tracks: Tracks, owners: Indices, stamp_ns: int, detections: Detections, new: NDArray[np.bool_]
     ) -> Indices:
         """Write an image into the tracks, and return the track of each detection in it."""
-        seen = owners >= 0
-        tracks.observe(owners[seen], stamp_ns, detections.boxes[seen])
-        kept = (tracks.numbers > 0) | (tracks.seen_ns == stamp_ns)
-        if not kept.all():
-            owners[seen] = (np.cumsum(kept) - 1)[owners[seen]]
+        [seen] = (owners >= 0).nonzero()
+        rows = owners[seen]
+        tracks.observe(rows, stamp_ns, detections.boxes[seen])
+        if not tracks.numbers.all():
+            kept = (tracks.numbers > 0) | (tracks.seen_ns == stamp_ns)
+            owners[seen] = (np.cumsum(kept) - 1)[rows]
             tracks = tracks[kept]
         if new.any():
             owners[new] = len(tracks) + np.arange(np.count_nonzero(new))
             tracks += Tracks.begin(stamp_ns, detections[new])
         self._tracks = tracks
-        self._confirm()
+        if not tracks.numbers.all():
+            self._confirm()
         return owners
 
     def _confirm(self) -> None:
@@ -179,4 +182,4 @@ class Tracker:
         if not shown.all():
             detections, numbers = detections[shown], numbers[shown]
         ids = [f"{self.session}-{number}" if number else "" for number in numbers.tolist()]
-        return replace(detections, ids=np.array(ids, np.str_))
+        return Detections(detections.boxes, detections.scores, detections.class_ids, np.array(ids, np.str_))

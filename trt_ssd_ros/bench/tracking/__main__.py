@@ -24,7 +24,7 @@ import numpy as np
 from trt_ssd_ros.bench.report import this_machine
 from trt_ssd_ros.bench.tracking.peers import Follow, Scores, byte_track, judge, our_tracker
 from trt_ssd_ros.bench.tracking.sequences import SCENES, Image, half, moving_grid, new_sequence
-from trt_ssd_ros.detection.timing import Timing, time_rounds
+from trt_ssd_ros.detection.timing import Timing, time_interleaved
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.tracking.settings import TrackerSettings
 from trt_ssd_ros.version import add_version
@@ -50,15 +50,14 @@ def steps(follow: Follow, images: Sequence[Image]) -> Callable[[], object]:
 
 
 def times(objects: int, count: int) -> dict[str, Timing]:
-    """Return the milliseconds per image of each tracker, which take turns, image by image.
+    """Return the milliseconds per image of each tracker; they take turns in rounds, and the first round warms up.
 
     Args:
         objects: Number of objects in the image.
-        count: Number of images; the first tenth warms up.
+        count: Number of images.
     """
-    images = moving_grid(objects, count)
-    measured = time_rounds({name: steps(new(), images) for name, new in TRACKERS.items()}, count)
-    return {name: Timing.of(milliseconds[count // 10 :].ravel()) for name, milliseconds in measured.items()}
+    images = moving_grid(objects, 2 * count)
+    return time_interleaved({name: steps(new(), images) for name, new in TRACKERS.items()}, count)
 
 
 def identity(seeds: Sequence[int], scenes: Sequence[str]) -> dict[str, dict[str, Scores]]:
