@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 BARE_PYTHON = "TRT_SSD_BARE_PYTHON"
-FOREIGN = ("rclpy", "tensorrt", "tensorrt_rtx", "pycuda", "onnxruntime")
+FOREIGN = ("rclpy", "scipy", "tensorrt", "tensorrt_rtx", "pycuda", "onnxruntime")
 
 # Scripts for the other interpreter, run in the repository.
 IMPORT_LAYERS = """
 import importlib, pkgutil
-for layer in ("images", "models", "detection"):
+for layer in ("images", "models", "detection", "tracking"):
     package = importlib.import_module("trt_ssd_ros." + layer)
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
@@ -103,7 +103,7 @@ sys.modules.update({{name: None for name in {FOREIGN} if importlib.util.find_spe
     assert run_in(os.environ[BARE_PYTHON], script, repository) == []
 
 
-LAYERS = ("images", "models", "detection", "engines", "ros", "node")
+LAYERS = ("images", "models", "detection", "tracking", "engines", "ros", "node")
 
 
 @pytest.mark.parametrize("package", ["trt_ssd_ros", *(f"trt_ssd_ros.{layer}" for layer in LAYERS)])
@@ -114,5 +114,5 @@ def test_packages_import_nothing_by_themselves(package, repository):
 
 def test_engines_import_without_their_runtimes(repository):
     """onnxruntime, tensorrt and pycuda are imported where they are used, not where their module is named."""
-    script = IMPORT_LAYERS.replace('"images", "models", "detection"', '"engines",')
+    script = IMPORT_LAYERS.replace('"images", "models", "detection", "tracking"', '"engines",')
     assert run_in(sys.executable, script, repository) == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -90,6 +90,18 @@ def test_masks_index_arrays_and_slices_select_from_every_field(index, expected):
     assert selected.boxes.tolist() == [[number] * 4 for number in expected]
     np.testing.assert_allclose(selected.scores, np.array(expected) / 10, rtol=1e-6)
     assert selected.class_ids.tolist() == expected
+
+
+@pytest.mark.parametrize("names", [[], ["", "s-1", "s-12"]])
+def test_ids_are_selected_with_the_boxes(names):
+    found = replace(detections(len(names)), ids=np.array(names, np.str_))
+    assert found[slice(None, None, -1)].ids.tolist() == names[::-1]
+    assert detections(len(names))[slice(None)].ids is None
+
+
+def test_ids_of_another_number_are_refused():
+    with pytest.raises(ValueError, match=r"^ids has shape \(1,\), expected \(2,\)$"):
+        replace(detections(2), ids=np.array(["s-1"]))
 
 
 def test_a_mask_of_an_empty_result_is_empty():

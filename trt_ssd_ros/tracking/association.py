@@ -64,15 +64,15 @@ def associate(
     """
     overlap = grown_ious(tracks.boxes, tracks.spreads, detections.boxes)
     overlap *= tracks.class_ids[:, None] == detections.class_ids
-    weighted = overlap * detections.scores
+    weighted = overlap * (overlap >= settings.match_iou) * detections.scores
     owners = np.full(len(detections), -1, np.intp)
-    _assign(owners, weighted, tracks.confirmed, high, settings.match_iou)
+    _assign(owners, weighted, tracks.confirmed, high)
     if low.any():
         left = tracks.confirmed.copy()
         left[owners[owners >= 0]] = False
-        _assign(owners, overlap, left, low, settings.low_match_iou)
+        _assign(owners, overlap * (overlap >= settings.low_match_iou), left, low)
     if not tracks.confirmed.all():
-        _assign(owners, weighted, ~tracks.confirmed, high & (owners < 0), settings.match_iou)
+        _assign(owners, weighted, ~tracks.confirmed, high & (owners < 0))
     return owners
 
 
@@ -105,28 +105,26 @@ def grown_ious(tracks: Boxes, spreads: Boxes, boxes: Boxes) -> Overlaps:
 
 
 def _assign(
-    owners: Indices, similarity: Overlaps, tracks: NDArray[np.bool_], detections: NDArray[np.bool_], least: float
+    owners: Indices, similarity: Overlaps, tracks: NDArray[np.bool_], detections: NDArray[np.bool_]
 ) -> None:
     """Assign chosen detections (N,), which have no owner, to chosen tracks (T,), which own nothing."""
     [rows], [columns] = tracks.nonzero(), detections.nonzero()
     if len(rows) and len(columns):
-        first, second = best_pairs(similarity[rows[:, None], columns], least)
+        first, second = best_pairs(similarity[rows[:, None], columns])
         owners[columns[second]] = rows[first]
 
 
-def best_pairs(similarity: Overlaps, least: float) -> tuple[Indices, Indices]:
+def best_pairs(similarity: Overlaps) -> tuple[Indices, Indices]:
     """Return rows and columns of the pairs with the greatest sum of similarities, each at most once.
 
     Args:
-        similarity: (T, N), 0 for boxes that have nothing in common.
-        least: Least similarity of a pair.
+        similarity: (T, N) of 0 or more; 0 for two that do not belong together.
 
     Raises:
         RuntimeError: SciPy is not installed.
     """
-    possible = similarity * (similarity >= least)
-    rows, columns = _solver()(possible, maximize=True)
-    taken = possible[rows, columns] > 0
+    rows, columns = _solver()(similarity, maximize=True)
+    taken = similarity[rows, columns] > 0
     return rows[taken], columns[taken]
 
 

@@ -22,7 +22,7 @@ class TrackerSettings:
         low_threshold: Lowest score that continues a track.
         max_gap: Longest time in seconds between two detections of one track.
         confirm_after: Detections until an object gets an id.
-        match_iou: Least intersection over union of a track's predicted box and a detection, times its score.
+        match_iou: Least intersection over union of a track's predicted box and a detection.
         low_match_iou: Least intersection over union of a predicted box and a detection below its threshold.
         max_jump: Longest time in seconds between two images of one session; at least `max_gap`.
 
@@ -34,7 +34,7 @@ class TrackerSettings:
     low_threshold: float = 0.1
     max_gap: float = 1.0
     confirm_after: int = 2
-    match_iou: float = 0.15
+    match_iou: float = 0.2
     low_match_iou: float = 0.4
     max_jump: float = 60.0
 

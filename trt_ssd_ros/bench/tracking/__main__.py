@@ -17,12 +17,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from trt_ssd_ros.bench.report import this_machine
-from trt_ssd_ros.bench.tracking.peers import Follow, Scores, byte_track, judge, our_tracker
+from trt_ssd_ros.bench.tracking.peers import Follow, Referee, Scores, byte_track, our_tracker
 from trt_ssd_ros.bench.tracking.sequences import SCENES, Image, half, moving_grid, new_sequence
 from trt_ssd_ros.detection.timing import Timing, time_interleaved
 from trt_ssd_ros.files import write_atomically
@@ -31,6 +32,7 @@ from trt_ssd_ros.version import add_version
 
 SETTINGS = TrackerSettings(thresholds=(0.5,))
 OBJECTS = (20, 100)
+ALL, HALF = "all images", "half"
 TRACKERS: Mapping[str, Callable[[], Follow]] = {
     "ours": partial(our_tracker, SETTINGS),
     "trackers, with stamps": partial(byte_track, SETTINGS, True),
@@ -60,11 +62,19 @@ def times(objects: int, count: int) -> dict[str, Timing]:
     return time_interleaved({name: steps(new(), images) for name, new in TRACKERS.items()}, count)
 
 
-def identity(seeds: Sequence[int], scenes: Sequence[str]) -> dict[str, dict[str, Scores]]:
-    """Return the scores of each tracker with all images and with half of them."""
-    whole = {f"{scene} {seed}": new_sequence(scene, seed) for scene in scenes for seed in seeds}
-    halves = {name: half(images, number) for number, (name, images) in enumerate(whole.items())}
-    return {name: {"all images": judge(whole, new), "half": judge(halves, new)} for name, new in TRACKERS.items()}
+def identity(seeds: Sequence[int]) -> dict[str, dict[str, dict[str, Scores]]]:
+    """Return the scores by scene and over all, by tracker, with all images and with half of them."""
+    referees = {name: {ALL: Referee(), HALF: Referee()} for name in TRACKERS}
+    for number, (scene, seed) in enumerate(product(SCENES, seeds)):
+        images = new_sequence(scene, seed)
+        for name, new in TRACKERS.items():
+            referees[name][ALL].judge(f"{scene} {seed}", images, new())
+            referees[name][HALF].judge(f"{scene} {seed}", half(images, number), new())
+    titles = {scene: scene for scene in SCENES} | {"all scenes": ""}
+    return {
+        title: {name: {kind: r.scores(scene) for kind, r in its.items()} for name, its in referees.items()}
+        for title, scene in titles.items()
+    }
 
 
 def time_table(measured: Mapping[int, Mapping[str, Timing]]) -> str:
@@ -80,10 +90,10 @@ def identity_table(title: str, measured: Mapping[str, Mapping[str, Scores]]) -> 
     """Return the scores as text."""
     lines = [f"{title:<28}{'images':>12}{'HOTA':>8}{'IDF1':>8}{'MOTA':>8}{'switches':>10}{'IDF1 lost':>11}"]
     for name, rows in measured.items():
-        best = rows["all images"].idf1
+        best = rows[ALL].idf1
         for kind, s in rows.items():
             row = f"{name:<28}{kind:>12}{s.hota:8.2f}{s.idf1:8.2f}{s.mota:8.2f}{s.switches:10}"
-            lines.append(row if s.idf1 == best else f"{row}{best - s.idf1:11.2f}")
+            lines.append(row if kind == ALL else f"{row}{best - s.idf1:11.2f}")
     return "\n".join(lines)
 
 
@@ -98,8 +108,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     speed = {objects: times(objects, options.images) for objects in OBJECTS}
     print(time_table(speed), flush=True)
-    seeds = range(options.seeds)
-    scores = {scene: identity(seeds, [scene]) for scene in SCENES} | {"all scenes": identity(seeds, list(SCENES))}
+    scores = identity(range(options.seeds))
     print("\n\n".join(identity_table(title, rows) for title, rows in scores.items()))
     if options.json:
         write_figures(options.json, options.seeds, speed, scores)

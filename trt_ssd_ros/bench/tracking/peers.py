@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,27 +63,41 @@ class Scores:
     switches: int
 
 
-def judge(sequences: Mapping[str, Sequence[Image]], new_tracker: Callable[[], Follow]) -> Scores:
-    """Run a new tracker over each sequence and return TrackEval's scores over all of them.
+class Referee:
+    """TrackEval's metrics of one tracker, sequence by sequence.
 
     Raises:
         RuntimeError: TrackEval is not installed.
     """
-    metrics = load_library("trackeval.metrics", "trackeval==1.3.0", "the referee")
-    quiet = {"PRINT_CONFIG": False}
-    kinds = {"HOTA": metrics.HOTA(), "Identity": metrics.Identity(quiet), "CLEAR": metrics.CLEAR(quiet)}
-    parts: dict[str, dict[str, Any]] = {name: {} for name in kinds}
-    for name, images in sequences.items():
-        evidence = _evidence(images, new_tracker())
-        for kind, metric in kinds.items():
-            parts[kind][name] = metric.eval_sequence(evidence)
-    total = {kind: metric.combine_sequences(parts[kind]) for kind, metric in kinds.items()}
-    return Scores(
-        100 * float(np.mean(total["HOTA"]["HOTA"])),
-        100 * float(total["Identity"]["IDF1"]),
-        100 * float(total["CLEAR"]["MOTA"]),
-        int(total["CLEAR"]["IDSW"]),
-    )
+
+    def __init__(self) -> None:
+        library = load_library("trackeval.metrics", "trackeval==1.3.0", "the referee")
+        quiet = {"PRINT_CONFIG": False}
+        self._metrics = {
+            "HOTA": library.HOTA(),
+            "Identity": library.Identity(quiet),
+            "CLEAR": library.CLEAR(quiet),
+        }
+        self._parts: dict[str, dict[str, Any]] = {name: {} for name in self._metrics}
+
+    def judge(self, sequence: str, images: Sequence[Image], follow: Follow) -> None:
+        """Run a new tracker over a sequence."""
+        evidence = _evidence(images, follow)
+        for name, metric in self._metrics.items():
+            self._parts[name][sequence] = metric.eval_sequence(evidence)
+
+    def scores(self, scene: str = "") -> Scores:
+        """Return the scores over all sequences whose names begin with a text."""
+        total = {}
+        for name, metric in self._metrics.items():
+            parts = {sequence: part for sequence, part in self._parts[name].items() if sequence.startswith(scene)}
+            total[name] = metric.combine_sequences(parts)
+        return Scores(
+            100 * float(np.mean(total["HOTA"]["HOTA"])),
+            100 * float(total["Identity"]["IDF1"]),
+            100 * float(total["CLEAR"]["MOTA"]),
+            int(total["CLEAR"]["IDSW"]),
+        )
 
 
 def _evidence(images: Sequence[Image], follow: Follow) -> dict[str, Any]:
