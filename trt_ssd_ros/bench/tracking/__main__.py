@@ -99,7 +99,7 @@ def identity_table(title: str, measured: Mapping[str, Mapping[str, Scores]]) -> 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python3 -m trt_ssd_ros.bench.tracking", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tracking_benchmark", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_version(parser)
     parser.add_argument("--seeds", type=int, default=10, help="sequences of each scene (default: 10)")
