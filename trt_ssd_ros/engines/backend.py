@@ -55,7 +55,8 @@ class EngineChoice:
         cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: all cores, or COPY_THREADS.
         resize_on: One of RESIZE_CHOICES. `auto` takes the one of RESIZES_ON that costs the backend less time.
         gpu: Number of the GPU, from 0; ONNX Runtime, which runs on the CPU, ignores it.
-        gpu_wait: One of WAITS: how the thread of the engine waits for the GPU.
+        gpu_wait: One of WAIT_CHOICES: how the thread of the engine waits for the GPU. `auto` blocks for batches,
+            and spins for single images, whose latency the wake-up of a thread would lengthen by a tenth.
 
     Raises:
         ValueError: The backend, the precision, the resize or the wait is unknown, or a number is out of range.
@@ -67,7 +68,7 @@ class EngineChoice:
     cpu_threads: int = 0
     resize_on: str = "auto"
     gpu: int = 0
-    gpu_wait: str = WAITS[0]
+    gpu_wait: str = "auto"
 
     def __post_init__(self) -> None:
         for name, choices in NAMED_CHOICES.items():
@@ -190,11 +191,18 @@ def _open_tensorrt(request: Request) -> list[Detector]:
         raise BackendMissingError(str(error)) from error
     cache, size = PlanCache(cache_folder()), request.card.input
     build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
-    plans = CardPlans(request.card, library, gpu, build, cache, request.progress, choice.gpu_wait)
+    plans = CardPlans(request.card, library, gpu, build, cache, request.progress, _wait(choice))
     precision = choice.precision
     if precision == "auto":
         precision = plans.choose(request.samples) if request.samples else "fp32"
     return [plans.open_detector(precision)]
+
+
+def _wait(choice: EngineChoice) -> str:
+    """Return how the thread of the engine waits for the GPU."""
+    if choice.gpu_wait == "auto":
+        return "block" if choice.build.batch > 1 else "spin"
+    return choice.gpu_wait
 
 
 def _open_onnxruntime(request: Request) -> list[Detector]:
@@ -216,11 +224,12 @@ REGISTRY: Mapping[str, Callable[[Request], list[Detector]]] = {
 BACKENDS = ("auto", *REGISTRY)
 CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host"}
 """Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
+WAIT_CHOICES = ("auto", *WAITS)
 RESIZE_CHOICES = ("auto", *RESIZES_ON)
 NAMED_CHOICES: Mapping[str, Sequence[str]] = {
     "backend": BACKENDS,
     "precision": PRECISIONS,
     "resize_on": RESIZE_CHOICES,
-    "gpu_wait": WAITS,
+    "gpu_wait": WAIT_CHOICES,
 }
 """Values of the fields of `EngineChoice` that are names."""

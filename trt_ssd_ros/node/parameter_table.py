@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from trt_ssd_ros.detection.views import MAX_OVERLAP
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.node.diagnostics import LIMIT_PARAMETERS
@@ -90,10 +89,10 @@ ENGINE = (
     ParameterSpec(
         "gpu_wait",
         Kind.STRING,
-        WAITS[0],
+        WAIT_CHOICES[0],
         "How the inference thread waits for the GPU; spin: on a core, with the least latency; block: asleep, with "
-        "less processor time",
-        choices=WAITS,
+        "less processor time; auto: block with several cameras, tiles or regions, else spin",
+        choices=WAIT_CHOICES,
         fixed=_OPENED,
     ),
     ParameterSpec(

@@ -16,10 +16,9 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
-from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.images.quiet_opencv import quiet_opencv
@@ -168,9 +167,10 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "number of the GPU, for TensorRT; doctor lists them; default: 0",
     },
     "gpu-wait": {
-        "choices": WAITS,
-        "default": WAITS[0],
-        "help": "how the CPU waits for the GPU; block takes less CPU time and more latency; default: spin",
+        "choices": WAIT_CHOICES,
+        "default": WAIT_CHOICES[0],
+        "help": "how the CPU waits for the GPU; block takes less CPU time and more latency; default: auto, block "
+        "for batches, else spin",
     },
     "resize-on": {
         "choices": RESIZE_CHOICES,
