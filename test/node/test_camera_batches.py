@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.models.card import ModelCard
 
 pytestmark = pytest.mark.ros
@@ -61,6 +62,8 @@ def test_an_overloaded_engine_serves_all_cameras_alike_with_new_images(
     probe, start, engine, single_card_path, groups, single, sizes
 ):
     reports = Reports(probe)
+    if single:
+        engine.inputs = {"image": TensorSpec(np.dtype(np.uint8), (1, "H", "W", 3))}
     own = {f"{name}.score_threshold": 0.9 - index / 10 for index, name in enumerate(CAMERAS[1:groups])}
     cameras = start(engine, *CAMERAS, **own, **({"model": single_card_path} if single else {}))
     for camera in cameras.values():

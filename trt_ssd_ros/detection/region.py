@@ -82,6 +82,10 @@ class Region:
         x, y, width, height = numbers
         return cls(x, y, width, height, parameter)
 
+    def __str__(self) -> str:
+        """Return the four numbers."""
+        return ",".join(f"{number:g}" for number in self._numbers)
+
     def _refuse(self, what: str) -> None:
         raise ValueError(f"{self.parameter}: found {list(self._numbers)}, expected {what}: {EXPECTED}")
 

@@ -66,6 +66,16 @@ class Views:
             if names.count(name) > 1:
                 raise ValueError(f"regions: found {name} twice, expected different names")
 
+    def __str__(self) -> str:
+        """Return the views as text, for the settings of a run."""
+        texts = [f"roi {self.region}"] if self.region != WHOLE_IMAGE else []
+        if self.tiles != (1, 1):
+            texts.append(f"{self.tiles[0]}x{self.tiles[1]} tiles with overlap {self.overlap:g}")
+        texts += [f"{name} {region}" for name, region in self.regions]
+        if not self.whole and (self.regions or self.tiles != (1, 1)):
+            texts.append("without the whole")
+        return ", ".join(texts) or "whole image"
+
     @property
     def is_whole_image(self) -> bool:
         """Whether the only view is the whole image."""

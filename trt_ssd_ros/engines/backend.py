@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import glob
 from importlib.util import find_spec
 
@@ -25,7 +25,7 @@ from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS, load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network
+from trt_ssd_ros.models.network import batch_size, load_network
 
 LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
@@ -69,6 +69,14 @@ class EngineChoice:
     resize_on: str = "auto"
     gpu: int = 0
     gpu_wait: str = "auto"
+
+    def for_views(self, count: int, images: int = 1) -> EngineChoice:
+        """Return the choice for a number of images with some views each, in one batch.
+
+        The host resizes several views, because they may differ in size.
+        """
+        build = replace(self.build, batch=count * images)
+        return replace(self, build=build, resize_on="host" if count > 1 else self.resize_on)
 
     def __post_init__(self) -> None:
         for name, choices in NAMED_CHOICES.items():
@@ -191,6 +199,8 @@ def _open_tensorrt(request: Request) -> list[Detector]:
         raise BackendMissingError(str(error)) from error
     cache, size = PlanCache(cache_folder()), request.card.input
     build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
+    if batch_size(load_network(request.card), request.card) == 1:
+        build = replace(build, batch=1)
     plans = CardPlans(request.card, library, gpu, build, cache, request.progress, _wait(choice))
     precision = choice.precision
     if precision == "auto":

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.network import batch_size, load_network
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 
 OpenEngine = Callable[..., Detector]
@@ -85,17 +82,15 @@ class OpenedModel:
         self._opening = True
         try:
             with self._progress:
-                build = _fitting(replace(self._choice.build, batch=views), card)
-                choice = replace(self._choice, build=build)
-                if views > 1:
-                    choice = replace(choice, resize_on="host")
+                choice = self._choice.for_views(views)
                 detector = self._open_engine(card, choice, sample_photos(), self._progress)
-                if build.batch > 1:
-                    detector.prepare_batches(build.batch)
+                if views > 1:
+                    detector.prepare_batches(views)
         finally:
             self._opening = False
         self.close()
-        self.card, self.detector, self.batch = card, detector, build.batch
+        self.card, self.detector = card, detector
+        self.batch = max(detector.batch_sizes, default=views)
         return detector
 
     def measure_memory(self) -> None:
@@ -112,10 +107,3 @@ class OpenedModel:
         detector, self.detector = self.detector, None
         if detector is not None:
             detector.close()
-
-
-def _fitting(build: BuildOptions, card: ModelCard) -> BuildOptions:
-    """Return build options for batches of one image if the network takes no more."""
-    if build.batch > 1 and batch_size(load_network(card), card) == 1:
-        return replace(build, batch=1)
-    return build

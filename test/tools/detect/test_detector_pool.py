@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.engines import backend
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -129,10 +130,9 @@ def test_an_interrupted_pool_leaves_no_result_to_wait_for():
 def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
     card, monkeypatch, cores, asked, detectors, threads
 ):
-    opened = []
-    monkeypatch.setattr(
-        backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or SimpleNamespace(kind="onnxruntime")
-    )
+    opened, inputs = [], {"image": TensorSpec(np.dtype(np.uint8), ("N", "H", "W", 3))}
+    engine = SimpleNamespace(kind="onnxruntime", inputs=inputs)
+    monkeypatch.setattr(backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or engine)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     choice = EngineChoice("onnxruntime", cpu_threads=asked)
     with LoggedProgress() as progress:

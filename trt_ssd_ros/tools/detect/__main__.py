@@ -4,6 +4,7 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect photo.jpg                                 an annotated photo and the results, in detect_output/
   detect photos/ more/*.png --format csv           images of a folder and others; results also as CSV
   detect drive.mp4 --threshold 0.5 --batch 4       an annotated MP4 that a browser plays
+  detect street_4k.mp4 --tiles 4x2                 small objects: each tile in the network's full resolution
   detect drive.mp4 --resume                        resume an interrupted or killed run
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect monday.mcap tuesday.mcap --batch 2        several recordings at once, whose images share the batches
@@ -48,6 +49,7 @@ from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
 from trt_ssd_ros.tools.detect.several import SeveralSources, open_inputs
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
+from trt_ssd_ros.tools.view_options import add_view_options, views_of
 from trt_ssd_ros.version import add_version
 
 OUTPUT = "detect_output"
@@ -65,6 +67,7 @@ def header(options: argparse.Namespace, detector: Detector, reduced: bool) -> Re
             "resize_on": detector.resize_on,
             "jpeg": "reduced (--draw none)" if reduced else "whole",
             "batch": options.batch,
+            "views": str(views_of(options)),
             "score_threshold": thresholds.lowest,
             "iou_threshold": thresholds.iou,
             "max_detections": thresholds.max_detections,
@@ -123,7 +126,8 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
-        with opened_detectors(card, choice, options.threshold, stop) as detectors, locked(options.output):
+        views = views_of(options).count
+        with opened_detectors(card, choice, options.threshold, stop, views) as detectors, locked(options.output):
             times = run(options, detectors, images, stop)
             written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
             written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
@@ -143,7 +147,8 @@ def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Imag
         expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
     with closing(open_output(options, images)) as output:
-        reduced = not output.wanted and detectors[0].resize_on == "host" and not images.is_video
+        whole = views_of(options).is_whole_image
+        reduced = whole and not output.wanted and detectors[0].resize_on == "host" and not images.is_video
         if reduced:
             network_input = detectors[0].card.input
             images.allow_reduced(network_input.width, network_input.height)
@@ -156,7 +161,8 @@ def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Imag
         most = None if options.max_images is None else max(0, options.max_images - first)
         bar = tqdm(total=total, initial=done, unit=" images", disable=None)
         with log.open("a", encoding="utf-8") as file, logging_redirect_tqdm(), bar:
-            task = DetectionRun(detectors, options.batch, file, output, partial(report_image, bar, options.json))
+            on_line, views = partial(report_image, bar, options.json), views_of(options)
+            task = DetectionRun(detectors, options.batch, file, output, on_line, views)
             known = islice(read_results(log), done - first)
             task.run(islice(images.images(first), most), stop, known, images.live)
         output.finish()
@@ -187,6 +193,7 @@ def new_parser() -> argparse.ArgumentParser:
     )
     add_options(parser, "model", "backend", "precision", "gpu", "gpu-wait", "cpu-threads", "resize-on")
     add_options(parser, "threshold", "batch")
+    add_view_options(parser)
     add_options(
         parser,
         "topic",

@@ -22,9 +22,11 @@ import numpy as np
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector, Thresholds
 from trt_ssd_ros.detection.draw import draw_detections
+from trt_ssd_ros.detection.views import WHOLE, Views
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.errors import counted
+from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.images.source import SourceImage
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.network import batch_size, load_network
@@ -119,15 +121,16 @@ class DetectorPool:
 
 @contextmanager
 def opened_detectors(
-    card: ModelCard, choice: EngineChoice, threshold: float | None, stop: Event
+    card: ModelCard, choice: EngineChoice, threshold: float | None, stop: Event, views: int = 1
 ) -> Iterator[list[Detector]]:
     """Yield the detectors of a card that share the images of a run.
 
     Args:
         card: Model card.
-        choice: Engine to run, with its batch size.
+        choice: Engine to run, with its batch size in images.
         threshold: Lowest reported score; None: the thresholds of the card.
         stop: Event that cancels the build of a plan.
+        views: Number of views of an image.
 
     Raises:
         ValueError: The network takes one image at a time, and the batch is larger.
@@ -135,7 +138,8 @@ def opened_detectors(
     if choice.build.batch > 1 and batch_size(load_network(card), card) == 1:
         raise ValueError(f"--batch: found {choice.build.batch}, expected 1: {card.name} takes one image at a time")
     with LoggedProgress(stop.is_set) as progress:
-        detectors = open_detectors(card, choice, sample_photos(), progress)
+        batches = choice.for_views(views, choice.build.batch)
+        detectors = open_detectors(card, batches, sample_photos(), progress)
     try:
         if threshold is not None:
             for detector in detectors:
@@ -200,6 +204,7 @@ class DetectionRun:
         log: Results file, which gets a line of JSON per image after the annotated image is written.
         output: Output for annotated images.
         on_line: Callback for each line written to `log`.
+        views: Parts of the images that the detectors see.
 
     Attributes:
         times: Number of images and time of each stage.
@@ -212,7 +217,9 @@ class DetectionRun:
         log: TextIO,
         output: AnnotatedOutput,
         on_line: Callable[[str], None],
+        views: Views = WHOLE,
     ) -> None:
+        self._views = views
         self.times = RunTimes()
         self._detectors = detectors
         self._card = detectors[0].card
@@ -233,6 +240,7 @@ class DetectionRun:
             live: Drop the oldest queued images for newer ones.
         """
         start, found = time.perf_counter(), iter(known)
+        images = (_checked(image, self._views) for image in images)
         groups = prefetch(self.times.reading.timed(_groups(images, self._batch)), DEPTH, stop, newest=live)
         detectors, depth = self._detectors, DEPTH + len(self._detectors)
         in_flight = 1 if live else detectors[0].in_flight  # a camera's next image may be late
@@ -243,7 +251,7 @@ class DetectionRun:
         ):
             for group in groups:
                 old = list(islice(found, len(group)))
-                new = None if old else pool.submit(partial(_start, group))
+                new = None if old else pool.submit(partial(_start, group, self._views))
                 writer.put((group, old, new))
         self.times.seconds = time.perf_counter() - start
         self.times.detecting.seconds /= len(self._detectors)
@@ -264,7 +272,9 @@ class DetectionRun:
 
     def _draw(self, image: SourceImage, result: ImageResult) -> None:
         pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
-        picture = draw_detections(pixels, result.detections, self._card.labels)
+        height, width = image.size
+        windows = () if self._views.is_whole_image else self._views.windows(width, height)
+        picture = draw_detections(pixels, result.detections, self._card.labels, views=windows)
         self._output.add(image.name, picture, image.seconds)
 
     def _write_result(self, result: ImageResult) -> None:
@@ -287,7 +297,18 @@ def _result(image: SourceImage, detections: Detections) -> ImageResult:
     return ImageResult(image.index, image.name, width, height, image.seconds, rounded(detections), image.problem)
 
 
-def _start(group: list[SourceImage], detector: Detector) -> Callable[[], Detected]:
+def _checked(image: SourceImage, views: Views) -> SourceImage:
+    """Return an image, with a problem if a view lies outside it."""
+    height, width = image.size
+    try:
+        if not image.problem:
+            views.windows(width, height)
+    except ValueError as error:
+        return SourceImage.unreadable(image.index, image.name, error)
+    return image
+
+
+def _start(group: list[SourceImage], views: Views, detector: Detector) -> Callable[[], Detected]:
     """Start to detect in a batch, one call per channel order; return a function that completes it."""
     begin = time.perf_counter()
     parts: list[tuple[list[SourceImage], Callable[[], list[Detections]]]] = []
@@ -295,6 +316,9 @@ def _start(group: list[SourceImage], detector: Detector) -> Callable[[], Detecte
         images = list(alike)
         if problem:
             parts.append((images, partial(list, [Detections.empty()] * len(images))))
+        elif not views.is_whole_image:
+            frames = [(Frame(image.pixels, order), views) for image in images]
+            parts.append((images, partial(list, detector.detect_frames(frames))))
         else:
             pixels, sizes = [image.pixels for image in images], [image.size for image in images]
             parts.append((images, detector.start_batch(pixels, order, sizes)))

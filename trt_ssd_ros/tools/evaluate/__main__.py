@@ -35,6 +35,7 @@ from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
 from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, expect_results, open_runs
+from trt_ssd_ros.tools.view_options import add_view_options, views_of
 from trt_ssd_ros.version import add_version
 
 OUTPUT, PAGE = "evaluate_output", "report.html"
@@ -52,9 +53,10 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     expect_writable(options.output)
     expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
     settings = EngineChoice(cpu_threads=options.cpu_threads, gpu=options.gpu, gpu_wait=options.gpu_wait)
+    views = views_of(options)
     with ExitStack() as opened:
         runs = []
-        for run in open_runs(options.runs, options.model, options.threshold, stop, settings):
+        for run in open_runs(options.runs, options.model, options.threshold, stop, settings, views):
             opened.callback(run.close)
             runs.append(run)
         evaluation = Evaluation(annotated, runs)
@@ -103,6 +105,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace the report in DIR; default: the newest")
     add_options(parser, "model", "gpu", "gpu-wait", "cpu-threads")
     add_options(parser, "threshold", default=LOWEST_SCORE, help="lowest evaluated score; default: 0.01")
+    add_view_options(parser)
     parser.add_argument(
         "--show-threshold",
         type=fraction,

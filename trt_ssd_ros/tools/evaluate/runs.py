@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.views import WHOLE, Views
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.errors import counted
+from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.models.card import MAX_CANDIDATES, ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage
@@ -77,16 +79,20 @@ class DetectorRun:
         choice: Engine to run.
         threshold: Lowest reported score.
         stop: Event that cancels the build of a plan.
+        views: Parts of the images that the detector sees.
     """
 
-    def __init__(self, name: str, card: ModelCard, choice: EngineChoice, threshold: float, stop: Event) -> None:
+    def __init__(
+        self, name: str, card: ModelCard, choice: EngineChoice, threshold: float, stop: Event, views: Views = WHOLE
+    ) -> None:
         self.name = name
+        self._views = views
         self.labels = card.labels
         most = max(card.defaults.max_detections, MAX_DETECTIONS)
         own = max(card.defaults.candidates, most)
         defaults = replace(card.defaults, score_threshold=threshold, max_detections=most, candidates=own)
         self._card = replace(card, defaults=defaults)
-        self._choice = choice
+        self._choice = choice.for_views(views.count)
         self._stop = stop
         self._sizes = (own, *(size for size in MORE_CANDIDATES if size > own))
         self._detectors = [self._open(own)]
@@ -109,7 +115,7 @@ class DetectorRun:
         for number, size in enumerate(self._sizes):
             if number == len(self._detectors):
                 self._detectors.append(self._open(size))
-            found, complete = _detect(self._detectors[number], pixels)
+            found, complete = _detect(self._detectors[number], pixels, self._views)
             if complete:
                 return found
         self._cut += 1
@@ -118,7 +124,8 @@ class DetectorRun:
     def described(self) -> str:
         """Return model, engine, precision and resize."""
         first = self._detectors[0]
-        return f"{self._card.name}, {first.engine_name}, {first.precision}, resize on the {first.resize_on}"
+        views = "" if self._views == WHOLE else f", {counted(self._views.count, 'view')} of each image"
+        return f"{self._card.name}, {first.engine_name}, {first.precision}, resize on the {first.resize_on}{views}"
 
     def warnings(self) -> list[str]:
         """Return the warnings about its figures."""
@@ -136,10 +143,10 @@ class DetectorRun:
             detector.close()
 
 
-def _detect(detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detections, bool]:
+def _detect(detector: Detector, pixels: NDArray[np.uint8], views: Views) -> tuple[Detections, bool]:
     """Return detections, and whether they are complete: more candidates would change nothing."""
     before = detector.counts.saturated
-    found = detector.detect(pixels)
+    found = detector.detect_frame(Frame(pixels, "bgr"), views)
     full = len(found) == detector.thresholds.max_detections
     return found, full or detector.counts.saturated == before
 
@@ -262,7 +269,12 @@ def expect_results(specs: Sequence[str]) -> None:
 
 
 def open_runs(
-    specs: Sequence[str], model: str, threshold: float, stop: Event, settings: EngineChoice
+    specs: Sequence[str],
+    model: str,
+    threshold: float,
+    stop: Event,
+    settings: EngineChoice,
+    views: Views = WHOLE,
 ) -> Iterator[EvaluatedRun]:
     """Open the runs of a command line.
 
@@ -272,6 +284,7 @@ def open_runs(
         threshold: Lowest score that detectors report.
         stop: Event that cancels the build of a plan.
         settings: Settings of all detectors, without backend and precision.
+        views: Parts of the images that all detectors see.
 
     Raises:
         ValueError: A run is invalid, or two have one name.
@@ -296,7 +309,7 @@ def open_runs(
             raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
         card = ModelCard.load(model_card_path(own or model))
         choice = replace(settings, backend=backend, precision=precision or "auto")
-        yield DetectorRun(name, card, choice, threshold, stop)
+        yield DetectorRun(name, card, choice, threshold, stop, views)
 
 
 def _is_results(text: str) -> bool:
