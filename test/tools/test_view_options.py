@@ -72,8 +72,8 @@ def test_detect_sees_tiles_and_says_so_in_its_results(tmp_path, repository, dete
     np.testing.assert_allclose(result.detections.boxes, expected.boxes, atol=0.02)
     [picture] = (out / "annotated").iterdir()
     drawn = cv2.imread(str(picture))
-    tile = views.windows(pixels.shape[1], pixels.shape[0])[1]
-    assert (drawn[tile.bottom - 1, tile.left : tile.right] == 255).all(axis=-1).mean() > 0.5, "tiles are outlined"
+    tile = views.windows(pixels.shape[1], pixels.shape[0])[-1]
+    assert (drawn[tile.top, tile.left : tile.right] == 255).all(axis=-1).mean() > 0.5, "tiles are outlined"
 
 
 def test_detect_does_not_resume_a_run_with_other_views(tmp_path, repository, capsys):

@@ -154,17 +154,17 @@ class _Pen:
         x1, y1, x2, y2 = np.clip(box, 0, limits).round().astype(int).tolist()
         return x1, y1, x2, y2
 
-    def draw_box(self, corners: Corners, color: Color) -> None:
+    def draw_box(self, corners: Corners, color: Color, line: int = 0) -> None:
         """Draw a box in its colour, the line inside its edge and outlined in black to stand out anywhere."""
         x1, y1, x2, y2 = corners
-        out = self._outline
-        self._draw_frame((x1 - out, y1 - out, x2 + out, y2 + out), self._line + 2 * out, _BLACK)
-        self._draw_frame(corners, self._line, color)
+        out, line = self._outline, line or self._line
+        self._draw_frame((x1 - out, y1 - out, x2 + out, y2 + out), line + 2 * out, _BLACK)
+        self._draw_frame(corners, line, color)
 
     def draw_view(self, view: Window) -> None:
-        """Draw the outline of a view in white, and its name."""
+        """Draw the outline of a view in white, thinner than boxes, and its name."""
         corners = (view.left, view.top, view.right, view.bottom)
-        self.draw_box(corners, _WHITE)
+        self.draw_box(corners, _WHITE, max(1, self._line // 3))
         if view.name:
             self.draw_plate(corners, _ascii(view.name), _WHITE)
 
