@@ -143,6 +143,8 @@ def test_a_camera_s_own_value_acts_on_it_alone_and_the_others_follow_the_node(pr
     refused = probe.set_parameter("front.roi", [0.0, 0.0, 2.5, 1.0])
     assert not refused.successful
     assert refused.reason.startswith("front.roi: found [0.0, 0.0, 2.5, 1.0]")
+    refused = probe.set_parameter("front.tiles", [3])
+    assert refused.reason == "front.tiles: found [3], expected two whole numbers: columns and rows"
     refused = probe.set_parameter("front.score_threshold", 3.0)
     assert refused.reason == "front.score_threshold: found 3.0, expected a number from 0 to 1"
     assert probe.set_parameter("front.score_threshold", 0.3).successful

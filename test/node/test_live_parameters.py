@@ -20,7 +20,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.detection.draw import DrawStyle, draw_detections
 from trt_ssd_ros.detection.region import Region
-from trt_ssd_ros.detection.views import Views
+from trt_ssd_ros.detection.views import Views, named_region
 from trt_ssd_ros.images.frame import Frame, frame_from_message
 from trt_ssd_ros.node.messages import image_to_msg
 from trt_ssd_ros.node.parameter_table import DETECTION
@@ -126,6 +126,21 @@ def test_a_region_is_looked_at_alone_in_pixels_of_the_whole(client, parameters, 
     expected = detector.detect(pixels[top:bottom, left:])
     assert names(answer) == [detector.card.labels[n] for n in expected.class_ids] != []
     np.testing.assert_allclose(corners(answer), expected.boxes + np.array([left, top, left, top]), atol=0.01)
+
+
+def test_tiles_are_looked_at_too_and_boxes_are_of_the_whole(process, client, parameters, detector, photo):
+    pixels, views = photo("coffee", 600, 400), Views(tiles=(2, 2))
+    assert parameters.set_together({"tiles": [2, 2]}).successful
+    answer = client.ask(image_now(client, pixels))
+    expected = detector.detect_frame(Frame(pixels, "bgr"), views)
+    assert names(answer) == [detector.card.labels[n] for n in expected.class_ids] != []
+    np.testing.assert_allclose(corners(answer), expected.boxes, atol=0.1)
+    process[0].wait_until_it_says("5 views of an image, resized on the host")
+    assert parameters.set_together({"tiles": [1, 1], "regions": ["cup=0.2,0.0,0.6,1.0"]}).successful
+    expected = detector.detect_frame(Frame(pixels, "bgr"), Views(regions=(named_region("cup=0.2,0.0,0.6,1.0"),)))
+    np.testing.assert_allclose(corners(client.ask(image_now(client, pixels))), expected.boxes, atol=0.1)
+    refused = parameters.set_together({"tiles": [2, 1]})
+    assert refused.reason == "regions: found them beside tiles [2, 1], expected only one of the two"
 
 
 def test_an_image_outside_of_the_region_is_refused_and_counted(process, client, parameters, photo):

@@ -70,7 +70,7 @@ def scored_at_once(truths: list[GroundTruth], found: list[Detections]) -> np.nda
         scoring.evaluate()
         scoring.accumulate()
         scoring.summarize()
-    return scoring.stats[:3]
+    return scoring.stats[:6]
 
 
 def xywh(box: np.ndarray) -> list[float]:
@@ -82,7 +82,8 @@ def xywh(box: np.ndarray) -> list[float]:
 def test_class_by_class_is_the_same_as_at_once(seed):
     truths, found = random_set(seed)
     precision = average_precision(truths, found, LABELS, {label: n for n, label in enumerate(LABELS)})
-    figures = precision.map, precision.map50, precision.map75
+    sizes = [-1 if (value := precision.map_of(size)) is None else value for size in ("small", "medium", "large")]
+    figures = precision.map, precision.map50, precision.map75, *sizes
     np.testing.assert_allclose(figures, scored_at_once(truths, found), atol=1e-9)
     assert 0 < precision.map75 < precision.map50
     assert precision.map > 0.05

@@ -18,6 +18,9 @@ from trt_ssd_ros.tools.evaluate.annotations import TrueBox
 MAX_DETECTIONS = 100
 IOU_75 = 5
 """Index of .75 in pycocotools' IoU thresholds .5, .55, ..., .95."""
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""Smallest and largest area of an object in square pixels, by COCO's name of its size
+(https://cocodataset.org/#detection-eval)."""
 RECALLS = np.linspace(0, 1, 101)
 """Recall values at which pycocotools samples precision."""
 
@@ -46,6 +49,7 @@ class ClassPrecision:
         ap75: Average precision at IoU .75.
         recall50: Recall at IoU .5 and the lowest score.
         precisions50: Precision (101,) at IoU .5, one value per element of RECALLS.
+        by_size: Average precision over IoU .5 to .95 of the objects of each of SIZES that the class has.
     """
 
     objects: int
@@ -54,6 +58,7 @@ class ClassPrecision:
     ap75: float
     recall50: float
     precisions50: NDArray[np.float64]
+    by_size: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,11 @@ class Precision:
     def map75(self) -> float | None:
         """Mean average precision at IoU .75; None without objects."""
         return self._mean("ap75")
+
+    def map_of(self, size: str) -> float | None:
+        """Mean average precision over IoU .5 to .95 of the objects of a size; None without such objects."""
+        found = [item.by_size[size] for item in self.classes.values() if size in item.by_size]
+        return float(np.mean(found)) if found else None
 
     def _mean(self, name: str) -> float | None:
         return float(np.mean([getattr(item, name) for item in self.classes.values()])) if self.classes else None
@@ -122,14 +132,20 @@ def _class_precision(
     _, cocoeval = load_pycocotools()
     with redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         scoring = cocoeval.COCOeval(true, _index(len(truths), list(_found_objects(found, class_id))), "bbox")
-        scoring.params.areaRng, scoring.params.areaRngLbl = [[0, 1e10]], ["all"]
+        scoring.params.areaRng = [[0, 1e10], *map(list, SIZES.values())]
+        scoring.params.areaRngLbl = ["all", *SIZES]
         scoring.params.maxDets = [MAX_DETECTIONS]
         scoring.evaluate()
         scoring.accumulate()
-    precisions = scoring.eval["precision"][:, :, 0, 0, 0]
+    precisions, *sized = np.moveaxis(scoring.eval["precision"][:, :, 0, :, 0], -1, 0)
     recall = float(scoring.eval["recall"][0, 0, 0, 0])
     ap, ap50, ap75 = (float(part.mean()) for part in (precisions, precisions[0], precisions[IOU_75]))
-    return ClassPrecision(objects, ap, ap50, ap75, recall, precisions[0])
+    by_size = {
+        name: float(part.mean())
+        for name, part in zip(SIZES, sized, strict=True)
+        if (part >= 0).all()  # pycocotools writes -1 if the class has no object of the size
+    }
+    return ClassPrecision(objects, ap, ap50, ap75, recall, precisions[0], by_size)
 
 
 def _index(images: int, annotations: list[dict[str, Any]]) -> Any:

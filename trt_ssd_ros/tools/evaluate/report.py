@@ -11,7 +11,7 @@ from typing import Any
 
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.files import write_atomically
-from trt_ssd_ros.tools.evaluate.average_precision import ClassPrecision, Precision
+from trt_ssd_ros.tools.evaluate.average_precision import SIZES, ClassPrecision, Precision
 from trt_ssd_ros.tools.evaluate.confusion import ConfusionMatrix, ImageChange
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 
@@ -101,6 +101,7 @@ class EvaluationReport:
             "map": precision.map,
             "map50": precision.map50,
             "map75": precision.map75,
+            **{f"map_{size}": precision.map_of(size) for size in SIZES},
             "classes": {label: _class(item) for label, item in precision.classes.items()},
             "confusion": [{"true": true, "found": found, "count": n} for (true, found), n in counts.most_common()],
         }
@@ -127,9 +128,11 @@ class EvaluationReport:
         width = max(len(run.name) for run in self.evaluation.runs)
         compares = len(self.precisions) > 1
         title = "   difference to the baseline" if compares else ""
-        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5  mAP@.75{title}"]
+        sizes = "".join(f"{size:>9}" for size in SIZES)
+        lines = [f"{'':<{width}}  mAP@[.5:.95]   mAP@.5  mAP@.75{sizes}{title}"]
         for run, precision in zip(self.evaluation.runs, self.precisions, strict=True):
-            figures = f"{figure(precision.map50):>8} {figure(precision.map75):>8}"
+            numbers = (precision.map50, precision.map75, *map(precision.map_of, SIZES))
+            figures = " ".join(f"{figure(number):>8}" for number in numbers)
             apart = f"   {difference(self.precisions[0].map, precision.map) or 0.0:+.4f}" if compares else ""
             lines.append(f"{run.name:<{width}}  {figure(precision.map):>12} {figures}{apart}")
         return "\n".join(lines)
