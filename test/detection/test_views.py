@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.region import Region, Window
-from trt_ssd_ros.detection.views import MAX_OVERLAP, Views, merge_views, named_region
+from trt_ssd_ros.detection.views import MAX_MERGED, MAX_OVERLAP, Views, merge_views, named_region
 from trt_ssd_ros.images.frame import Frame
 
 Row = tuple[tuple[float, float, float, float], float, int]
@@ -81,7 +81,11 @@ def test_tiles_cover_every_pixel_and_are_of_one_size(width, height, columns, row
     ("changes", "message"),
     [
         ({"tiles": (0, 2)}, r"tiles: found \[0, 2\], expected columns and rows from 1"),
-        ({"tiles": (8, 8)}, r"tiles: found \[8, 8\], .* at most 64 views"),
+        ({"tiles": (8, 8)}, r"tiles: found \[8, 8\], expected at most 64 views"),
+        (
+            {"regions": tuple(named_region(f"r{n}=0,0,1,1") for n in range(64))},
+            "regions: found 64, expected at most 64 views of an image, with the whole",
+        ),
         ({"overlap": 1.0}, "tile_overlap: found 1.0, expected 0 to 0.9"),
         ({"overlap": float("nan")}, "tile_overlap: found nan"),
         (
@@ -210,6 +214,18 @@ THIRDS = [Window(0, 0, 80, 100), Window(60, 0, 140, 100), Window(120, 0, 200, 10
 )
 def test_detections_of_views_are_merged(windows, parts, expected):
     assert rows(merge_views(windows, parts, IOU)) == expected
+
+
+def test_boxes_without_area_are_merged_without_a_warning():
+    flat, point = ((5, 5, 5, 9), 0.5, 1), ((10, 10, 10, 10), 0.4, 1)
+    with np.errstate(all="raise"):
+        assert rows(merge_views([WHOLE, LEFT], [found(flat), found(point)], IOU)) == [flat, point]
+
+
+def test_of_too_many_detections_the_best_are_merged():
+    far = [((2 * n, 0, 2 * n + 1, 1), 1 - n / 8192, 1) for n in range(MAX_MERGED)]
+    merged = merge_views([WHOLE, LEFT], [found(*far[::2]), found(*far[1::2], ((0, 50, 1, 51), 0.01, 1))], IOU)
+    np.testing.assert_array_equal(merged.boxes, found(*far).boxes)
 
 
 @pytest.fixture(scope="module")

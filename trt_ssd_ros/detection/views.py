@@ -29,6 +29,8 @@ SAME = 0.4
 (intersection over union where both views see)."""
 NESTED = 0.8
 """Overlap over the smaller area above which boxes of two views are of one object."""
+MAX_MERGED = 1000
+"""Most detections of all views that are merged, those with the highest scores: time grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ class Views:
     whole: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.tiles) < 1 or self.count > MAX_VIEWS:
-            raise ValueError(
-                f"tiles: found {list(self.tiles)}, expected columns and rows from 1, and at most {MAX_VIEWS} views"
-            )
+        if min(self.tiles) < 1:
+            raise ValueError(f"tiles: found {list(self.tiles)}, expected columns and rows from 1")
+        if self.count > MAX_VIEWS:
+            found = f"regions: found {len(self.regions)}" if self.regions else f"tiles: found {list(self.tiles)}"
+            raise ValueError(f"{found}, expected at most {MAX_VIEWS} views of an image, with the whole")
         if not 0 <= self.overlap <= MAX_OVERLAP:
             raise ValueError(f"tile_overlap: found {self.overlap}, expected 0 to {MAX_OVERLAP}")
         if self.regions and self.tiles != (1, 1):
@@ -180,7 +183,8 @@ def merge_views(windows: Sequence[Window], found: Sequence[Detections], iou_thre
     A box at an edge of its view that is no edge of the area of all views is a fragment: the object may go on
     behind the edge. A fragment that a complete box of its class covers is dropped. Fragments of a class that
     coincide where both views see are parts of one object, and become the box around them. NMS then drops boxes
-    that overlap too much, and those of another view that a better box of their class covers.
+    that overlap too much, and those of another view that a better box of their class covers. Of more than
+    MAX_MERGED detections, those with the lowest scores are dropped first.
 
     Args:
         windows: Views in pixels of the image.
@@ -201,11 +205,11 @@ def merge_views(windows: Sequence[Window], found: Sequence[Detections], iou_thre
 
 
 def _collect(windows: Sequence[Window], found: Sequence[Detections]) -> _Found:
-    """Return the detections of all views."""
+    """Return the detections of all views, at most MAX_MERGED, highest score first."""
     views = _corners(windows).repeat([len(part) for part in found], axis=0)
     columns = [(part.boxes, part.scores, part.class_ids) for part in found]
     boxes, scores, class_ids = map(np.concatenate, zip(*columns, strict=True))
-    return _Found(boxes, scores, class_ids, views)
+    return _Found(boxes, scores, class_ids, views)[np.argsort(-scores, kind="stable")[:MAX_MERGED]]
 
 
 def _corners(windows: Sequence[Window]) -> Boxes:
@@ -231,10 +235,12 @@ def _same_class(some: _Found, others: _Found) -> NDArray[np.bool_]:
 
 
 def _covers(some: _Found, others: _Found) -> NDArray[np.float32]:
-    """Return the overlap (N, M) of boxes of a class, over the smaller area; 0 for boxes of different classes."""
+    """Return the overlap (N, M) of boxes, over the smaller area; 0 for two classes, or if a box has no area."""
     shared = areas(_shared(some.boxes[:, None], others.boxes))
     smaller = np.minimum(areas(some.boxes)[:, None], areas(others.boxes))
-    return np.where(_same_class(some, others), shared / smaller, np.float32(0))
+    # A thin box may lose its area when float32 rounds its sum with the corner of its view.
+    comparable = _same_class(some, others) & (smaller > 0)
+    return np.divide(shared, smaller, out=np.zeros_like(shared), where=comparable)
 
 
 def _coincide(fragments: _Found) -> NDArray[np.bool_]:
