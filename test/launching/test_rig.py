@@ -57,6 +57,7 @@ WRONG = [
     ({"cameras": "front="}, "cameras: found 'front' without a source"),
     ({"cameras": "front='demo"}, "cameras: found a quotation mark without its end in 'front='demo'"),
     ({"cameras": "2nd=demo"}, "cameras: found '2nd', expected letters, digits and _, and a letter at the start"),
+    ({"cameras": "rtsp://me:secret@b/?x=1"}, "cameras: found 'rtsp://b/?x', expected letters, digits and _"),
     ({"cameras": "a=demo a=usb_cam"}, "cameras: found 'a' twice, expected different names"),
     ({"cameras": "a=usbcam"}, "cameras: a: found 'usbcam' (did you mean usb_cam"),
     ({"cameras": "a=rtsp:/me:secret@b"}, "cameras: a: found 'rtsp:/b', expected topic, demo"),

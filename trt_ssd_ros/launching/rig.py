@@ -99,7 +99,7 @@ def parse_cameras(text: str) -> list[RigCamera]:
     for name, _, source in pairs:
         if not source:
             raise ValueError(f"cameras: found '{without_password(name)}' without a source, expected {FORM}")
-    check_camera_names([name for name, _, _ in pairs])
+    check_camera_names([without_password(name) for name, _, _ in pairs])
     return [_camera(name, source) for name, _, source in pairs]
 
 
