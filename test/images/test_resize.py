@@ -51,7 +51,7 @@ def test_a_side_that_opencv_does_not_take_is_refused(rule):
     if rule == "half_pixel":
         assert resize(np.zeros((2, 40000, 3), np.uint8)).shape == (300, 300, 3)
     else:
-        with pytest.raises(ValueError, match="found 32767x2 pixels, expected sides of at most 32766 pixels"):
+        with pytest.raises(ValueError, match=r"found 32767x2 pixels, expected sides of at most 32766 .* roi"):
             resize(np.zeros((2, 32767, 3), np.uint8))
 
 

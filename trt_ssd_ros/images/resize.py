@@ -64,7 +64,8 @@ class Resize:
         if max(rows, columns) > LONGEST_SIDE:
             raise ValueError(
                 f"image: found {columns}x{rows} pixels, expected sides of at most {LONGEST_SIDE} pixels for a "
-                f"resize on the host ({self.rule}): set resize_on to engine"
+                f"resize on the host ({self.rule}): set a smaller roi, or, with one camera and one view, "
+                "resize_on to engine"
             )
         coordinates, fractions = _map(columns, rows, self)
         return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
