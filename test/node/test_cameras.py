@@ -130,7 +130,7 @@ def test_every_camera_gets_the_detections_of_its_own_images(probe, cameras, star
 
 
 def test_a_camera_s_own_value_acts_on_it_alone_and_the_others_follow_the_node(probe, cameras, start, photo):
-    start(**{"rear.score_threshold": 1.0})
+    process = start(**{"rear.score_threshold": 1.0})
     cat = photo("chelsea")
     assert probe.get_parameter("rear.score_threshold") == 1.0
     assert "cat" in names(cameras["front"].ask(cat))
@@ -145,6 +145,8 @@ def test_a_camera_s_own_value_acts_on_it_alone_and_the_others_follow_the_node(pr
     assert refused.reason.startswith("front.roi: found [0.0, 0.0, 2.5, 1.0]")
     refused = probe.set_parameter("front.tiles", [3])
     assert refused.reason == "front.tiles: found [3], expected two whole numbers: columns and rows"
+    refused = probe.set_parameter("tiles", [0, 1])
+    assert refused.reason.startswith("tiles: found [0, 1]"), "no camera has tiles of its own"
     refused = probe.set_parameter("front.score_threshold", 3.0)
     assert refused.reason == "front.score_threshold: found 3.0, expected a number from 0 to 1"
     assert probe.set_parameter("front.score_threshold", 0.3).successful
@@ -152,6 +154,8 @@ def test_a_camera_s_own_value_acts_on_it_alone_and_the_others_follow_the_node(pr
     assert "cat" in names(cameras["front"].ask(cat))
     assert unset(probe, "front.score_threshold")
     assert not names(cameras["front"].ask(cat)), "it follows the node again"
+    assert probe.set_parameter("left.tiles", [2, 1]).successful
+    assert re.findall(r"\[([^\]]+)\]: 3 views of an image", process.log) == ["detector.left"]
 
 
 def unset(probe: Probe, name: str) -> bool:

@@ -92,9 +92,10 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         settings = self._settings
         if options.camera:
             settings = DetectionParameters(self, self._model.card, options.camera)
-        settings.call_when_changed(partial(self._follow_settings, settings))
         card = self._model.card
-        return CameraChannel(self, settings, card, options, self.inference.wake, self._note_refusal)
+        channel = CameraChannel(self, settings, card, options, self.inference.wake, self._note_refusal)
+        settings.call_when_changed(partial(self._follow_settings, channel))
+        return channel
 
     def destroy_node(self) -> None:
         """Stop the inference thread, which closes the engine, then destroy the node."""
@@ -206,14 +207,15 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self.get_logger().error(self.last_error)
         return self.last_error
 
-    def _follow_settings(self, settings: DetectionParameters, before: DetectionSettings) -> None:
+    def _follow_settings(self, channel: CameraChannel, before: DetectionSettings) -> None:
         self.inference.wake()  # a new max_rate may admit an image at once
-        views = settings.current.views.count
+        settings = channel.settings.current
+        views = settings.views.count
         if views not in (1, before.views.count):
-            self.get_logger().info(
+            channel.logger.info(
                 f"{views} views of an image, resized on the host; a reload opens an engine for batches of them"
             )
-        if self.state == "active" and before.thresholds != settings.current.thresholds:
+        if self.state == "active" and before.thresholds != settings.thresholds:
             self._announce()
 
     def _announce(self) -> None:

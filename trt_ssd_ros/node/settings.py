@@ -182,8 +182,9 @@ class DetectionParameters:
             return pending[name] if name in pending else self._node.get_parameter(name).value
 
         values = {spec.name: value(spec.name) for spec in DETECTION}
+        common = DetectionSettings.of(values, self._card)
         if not self._camera:
-            return DetectionSettings.of(values, self._card)
+            return common
         own = {spec.name: value(f"{self._camera}.{spec.name}") for spec in DETECTION}
         values |= {name: its for name, its in own.items() if its is not None}
         try:
