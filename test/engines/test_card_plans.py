@@ -14,6 +14,7 @@ import pytest
 
 from trt_ssd_ros.detection import agreement
 from trt_ssd_ros.detection.detector import Thresholds
+from trt_ssd_ros.detection.views import Views
 from trt_ssd_ros.engines import card_plans
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
@@ -21,6 +22,7 @@ from trt_ssd_ros.engines.cuda import Gpu
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, is_half
 from trt_ssd_ros.engines.plan_cache import PlanCache
+from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.models.card import ModelCard
 
 PRECISIONS = ("fp32", "fp16")
@@ -189,6 +191,21 @@ def test_a_quantized_network_keeps_its_types(make, quantized, photo, builds):
     plans._network = quantized
     assert plans.choose([photo("chelsea")]) == "fp32"
     assert builds == []
+
+
+def test_the_views_of_an_image_run_one_by_one_on_a_plan_of_one_image(make, photo, monkeypatch):
+    shapes = []
+
+    def noting(engine, inputs, run=OnnxRuntimeEngine.run):
+        shapes.append(inputs["image"].shape)
+        return run(engine, inputs)
+
+    alone, together = make().open_detector("fp32"), make(batch=3).open_detector("fp32")
+    monkeypatch.setattr(OnnxRuntimeEngine, "run", noting)
+    for detector, batches in ((alone, [1, 1, 1]), (together, [3])):
+        shapes.clear()
+        detector.detect_frame(Frame(photo("coffee"), "bgr"), Views(tiles=(2, 1)))
+        assert [shape[0] for shape in shapes] == batches
 
 
 def test_a_detector_of_a_plan_whose_nms_is_spoilt_does_it_itself(make, photo, hear, monkeypatch):
