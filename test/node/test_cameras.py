@@ -212,7 +212,7 @@ def test_images_that_are_ready_together_run_in_one_batch_of_one_image_a_camera(
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"cameras": ["front", "a/b"]}, "cameras: found 'a/b', expected letters, digits and _"),
+        ({"cameras": ["front", "a/b"]}, "cameras: found 'a/b', expected letters, digits and single _"),
         ({"cameras": ["front", "front"]}, "cameras: found 'front' twice, expected different names"),
         ({"cameras": ["a", "b"], "resize_on": "engine"}, "resize_on: found engine with 2 cameras, expected host"),
         ({"cameras": ["front"], "frnt.roi": [0.0, 0.0, 1.0, 1.0]}, "frnt.roi is no parameter of /detector"),

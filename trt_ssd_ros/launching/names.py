@@ -15,7 +15,8 @@ from trt_ssd_ros.ros.overrides import overrides
 OUTPUT_TOPICS = ("annotations", "debug_image", "detections", "label_info")
 """Topics of the detector that `remap` renames; debug_image/compressed follows debug_image."""
 
-NAME_PART = "[A-Za-z_][A-Za-z0-9_]*"
+NAME_PART = r"(?!\w*__)[A-Za-z_][A-Za-z0-9_]*"
+"""Part of a name; rcl's remapping rules take no repeated underscores (rcl, src/rcl/lexer.c)."""
 TOPIC_NAME = rf"(~?/)?{NAME_PART}(/{NAME_PART})*"
 
 
@@ -77,5 +78,7 @@ def node_name(argument: str, text: str) -> str:
         ValueError: ROS does not allow the name.
     """
     if not re.fullmatch(NAME_PART, text):
-        raise ValueError(f"{argument}: found '{text}', expected letters, digits and _, and no digit at the start")
+        raise ValueError(
+            f"{argument}: found '{text}', expected letters, digits and single _, and no digit at the start"
+        )
     return text

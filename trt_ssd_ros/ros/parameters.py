@@ -121,10 +121,10 @@ def check_camera_names(names: Sequence[str]) -> None:
         ValueError: A name is no ROS name, or is there twice.
     """
     for name in names:
-        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or "__" in name:  # rcl's remapping rules take no __
             raise ValueError(
-                f"cameras: found {name!r}, expected letters, digits and _, and a letter at the start: its topics "
-                "begin with the name"
+                f"cameras: found {name!r}, expected letters, digits and single _, and a letter at the start: its "
+                "topics begin with the name"
             )
         if names.count(name) > 1:
             raise ValueError(f"cameras: found {name!r} twice, expected different names")
