@@ -193,16 +193,16 @@ def test_a_quantized_network_keeps_its_types(make, quantized, photo, builds):
     assert builds == []
 
 
-def test_the_views_of_an_image_run_one_by_one_on_a_plan_of_one_image(make, photo, monkeypatch):
+def test_more_views_than_the_plan_takes_are_divided(make, photo, monkeypatch):
     shapes = []
 
     def noting(engine, inputs, run=OnnxRuntimeEngine.run):
         shapes.append(inputs["image"].shape)
         return run(engine, inputs)
 
-    alone, together = make().open_detector("fp32"), make(batch=3).open_detector("fp32")
+    one, two, four = (make(batch=batch).open_detector("fp32") for batch in (1, 2, 4))
     monkeypatch.setattr(OnnxRuntimeEngine, "run", noting)
-    for detector, batches in ((alone, [1, 1, 1]), (together, [3])):
+    for detector, batches in ((one, [1, 1, 1]), (two, [2, 1]), (four, [3])):
         shapes.clear()
         detector.detect_frame(Frame(photo("coffee"), "bgr"), Views(tiles=(2, 1)))
         assert [shape[0] for shape in shapes] == batches

@@ -214,8 +214,8 @@ class CardPlans:
     def detector(self, opened_plan: TensorRtEngine) -> Detector:
         """Return the detector of an opened plan; if the plan's NMS differs from greedy NMS, the host runs NMS.
 
-        The host resizes if the plan takes no images larger than the network's input. Images run one by one if the
-        plan takes one, such as the tiles that a live parameter asks for.
+        The host resizes if the plan takes no images larger than the network's input. More images than the plan
+        takes, such as the tiles that a live parameter asks for, are divided.
 
         Raises:
             RuntimeError: The GPU failed; the engine is closed.
@@ -228,8 +228,7 @@ class CardPlans:
         detector, size = Detector(opened_plan, self._card, host_nms), self._card.input
         if self._options.max_image_side <= max(size.height, size.width):
             detector.resize_on = "host"
-        if self._options.batch == 1:
-            detector.batch_sizes = (1,)
+        detector.batch_sizes = (self._options.batch,)
         return detector
 
     @contextmanager
