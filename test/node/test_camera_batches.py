@@ -22,6 +22,7 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.node.detector_node import MAX_BATCH
 
 pytestmark = pytest.mark.ros
 MESSAGES = 10_000
@@ -150,6 +151,18 @@ def test_broken_bursty_huge_and_killed_cameras_hold_up_no_other(
     bursty.begin()
     for camera in (front, rear, rubbish, bursty):
         camera.check_answers()
+
+
+def test_more_views_than_the_largest_batch_run_in_several(start, engine, monkeypatch):
+    batches = []
+
+    def noting(self, inputs, run=TellingEngine.run):
+        batches.append(len(inputs["image"]))
+        return run(self, inputs)
+
+    monkeypatch.setattr(TellingEngine, "run", noting)
+    start(engine, "front", "rear", tiles=[8, 8], whole_view=False)
+    assert max(batches) == MAX_BATCH
 
 
 def test_answers_are_never_mixed_up_among_thousands_of_pictures(start, engine):

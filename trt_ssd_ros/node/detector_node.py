@@ -35,6 +35,9 @@ from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import DEMAND_PERIOD, keep_freed_blocks
 
+MAX_BATCH = 64
+"""Largest batch in views; more views run in several batches. On a CPU, each view takes 25 MB."""
+
 
 class DetectorNode(HiddenSubscriptions, ManagedNode):
     """Lifecycle node that detects in the newest image of each camera.
@@ -130,7 +133,8 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         self._updater.setHardwareID("none")
 
     def _open_model(self) -> None:
-        detector = self._model.open(sum(channel.settings.current.views.count for channel in self.channels))
+        views = sum(channel.settings.current.views.count for channel in self.channels)
+        detector = self._model.open(min(views, MAX_BATCH))
         self._updater.setHardwareID(detector.engine_name)
         keep_freed_blocks()
 
