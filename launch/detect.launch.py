@@ -95,6 +95,12 @@ ARGUMENTS = [
         "score_threshold", default_value="", description="Lowest reported score, 0 to 1; empty: as in params_file"
     ),
     DeclareLaunchArgument(
+        "tracking",
+        default_value="",
+        choices=("", *BOOLEANS),
+        description="Give each object one id while it is seen (docs/objects.md); empty: as in params_file",
+    ),
+    DeclareLaunchArgument(
         "debug",
         default_value="",
         choices=("", *BOOLEANS),
@@ -193,8 +199,9 @@ def detector_overrides(arguments: Arguments, rig: Sequence[RigCamera]) -> dict[s
     overrides: dict[str, Any] = {
         name: arguments[name] for name in ("model", "backend", "precision") if arguments[name]
     }
-    if arguments["debug"]:
-        overrides["debug_image"] = arguments["debug"] == "true"
+    for argument, parameter in (("debug", "debug_image"), ("tracking", "tracking")):
+        if arguments[argument]:
+            overrides[parameter] = arguments[argument] == "true"
     if arguments["score_threshold"]:
         overrides["score_threshold"] = number("score_threshold", arguments["score_threshold"])
     if rig[0].source.kind == "bag":

@@ -158,6 +158,14 @@ def test_captions(written, class_id, score, text):
     assert written[0][1] == text
 
 
+def test_the_caption_of_a_tracked_object_shows_its_number(written):
+    rows = found(((100, 80, 200, 180), 0.87, 0), ((10, 80, 50, 180), 0.9, 2))
+    ids = np.array(["1f3a.2-12", ""])
+    tracked = Detections(rows.boxes, rows.scores, rows.class_ids, ids)
+    draw_detections(canvas(), tracked, LABELS)
+    assert [record[1] for record in written] == ["person 12 87%", "Cafe facade 90%"]
+
+
 @pytest.mark.parametrize("width", range(64, 128, 7))
 def test_a_name_too_long_for_the_image_is_shortened_as_far_as_needed(written, width):
     draw_detections(

@@ -49,6 +49,7 @@ def generate_test_description() -> LaunchDescription:
                             "image_topic": "camera/image_raw",
                             "score_threshold": "0.25",
                             "debug": "true",
+                            "tracking": "true",
                         }.items(),
                     ),
                 ]
@@ -85,6 +86,7 @@ class TestRunning(unittest.TestCase):
     def test_the_arguments_reach_the_detector(self):
         assert self.probe.get_parameter("score_threshold", "robot1/eyes") == 0.25
         assert self.probe.get_parameter("debug_image", "robot1/eyes") is True
+        assert self.probe.get_parameter("tracking", "robot1/eyes") is True
         assert self.probe.get_parameter("frame_id", "robot1/camera") == "robot1/camera"
 
     def test_names_follow_the_arguments_and_the_remappings_around_the_include(self):

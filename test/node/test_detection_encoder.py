@@ -31,12 +31,13 @@ found = st.lists(
 
 
 @settings(deadline=None)
-@given(found, headers, st.tuples(names, names, names, names))
-def test_the_encoded_message_is_the_one_that_rclpy_serialises(items, header, class_ids):
+@given(found, headers, st.tuples(names, names, names, names), st.none() | st.lists(names, min_size=1))
+def test_the_encoded_message_is_the_one_that_rclpy_serialises(items, header, class_ids, ids):
     detections = Detections(
         np.array([box for box, _, _ in items], np.float32).reshape(-1, 4),
         np.array([score for _, score, _ in items], np.float32),
         np.array([class_id for _, _, class_id in items], np.int32),
+        None if ids is None else np.resize(np.array(ids, np.str_), len(items)),
     )
     expected = detections_to_msg(detections, header, class_ids)
     encoded = encode_detections(detections, header, class_ids)
@@ -50,3 +51,7 @@ def test_the_encoder_fits_this_installation_and_would_not_fit_other_fields(monke
     assert not encoder_fits.__wrapped__()
     monkeypatch.setattr(detection_encoder, "NUMBERS", np.zeros(49, "<f8"))
     assert not encoder_fits.__wrapped__(), "the orientation of a pose is no rotation, not zero"
+    monkeypatch.undo()
+    assert encoder_fits.__wrapped__()
+    monkeypatch.setattr(detection_encoder, "id_texts", lambda found: [""] * len(found))
+    assert not encoder_fits.__wrapped__(), "ids are compared, too"

@@ -49,6 +49,12 @@ def test_every_detection_is_outlined_and_named_the_best_on_top():
         assert 10 < text.font_size < 40
 
 
+def test_the_text_of_a_tracked_object_shows_its_number():
+    ids = np.array(["1f3a-12", ""])
+    tracked = Detections(FOUND.boxes, FOUND.scores, FOUND.class_ids, ids)
+    assert [text.text for text in annotate(tracked).texts] == ["cup 50%", "cat \N{CAT FACE} 12 91%"]
+
+
 def test_they_follow_the_style_of_debug_image_and_may_be_empty():
     plain = annotate(FOUND, DrawStyle(line_width=7, captions=False))
     assert [outline.thickness for outline in plain.points] == [7.0, 7.0]

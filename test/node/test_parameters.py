@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.parameters import Kind, ParameterNode, ParameterSpec
+from trt_ssd_ros.tracking.association import load_solver
 
 pytestmark = pytest.mark.ros
 
@@ -72,6 +74,32 @@ def test_what_is_set_is_in_the_next_settings(node, probe, card):
     assert after.views.region == Region(0, 0, 640, 480)
     assert (after.max_rate, after.style, after.class_id_format) == (5.0, DrawStyle(7, False), "id")
     assert before.views.region == Region(0, 0, 1, 1), "a frame in work keeps what it began with"
+
+
+def test_tracking_lowers_the_thresholds_of_the_graph_and_keeps_those_of_the_results(node, card):
+    settings = DetectionParameters(node, card)
+    own = {"class_thresholds": ["cat=0.05"], "exclude_classes": ["dog"], "score_threshold": 0.5}
+    own |= {"tracking": True, "track_low_threshold": 0.2, "track_max_gap": 3, "track_confirm_after": 5}
+    assert node.set_parameters_atomically([Parameter(n, value=v) for n, v in own.items()]).successful
+    asked, tracker = settings.current.thresholds, settings.current.tracker
+    cat, dog, cup = map(card.labels.index, ("cat", "dog", "cup"))
+    assert [asked.classes[n] for n in (cat, cup)] == [0.05, 0.2]
+    assert asked.classes[dog] > 1
+    assert asked.lowest == 0.05
+    assert [tracker.thresholds[n] for n in (cat, cup)] == [0.05, 0.5]
+    assert (tracker.max_gap, tracker.confirm_after) == (3.0, 5)
+    assert node.set_parameters([Parameter("tracking", value=False)])[0].successful
+    assert (settings.current.tracker, settings.current.thresholds.classes[cup]) == (None, 0.5)
+
+
+def test_tracking_without_scipy_is_refused_with_what_to_install(node, card, monkeypatch):
+    settings = DetectionParameters(node, card)
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    load_solver.cache_clear()
+    refused = node.set_parameters([Parameter("tracking", value=True)])[0]
+    assert refused.reason.startswith("tracking: found true, but tracking needs scipy")
+    assert "pip install scipy" in refused.reason
+    assert settings.current.tracker is None
 
 
 def test_callers_hear_of_changes_only(node, probe, card):

@@ -160,7 +160,7 @@ def test_the_detector_is_asked_for_low_scores_of_reported_classes():
 
 def test_without_scipy_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    association._solver.cache_clear()
+    association.load_solver.cache_clear()
     tracker = Tracker(SETTINGS)
     tracker.update(0, image(CAT))
     with pytest.raises(RuntimeError, match=r"^tracking needs scipy \(.*\): pip install scipy$"):

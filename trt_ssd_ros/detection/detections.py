@@ -50,6 +50,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def numbers(self) -> list[str]:
+        """Numbers of the objects in the ids, for captions; an empty text for an object without an id."""
+        return [""] * len(self) if self.ids is None else [name.rpartition("-")[2] for name in self.ids.tolist()]
+
     def __getitem__(self, index: NDArray[Any] | slice) -> Detections:
         """Return the detections that a boolean mask, an index array or a slice selects."""
         ids = None if self.ids is None else self.ids[index]

@@ -32,7 +32,7 @@ class DrawStyle:
 
     Attributes:
         line_width: Line width of a box in pixels, without the outline; 0: in proportion to the image.
-        captions: Whether to write name and score at each box.
+        captions: Whether to write name, number and score at each box.
         timing: Whether the caller is to pass latency and rate as the note.
     """
 
@@ -50,7 +50,9 @@ def draw_detections(
     views: Sequence[Window] = (),
     note: str = "",
 ) -> NDArray[np.uint8]:
-    """Return a copy of an image with a box and a label on every detection, the best ones on top.
+    """Return a copy of an image with a box and a caption on every detection, the best ones on top.
+
+    A caption is the class, the number of a tracked object, and the score: `person 7 87%`.
 
     Lines and letters grow with the image. A class has the same colour in every image.
 
@@ -79,8 +81,9 @@ def draw_detections(
         pen.draw_view(view)
     for box, class_id in zip(boxes, class_ids, strict=True):
         pen.draw_box(box, class_color(class_id))
-    for box, class_id, score in zip(boxes, class_ids, drawn.scores, strict=True) if style.captions else ():
-        pen.draw_plate(box, pen.caption(_name(class_id, labels), float(score)), class_color(class_id))
+    rows = zip(boxes, class_ids, drawn.numbers, drawn.scores, strict=True)
+    for box, class_id, number, score in rows if style.captions else ():
+        pen.draw_plate(box, pen.caption(_name(class_id, labels), number, float(score)), class_color(class_id))
     if note:
         pen.draw_note(_ascii(note))
     return pen.canvas
@@ -206,11 +209,11 @@ class _Pen:
             plate, text, origin, self._font, self._font_scale, text_color(color), self._stroke, cv2.LINE_AA
         )
 
-    def caption(self, name: str, score: float) -> str:
-        """Return name and score in percent; shorten the name until both fit into the width of the canvas."""
-        room = self.width - 2 * self._margin
+    def caption(self, name: str, number: str, score: float) -> str:
+        """Return a class's name, an object's number and its score in percent; shorten the name until all fit."""
+        room, rest = self.width - 2 * self._margin, f"{number} {score:.0%}".strip()
         names = (name if end == len(name) else f"{name[:end]}.." for end in range(len(name), 0, -1))
-        captions = (f"{short} {score:.0%}" for short in names)
+        captions = (f"{short} {rest}" for short in names)
         return next((text for text in captions if self._text_width(text) <= room), f"{score:.0%}")
 
     def _fill(self, area: NDArray[np.uint8], first: Point, last: Point, color: Color) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -117,6 +118,12 @@ def _name(nanoseconds: int, number: int) -> str:
     """Return an image's name from its stamp in nanoseconds and its number, from 1, among equal stamps."""
     again = f"_{number}" if number > 1 else ""
     return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}{again}"
+
+
+def stamp_of(name: str) -> int | None:
+    """Return the stamp in nanoseconds in the name of a recording's image; None for another image's name."""
+    found = re.fullmatch(r"(-?\d+)\.(\d{9})(_\d+)?", name)
+    return None if found is None else int(found[1]) * 10**9 + int(found[2])
 
 
 def _frame(message: Any) -> Frame:

@@ -57,13 +57,12 @@ class Annotator:
         line = float(style.line_width or line_width(*size))
         font = 8 + (size[0] * size[1]) ** 0.5 / 80
         message = self._messages.ImageAnnotations()
-        rows = zip(
-            detections.boxes.tolist(), detections.class_ids.tolist(), detections.scores.tolist(), strict=True
-        )
-        for box, class_id, score in reversed(list(rows)):
+        columns = (detections.boxes, detections.class_ids, detections.scores)
+        rows = zip(*(column.tolist() for column in columns), detections.numbers, strict=True)
+        for box, class_id, score, number in reversed(list(rows)):
             message.points.append(self._outline(box, class_color(class_id), stamp, line))
             if style.captions:
-                caption = f"{self._labels[class_id]} {score:.0%}"
+                caption = " ".join(filter(None, (self._labels[class_id], number, f"{score:.0%}")))
                 message.texts.append(self._text(box, caption, class_color(class_id), stamp, font))
         return message
 

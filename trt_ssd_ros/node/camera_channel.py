@@ -15,7 +15,7 @@ from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.activation_log import ActivationLog, Durations
 from trt_ssd_ros.node.channel_input import ChannelInput
-from trt_ssd_ros.node.detected_frame import DetectedFrame
+from trt_ssd_ros.node.detected_frame import DetectedFrame, Stage
 from trt_ssd_ros.node.diagnostics import StageTimes
 from trt_ssd_ros.node.frame_counts import FrameCounts, RecentCounts
 from trt_ssd_ros.node.image_input import ImageInput
@@ -23,6 +23,7 @@ from trt_ssd_ros.node.input_doctor import StampWatch
 from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.outputs import Outputs
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
+from trt_ssd_ros.node.tracking_stage import TrackingStage
 from trt_ssd_ros.ros.parameters import ParameterNode
 
 NewInput = Callable[[ParameterNode, str, "CameraChannel", str, str, Callable[[], None]], ChannelInput]
@@ -38,6 +39,7 @@ class TakenImage:
         message: Image message, raw or compressed, or a CapturedImage.
         session: Number of the channel's opening in which the image was taken.
         since: Time when the image was taken, in seconds of time.perf_counter.
+        time_ns: Stamp of the image in nanoseconds; without one, the time when it was taken, on the node's clock.
         age: Age in ms when the image was taken, on the node's clock; None if the image has no stamp.
     """
 
@@ -45,6 +47,7 @@ class TakenImage:
     message: Any
     session: int
     since: float
+    time_ns: int
     age: float | None
 
 
@@ -97,6 +100,7 @@ class CameraChannel:
             `dropped`.
         times: Times of the stages, in ms.
         stamps: Checks of the image stamps.
+        tracking: Stage that gives objects ids.
         outputs: Published topics.
         refusal: Reason why the newest image was dropped; empty if it was not.
     """
@@ -124,6 +128,8 @@ class CameraChannel:
         )
         self._node = node
         self.logger = node.get_logger().get_child(self.name) if self.name else node.get_logger()
+        self.tracking = TrackingStage(self.logger, refused)
+        self._stages: list[Stage] = [self.tracking]
         self._log = ActivationLog(self.logger, card.labels)
         self._refused = refused
         self._rate_limit = RateLimit()
@@ -142,6 +148,8 @@ class CameraChannel:
             if not self._is_open:
                 self._session += 1
                 self.stamps.forget()
+                for stage in self._stages:
+                    stage.begin()
                 self._log.begin(self.counts)
             self._is_open = True
         self.input.open()
@@ -189,7 +197,7 @@ class CameraChannel:
         age = (now - stamp) / 1e6 if stamp > 0 else None
         if age is not None:
             self.times.age.append(age)
-        return TakenImage(self, message, self._session, time.perf_counter(), age)
+        return TakenImage(self, message, self._session, time.perf_counter(), stamp or now, age)
 
     def is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
         """Return whether an image is older than `max_input_age`; if it is, count and log it."""
@@ -232,6 +240,8 @@ class CameraChannel:
             if not self._is_current(taken):
                 self.counts.discarded += 1
                 return
+            detected = time.perf_counter()
+            found = self._through_stages(found)
             start = time.perf_counter()
             self.outputs.detections.publish(self.outputs.detections.message(found))
             end = time.perf_counter()
@@ -243,8 +253,16 @@ class CameraChannel:
         self._publish_optional(taken, found)
         if self._log.is_verbose:
             engine, optional = self.times.engine[-1], (time.perf_counter() - end) * 1e3
-            read = (start - taken.since) * 1e3 - engine
+            read = (detected - taken.since) * 1e3 - engine
             self._log.trace(found, Durations(taken.age, read, engine, (end - start) * 1e3, optional))
+
+    def _through_stages(self, found: DetectedFrame) -> DetectedFrame:
+        start = time.perf_counter()
+        for stage in self._stages:
+            found = stage.process(found)
+        if found.settings.tracker is not None:
+            self.times.track.append((time.perf_counter() - start) * 1e3)
+        return found
 
     def _publish_optional(self, taken: TakenImage, found: DetectedFrame) -> None:
         for output in self.outputs.optional:

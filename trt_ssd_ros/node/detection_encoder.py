@@ -19,12 +19,12 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.node.messages import detections_to_msg
+from trt_ssd_ros.node.messages import detections_to_msg, id_texts
 
 LITTLE_ENDIAN = b"\0\1\0\0"
 """Encapsulation header."""
 STAMP, COUNT = struct.Struct("<iI"), struct.Struct("<I")
-ONE, EMPTY_TEXT = COUNT.pack(1), b"\1\0\0\0\0"
+ONE = COUNT.pack(1)
 NUMBERS = np.zeros(49, "<f8")
 """Numbers of a detection: score, position, quaternion, 36 covariances, centre, angle, width and height."""
 SCORE, QUATERNION_W, CENTRE, SIZE = 0, 7, slice(44, 46), slice(47, 49)
@@ -40,11 +40,12 @@ def encode_detections(detections: Detections, header: Header, class_ids: Sequenc
         return b"".join(parts)
     numbers, step = _numbers(detections), NUMBERS.nbytes
     end = STAMP.size + len(frame) + COUNT.size
-    for index, class_id in enumerate(detections.class_ids.tolist()):
-        begin = end + -end % 4
+    found = zip(detections.class_ids.tolist(), id_texts(detections), strict=True)
+    for index, (class_id, text) in enumerate(found):
+        begin, name = end + -end % 4, _last_text(text)
         names = _names(header.frame_id, class_ids[class_id], begin % 8)
-        parts += (bytes(begin - end), stamp, names, numbers[index * step : (index + 1) * step], EMPTY_TEXT)
-        end = begin + STAMP.size + len(names) + step + len(EMPTY_TEXT)
+        parts += (bytes(begin - end), stamp, names, numbers[index * step : (index + 1) * step], name)
+        end = begin + STAMP.size + len(names) + step + len(name)
     return b"".join(parts)
 
 
@@ -67,8 +68,15 @@ def _names(frame_id: str, class_id: str, begin: int) -> bytes:
 @lru_cache(maxsize=1024)
 def _text(text: str) -> bytes:
     """Return a text, padded for the number behind it."""
+    data = _last_text(text)
+    return data + bytes(-len(data) % 4)
+
+
+@lru_cache(maxsize=1024)
+def _last_text(text: str) -> bytes:
+    """Return a text without padding."""
     data = text.encode() + b"\0"
-    return COUNT.pack(len(data)) + data + bytes(-len(data) % 4)
+    return COUNT.pack(len(data)) + data
 
 
 @cache
@@ -77,7 +85,8 @@ def encoder_fits() -> bool:
     header = Header(frame_id="frame")
     header.stamp.sec, header.stamp.nanosec = -5, 7
     boxes = np.array([[1, 2, 4, 8], [16, 32, 64, 128], [3, 5, 7, 9]], np.float32)
-    sample = Detections(boxes, np.array([0.75, 0.5, 0.25], np.float32), np.array([0, 1, 2], np.int32))
+    scores, ids = np.array([0.75, 0.5, 0.25], np.float32), np.array(["s-1", "", "s.2-12"])
+    sample = Detections(boxes, scores, np.array([0, 1, 2], np.int32), ids)
     names = ("a", "four", "é ü")
     try:
         found = deserialize_message(encode_detections(sample, header, names), Detection2DArray)

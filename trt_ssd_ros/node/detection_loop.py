@@ -115,4 +115,5 @@ def _publish_batch(detector: Detector, batch: Sequence[ReadImage]) -> None:
 def _publish(image: ReadImage, detections: Detections, milliseconds: float) -> None:
     channel, message = image.taken.channel, image.taken.message
     channel.times.engine.append(milliseconds)
-    channel.publish(image.taken, DetectedFrame(message.header, image.frame, detections, image.settings))
+    found = DetectedFrame(message.header, image.taken.time_ns, image.frame, detections, image.settings)
+    channel.publish(image.taken, found)

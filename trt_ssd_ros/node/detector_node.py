@@ -240,6 +240,8 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             output_rate=channel.recent.rate("processed"),
             dropped=channel.recent.dropped(),
             counts=channel.counts,
+            tracks=channel.tracking.tracks,
+            untracked=channel.tracking.problem,
             times=channel.times.percentiles(),
             finding=watch.alert,
             last_error=self.last_error,

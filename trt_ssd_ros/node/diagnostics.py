@@ -30,12 +30,14 @@ class StageTimes:
         latency: Time from the image's stamp to the published detections, on the node's clock.
         age: Time from the image's stamp until the node took the image, on the node's clock.
         engine: Time from pixels to detections.
-        publish: Time from detections to the published message.
+        track: Time of tracking, while it is on.
+        publish: Time from tracked detections to the published message.
     """
 
     latency: deque[float] = field(default_factory=_window)
     age: deque[float] = field(default_factory=_window)
     engine: deque[float] = field(default_factory=_window)
+    track: deque[float] = field(default_factory=_window)
     publish: deque[float] = field(default_factory=_window)
 
     def clear(self) -> None:
@@ -83,6 +85,8 @@ class Readings:
         output_rate: Published detection arrays per second over the last SPAN seconds.
         dropped: Share of received images that were dropped or refused in the last SPAN seconds, 0 to 1.
         counts: Frame counts of the camera.
+        tracks: Number of objects with an id; None while the camera is not tracked.
+        untracked: Reason why the newest image was not tracked; empty if it was.
         detector: Counts of the detector.
         times: Percentiles of each stage, in ms.
         finding: Problem of the input; None if there is none.
@@ -102,6 +106,8 @@ class Readings:
     output_rate: float = 0.0
     dropped: float = 0.0
     counts: FrameCounts = field(default_factory=FrameCounts)
+    tracks: int | None = None
+    untracked: str = ""
     detector: DetectorCounts = field(default_factory=DetectorCounts)
     times: Mapping[str, float] = field(default_factory=dict)
     finding: Alert | None = None
@@ -169,6 +175,7 @@ class Health:
             self._compare(INPUT_RATE, readings.input_rate) if readings.counts.numbered is not False else None,
             self._compare(LATENCY, readings.times.get("latency p99 ms", 0.0)),
             self._compare(DROPPED, readings.dropped),
+            Alert(DiagnosticStatus.WARN, readings.untracked) if readings.untracked else None,
             readings.finding,
         ]
         return sorted((c for c in alerts if c is not None), key=lambda c: c.level, reverse=True)
@@ -214,6 +221,8 @@ def _values(readings: Readings) -> Mapping[str, str]:
     input_rate = UNKNOWN if readings.counts.numbered is False else f"{readings.input_rate:.2f}"
     values |= {"input Hz": input_rate, "output Hz": f"{readings.output_rate:.2f}"}
     values |= readings.counts.values()
+    if readings.tracks is not None:
+        values["tracks"] = str(readings.tracks)
     values |= {
         "nms finished on host": str(readings.detector.unsettled),
         "saturated": str(readings.detector.saturated),

@@ -32,17 +32,25 @@ def detections_to_msg(detections: Detections, header: Header, class_ids: Sequenc
         header: Header of the source image, copied into the array and into each detection.
         class_ids: Content of `class_id` for each class.
     """
-    found = zip(detections.class_ids.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True)
+    columns = (detections.class_ids, detections.scores, detections.boxes)
+    found = zip(*(column.tolist() for column in columns), id_texts(detections), strict=True)
     message = Detection2DArray(header=header)
-    message.detections = [_detection(header, class_ids[class_id], score, box) for class_id, score, box in found]
+    message.detections = [
+        _detection(header, class_ids[class_id], score, box, name) for class_id, score, box, name in found
+    ]
     return message
 
 
-def _detection(header: Header, class_id: str, score: float, box: Sequence[float]) -> Detection2D:
+def id_texts(detections: Detections) -> list[str]:
+    """Return the content of `id` for each detection; empty for an object without an id."""
+    return [""] * len(detections) if detections.ids is None else detections.ids.tolist()
+
+
+def _detection(header: Header, class_id: str, score: float, box: Sequence[float], name: str) -> Detection2D:
     result = ObjectHypothesisWithPose()
     result.hypothesis.class_id = class_id
     result.hypothesis.score = score
-    detection = Detection2D(header=header, results=[result])
+    detection = Detection2D(header=header, results=[result], id=name)
     x1, y1, x2, y2 = box
     centre = detection.bbox.center.position
     centre.x, centre.y = (x1 + x2) / 2, (y1 + y2) / 2

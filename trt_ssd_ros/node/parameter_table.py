@@ -11,10 +11,13 @@ from trt_ssd_ros.node.diagnostics import LIMIT_PARAMETERS
 from trt_ssd_ros.node.image_input import RELIABILITIES, TRANSPORTS
 from trt_ssd_ros.node.messages import CLASS_ID_FORMATS
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
+from trt_ssd_ros.tracking.settings import TrackerSettings
 
 _OPENED = "the node opens the engine with it at the start"
 _BUILT = "the node builds the plan with it at the start"
 _CARD = "the model card's"
+TRACKER = TrackerSettings((0.5,))
+"""Defaults of the tracker."""
 
 MODEL = ParameterSpec(
     "model",
@@ -238,6 +241,52 @@ DETECTION = (
     ),
     ParameterSpec(
         "whole_view", Kind.BOOL, True, "Whether the network sees the whole roi as well as tiles or regions"
+    ),
+    ParameterSpec(
+        "tracking",
+        Kind.BOOL,
+        False,
+        "Give the detections of an object in consecutive images one id (docs/objects.md); needs SciPy",
+    ),
+    ParameterSpec(
+        "track_low_threshold",
+        Kind.DOUBLE,
+        TRACKER.low_threshold,
+        "Lowest score that continues the track of an object with an id",
+        0.0,
+        1.0,
+    ),
+    ParameterSpec(
+        "track_max_gap",
+        Kind.DOUBLE,
+        TRACKER.max_gap,
+        "Longest time in seconds between two detections of an object; after it, the object gets another id",
+        0.0,
+        TRACKER.max_jump,
+    ),
+    ParameterSpec(
+        "track_confirm_after",
+        Kind.INTEGER,
+        TRACKER.confirm_after,
+        "Number of images in a row with an object until it gets an id",
+        lowest=1,
+        highest=1000,
+    ),
+    ParameterSpec(
+        "track_match_iou",
+        Kind.DOUBLE,
+        TRACKER.match_iou,
+        "Least intersection over union of an object's predicted and detected box",
+        0.0,
+        1.0,
+    ),
+    ParameterSpec(
+        "track_low_match_iou",
+        Kind.DOUBLE,
+        TRACKER.low_match_iou,
+        "Least intersection over union of an object's predicted and detected box, for scores below the threshold",
+        0.0,
+        1.0,
     ),
     ParameterSpec(
         "lazy",

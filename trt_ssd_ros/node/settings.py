@@ -27,6 +27,8 @@ from trt_ssd_ros.node.parameter_table import (
     SCORE_THRESHOLD,
 )
 from trt_ssd_ros.ros.parameters import ParameterNode, ParameterSpec, check_camera_names
+from trt_ssd_ros.tracking.association import load_solver
+from trt_ssd_ros.tracking.settings import TrackerSettings
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class DetectionSettings:
 
     Attributes:
         score_threshold: Lowest reported score of classes without their own threshold.
-        thresholds: Thresholds of the detector.
+        thresholds: Thresholds of the detector; lower than those of the results while the camera is tracked.
+        tracker: Settings of the tracker; None: the camera is not tracked.
         views: Parts of the image that the detector sees.
         lazy: Whether images are taken only while a topic with results has a subscriber.
         max_rate: Largest rate of processed images in Hz; 0: no limit.
@@ -47,6 +50,7 @@ class DetectionSettings:
 
     score_threshold: float
     thresholds: Thresholds
+    tracker: TrackerSettings | None
     views: Views
     lazy: bool
     max_rate: float
@@ -69,9 +73,12 @@ class DetectionSettings:
             values["include_classes"],
             values["exclude_classes"],
         )
+        tracker = _tracker(values, classes)
+        wanted = classes if tracker is None else tracker.wanted_scores
         return cls(
             score_threshold=values["score_threshold"],
-            thresholds=Thresholds(classes, values["iou_threshold"], values["max_detections"]),
+            thresholds=Thresholds(wanted, values["iou_threshold"], values["max_detections"]),
+            tracker=tracker,
             views=_views(values),
             lazy=values["lazy"],
             max_rate=values["max_rate"],
@@ -84,6 +91,18 @@ class DetectionSettings:
     def too_old(self, age: float) -> bool:
         """Return whether an image of this age in seconds is too old."""
         return 0 < self.max_input_age < age
+
+
+def _tracker(values: Mapping[str, Any], thresholds: tuple[float, ...]) -> TrackerSettings | None:
+    """Return the tracker's settings for parameter values, and load what it needs; None: no tracking."""
+    if not values["tracking"]:
+        return None
+    try:
+        load_solver()
+    except RuntimeError as error:
+        raise ValueError(f"tracking: found true, but {error}") from error
+    settings = {name.removeprefix("track_"): value for name, value in values.items() if name.startswith("track_")}
+    return TrackerSettings(thresholds, **settings)
 
 
 def _views(values: Mapping[str, Any]) -> Views:

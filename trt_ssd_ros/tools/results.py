@@ -2,7 +2,8 @@
 
 The first line holds the settings of the run: {"detector": {...}, "labels": [...]}. Each other line is one image:
 {"index", "image", "width", "height", "seconds", "detections": [{"class_id", "label", "score", "box"}]}, with
-boxes as x1 y1 x2 y2 in pixels; or {"index", "image", "unreadable": reason}.
+boxes as x1 y1 x2 y2 in pixels, and with an "id" that is empty for an object without one, if the run tracks; or
+{"index", "image", "unreadable": reason}.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class ImageResult:
         if self.unreadable:
             return json.dumps({"index": self.index, "image": self.name, "unreadable": self.unreadable})
         found = self.detections
+        ids = [{}] * len(found) if found.ids is None else [{"id": name} for name in found.ids.tolist()]
         return json.dumps(
             {
                 "index": self.index,
@@ -84,8 +86,11 @@ class ImageResult:
                         "label": labels[class_id],
                         "score": round(float(score), SCORE_DIGITS),
                         "box": [round(float(corner), BOX_DIGITS) for corner in box],
+                        **tracked,
                     }
-                    for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True)
+                    for box, score, class_id, tracked in zip(
+                        found.boxes, found.scores, found.class_ids, ids, strict=True
+                    )
                 ],
             }
         )
@@ -104,6 +109,7 @@ class ImageResult:
             np.array([item["box"] for item in found], np.float32).reshape(-1, 4),
             np.array([item["score"] for item in found], np.float32),
             np.array([item["class_id"] - first_class_id for item in found], np.int32),
+            np.array([item["id"] for item in found], np.str_) if found and "id" in found[0] else None,
         )
         if not all(0 <= class_id < classes for class_id in detections.class_ids):
             raise ValueError("class_id")
@@ -115,7 +121,7 @@ def rounded(detections: Detections) -> Detections:
     """Round detections like a line of JSON, so that a resumed run draws the same boxes."""
     boxes = np.round(detections.boxes.astype(np.float64), BOX_DIGITS)
     scores = np.round(detections.scores.astype(np.float64), SCORE_DIGITS)
-    return Detections(boxes.astype(np.float32), scores.astype(np.float32), detections.class_ids)
+    return Detections(boxes.astype(np.float32), scores.astype(np.float32), detections.class_ids, detections.ids)
 
 
 def read_header(path: Path) -> ResultHeader:

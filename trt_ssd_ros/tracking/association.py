@@ -123,13 +123,18 @@ def best_pairs(similarity: Overlaps) -> tuple[Indices, Indices]:
     Raises:
         RuntimeError: SciPy is not installed.
     """
-    rows, columns = _solver()(similarity, maximize=True)
+    rows, columns = load_solver()(similarity, maximize=True)
     taken = similarity[rows, columns] > 0
     return rows[taken], columns[taken]
 
 
 @cache
-def _solver() -> Callable[..., tuple[Indices, Indices]]:
+def load_solver() -> Callable[..., tuple[Indices, Indices]]:
+    """Return SciPy's solver of the assignment; the first call takes the time of its import.
+
+    Raises:
+        RuntimeError: SciPy is not installed.
+    """
     solve: Callable[..., tuple[Indices, Indices]] = load_library(
         "scipy.optimize", "scipy", "tracking"
     ).linear_sum_assignment

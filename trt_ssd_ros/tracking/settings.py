@@ -9,6 +9,8 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from trt_ssd_ros.detection.detections import Detections
+
 NANOSECONDS = 1_000_000_000
 
 
@@ -57,6 +59,10 @@ class TrackerSettings:
     def wanted_scores(self) -> tuple[float, ...]:
         """Lowest score of each class that the tracker needs; above 1 for classes that are not reported."""
         return tuple(min(score, self.low_threshold) if score <= 1 else score for score in self.thresholds)
+
+    def reported_untracked(self, detections: Detections) -> Detections:
+        """Return the detections that are reported without a track."""
+        return detections[detections.scores >= self.levels[0, detections.class_ids]]
 
 
 def _require(name: str, number: float, low: float, high: float, expected: str) -> None:

@@ -26,6 +26,8 @@ OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
         (["{video}", "{photos}"], "expected recordings and videos only, or images"),
         (["{photos}", "--model", "nope"], "model: found 'nope', expected the path of a model card or one of"),
         (["{empty}"], "found no image in"),
+        (["{photos}", "--track"], "--track: found image files, expected a video, a recording or a camera"),
+        (["{video}", "--format", "mot"], "--format mot: found no --track, expected it"),
         ([""], "source: found an empty name, expected an image"),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
@@ -52,6 +54,7 @@ def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, single_card
 
 WRONG = [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []]
 WRONG += [["--cpu-threads", number] for number in ("-1", "257", "all")]
+WRONG += [["--track", "--track-max-gap", seconds] for seconds in ("-1", "nan", "61")]
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -5,6 +5,7 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect photos/ more/*.png --format csv           images of a folder and others; results also as CSV
   detect drive.mp4 --threshold 0.5 --batch 4       an annotated MP4 that a browser plays
   detect street_4k.mp4 --tiles 4x2                 small objects: each tile in the network's full resolution
+  detect drive.mp4 --track --format csv mot        each object has one id in consecutive images
   detect drive.mp4 --resume                        resume an interrupted or killed run
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect monday.mcap tuesday.mcap --batch 2        several recordings at once, whose images share the batches
@@ -17,9 +18,11 @@ import argparse
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from threading import Event
 from typing import NoReturn
 
@@ -48,8 +51,12 @@ from trt_ssd_ros.tools.detect.folder import LOG_NAME, expect_distinct, locked, r
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
 from trt_ssd_ros.tools.detect.several import SeveralSources, open_inputs
+from trt_ssd_ros.tools.detect.track_options import add_track_options, track_values
+from trt_ssd_ros.tools.detect.tracks import SourceTracks
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
 from trt_ssd_ros.tools.view_options import add_view_options, views_of
+from trt_ssd_ros.tracking.association import load_solver
+from trt_ssd_ros.tracking.settings import TrackerSettings
 from trt_ssd_ros.version import add_version
 
 OUTPUT = "detect_output"
@@ -73,10 +80,37 @@ def header(options: argparse.Namespace, detector: Detector, reduced: bool) -> Re
             "max_detections": thresholds.max_detections,
             "inputs": options.inputs,
             "topic": " ".join(options.topic),
+            "track": track_values(options) if options.track else None,
         },
         detector.card.labels,
         detector.card.first_class_id,
     )
+
+
+def new_tracks(
+    options: argparse.Namespace, detectors: Sequence[Detector], stated: ResultHeader, live: bool
+) -> SourceTracks | None:
+    """Return the trackers of the run, and make the detectors find what they need; None: no tracking."""
+    if not options.track:
+        return None
+    thresholds = detectors[0].thresholds
+    settings = TrackerSettings(thresholds.classes, **track_values(options))
+    for detector in detectors:
+        detector.thresholds = replace(thresholds, classes=settings.wanted_scores)
+    load_solver()  # a missing SciPy is reported before the first image
+    return SourceTracks(settings, token_hex() if live else stated.line())
+
+
+def expect_trackable(options: argparse.Namespace, images: ImageSource) -> None:
+    """Require images in the order of their times if they are to be tracked.
+
+    Raises:
+        ResultError: The input are image files, or the format needs ids.
+    """
+    if options.track and not images.is_video:
+        raise ResultError("--track: found image files, expected a video, a recording or a camera")
+    if "mot" in options.format and not options.track:
+        raise ResultError("--format mot: found no --track, expected it: the format lists objects by their ids")
 
 
 def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOutput:
@@ -123,6 +157,7 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
         options.gpu_wait,
     )
     with closing(opened_inputs(options, {options.output, *folders}, stop)) as images:
+        expect_trackable(options, images)
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
@@ -153,16 +188,19 @@ def run(options: argparse.Namespace, detectors: Sequence[Detector], images: Imag
             network_input = detectors[0].card.input
             images.allow_reduced(network_input.width, network_input.height)
         stated = header(options, detectors[0], reduced)
+        tracks = new_tracks(options, detectors, stated, images.live)
         done = resume_results(log, stated, images.names, options.batch) if options.resume else 0
         if not options.resume:
             start_results(log, stated)
         drawn = all(output.contains(result.name) for result in read_results(log) if not result.unreadable)
         first = done if drawn else 0
         most = None if options.max_images is None else max(0, options.max_images - first)
+        if tracks is not None:
+            tracks.replay(islice(read_results(log), done))
         bar = tqdm(total=total, initial=done, unit=" images", disable=None)
         with log.open("a", encoding="utf-8") as file, logging_redirect_tqdm(), bar:
             on_line, views = partial(report_image, bar, options.json), views_of(options)
-            task = DetectionRun(detectors, options.batch, file, output, on_line, views)
+            task = DetectionRun(detectors, options.batch, file, output, on_line, views, tracks)
             known = islice(read_results(log), done - first)
             task.run(islice(images.images(first), most), stop, known, images.live)
         output.finish()
@@ -213,6 +251,7 @@ def new_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-draw", dest="draw", action="store_const", const="none", help="same as --draw none")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON on stdout")
+    add_track_options(parser)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="resume the run in DIR; default: the newest")
     again.add_argument("--overwrite", action="store_true", help="replace the results in DIR; default: the newest")

@@ -13,7 +13,7 @@ from trt_ssd_ros.files import try_lock
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, completed_images, read_header, read_results
 
 LOG_NAME = "results.jsonl"
-PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv")
+PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv", "mot", "mot.txt")
 
 
 @contextmanager

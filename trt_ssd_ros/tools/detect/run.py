@@ -32,6 +32,7 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.network import batch_size, load_network
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
+from trt_ssd_ros.tools.detect.tracks import SourceTracks
 from trt_ssd_ros.tools.overlap import BackgroundConsumer, prefetch
 from trt_ssd_ros.tools.results import ImageResult, read_header, read_results, rounded
 
@@ -184,7 +185,7 @@ class RunTimes:
         seconds: Seconds from the first read to the last write; the stages overlap.
         reading: Busy time of reading.
         detecting: Mean busy time of the detectors.
-        writing: Busy time of drawing and writing.
+        writing: Busy time of tracking, drawing and writing.
     """
 
     images: int = 0
@@ -195,7 +196,7 @@ class RunTimes:
 
 
 class DetectionRun:
-    """Pipeline that reads images, detects, draws and writes.
+    """Pipeline that reads images, detects, tracks, draws and writes.
 
     Args:
         detectors: Detectors with equal settings, which run in parallel; see `DetectorPool`.
@@ -205,6 +206,7 @@ class DetectionRun:
         output: Output for annotated images.
         on_line: Callback for each line written to `log`.
         views: Parts of the images that the detectors see.
+        tracks: Trackers of the sources; None: no tracking.
 
     Attributes:
         times: Number of images and time of each stage.
@@ -218,6 +220,7 @@ class DetectionRun:
         output: AnnotatedOutput,
         on_line: Callable[[str], None],
         views: Views = WHOLE,
+        tracks: SourceTracks | None = None,
     ) -> None:
         self._views = views
         self.times = RunTimes()
@@ -227,6 +230,7 @@ class DetectionRun:
         self._log = log
         self._output = output
         self._on_line = on_line
+        self._tracks = tracks
 
     def run(
         self, images: Iterable[SourceImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
@@ -263,6 +267,8 @@ class DetectionRun:
             self.times.detecting.seconds += seconds
             self.times.images += sum(not image.problem for image in group)
         start = time.perf_counter()
+        if detected is not None and self._tracks is not None:
+            results = [self._tracks.update(result) for result in results]
         for image, result in zip(group, results, strict=True):
             if self._output.wanted and not image.problem:
                 self._draw(image, result)
