@@ -52,6 +52,12 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     probe.spin_until(lambda: "left: cat  right: person" in pairs.log, "a pair of both cameras", 60.0)
     probe.spin_until(lambda: "_cat.png" in cropped.log, "a cat")
     bag = record_ids(probe, tmp_path / "bag")
+    assert probe.set_parameter("tracking", True, "/left/detector").successful
+    followed = start_example("follow_objects", *left)
+    probe.spin_until(lambda: re.search(r"^17 [0-9a-f]{8}-1 comes$", followed.log, re.MULTILINE), "an object")
+    assert probe.set_parameter("tracking", False, "/left/detector").successful
+    assert probe.set_parameter("tracking", True, "/left/detector").successful
+    probe.spin_until(lambda: re.search(r"^17 [0-9a-f]{8}-1 is gone$", followed.log, re.MULTILINE), "its end")
     [crop, *_] = crops.glob("*_cat.png")
     assert cv2.imread(str(crop)).shape == pytest.approx((297, 406, 3), abs=3)
     launch.send_signal(signal.SIGINT)

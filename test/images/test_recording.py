@@ -12,7 +12,7 @@ from media import Image, pan
 from rosbags.rosbag2 import StoragePlugin
 
 from trt_ssd_ros.images.open_source import open_sources
-from trt_ssd_ros.images.recording import Recording
+from trt_ssd_ros.images.recording import Recording, _name, stamp_of
 from trt_ssd_ros.images.source import SourceError
 
 
@@ -53,6 +53,13 @@ def test_an_image_without_a_stamp_has_the_time_of_its_recording(tmp_path, pictur
     images = Recording(bag)
     assert next(images.images()).name == f"1700000000.{123_456_789 + 5}"
     images.close()
+
+
+@pytest.mark.parametrize("nanoseconds", [START, START + 1, 5, 0, -1, -3_000_000_001])
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_name_of_an_image_holds_its_exact_stamp(nanoseconds, number):
+    assert stamp_of(_name(nanoseconds, number)) == nanoseconds
+    assert stamp_of("000123") is None
 
 
 def test_images_with_equal_stamps_have_names_of_their_own(tmp_path, pictures):
