@@ -16,8 +16,8 @@ from trt_ssd_ros.tracking.tracker import Tracker
 class TrackingStage:
     """Stage that tracks while the parameter `tracking` is true; see `Stage`.
 
-    A session begins with the first image after the camera was opened, after `tracking` was set to true, and after
-    a jump of the stamps. If the tracker fails, the images are published without ids.
+    A session begins with the first image after the camera was opened, after an image that was not tracked, and
+    after a jump of the stamps. If the tracker fails, the images are published without ids.
 
     Args:
         logger: Logger of the camera.
