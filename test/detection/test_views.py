@@ -210,6 +210,12 @@ THIRDS = [Window(0, 0, 80, 100), Window(60, 0, 140, 100), Window(120, 0, 200, 10
             [((10, 10, 100, 90), 0.5, 1), ((30, 20, 60, 60), 0.4, 1)],
             id="nested boxes of one view are two objects",
         ),
+        pytest.param(
+            [LEFT, RIGHT],
+            [found(((60, 10, 120, 90), 0.5, 1), ((85, 10, 120, 90), 0.4, 1)), found()],
+            [((60, 10, 120, 90), 0.5, 1), ((85, 10, 120, 90), 0.4, 1)],
+            id="fragments of one view are of two objects, as NMS has kept both",
+        ),
     ],
 )
 def test_detections_of_views_are_merged(windows, parts, expected):

@@ -181,10 +181,10 @@ def merge_views(windows: Sequence[Window], found: Sequence[Detections], iou_thre
     """Merge the detections of the views of an image, so that each object has one box.
 
     A box at an edge of its view that is no edge of the area of all views is a fragment: the object may go on
-    behind the edge. A fragment that a complete box of its class covers is dropped. Fragments of a class that
-    coincide where both views see are parts of one object, and become the box around them. NMS then drops boxes
-    that overlap too much, and those of another view that a better box of their class covers. Of more than
-    MAX_MERGED detections, those with the lowest scores are dropped first.
+    behind the edge. A fragment that a complete box of its class covers is dropped. Fragments of two views, of one
+    class, that coincide where both views see are parts of one object, and become the box around them. NMS then
+    drops boxes that overlap too much, and those of another view that a better box of their class covers. Of more
+    than MAX_MERGED detections, those with the lowest scores are dropped first.
 
     Args:
         windows: Views in pixels of the image.
@@ -234,6 +234,11 @@ def _same_class(some: _Found, others: _Found) -> NDArray[np.bool_]:
     return np.asarray(some.class_ids[:, None] == others.class_ids)
 
 
+def _elsewhere(found: _Found) -> NDArray[np.bool_]:
+    """Return (N, N) bool, true for boxes of two views; within a view, NMS has told objects apart."""
+    return np.asarray((found.views[:, None] != found.views).any(axis=2))
+
+
 def _covers(some: _Found, others: _Found) -> NDArray[np.float32]:
     """Return the overlap (N, M) of boxes, over the smaller area; 0 for two classes, or if a box has no area."""
     shared = areas(_shared(some.boxes[:, None], others.boxes))
@@ -244,12 +249,12 @@ def _covers(some: _Found, others: _Found) -> NDArray[np.float32]:
 
 
 def _coincide(fragments: _Found) -> NDArray[np.bool_]:
-    """Return (N, N) bool, true for fragments of a class that coincide where both of their views see."""
+    """Return (N, N) bool, true for fragments of a class, of two views, that coincide where both views see."""
     seen = _shared(fragments.views[:, None], fragments.views)
     own = _shared(fragments.boxes[:, None], seen)
     shared = areas(_shared(own, own.transpose(1, 0, 2)))
     union = areas(own) + areas(own).T - shared
-    return np.asarray(_same_class(fragments, fragments) & (shared > SAME * union))
+    return np.asarray(_same_class(fragments, fragments) & _elsewhere(fragments) & (shared > SAME * union))
 
 
 def _joined(fragments: _Found) -> _Found:
@@ -272,7 +277,7 @@ def _joined(fragments: _Found) -> _Found:
 def _best(found: _Found, iou_threshold: float) -> NDArray[np.intp]:
     """Run NMS on boxes in order of their scores, and return the indices of those that are kept."""
     covered = _covers(found, found) > NESTED
-    elsewhere = (found.views[:, None] != found.views).any(axis=2)
+    elsewhere = _elsewhere(found)
     rest, kept = np.arange(len(found.boxes)), []
     while rest.size:
         first, rest = rest[0], rest[1:]
