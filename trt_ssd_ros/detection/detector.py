@@ -84,7 +84,7 @@ class Thresholds:
 
 @dataclass
 class DetectorCounts:
-    """Counts of processed images.
+    """Counts of processed images; each view of an image counts as one.
 
     Attributes:
         images: Processed images.
@@ -238,6 +238,8 @@ class Detector:
         Raises:
             ValueError: A region lies outside its image.
         """
+        if not frames:
+            return []
         seen = [views.windows(frame.size[1], frame.size[0]) for frame, views in frames]
         parts = [
             _part(frame, window) for (frame, _), windows in zip(frames, seen, strict=True) for window in windows

@@ -22,7 +22,7 @@ class Window:
         top: First row.
         right: Column behind the last one.
         bottom: Row below the last one.
-        name: Name for people; may be empty.
+        name: Name in the debug image; empty: none.
     """
 
     left: int

@@ -133,7 +133,7 @@ class BatchResize:
             self._pool = None
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _map(columns: int, rows: int, resize: Resize) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the fixed-point maps of cv2.remap for images of columns x rows."""
     x, y = np.meshgrid(resize.positions(columns, resize.width), resize.positions(rows, resize.height))

@@ -250,6 +250,8 @@ class ModelCard:
         names = [label for label in self.labels if label]
         require(len(names) > 0, "labels", "none", "one name per class")
         require(len(set(names)) == len(names), "labels", "a name twice", "different names")
+        odd = next((label for label in names if not label.isprintable()), None)
+        require(odd is None, "labels", repr(odd), "printable characters")
         require(self.first_class_id >= 0, "first_class_id", self.first_class_id, "0 or more")
         for name in ("score_threshold", "iou_threshold"):
             value = getattr(self.defaults, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.backend import EngineChoice
@@ -84,8 +85,11 @@ class OpenedModel:
             with self._progress:
                 choice = self._choice.for_views(views)
                 detector = self._open_engine(card, choice, sample_photos(), self._progress)
-                if views > 1:
-                    detector.prepare_batches(views)
+                with ExitStack() as opened:
+                    opened.callback(detector.close)
+                    if views > 1:
+                        detector.prepare_batches(views)
+                    opened.pop_all()
         finally:
             self._opening = False
         self.close()

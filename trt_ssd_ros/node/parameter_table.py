@@ -112,8 +112,8 @@ ENGINE = (
         "resize_on",
         Kind.STRING,
         RESIZE_CHOICES[0],
-        "Where images are resized to the network's input; host: CPU; engine: graph; auto: host with onnxruntime, "
-        "with several cameras, tiles or regions, else engine with tensorrt",
+        "Where images are resized to the network's input; host: CPU; engine: graph, but tiles and regions on the "
+        "host; auto: host with onnxruntime, with several cameras, tiles or regions, else engine with tensorrt",
         choices=RESIZE_CHOICES,
         fixed=_OPENED,
     ),
@@ -239,9 +239,7 @@ DETECTION = (
         "Parts of the roi that the network sees like tiles, each as name=x,y,width,height in the units of roi, as "
         "in gate=0.1,0.2,0.3,0.4; instead of tiles",
     ),
-    ParameterSpec(
-        "whole_view", Kind.BOOL, True, "Whether the network sees the whole roi as well as tiles or regions"
-    ),
+    ParameterSpec("whole_view", Kind.BOOL, True, "See the whole roi as well as its tiles or regions"),
     ParameterSpec(
         "tracking",
         Kind.BOOL,

@@ -15,6 +15,7 @@ from threading import Event
 from typing import TypeVar
 
 from trt_ssd_ros.images.open_source import image_paths, open_sources
+from trt_ssd_ros.images.recording import is_recording
 from trt_ssd_ros.images.source import Capture, ImageSource, SourceError, SourceImage
 from trt_ssd_ros.images.source_name import SourceName, without_password
 
@@ -157,6 +158,10 @@ def open_inputs(
         if SourceName.parse(name).live or image_paths(name, exclude) is not None:
             found = f"found {without_password(name)} among several inputs"
             raise SourceError(f"{found}, expected recordings and videos only, or images and folders only")
+        if len(topics) > 1 and not is_recording(Path(SourceName.parse(name).target or name).expanduser()):
+            raise SourceError(
+                f"found {name} beside several topics, expected recordings only: a video has no topics"
+            )
     opened: dict[str, ImageSource] = {}
     with ExitStack() as stack:
         for (name, label), topic in product(_labels(names).items(), topics or [""]):

@@ -29,9 +29,13 @@ import json
 from trt_ssd_ros.engines.cuda import CudaDevice, Gpu, load_pycuda
 found = []
 for gpu in Gpu.find_all():
-    device = CudaDevice(gpu.index)
-    used = device.memory_used()
-    device.close()
+    try:
+        device = CudaDevice(gpu.index)
+        used = device.memory_used()
+        device.close()
+    except Exception as error:
+        found.append([gpu.index, f"{gpu.name}: {error}", 0, gpu.memory >> 20])
+        continue
     cuda_version = "{}.{}".format(*divmod(load_pycuda().get_driver_version() // 10, 100))
     name = f"{gpu.name}, compute capability {gpu.compute_capability}, CUDA {cuda_version}"
     found.append([gpu.index, name, gpu.memory - used >> 20, gpu.memory >> 20])
@@ -49,7 +53,7 @@ try:
     valid |= {"flavour": [library.flavour], "version": [library.version]}
     valid |= {"gpu": [gpu.name for gpu in Gpu.find_all()]}
 except RuntimeError:
-    pass  # what is missing is another finding
+    pass  # another check reports what is missing
 folder = cache_folder()
 keys = [(sidecar or {}).get("key", {}) for _, sidecar in PlanCache(folder).entries()]
 mismatches = [key for key in keys if any(key.get(name) not in values for name, values in valid.items())]
