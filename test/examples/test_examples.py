@@ -63,11 +63,17 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     assert launch.wait() == 0
 
     printed = start_example("print_detections", *left)
+    probe.spin_until(lambda: "print_detections" in readers(probe), "the subscription")
     play = start_process(["ros2", "bag", "play", str(bag), "--topics", DETECTIONS, LABELS], **player)
     probe.spin_until(lambda: not play.running, "the end of the bag")
     assert play.wait() == 0
     printed.wait_until_it_says("cat 0.9")
     assert re.search(r"^cat 0\.9\d left \d top \d width 40\d height 29\d$", printed.log, re.MULTILINE)
+
+
+def readers(probe: Probe) -> list[str]:
+    """Names of the nodes that subscribe to the detections."""
+    return [info.node_name for info in probe.node.get_subscriptions_info_by_topic(DETECTIONS)]
 
 
 def record_ids(probe: Probe, bag: Path) -> Path:
