@@ -62,8 +62,11 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     launch.send_signal(signal.SIGINT)
     assert launch.wait() == 0
 
-    printed = start_example("print_detections", *left)
-    probe.spin_until(lambda: "print_detections" in readers(probe), "the subscription")
+    for example in (cropped, pairs, followed):
+        example.send_signal(signal.SIGINT)
+        assert example.wait() == 0
+    probe.spin_until(lambda: readers(probe) == ["probe"], "the end of the other subscriptions")
+    printed = start_example("print_detections", *left)  # the player waits for it and the test
     play = start_process(["ros2", "bag", "play", str(bag), "--topics", DETECTIONS, LABELS], **player)
     probe.spin_until(lambda: not play.running, "the end of the bag")
     assert play.wait() == 0
