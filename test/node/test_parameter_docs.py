@@ -59,5 +59,5 @@ def test_the_readme_names_only_parameters(repository):
         (repository / "README.md").read_text().split("### Parameters of the detector node")[1].split("\n### ")[0]
     )
     rows = re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert set(rows) <= {spec.name for spec in DETECTOR_NODE}
