@@ -81,9 +81,6 @@ class CameraNode(FailableNode):
         self._info_publisher = self.create_publisher(
             CameraInfo, "camera_info", CAMERA, qos_overriding_options=OVERRIDABLE
         )
-        self._log_bridge = LogBridge(self.get_logger(), *LOGGERS)
-        self._log_bridge.addFilter(self._logs)
-        self._log_bridge.open()
         self._composed = composed
         self.demand = f"a subscriber on {self._image_publisher.topic_name}"
         if composed is not None:
@@ -99,6 +96,9 @@ class CameraNode(FailableNode):
         self._name = without_password(values["source"])
         self._reader = self._new_reader()
         self._hung: list[SourceReader] = []
+        self._log_bridge = LogBridge(self.get_logger(), *LOGGERS)
+        self._log_bridge.addFilter(self._logs)
+        self._log_bridge.open()
         self._updater = StatusUpdater(self, self._name)
         self._updater.add("camera", self._diagnose)
         self.call_every(WATCH_PERIOD, self._leave_if_it_hangs)
