@@ -105,7 +105,7 @@ def refused(
             code = main()
         finally:
             guard.cancel()
-            gc.collect()  # a node whose constructor failed would stay in the graph, for a later test in this domain
+            gc.collect()  # else a node whose constructor failed stays in the graph of the domain
         said = "".join(capfd.readouterr())
         assert code == 1, said
         return said.strip().splitlines()
