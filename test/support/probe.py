@@ -111,8 +111,12 @@ class Probe:
 
     def change_state(self, transition: str, node: str = "detector") -> bool:
         """Ask a lifecycle node for a transition, by its label, and tell whether it was done."""
-        request = ChangeState.Request(transition=Transition(label=transition))
-        return bool(self.call(ChangeState, f"{node}/change_state", request).success)
+        service, request = f"{node}/change_state", ChangeState.Request(transition=Transition(label=transition))
+        if service not in self._clients:  # Fast DDS drops answers to clients that the server has not discovered
+            self.call(
+                ChangeState, service, ChangeState.Request(transition=Transition(label="none")), repeatable=True
+            )
+        return bool(self.call(ChangeState, service, request).success)
 
     def state(self, node: str = "detector") -> str:
         """Return the state of a lifecycle node."""
