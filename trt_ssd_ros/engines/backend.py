@@ -199,7 +199,7 @@ def _open_tensorrt(request: Request) -> list[Detector]:
         raise BackendMissingError(str(error)) from error
     cache, size = PlanCache(cache_folder()), request.card.input
     build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
-    if batch_size(load_network(request.card), request.card) == 1:
+    if build.batch > 1 and batch_size(load_network(request.card), request.card) == 1:
         build = replace(build, batch=1)
     plans = CardPlans(request.card, library, gpu, build, cache, request.progress, _wait(choice))
     precision = choice.precision
