@@ -98,6 +98,7 @@ def _batches(axes: Any, rows: list[Mapping[str, Any]]) -> None:
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 REFERENCE = (1280, 720)
 BATCHES = (1, 2, 4, 8)
+SHRUNK_BATCHES = (1, 8, 32)
 Figures = dict[str, Any]
 Image = NDArray[np.uint8]
 
@@ -125,6 +126,7 @@ class GpuBenchmark:
             "latency": self.latency,
             "sizes": self.sizes,
             "batches": self.batches,
+            "shrunk_batches": self.shrunk_batches,
         }
         for name, step in steps.items():
             start = time.monotonic()
@@ -214,6 +216,23 @@ class GpuBenchmark:
                 timing = time_interleaved({"": partial(detector.detect_batch, images)}, self._repeats)[""]
                 rate = images_per_second(detector, images, self._repeats)
                 rows.append({"batch": batch, "precision": precision, "frames_per_s": rate} | asdict(timing))
+            detector.close()
+        return rows
+
+    def shrunk_batches(self) -> list[Figures]:
+        """Measure frames per second with two batches in flight, of images of the network's size.
+
+        The bound is the CUDA graph (upload, network, download), launched back to back.
+        """
+        rows = []
+        for batch in SHRUNK_BATCHES:
+            plans = self._plans(batch)
+            engine = plans.open("fp16")
+            detector = plans.detector(engine)
+            images = np.stack([self._image((self._card.input.width, self._card.input.height))] * batch)
+            detector.detect_batch(images)
+            rate, bound = images_per_second(detector, images, self._repeats), batch * 1e3 / engine.gpu_time()
+            rows.append({"batch": batch, "precision": "fp16", "frames_per_s": rate, "bound": bound})
             detector.close()
         return rows
 
