@@ -13,6 +13,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from trt_ssd_ros.bench.ros.cameras import CamerasReport, CameraStreams, stamp_and_count, thread_shares
 from trt_ssd_ros.bench.ros.cameras_report import cameras_report, plot_cameras
+from trt_ssd_ros.bench.ros.disturbances import Disturbance, disturbances_report
 from trt_ssd_ros.detection.timing import Timing
 
 pytestmark = pytest.mark.ros
@@ -75,3 +76,10 @@ def test_the_table_has_ratios_and_says_what_fills_a_process():
 def test_the_plot_is_a_picture(tmp_path, reports):
     plot_cameras(reports, STREAMS, "a machine", tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_disturbance_is_compared_to_the_time_before_it():
+    found = {"absent": Disturbance(Timing.of([4.0, 4.0]), Timing.of([6.0, 6.0]))}
+    text = disturbances_report(found, 8)
+    assert text.startswith("latency of 7 cameras")
+    assert text.splitlines()[-1].split() == ["absent", "6.00", "4.00", "1.50", "6.00", "4.00", "1.50"]

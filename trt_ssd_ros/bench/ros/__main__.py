@@ -28,6 +28,7 @@ from trt_ssd_ros.bench.ros.camera_paths import (
 )
 from trt_ssd_ros.bench.ros.cameras import CameraStreams, measure_cameras
 from trt_ssd_ros.bench.ros.cameras_report import cameras_report, plot_cameras
+from trt_ssd_ros.bench.ros.disturbances import disturbances_report, measure_disturbances
 from trt_ssd_ros.bench.ros.node import DETECTOR, NodeReport, measure_nodes
 from trt_ssd_ros.bench.ros.reference_nodes import SLOW_SECONDS
 from trt_ssd_ros.bench.speed import resized, time_inference
@@ -125,6 +126,13 @@ def compare_cameras(parameters: Mapping[str, str], options: argparse.Namespace) 
     """Measure and print one node with several cameras, and one node for each; write and draw if asked to."""
     size = options.width, options.height
     streams = CameraStreams(options.rate, options.seconds, size, options.compressed)
+    if options.disturb:
+        for cameras in options.cameras:
+            found = measure_disturbances(cameras, parameters, streams)
+            print(disturbances_report(found, cameras))
+            if options.json:
+                write_json(options.json, with_origin({kind: asdict(its) for kind, its in found.items()}))
+        return
     reports = []
     for report in measure_cameras(options.cameras, parameters, streams, not options.one_node):
         reports.append(report)
@@ -193,6 +201,12 @@ def new_parser() -> argparse.ArgumentParser:
         help="only measure one node with N cameras, and N nodes with one camera each",
     )
     parser.add_argument("--one-node", action="store_true", help="with --cameras: do not measure N nodes")
+    parser.add_argument(
+        "--disturb",
+        action="store_true",
+        help="with --cameras: only measure the others while one camera is killed, or sends large images, "
+        "unreadable ones, or many at once",
+    )
     parser.add_argument("--compressed", action="store_true", help="with --cameras: JPEG in place of raw images")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="with --cameras: also draw the figures")
     parser.add_argument(

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -112,23 +113,27 @@ def _measure_groups(
     names = list(chain.from_iterable(groups))
     with ros_context([]) as ros, ExitStack() as stack:
         for name in names:
-            stack.enter_context(_camera(name, streams))
-        detectors = [stack.enter_context(_detector(group, parameters)) for group in groups]
+            stack.enter_context(camera_process(name, streams))
+        detectors = [stack.enter_context(detector_process(group, parameters)) for group in groups]
         return _measure(ros, names, detectors, streams)
     raise RuntimeError("interrupted")
 
 
 @contextmanager
-def _camera(name: str, streams: CameraStreams) -> Iterator[subprocess.Popen[bytes]]:
+def camera_process(
+    name: str, streams: CameraStreams, changes: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a stand-in camera; `changes` are parameters beside those of its stream."""
     width, height = streams.size
     values = {"rate": float(streams.rate), "width": width, "height": height, "compressed": streams.compressed}
-    texts = {key: str(value).lower() for key, value in values.items()}
+    texts = {key: str(value).lower() for key, value in values.items()} | dict(changes)
     with node_process(CAMERA, texts, [f"__ns:={NAMESPACE}/{name}"]) as process:
         yield process
 
 
 @contextmanager
-def _detector(cameras: Sequence[str], parameters: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def detector_process(cameras: Sequence[str], parameters: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a detector node of some cameras."""
     values = {**parameters, "cameras": str(list(cameras))}
     rules = [f"__ns:={NAMESPACE}", f"__node:=detector_of_{cameras[0]}", f"label_info:={cameras[0]}/label_info"]
     with node_process(DETECTOR, values, rules) as process:
@@ -187,7 +192,7 @@ def stamp_and_count(message: bytes) -> tuple[int, int]:
 def _measure(ros: RosProcess, names: Sequence[str], detectors: Processes, streams: CameraStreams) -> CamerasReport:
     listener = ros.add(RigListener(names))
     with spinning(ros.executor):
-        _await_all(listener, detectors)
+        await_all(listener, detectors)
         time.sleep(SETTLING)
         listener.forget()
         began, threads, rounds = time.perf_counter(), _threads(detectors), []
@@ -250,7 +255,12 @@ def thread_shares(before: Threads, now: Threads, seconds: float) -> dict[str, fl
     return dict(sorted(shares.items(), key=lambda share: -share[1]))
 
 
-def _await_all(listener: RigListener, detectors: Processes) -> None:
+def await_all(listener: RigListener, detectors: Processes) -> None:
+    """Wait for detections of each camera.
+
+    Raises:
+        RuntimeError: A detector ends, or a camera has none within STARTUP_SECONDS.
+    """
     deadline = time.monotonic() + STARTUP_SECONDS
     waiting = dict(listener.answers)
     while waiting:

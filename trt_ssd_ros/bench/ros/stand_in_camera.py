@@ -27,7 +27,8 @@ PICTURES = 12
 class StandInCamera(FailableNode):
     """Node that publishes ready messages of the demo on `image` or `image/compressed`, stamped when they are sent.
 
-    Parameters: rate in Hz, width and height in pixels, and compressed.
+    Parameters: rate in Hz, width and height in pixels, compressed, burst (images that are sent at once), and
+    encoding (of raw images, in place of the true one).
     """
 
     def __init__(self) -> None:
@@ -41,16 +42,20 @@ class StandInCamera(FailableNode):
             messages = [compressed_to_msg(encode_jpeg(pixels, "bgr"), Header()) for pixels in pictures]
         else:
             messages = [image_to_msg(pixels, "bgr", Header()) for pixels in pictures]
+        encoding = str(self.declare_parameter("encoding", "").value)
+        for message in messages if encoding else ():
+            message.encoding = encoding
         self._messages = cycle(messages)
         kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
         self._publisher = self.create_publisher(kind, topic, CAMERA)
-        self.create_timer(1 / float(self.declare_parameter("rate", 30.0).value), self._send)
+        self._burst = int(self.declare_parameter("burst", 1).value)
+        self.create_timer(self._burst / float(self.declare_parameter("rate", 30.0).value), self._send)
 
     def _send(self) -> None:
-        message = next(self._messages)
-        message.header.stamp = self.get_clock().now().to_msg()
-        with unless_shut_down(self.context):
-            self._publisher.publish(message)
+        for message in islice(self._messages, self._burst):
+            message.header.stamp = self.get_clock().now().to_msg()
+            with unless_shut_down(self.context):
+                self._publisher.publish(message)
 
 
 def main(args: Sequence[str] | None = None) -> int:
