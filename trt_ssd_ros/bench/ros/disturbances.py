@@ -78,7 +78,10 @@ def measure_disturbances(
                     camera.kill()
                     found[kind] = Disturbance(steady, _others(listener, last, streams.seconds))
             if changes is not None:
+                listener.answers[last].first.clear()
                 with camera_process(last, streams, changes):
+                    if "encoding" not in changes:
+                        await_all(listener, [detector])
                     found[kind] = Disturbance(steady, _others(listener, last, streams.seconds))
         return found
     raise RuntimeError("interrupted")
