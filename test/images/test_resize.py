@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import cv2
@@ -142,21 +141,7 @@ def test_the_threads_of_a_batch_work_at_the_same_time():
     together.close()
 
 
-@pytest.mark.parametrize("shape", [(1500, 1500, 3), (1501, 1500)])
-@pytest.mark.parametrize("rule", ["asymmetric", "align_corners", "half_pixel"])
-def test_the_halves_of_a_large_image_are_resized_in_two_threads(shape, rule):
-    image = np.random.default_rng(1).integers(0, 255, shape, np.uint8)
-    with ThreadPoolExecutor(1) as helper:
-        alone, shared = Resize(31, 21, rule), Resize(31, 21, rule, helper)
-        out = np.empty((21, 31, *shape[2:]), np.uint8)
-        assert shared(image, out) is out
-        np.testing.assert_array_equal(out, alone(image))
-        np.testing.assert_array_equal(shared(image), out)
-        before = threading.active_count()
-    assert threading.active_count() == before - (rule != "half_pixel"), "cv2.resize takes one call"
-
-
-def test_one_small_image_starts_no_thread():
+def test_one_image_starts_no_thread():
     together = BatchResize(Resize(20, 10, "asymmetric"))
     together.threads = 4
     before = threading.active_count()

@@ -255,13 +255,13 @@ class Detector:
         """Resize images on the host, and detect in as few batches as possible."""
         order = parts[0].channel_order
 
-        def write(part: Frame, place: NDArray[np.uint8], resize: Resize) -> None:
-            pixels = part.resized(resize)
+        def resize(part: Frame, place: NDArray[np.uint8]) -> None:
+            pixels = part.resized(self._resize)
             np.copyto(place, pixels if part.channel_order == order else pixels[..., ::-1])
 
         found: list[Detections] = []
         for batch in self._batches(len(parts)):
-            images = self._batch_resize(parts[batch], write)
+            images = self._batch_resize(parts[batch], resize)
             found += self._run(images, order, [part.size for part in parts[batch]])
         return found
 

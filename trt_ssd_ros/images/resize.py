@@ -10,10 +10,9 @@ In a noisy photo, values differ from the exact ones by 0.3 on average; rounding 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Literal
 
 import cv2
@@ -25,10 +24,6 @@ Pixels = NDArray[np.uint8]
 
 LONGEST_SIDE = 32766
 """Longest side in pixels that cv2.remap takes."""
-ONE_THREAD_PIXELS = 1920 * 1080
-"""Number of pixels of an image up to which a second thread costs more than it saves."""
-ROW_PARTS = 2
-"""Parts of a larger image that are resized at the same time."""
 YUV_TO_BGR = np.array(
     [[1.164, 2.018, 0.0, -276.93], [1.164, -0.391, -0.813, 135.57], [1.164, 0.0, 1.596, -222.93]], np.float32
 )
@@ -45,13 +40,11 @@ class Resize:
         width: Width of the output in pixels.
         height: Height of the output in pixels.
         rule: Coordinate transformation.
-        helpers: Threads that resize half of the rows of a large image; None: the calling thread does all.
     """
 
     width: int
     height: int
     rule: ResizeRule
-    helpers: Executor | None = field(default=None, compare=False)
 
     def __call__(self, samples: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return samples (H, W) or (H, W, C), with at most 4 channels and any row stride, in the new size.
@@ -74,20 +67,7 @@ class Resize:
                 f"resize on the host ({self.rule}): set a smaller roi, or, with one camera and one view, "
                 "resize_on to engine"
             )
-        if self.helpers is None or rows * columns <= ONE_THREAD_PIXELS:
-            return self._remap(samples, slice(None), out)
-        out = np.empty((self.height, self.width, *samples.shape[2:]), samples.dtype) if out is None else out
-        edges = [self.height * part // ROW_PARTS for part in range(ROW_PARTS + 1)]
-        first, *others = (slice(*edge) for edge in pairwise(edges))
-        running = [self.helpers.submit(self._remap, samples, part, out[part]) for part in others]
-        self._remap(samples, first, out[first])
-        for part in running:
-            part.result()
-        return out
-
-    def _remap(self, samples: NDArray[Any], part: slice, out: NDArray[Any] | None) -> NDArray[Any]:
-        """Return some rows of the output."""
-        coordinates, fractions = (array[part] for array in _map(samples.shape[1], samples.shape[0], self))
+        coordinates, fractions = _map(columns, rows, self)
         return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 
     def positions(self, count: int, outputs: int) -> NDArray[np.float32]:
@@ -101,7 +81,7 @@ class Resize:
 
 
 class BatchResize:
-    """Resize of the images of a batch in several threads, or of a single large one in two.
+    """Resize of the images of a batch, in several threads.
 
     OpenCV itself computes so small an output in one thread, and releases the GIL.
 
@@ -118,29 +98,28 @@ class BatchResize:
         self._pool: ThreadPoolExecutor | None = None
 
     def __call__(
-        self, images: Sequence[Any] | Pixels, write: Callable[[Any, Pixels, Resize], object] | None = None
+        self, images: Sequence[Any] | Pixels, resize: Callable[[Any, Pixels], object] | None = None
     ) -> Pixels:
         """Return images (H, W, 3) of any sizes as an array (N, height, width, 3).
 
         Args:
             images: Images.
-            write: Function that writes one of `images` to its place (height, width, 3) by a resize; None: `images`
-                are arrays, and the resize itself writes.
+            resize: Function that writes one of `images` in the new size to its place (height, width, 3); None: the
+                resize of this object.
 
         Raises:
             ValueError: A side is too long; see `Resize`.
         """
-        write = write or _write
+        resize = resize or self._resize
         batch = np.empty((len(images), self._resize.height, self._resize.width, 3), np.uint8)
         parts = max(1, min(self.threads, len(images)))
-        if self.threads > 1 and self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads - 1, "resize")  # starts no thread before its first task
-        resize = replace(self._resize, helpers=self._pool) if parts == 1 else self._resize
 
         def fill(part: int) -> None:
             for image, place in zip(images[part::parts], batch[part::parts], strict=True):
-                write(image, place, resize)
+                resize(image, place)
 
+        if parts > 1 and self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads - 1, "resize")
         others = [self._pool.submit(fill, part) for part in range(1, parts)] if self._pool else []
         fill(0)
         for other in others:
@@ -152,11 +131,6 @@ class BatchResize:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
-
-
-def _write(image: Pixels, place: Pixels, resize: Resize) -> None:
-    """Write a resized image to its place in the batch."""
-    resize(image, place)
 
 
 @lru_cache(maxsize=256)
