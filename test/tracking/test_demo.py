@@ -36,13 +36,13 @@ def tour(every: int) -> Iterator[tuple[float, Image]]:
 
 @pytest.fixture(scope="module")
 def tracked(shipped_engine, card) -> list[tuple[float, Detections, Boxes]]:
-    """Seconds, detections with ids, and their boxes on the panorama, of half of the demo's images."""
+    """Seconds, detections with ids, and their boxes on the panorama, of a third of the demo's images."""
     thresholds = Thresholds.uniform(card)
     settings = TrackerSettings(thresholds.classes)
     tracker, detector = Tracker(settings, "s"), Detector(shipped_engine, card)
     detector.thresholds = Thresholds(settings.wanted_scores, thresholds.iou, thresholds.max_detections)
     found, corner, before = [], np.zeros(2, np.float32), None
-    for seconds, pixels in tour(2):
+    for seconds, pixels in tour(3):
         corner = corner if before is None else corner + movement(before, pixels)
         before = pixels
         detections = tracker.update(round(seconds * NANOSECONDS), detector.detect(pixels))
