@@ -11,7 +11,8 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from trt_ssd_ros.bench.ros.cameras import CamerasReport, CameraStreams, stamp_and_count, thread_shares
+from trt_ssd_ros.bench.ros.camera_paths import stamp_and_count
+from trt_ssd_ros.bench.ros.cameras import CamerasReport, CameraStreams, thread_shares
 from trt_ssd_ros.bench.ros.cameras_report import cameras_report, plot_cameras
 from trt_ssd_ros.bench.ros.disturbances import Disturbance, disturbances_report
 from trt_ssd_ros.detection.timing import Timing

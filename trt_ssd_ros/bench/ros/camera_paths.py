@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,6 @@ from trt_ssd_ros.bench.process_usage import ProcessUsage
 from trt_ssd_ros.bench.ros.image_stream import NAMESPACE, STARTUP_SECONDS
 from trt_ssd_ros.bench.ros.node import DETECTOR, ROUNDS, node_process, spinning
 from trt_ssd_ros.detection.timing import Timing
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.ros.process import RosProcess, ros_context
 
 CAMERA = ("trt_ssd_ros.camera.camera_node",)
@@ -92,34 +92,28 @@ class PathReport:
 
 
 class DetectionListener(Node):
-    """Node that records the arrival of detections, by path.
+    """Node that records the arrival of detections, by name; it reads serialised messages, which costs less.
 
     Args:
-        names: Names of the paths.
+        topics: Topics of the detections by name.
 
     Attributes:
-        answers: Detections by path.
+        answers: Detections by name.
         gpu_memory: GPU memory in use by all processes in MiB; NaN if unknown.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, topics: Mapping[str, str]) -> None:
         super().__init__("benchmark")
-        self.answers = {name: Answers() for name in names}
+        self.answers = {name: Answers() for name in topics}
         self.gpu_memory = float("nan")
         for name, answers in self.answers.items():
             receive = partial(self._receive, answers)
-            self.create_subscription(Detection2DArray, f"{_namespace(name)}/detections", receive, 10)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._note_latency, 10)
-
-    def _receive(self, answers: Answers, message: Detection2DArray) -> None:
-        taken = nanoseconds(message.header.stamp)
-        answers.latencies.append((self.get_clock().now().nanoseconds - taken) / 1e6)
-        answers.objects += len(message.detections)
-        answers.first.set()
+            self.create_subscription(Detection2DArray, topics[name], receive, 10, raw=True)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self.note, 10)
 
     @property
     def count(self) -> int:
-        """Number of images with detections, of all paths."""
+        """Number of images with detections, of all names."""
         return sum(len(answers.latencies) for answers in self.answers.values())
 
     def forget(self) -> None:
@@ -128,14 +122,39 @@ class DetectionListener(Node):
             answers.latencies.clear()
             answers.objects = 0
 
-    def _note_latency(self, message: DiagnosticArray) -> None:
+    def note(self, message: DiagnosticArray) -> None:
+        """Record the GPU memory in use."""
         for value in (value for status in message.status for value in status.values if value.key == GPU_MEMORY):
             self.gpu_memory = float(value.value)
+
+    def _receive(self, answers: Answers, message: bytes) -> None:
+        stamp, objects = stamp_and_count(message)
+        answers.latencies.append((self.get_clock().now().nanoseconds - stamp) / 1e6)
+        answers.objects += objects
+        answers.first.set()
+
+
+class PathListener(DetectionListener):
+    """Listener that also records the latency that each path's detector publishes."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        super().__init__({path: f"{_namespace(path)}/detections" for path in paths})
+
+    def note(self, message: DiagnosticArray) -> None:
+        """Record the GPU memory in use, and the latency of each path."""
+        super().note(message)
         for name, answers in self.answers.items():
             for status in message.status:
                 if status.name.startswith(f"{_namespace(name)}/"):
                     values = {value.key: value.value for value in status.values}
                     answers.published = float(values.get(PUBLISHED, answers.published))
+
+
+def stamp_and_count(message: bytes) -> tuple[int, int]:
+    """Return the stamp in nanoseconds and the number of detections of a serialised Detection2DArray."""
+    seconds, nanoseconds, length = struct.unpack_from("<iII", message, 4)
+    (count,) = struct.unpack_from("<I", message, 16 + length + -length % 4)
+    return seconds * 10**9 + nanoseconds, count
 
 
 def _namespace(path: str) -> str:
@@ -174,7 +193,7 @@ def _processes(name: str, path: Path, values: Mapping[str, str]) -> Iterator[lis
 def _measure(
     ros: RosProcess, processes: Mapping[str, Sequence[subprocess.Popen[bytes]]], rate: float, seconds: float
 ) -> dict[str, PathReport]:
-    listener = ros.add(DetectionListener(list(processes)))
+    listener = ros.add(PathListener(list(processes)))
     with spinning(ros.executor):
         for name, answers in listener.answers.items():
             _await_first(name, answers, processes[name])
@@ -202,7 +221,7 @@ def _measure(
 
 
 def _used(
-    listener: DetectionListener, processes: Mapping[str, Sequence[subprocess.Popen[bytes]]]
+    listener: PathListener, processes: Mapping[str, Sequence[subprocess.Popen[bytes]]]
 ) -> dict[str, tuple[float, int]]:
     """Return processor seconds and number of detections so far, by path."""
     return {

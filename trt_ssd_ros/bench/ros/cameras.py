@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
-from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.bench.process_usage import ProcessUsage, thread_seconds
-from trt_ssd_ros.bench.ros.camera_paths import GPU_MEMORY, SETTLING, Answers
+from trt_ssd_ros.bench.ros.camera_paths import SETTLING, DetectionListener
 from trt_ssd_ros.bench.ros.image_stream import NAMESPACE, STARTUP_SECONDS
 from trt_ssd_ros.bench.ros.node import DETECTOR, ROUNDS, node_process, spinning
 from trt_ssd_ros.detection.timing import Timing
@@ -140,57 +135,13 @@ def detector_process(cameras: Sequence[str], parameters: Mapping[str, str]) -> I
         yield process
 
 
-class RigListener(Node):
-    """Node that records the arrival of detections, by camera; it reads the serialised messages, which costs less.
-
-    Args:
-        names: Names of the cameras.
-
-    Attributes:
-        answers: Detections by camera.
-        gpu_memory: GPU memory in use by all processes in MiB; NaN if unknown.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__("benchmark")
-        self.answers = {name: Answers() for name in names}
-        self.gpu_memory = float("nan")
-        for name, answers in self.answers.items():
-            receive, topic = partial(self._receive, answers), f"{NAMESPACE}/{name}/detections"
-            self.create_subscription(Detection2DArray, topic, receive, 10, raw=True)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._note_memory, 10)
-
-    @property
-    def count(self) -> int:
-        """Number of images with detections, of all cameras."""
-        return sum(len(answers.latencies) for answers in self.answers.values())
-
-    def forget(self) -> None:
-        """Discard all measurements."""
-        for answers in self.answers.values():
-            answers.latencies.clear()
-            answers.objects = 0
-
-    def _receive(self, answers: Answers, message: bytes) -> None:
-        stamp, objects = stamp_and_count(message)
-        answers.latencies.append((self.get_clock().now().nanoseconds - stamp) / 1e6)
-        answers.objects += objects
-        answers.first.set()
-
-    def _note_memory(self, message: DiagnosticArray) -> None:
-        for value in (value for status in message.status for value in status.values if value.key == GPU_MEMORY):
-            self.gpu_memory = float(value.value)
-
-
-def stamp_and_count(message: bytes) -> tuple[int, int]:
-    """Return the stamp in nanoseconds and the number of detections of a serialised Detection2DArray."""
-    seconds, nanoseconds, length = struct.unpack_from("<iII", message, 4)
-    (count,) = struct.unpack_from("<I", message, 16 + length + -length % 4)
-    return seconds * 10**9 + nanoseconds, count
+def rig_listener(names: Iterable[str]) -> DetectionListener:
+    """Return a listener for cameras."""
+    return DetectionListener({name: f"{NAMESPACE}/{name}/detections" for name in names})
 
 
 def _measure(ros: RosProcess, names: Sequence[str], detectors: Processes, streams: CameraStreams) -> CamerasReport:
-    listener = ros.add(RigListener(names))
+    listener = ros.add(rig_listener(names))
     with spinning(ros.executor):
         await_all(listener, detectors)
         time.sleep(SETTLING)
@@ -255,7 +206,7 @@ def thread_shares(before: Threads, now: Threads, seconds: float) -> dict[str, fl
     return dict(sorted(shares.items(), key=lambda share: -share[1]))
 
 
-def await_all(listener: RigListener, detectors: Processes) -> None:
+def await_all(listener: DetectionListener, detectors: Processes) -> None:
     """Wait for detections of each camera.
 
     Raises:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 
-from trt_ssd_ros.bench.ros.camera_paths import SETTLING
+from trt_ssd_ros.bench.ros.camera_paths import SETTLING, DetectionListener
 from trt_ssd_ros.bench.ros.cameras import (
     CameraStreams,
-    RigListener,
     await_all,
     camera_process,
     detector_process,
+    rig_listener,
 )
 from trt_ssd_ros.bench.ros.node import spinning
 from trt_ssd_ros.detection.timing import Timing
@@ -66,7 +66,7 @@ def measure_disturbances(
         for name in names[:-1]:
             stack.enter_context(camera_process(name, streams))
         detector = stack.enter_context(detector_process(names, parameters))
-        listener = ros.add(RigListener(names))
+        listener = ros.add(rig_listener(names))
         stack.enter_context(spinning(ros.executor))
         found = {}
         for kind, changes in DISTURBANCES.items():
@@ -87,7 +87,7 @@ def measure_disturbances(
     raise RuntimeError("interrupted")
 
 
-def _others(listener: RigListener, last: str, seconds: float) -> Timing:
+def _others(listener: DetectionListener, last: str, seconds: float) -> Timing:
     """Return the latency of all cameras but the last one, after the start or end of its process."""
     time.sleep(SETTLING + 1.0)
     listener.forget()
