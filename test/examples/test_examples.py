@@ -19,8 +19,8 @@ from rclpy.qos import QoSDurabilityPolicy
 from ros_bag import write_messages
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.outputs import LATCHED
+from trt_ssd_ros.ros.stamps import nanoseconds
 
 pytestmark = pytest.mark.ros
 

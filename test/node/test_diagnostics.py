@@ -24,8 +24,8 @@ from trt_ssd_ros.node.diagnostics import (
     percentiles,
 )
 from trt_ssd_ros.node.frame_counts import FrameCounts, RecentCounts
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.ros.parameters import ParameterSpec
+from trt_ssd_ros.ros.stamps import nanoseconds
 
 pytestmark = pytest.mark.ros
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR

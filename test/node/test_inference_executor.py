@@ -17,10 +17,11 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from trt_ssd_ros.node.hidden_subscriptions import HiddenSubscriptions, InferenceCallbackGroup
-from trt_ssd_ros.node.image_input import ImageSubscription, without_events
+from trt_ssd_ros.node.image_input import ImageSubscription
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 from trt_ssd_ros.ros.process import new_executor
+from trt_ssd_ros.ros.transport import without_events
 
 pytestmark = pytest.mark.ros
 

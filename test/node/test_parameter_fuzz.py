@@ -34,8 +34,9 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.node.messages import image_to_msg
 from trt_ssd_ros.node.parameter_table import DETECTION
+from trt_ssd_ros.ros.stamps import nanoseconds
 
 pytestmark = pytest.mark.ros
 

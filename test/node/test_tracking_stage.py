@@ -27,8 +27,9 @@ from trt_ssd_ros.bench.ros.reference_nodes import BlankEngine
 from trt_ssd_ros.detection.engine import Tensors
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.node import tracking_stage
-from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.node.messages import image_to_msg
 from trt_ssd_ros.node.outputs import LATCHED
+from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.tools.results import read_results
 from trt_ssd_ros.tracking.tracker import Tracker
 

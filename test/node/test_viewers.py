@@ -12,7 +12,7 @@ from rclpy.qos import QoSReliabilityPolicy
 from stand_ins import StandIn
 
 from trt_ssd_ros.files import share_folder
-from trt_ssd_ros.node.outputs import RESULTS
+from trt_ssd_ros.ros.transport import RESULTS
 
 pytestmark = pytest.mark.ros
 

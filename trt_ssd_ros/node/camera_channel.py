@@ -20,11 +20,11 @@ from trt_ssd_ros.node.diagnostics import StageTimes
 from trt_ssd_ros.node.frame_counts import FrameCounts, RecentCounts
 from trt_ssd_ros.node.image_input import ImageInput
 from trt_ssd_ros.node.input_doctor import StampWatch
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.node.outputs import Outputs
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
 from trt_ssd_ros.node.tracking_stage import TrackingStage
 from trt_ssd_ros.ros.parameters import ParameterNode
+from trt_ssd_ros.ros.stamps import nanoseconds
 
 NewInput = Callable[[ParameterNode, str, "CameraChannel", str, str, Callable[[], None]], ChannelInput]
 """Constructor of an input, with the arguments of `ImageInput`."""

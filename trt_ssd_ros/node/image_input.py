@@ -20,6 +20,7 @@ from trt_ssd_ros.node.hidden_subscriptions import InferenceCallbackGroup
 from trt_ssd_ros.node.input_doctor import Publisher
 from trt_ssd_ros.node.lost_images import LostImages
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
+from trt_ssd_ros.ros.transport import without_events
 
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "best_effort", "reliable")
@@ -270,16 +271,3 @@ class ImageInput:
 
 def _never_called(_: Any) -> None:
     """Do nothing: the InferenceExecutor takes from the subscription without a callback."""
-
-
-def without_events() -> Any:
-    """Return event callbacks that disable all events of a subscription, including rclpy's defaults.
-
-    Up to rclpy 7.1.11, EventsExecutor raises InvalidHandle if an event is pending for a subscription that is
-    destroyed at the same moment. Humble has no EventsExecutor; there the function returns None.
-    """
-    try:
-        from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: PLC0415 - not in Humble
-    except ImportError:
-        return None
-    return SubscriptionEventCallbacks(use_default_callbacks=False)

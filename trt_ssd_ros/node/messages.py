@@ -6,7 +6,6 @@ import array
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -17,11 +16,6 @@ from trt_ssd_ros.images.calibration import Calibration
 from trt_ssd_ros.images.frame import ChannelOrder
 
 CLASS_ID_FORMATS = ("name", "id")
-
-
-def nanoseconds(stamp: Time) -> int:
-    """Return a stamp in nanoseconds; unlike in rclpy's Time it may lie before 1970, which broken drivers send."""
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def detections_to_msg(detections: Detections, header: Header, class_ids: Sequence[str]) -> Detection2DArray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -28,13 +28,11 @@ from trt_ssd_ros.node.messages import (
     detections_to_msg,
     image_to_msg,
     label_info_to_msg,
-    nanoseconds,
 )
 from trt_ssd_ros.node.settings import DetectionSettings
-from trt_ssd_ros.ros.transport import OVERRIDABLE
+from trt_ssd_ros.ros.stamps import nanoseconds
+from trt_ssd_ros.ros.transport import OVERRIDABLE, RESULTS
 
-RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
-"""Reliable, so that rviz2, rqt and Foxglove get results."""
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 RECENT = 30
 """Number of images in the rate that debug_image shows."""

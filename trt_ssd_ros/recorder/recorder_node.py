@@ -25,7 +25,6 @@ from trt_ssd_ros.errors import INTERRUPTED, one_line
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder, write_atomically
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import FrameError
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.detectors import STARTUP_SECONDS, Detector, find, other_detectors, spin_until
 from trt_ssd_ros.recorder.messages import DETECTIONS, best_hypothesis, printable
 from trt_ssd_ros.recorder.recording import (
@@ -40,6 +39,7 @@ from trt_ssd_ros.recorder.recording import (
 )
 from trt_ssd_ros.recorder.video import Video
 from trt_ssd_ros.ros.process import TERMINATION_SIGNALS, ros_context
+from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.ros.transport import keep_freed_blocks
 from trt_ssd_ros.version import add_version
 

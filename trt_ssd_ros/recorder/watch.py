@@ -13,10 +13,10 @@ from rclpy.utilities import remove_ros_args
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
-from trt_ssd_ros.node.messages import nanoseconds
 from trt_ssd_ros.recorder.detectors import find
 from trt_ssd_ros.recorder.messages import DETECTIONS, best_hypothesis
 from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.version import add_version
 
 

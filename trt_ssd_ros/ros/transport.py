@@ -12,6 +12,7 @@ import ctypes
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -90,6 +91,9 @@ def keep_freed_blocks() -> bool:
 DEMAND_PERIOD = 0.2
 """Seconds between two checks whether a topic has subscribers; rclpy of Humble has no event for it."""
 
+RESULTS = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Reliable, so that rviz2, rqt and Foxglove get results."""
+
 OVERRIDABLE = QoSOverridingOptions.with_default_policies()
 """Policies that `qos_overrides.*` parameters may change: history, depth and reliability."""
 
@@ -100,3 +104,16 @@ def newest_image() -> QoSProfile:
     It is a function because rclpy writes overrides into a profile.
     """
     return QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+
+
+def without_events() -> Any:
+    """Return event callbacks that disable all events of a subscription, including rclpy's defaults.
+
+    Up to rclpy 7.1.11, EventsExecutor raises InvalidHandle if an event is pending for a subscription that is
+    destroyed at the same moment. Humble has no EventsExecutor; there the function returns None.
+    """
+    try:
+        from rclpy.event_handler import SubscriptionEventCallbacks  # noqa: PLC0415 - not in Humble
+    except ImportError:
+        return None
+    return SubscriptionEventCallbacks(use_default_callbacks=False)

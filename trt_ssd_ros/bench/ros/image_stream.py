@@ -18,7 +18,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.node.messages import image_to_msg
+from trt_ssd_ros.ros.stamps import nanoseconds
 
 NAMESPACE = "/benchmark"
 """Namespace of the measured nodes, apart from other detector nodes."""

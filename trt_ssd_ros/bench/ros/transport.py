@@ -22,8 +22,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.node.messages import image_to_msg, nanoseconds
+from trt_ssd_ros.node.messages import image_to_msg
 from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.ros.transport import (
     ALLOCATOR_SWITCH,
     PROFILE_SWITCH,
