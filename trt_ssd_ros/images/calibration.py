@@ -14,6 +14,11 @@ DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidis
 """Numbers of coefficients that each distortion model allows (sensor_msgs/distortion_models.hpp; REP 104)."""
 
 
+def names_rectified(topic: str) -> bool:
+    """Return whether the name of a topic says that its images are rectified, as image_proc names them."""
+    return not {"rect", "rectified"}.isdisjoint(topic.rpartition("/")[2].split("_"))
+
+
 class CalibrationError(ValueError):
     """Invalid calibration file; the message names the field, what was found and what was expected."""
 

@@ -264,6 +264,21 @@ def frame_from_message(message: ImageMessage) -> Frame:
     return Frame._of_samples(_samples(message, layout), layout, part)
 
 
+def view_samples(message: ImageMessage, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """View the samples of a message with one channel as (H, W, 1), in the message's byte order.
+
+    Args:
+        message: Any object with the fields of a `sensor_msgs/Image`; its encoding is not examined.
+        dtype: Type of a sample.
+
+    Raises:
+        FrameError: The fields contradict each other, or the image is empty or cut short.
+    """
+    layout = _Layout(1, _unchanged, dtype=dtype)
+    _check_geometry(message, layout)
+    return _samples(message, layout)
+
+
 def _layout_of(encoding: str) -> _Layout:
     layout = _LAYOUTS.get(encoding)
     if layout is None:

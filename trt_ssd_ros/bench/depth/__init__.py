@@ -1,0 +1,1 @@
+"""Benchmark of the places of objects on rendered scenes, whose truth is known."""
