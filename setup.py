@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 PACKAGE = "trt_ssd_ros"
 COMMANDS = (
-    *("detector_node", "camera_node", "composed_node", "record", "watch"),
+    *("detector_node", "camera_node", "composed_node", "locator_node", "record", "watch"),
     *("soak", "transport_benchmark"),
     *("benchmark", "build_engine", "detect", "doctor", "evaluate", "import_model", "quantize_model"),
 )

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
+from trt_ssd_ros.depth.parameters import FIXED as LOCATOR_FIXED
+from trt_ssd_ros.depth.parameters import LIVE as LOCATOR_LIVE
 from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
 
@@ -57,6 +59,18 @@ ROS adds `use_sim_time`, `diagnostic_updater.period` (seconds), `diagnostic_upda
 durability of the image subscription, which always keeps only the newest image.
 """
 
+LOCATOR = """
+## Locator, live
+
+[objects.md](objects.md#place) explains them.
+
+"""
+
+LOCATOR_START = """
+## Locator, fixed
+
+"""
+
 CAMERA = """
 ## Camera node, fixed
 
@@ -69,8 +83,9 @@ def parameters_page() -> str:
     """Return the text of docs/parameters.md."""
     live = [spec for spec in DETECTOR_NODE if not spec.fixed]
     fixed = [spec for spec in DETECTOR_NODE if spec.fixed]
-    parts = (INTRODUCTION, _table(live), LISTS, _table(fixed), FROM_ROS, CAMERA, _table(CAMERA_NODE))
-    return "".join(parts)
+    detector = (INTRODUCTION, _table(live), LISTS, _table(fixed), FROM_ROS)
+    locator = (LOCATOR, _table(LOCATOR_LIVE), LOCATOR_START, _table(LOCATOR_FIXED))
+    return "".join((*detector, *locator, CAMERA, _table(CAMERA_NODE)))
 
 
 def _table(specs: Iterable[ParameterSpec]) -> str:

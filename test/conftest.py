@@ -30,6 +30,7 @@ Photo = Callable[..., NDArray[np.uint8]]
 ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "bench/ros", "examples")
 if importlib.util.find_spec("rclpy") is None:
     collect_ignore = list(ROS_LAYERS)
+    collect_ignore_glob = ["depth/test_locator*.py"]
 else:
     pytest_plugins = ["ros_fixtures"]
 

@@ -103,7 +103,7 @@ sys.modules.update({{name: None for name in {FOREIGN} if importlib.util.find_spe
     assert run_in(os.environ[BARE_PYTHON], script, repository) == []
 
 
-LAYERS = ("images", "models", "detection", "tracking", "engines", "ros", "node")
+LAYERS = ("images", "models", "detection", "tracking", "engines", "ros", "node", "depth")
 
 
 @pytest.mark.parametrize("package", ["trt_ssd_ros", *(f"trt_ssd_ros.{layer}" for layer in LAYERS)])

@@ -25,6 +25,11 @@ def composed_node() -> int:
     return _run("trt_ssd_ros.camera.composed", interrupted=0)
 
 
+def locator_node() -> int:
+    """Run the locator."""
+    return _run("trt_ssd_ros.depth.locator_node", interrupted=0)
+
+
 def record() -> int:
     """Run the recorder."""
     return _run("trt_ssd_ros.recorder.recorder_node")

@@ -12,11 +12,12 @@ from parameter_docs import parameters_page
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
+from trt_ssd_ros.depth.parameters import LOCATOR_NODE
 from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
 
 pytestmark = pytest.mark.ros
 
-NODES = {"detector": DETECTOR_NODE, "camera": CAMERA_NODE}
+NODES = {"detector": DETECTOR_NODE, "locator": LOCATOR_NODE, "camera": CAMERA_NODE}
 FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.")
 
 

@@ -18,12 +18,15 @@ from ros_fixtures import MODULES
 from trt_ssd_ros.files import share_folder
 
 pytestmark = pytest.mark.ros
-DETECTOR, CAMERA, LISTENER = "/trt_ssd_ros/detector", "/trt_ssd_ros/camera", "/listener"
+DETECTOR, CAMERA, LOCATOR = "/trt_ssd_ros/detector", "/trt_ssd_ros/camera", "/trt_ssd_ros/locator"
+LISTENER = "/listener"
 COMPRESSED, SIMULATED = "image_transport:=compressed", "use_sim_time:=true"
+WANTED = "publish_tf:=true"
+"""Lets the locator take its inputs without a subscriber."""
 LATER = {"get_type_description"} if os.environ.get("ROS_DISTRO") == "humble" else set()
 """Services that came with a later ROS 2."""
-OPTIONAL = {"/annotations"}
-"""Only published where foxglove_msgs is installed."""
+OPTIONAL = {"/annotations", "/tf", "/tf_static"}
+"""Names that are used where foxglove_msgs is installed, and once a place needs a transform or gets a frame."""
 EVERYTHING = {"publish": ["/*"], "subscribe": ["/*"], "reply": ["/*"]}
 
 
@@ -48,6 +51,7 @@ def graph_of(probe: Probe, node: str) -> dict[str, set[str]]:
     [
         ("detector", DETECTOR, [("/image_raw", []), ("/image_raw/compressed", [COMPRESSED, SIMULATED])]),
         ("camera", CAMERA, [("/clock", [SIMULATED])]),
+        ("locator", LOCATOR, [("/depth/image", [WANTED, SIMULATED])]),
     ],
 )
 def test_names_exactly_what_the_nodes_have(probe, start_process, policy, node, enclave, ways):

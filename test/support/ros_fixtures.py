@@ -28,6 +28,7 @@ StartProcess = Callable[..., NodeProcess]
 MODULES = {
     "camera_node": "trt_ssd_ros.camera.camera_node",
     "detector_node": "trt_ssd_ros.node.detector_node",
+    "locator_node": "trt_ssd_ros.depth.locator_node",
     "recorder_node": "trt_ssd_ros.recorder.recorder_node",
 }
 

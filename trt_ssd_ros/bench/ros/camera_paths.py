@@ -22,7 +22,6 @@ from trt_ssd_ros.bench.ros.image_stream import NAMESPACE, STARTUP_SECONDS
 from trt_ssd_ros.bench.ros.node import DETECTOR, ROUNDS, node_process, spinning
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.ros.process import RosProcess, ros_context
-from trt_ssd_ros.ros.stamps import nanoseconds
 
 CAMERA = ("trt_ssd_ros.camera.camera_node",)
 COMPOSED = ("trt_ssd_ros.camera.composed",)

@@ -1,0 +1,122 @@
+"""Inputs: subscriptions that exist only while the results are wanted, and the reason for their silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from trt_ssd_ros.ros.transport import without_events
+
+UNKNOWN = "_NODE_NAME_UNKNOWN_"
+"""Name that rcl gives to a node whose topics are discovered before its name."""
+BEST_EFFORT, RELIABLE = QoSReliabilityPolicy.BEST_EFFORT, QoSReliabilityPolicy.RELIABLE
+
+
+class Input:
+    """Subscription to one topic, reliable if every publisher is reliable, else best effort.
+
+    Best effort matches every publisher, but loses large images under the defaults of Fast DDS.
+
+    Args:
+        node: Node that subscribes.
+        kind: Message type.
+        topic: Name of the topic, before it is remapped.
+        callback: Called with each message.
+        depth: Number of messages that the middleware keeps.
+
+    Attributes:
+        topic: Full name of the topic.
+        received: Number of messages since the last opening.
+    """
+
+    def __init__(self, node: Node, kind: Any, topic: str, callback: Callable[[Any], None], depth: int = 1) -> None:
+        self.topic = node.resolve_topic_name(topic)
+        self.received = 0
+        self._node = node
+        self._kind = kind
+        self._type = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+        self._callback = callback
+        self._depth = depth
+        self._reliability = RELIABLE
+        self._publishers: frozenset[bytes] = frozenset()
+        self._subscription: Subscription | None = None
+
+    def open(self) -> None:
+        """Subscribe; if the input is open, do nothing."""
+        if self._subscription is None:
+            self.received = 0
+            self._reliability = self._fitting(self._find_publishers())
+            self._subscribe()
+
+    def close(self) -> None:
+        """Unsubscribe; if the input is closed, do nothing."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            self._node.destroy_subscription(subscription)
+
+    def fit_reliability(self) -> None:
+        """Subscribe again if the publishers need another reliability.
+
+        The publishers must be those of the last call. While Fast DDS connects a subscription to a new publisher,
+        its destruction crashes the process or blocks it for good
+        (https://github.com/eProsima/Fast-DDS/issues/3303).
+        """
+        if self._subscription is None:
+            return
+        publishers = self._find_publishers()
+        before, self._publishers = self._publishers, frozenset(bytes(info.endpoint_gid) for info in publishers)
+        reliability = self._fitting(publishers)
+        if self._publishers == before and reliability != self._reliability:
+            self.close()
+            self._reliability = reliability
+            self._subscribe()
+
+    def explain_silence(self) -> str:
+        """Return the reason why no message arrives, and what to do."""
+        infos = self._node.get_publishers_info_by_topic(self.topic)
+        if not infos:
+            return f"{self.topic} has no publisher: start the camera driver, or remap the topic"
+        fitting = [info for info in infos if info.topic_type == self._type]
+        node = _full_name((fitting or infos)[0])
+        if not fitting:
+            return (
+                f"{node} publishes {infos[0].topic_type} on {self.topic}, expected {self._type}: remap the topic"
+            )
+        compatibility, cause = qos_check_compatible(fitting[0].qos_profile, self._qos())
+        if compatibility == QoSCompatibility.ERROR:
+            return f"{node} publishes {self.topic} with another quality of service: {cause}"
+        if self.received:
+            return f"{node} has stopped publishing {self.topic}: check the camera"
+        return f"{node} publishes {self.topic}, but no message arrives: check the camera and the network"
+
+    def _find_publishers(self) -> list[TopicEndpointInfo]:
+        infos = self._node.get_publishers_info_by_topic(self.topic)
+        return [info for info in infos if info.topic_type == self._type]
+
+    def _fitting(self, publishers: list[TopicEndpointInfo]) -> QoSReliabilityPolicy:
+        if not publishers:
+            return self._reliability
+        return RELIABLE if all(i.qos_profile.reliability == RELIABLE for i in publishers) else BEST_EFFORT
+
+    def _qos(self) -> QoSProfile:
+        return QoSProfile(depth=self._depth, reliability=self._reliability)
+
+    def _subscribe(self) -> None:
+        self._subscription = self._node.create_subscription(
+            self._kind, self.topic, self._receive, self._qos(), event_callbacks=without_events()
+        )
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self._callback(message)
+
+
+def _full_name(info: TopicEndpointInfo) -> str:
+    if info.node_name == UNKNOWN:
+        return "a node"
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
