@@ -1,10 +1,11 @@
-"""Launch the detector, and optionally a camera and rviz2.
+"""Launch the detector, and optionally a camera, a locator and rviz2.
 
 ros2 launch trt_ssd_ros detect.launch.py image_topic:=/camera/image_raw     a camera that already publishes
 ros2 launch trt_ssd_ros detect.launch.py source:=usb_cam                    a camera with its driver
 ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a webcam without a driver
 ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos of this package
 ros2 launch trt_ssd_ros detect.launch.py cameras:="front=usb_cam side=topic:/cam3/image_raw"    several cameras
+ros2 launch trt_ssd_ros detect.launch.py image_topic:=/rgb/image_raw depth:=/depth/image_raw    objects in metres
 
 A launch file that includes this one can rename nodes and topics with PushRosNamespace and SetRemap; on the command
 line, namespace, detector_name and remap do.
@@ -51,6 +52,7 @@ from trt_ssd_ros.launching.drivers import (
     typed_parameter,
 )
 from trt_ssd_ros.launching.exits import end_if_failed, exit_handler
+from trt_ssd_ros.launching.locators import locators, read_depth
 from trt_ssd_ros.launching.names import OUTPUT_TOPICS, absolute_name, file_sets, node_name, topic_rules
 from trt_ssd_ros.launching.own_camera import OWN_CAMERA
 from trt_ssd_ros.launching.rig import RigCamera, output_topics, read_rig
@@ -101,6 +103,24 @@ ARGUMENTS = [
         description="Give each object one id while it is seen (docs/objects.md); empty: as in params_file",
     ),
     DeclareLaunchArgument(
+        "depth",
+        default_value="",
+        description="Depth images beside the camera's, e.g. /camera/aligned_depth_to_color/image_raw: start a "
+        "locator, which gives each object its place in metres (docs/objects.md). With cameras: NAME=TOPIC, "
+        'separated by spaces, e.g. depth:="front=/front/depth/image_rect_raw"',
+    ),
+    DeclareLaunchArgument(
+        "depth_info",
+        default_value="",
+        description="camera_info of the depth images; with cameras: NAME=TOPIC. Empty: camera_info beside depth",
+    ),
+    DeclareLaunchArgument(
+        "target_frame",
+        default_value="",
+        description="Frame of the places by tf, e.g. map; empty: as in params_file, else the optical frame of the "
+        "camera",
+    ),
+    DeclareLaunchArgument(
         "debug",
         default_value="",
         choices=("", *BOOLEANS),
@@ -119,7 +139,10 @@ ARGUMENTS = [
         "NAME/detections and so on",
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="false", choices=BOOLEANS, description="Show debug_image of each camera in rviz2"
+        "rviz",
+        default_value="false",
+        choices=BOOLEANS,
+        description="Show debug_image of each camera in rviz2, with depth also the objects in space",
     ),
     DeclareLaunchArgument(
         "dds_profile",
@@ -147,13 +170,18 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments["on_exit"] = exit_action(context, Path(__file__))
     arguments["params_file"] = str(existing_file("params_file", arguments["params_file"]))
     rig = read_rig(arguments)
+    depth = read_depth(arguments, rig)
     check_names(arguments, rig)
     off = [SetEnvironmentVariable(PROFILE_SWITCH, "0")]
     actions = dds_profile() if arguments["dds_profile"] == "true" else off
     actions += nodes(arguments, rig, context)
+    renamed = dict(detector_topics(arguments, rig))
+    actions += locators(arguments, depth, renamed)
     if arguments["rviz"] == "true":
         names = [camera.name for camera in rig if camera.name]
-        actions.append(rviz(arguments["namespace"], names, dict(detector_topics(arguments, rig))))
+        frame = arguments["target_frame"] or arguments["frame_id"]
+        located = [source.camera.name for source in depth]
+        actions.append(rviz(arguments["namespace"], names, renamed, located, frame))
     return actions
 
 
