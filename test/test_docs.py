@@ -13,7 +13,7 @@ DOCUMENTS = [
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / folder / "README.md" for folder in ("engines", "photos")),
 ]
-WITH_EXCERPTS = [ROOT / "README.md", ROOT / "docs" / "detections.md"]
+WITH_EXCERPTS = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("detections.md", "objects.md"))]
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 

@@ -103,13 +103,13 @@ def ids(array: Detection2DArray) -> list[str]:
     return [detection.results[0].hypothesis.class_id for detection in array.detections]
 
 
-def test_the_cpp_example_compiles(tmp_path):
+def test_the_cpp_examples_compile(tmp_path):
     prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
-    for package in ("rclcpp", "vision_msgs"):
+    for package in ("message_filters", "rclcpp", "sensor_msgs", "vision_msgs"):
         if not any((prefix / "share" / package / "cmake").is_dir() for prefix in prefixes):
             pytest.skip(f"this ROS 2 has no C++ headers of {package}")
     if not shutil.which("cmake") or not (shutil.which("c++") or "CXX" in os.environ):
         pytest.skip("cmake or a C++ compiler is missing")
     for command in (["cmake", "-S", str(EXAMPLES), "-B", str(tmp_path)], ["cmake", "--build", str(tmp_path)]):
         subprocess.run(command, check=True)
-    assert (tmp_path / "print_detections").exists()
+    assert all((tmp_path / name).exists() for name in ("print_detections", "locate_in_image"))
