@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import logging
 import signal
@@ -28,6 +29,14 @@ from trt_ssd_ros.models.network import load_network
 Photo = Callable[..., NDArray[np.uint8]]
 
 ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "bench/ros", "examples")
+if importlib.util.find_spec("hypothesis") is not None:
+    # The same examples in each run, however slow the machine is.
+    hypothesis = importlib.import_module("hypothesis")
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile(
+        "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=slow
+    )
+    hypothesis.settings.load_profile("repeatable")
 if importlib.util.find_spec("rclpy") is None:
     collect_ignore = list(ROS_LAYERS)
     collect_ignore_glob = ["depth/test_locator*.py"]

@@ -46,7 +46,7 @@ def camera_info(**changed: Any) -> SimpleNamespace:
 
 @pytest.mark.parametrize("camera", LENSES.values(), ids=LENSES)
 @given(at=st.lists(COORDINATES, max_size=5))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_point_on_the_ray_of_a_pixel_is_projected_to_the_pixel(camera, at):
     pixels, depths = np.reshape(at, (-1, 3))[:, :2], np.reshape(at, (-1, 3))[:, 2:]
     rays = camera.rays(pixels)

@@ -114,7 +114,7 @@ def test_covariances_are_symmetric_and_positive():
 
 
 @given(order=st.permutations(range(4)))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_the_place_of_a_box_does_not_depend_on_the_other_boxes(order):
     boxes = np.array([BOX, [60, 40, 200, 220], [400, 0, 500, 10], [10, 10, 60, 60]])
     alone = [place(scene(), box)[0] for box in boxes]
@@ -128,7 +128,7 @@ def test_the_place_of_a_box_does_not_depend_on_the_other_boxes(order):
 
 
 @given(scale=st.floats(0.3, 2.0))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_scene_of_another_scale_has_places_of_that_scale(scale):
     (one,), (other,) = place(scene(), BOX), place(scene(4 * scale, 2 * scale), BOX)
     np.testing.assert_allclose(other.centre, one.centre * scale, rtol=1e-4)

@@ -146,7 +146,7 @@ def crowds(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.hstack([corners, corners + sizes]), rows[:, 4] / 8, rows[:, 5]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(crowds(), st.sampled_from([0.0, 0.26, 0.41, 0.59, 0.77, 1.0]))
 def test_nms_is_the_textbook_s(crowd, threshold):
     """The thresholds are no ratio of the areas that the grid can make, but for 0 and 1, which both sides hit."""

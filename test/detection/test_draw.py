@@ -109,7 +109,7 @@ COORDINATE = st.floats(-0.3, 1.3)
 BOX = st.tuples(COORDINATE, COORDINATE, COORDINATE, COORDINATE)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(20, 400),
     st.integers(64, 400),

@@ -73,7 +73,7 @@ def reports(draw: st.DrawFn) -> list[tuple]:
     return events
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(reports())
 def test_the_fraction_never_falls_and_stays_between_0_and_1(events):
     tree, fractions = PhaseTree(), [0.0]

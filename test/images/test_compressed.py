@@ -73,7 +73,7 @@ def test_says_what_is_wrong(data, said):
         decode_image(data, "odd")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_survives_any_damage(data):
     whole = bytearray(encoded(data.draw(st.sampled_from([".png", ".jpg"]))))

@@ -70,7 +70,7 @@ def rgb_of_yuv(luma: np.ndarray, blue_chroma: np.ndarray, red_chroma: np.ndarray
     return np.clip(rgb, 0, 255)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(PACKED)), st.integers(1, 9), st.integers(1, 9), st.integers(0, 5), st.integers(0, 99)
 )

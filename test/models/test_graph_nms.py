@@ -63,7 +63,7 @@ def engine() -> OnnxRuntimeEngine:
     return OnnxRuntimeEngine(compose(table_network(), table_card()))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+@settings(max_examples=EXAMPLES)
 @given(pictures() | chains(), THRESHOLDS)
 def test_detections_are_those_of_the_textbook(engine, rows, thresholds):
     assume(not is_close_call(rows[0], thresholds))
@@ -71,7 +71,7 @@ def test_detections_are_those_of_the_textbook(engine, rows, thresholds):
     assert_same(detector_with(engine, thresholds).detect(picture(rows[0]), "rgb"), expected)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+@settings(max_examples=EXAMPLES)
 @given(pictures(batch=2) | chains(), THRESHOLDS)
 def test_what_has_settled_is_greedy_nms_of_the_candidates(engine, rows, thresholds):
     outputs = run(engine, rows, thresholds)
@@ -116,7 +116,7 @@ def test_only_the_unsettled_image_of_a_batch_is_finished_on_the_host(engine):
     assert (detector.counts.images, detector.counts.unsettled) == (3, 1)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50)
 @given(pictures(batch=3), THRESHOLDS)
 def test_images_of_a_batch_do_not_touch_each_other(engine, rows, thresholds):
     detector = detector_with(engine, thresholds)
@@ -125,7 +125,7 @@ def test_images_of_a_batch_do_not_touch_each_other(engine, rows, thresholds):
         assert_identical(together, detector.detect(image, "rgb"))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50)
 @given(pictures(), THRESHOLDS, THRESHOLDS)
 def test_thresholds_change_between_calls(engine, rows, before, after):
     image = picture(rows[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
@@ -30,7 +30,6 @@ found = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(found, headers, st.tuples(names, names, names, names), st.none() | st.lists(names, min_size=1))
 def test_the_encoded_message_is_the_one_that_rclpy_serialises(items, header, class_ids, ids):
     detections = Detections(

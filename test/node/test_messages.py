@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
@@ -43,7 +43,6 @@ def from_msg(message: Detection2DArray) -> Detections:
     return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores), np.array(class_ids))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(box, st.floats(0, 1, width=32), st.integers(0, 2))))
 def test_detections_come_back(found):
     boxes = np.array([corners for corners, _, _ in found], np.float32).reshape(-1, 4)

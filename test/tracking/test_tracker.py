@@ -179,7 +179,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=STEPS, speed=st.floats(-2.5, 2.5))
 def test_an_id_names_one_object_never_returns_and_survives_gaps(steps, speed):
     tracker, now = Tracker(SETTINGS, "s"), 0.0
