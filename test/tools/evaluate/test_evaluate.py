@@ -33,6 +33,7 @@ from terminal import Terminal
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.tools.detect.__main__ import main as detect
+from trt_ssd_ros.tools.evaluate import page as evaluation_page
 from trt_ssd_ros.tools.evaluate.__main__ import main
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage, AnnotatedSet, TrueBox
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
@@ -125,6 +126,7 @@ def test_several_runs_and_their_difference(place, capsys):
     assert "mAP difference to the baseline" in page
     assert "difference to the baseline" in capsys.readouterr().out
     assert "Dog 70% became Bear 64%" in page
+    assert (Path(evaluation_page.__file__).parents[2] / "common.css").read_text().strip() in page
     assert "&lt;new&gt;" in page
     assert "<new>" not in page
     assert all(source.startswith("data:image/") for source in re.findall(r'(?:src|href)="([^"]*)"', page))

@@ -35,7 +35,8 @@ def load_template() -> Any:
         RuntimeError: Jinja is not installed.
     """
     jinja2 = load_library("jinja2", "jinja2", "evaluate")
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    folder = Path(__file__).parent
+    loader = jinja2.FileSystemLoader([folder, folder.parents[1]])  # page.html, and common.css, which it includes
     strict = jinja2.StrictUndefined
     environment = jinja2.Environment(autoescape=True, loader=loader, undefined=strict, trim_blocks=True)
     return environment.get_template("page.html")
