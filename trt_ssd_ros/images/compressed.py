@@ -6,6 +6,7 @@ chunks of a PNG are as long as they declare, because OpenCV allocates up to 2 Gi
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -54,11 +55,33 @@ def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
-def encode_jpeg(pixels: NDArray[np.uint8], channel_order: ChannelOrder) -> bytes:
-    """Return an image (H, W, 3) uint8 as JPEG."""
+def encode_jpeg(pixels: NDArray[np.uint8], channel_order: ChannelOrder, quality: int = JPEG_QUALITY) -> bytes:
+    """Return an image (H, W, 3) uint8 as JPEG of a quality from 1 to 100."""
     bgr = pixels if channel_order == "bgr" else np.ascontiguousarray(pixels[..., ::-1])
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
+
+
+def of_size(width: int, height: int) -> str:
+    """Return the end of a compressed image's format with the size in pixels of the original image."""
+    return f"; of {width}x{height}"
+
+
+def original_size(name: str, data: Any) -> tuple[int, int] | None:
+    """Return width and height in pixels of the image that a compressed image was made from.
+
+    Args:
+        name: Format of the compressed image; if it does not end as in `of_size`, its own size counts.
+        data: Encoded bytes, any object with a buffer.
+
+    Returns:
+        Width and height; None if the data is neither JPEG nor PNG.
+    """
+    told = re.search(r"; of ([1-9]\d{0,5})x([1-9]\d{0,5})$", name)
+    if told:
+        return int(told[1]), int(told[2])
+    view = memoryview(data).cast("B")
+    return _png_size(view) or jpeg_size(view)
 
 
 def _png_size(data: memoryview) -> tuple[int, int] | None:

@@ -266,7 +266,7 @@ class CameraChannel:
 
     def _publish_optional(self, taken: TakenImage, found: DetectedFrame) -> None:
         for output in self.outputs.optional:
-            if not output.is_wanted(found.settings):
+            if not output.is_due(found):
                 continue
             message = output.message(found)
             with self._publishing:

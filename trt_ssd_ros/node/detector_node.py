@@ -234,6 +234,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         readings = Readings(
             state=self.state,
             taking=channel.is_open,
+            enabled=channel.enabled,
             idle=self.state == "active" and channel.enabled and not channel.is_open,
             doing=self._model.doing,
             input_rate=channel.recent.rate("received"),

@@ -74,6 +74,7 @@ class Readings:
     Attributes:
         state: Label of the lifecycle state.
         taking: Whether the node takes images: it is active and enabled, and not idle.
+        enabled: Whether the camera takes images while the node is active, by `~/enable`.
         idle: Whether the node waits for a subscriber of its results, because of the parameter `lazy`.
         doing: Current step of opening the engine; empty otherwise.
         engine: Runtime, version and device; empty while the engine is closed.
@@ -95,6 +96,7 @@ class Readings:
 
     state: str
     taking: bool = False
+    enabled: bool = True
     idle: bool = False
     doing: str = ""
     engine: str = ""
@@ -205,7 +207,8 @@ def _ok_summary(readings: Readings) -> str:
 
 
 def _values(readings: Readings) -> Mapping[str, str]:
-    values = {"state": readings.state, "last error": readings.last_error or "none"}
+    enabled = str(readings.enabled).lower()
+    values = {"state": readings.state, "enabled": enabled, "last error": readings.last_error or "none"}
     if readings.doing:
         values["doing"] = readings.doing
     if readings.engine:

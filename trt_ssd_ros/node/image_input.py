@@ -20,17 +20,12 @@ from trt_ssd_ros.node.hidden_subscriptions import InferenceCallbackGroup
 from trt_ssd_ros.node.input_doctor import Publisher
 from trt_ssd_ros.node.lost_images import LostImages
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
-from trt_ssd_ros.ros.transport import without_events
+from trt_ssd_ros.ros.transport import transport_topic, without_events
 
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "best_effort", "reliable")
 SEQUENCE_NUMBER = "publication_sequence_number"
 """Key of the publisher's message count in a message info: None with Cyclone DDS, missing in Humble."""
-
-
-def transport_topic(topic: str, transport: str) -> str:
-    """Return the topic of a transport, named as by image_transport."""
-    return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
 
 
 class ImageSubscription:

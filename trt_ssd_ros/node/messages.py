@@ -68,9 +68,9 @@ def image_to_msg(pixels: NDArray[np.uint8], channel_order: ChannelOrder, header:
     return message
 
 
-def compressed_to_msg(jpeg: bytes, header: Header) -> CompressedImage:
-    """Return the message for a JPEG made from a bgr8 image."""
-    message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
+def compressed_to_msg(jpeg: bytes, header: Header, note: str = "") -> CompressedImage:
+    """Return the message for a JPEG made from a bgr8 image, with a note at the end of its format."""
+    message = CompressedImage(header=header, format=f"bgr8; jpeg compressed bgr8{note}")
     message.data = array.array("B", jpeg)
     return message
 

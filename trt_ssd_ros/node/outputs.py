@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -17,12 +18,14 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.images.compressed import encode_jpeg
+from trt_ssd_ros.images.compressed import encode_jpeg, of_size
+from trt_ssd_ros.images.frame import Frame
+from trt_ssd_ros.images.rate_limit import RateLimit
+from trt_ssd_ros.images.resize import Resize
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.annotations import Annotator, load_foxglove_messages
 from trt_ssd_ros.node.detected_frame import DetectedFrame
 from trt_ssd_ros.node.detection_encoder import encode_detections, encoder_fits
-from trt_ssd_ros.node.image_input import transport_topic
 from trt_ssd_ros.node.messages import (
     compressed_to_msg,
     detections_to_msg,
@@ -31,7 +34,7 @@ from trt_ssd_ros.node.messages import (
 )
 from trt_ssd_ros.node.settings import DetectionSettings
 from trt_ssd_ros.ros.stamps import nanoseconds
-from trt_ssd_ros.ros.transport import OVERRIDABLE, RESULTS
+from trt_ssd_ros.ros.transport import OVERRIDABLE, RESULTS, transport_topic
 
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 RECENT = 30
@@ -55,6 +58,10 @@ class Output(ABC):
     def is_wanted(self, settings: DetectionSettings) -> bool:  # noqa: ARG002 - other topics ask the settings
         """Return whether the topic has a subscriber."""
         return self._publisher.get_subscription_count() > 0
+
+    def is_due(self, found: DetectedFrame) -> bool:
+        """Return whether the message for an image is to be published now; call it once for each image."""
+        return self.is_wanted(found.settings)
 
     @abstractmethod
     def message(self, found: DetectedFrame) -> Any:
@@ -152,6 +159,40 @@ class CompressedDebugImageOutput(Output):
         return compressed_to_msg(jpeg, found.header)
 
 
+class PreviewOutput(Output):
+    """`preview/compressed`: the image without boxes, small, as JPEG; the web page shows it.
+
+    The `format` ends with the size of the image (`of_size`), because the boxes of `detections` are in its pixels.
+    """
+
+    def __init__(self, node: Node, prefix: str = "") -> None:
+        topic = transport_topic(node.resolve_topic_name(f"{prefix}preview"), "compressed")
+        super().__init__(node, CompressedImage, topic)
+        self._rate_limit = RateLimit()
+
+    def is_due(self, found: DetectedFrame) -> bool:
+        """Return whether the topic has a subscriber and `preview_rate` admits a picture now."""
+        return super().is_due(found) and self._rate_limit.admits(found.settings.preview.rate, monotonic())
+
+    def message(self, found: DetectedFrame) -> CompressedImage:
+        """Return the message for one image; see `Output.message`."""
+        frame, preview = found.frame, found.settings.preview
+        height, width = frame.size
+        picture = encode_jpeg(_narrowed(frame, preview.width), frame.channel_order, preview.quality)
+        return compressed_to_msg(picture, found.header, of_size(width, height))
+
+
+def _narrowed(frame: Frame, most: int) -> NDArray[np.uint8]:
+    """Return a frame's pixels (H, W, 3), at most `most` columns wide."""
+    height, width = frame.size
+    if width <= most:
+        return frame.pixels
+    size = most, max(1, round(height * most / width))
+    if width <= 2 * most:  # a bilinear resize takes a third of the time, and skips no pixel
+        return frame.resized(Resize(*size, "half_pixel"))
+    return np.asarray(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 class AnnotationsOutput(Output):
     """`annotations`: boxes and names, which Foxglove draws over the image.
 
@@ -191,6 +232,7 @@ class Outputs:
         self.optional: list[Output] = [
             DebugImageOutput(node, painter, prefix),
             CompressedDebugImageOutput(node, painter, prefix),
+            PreviewOutput(node, prefix),
         ]
         if annotations:
             try:

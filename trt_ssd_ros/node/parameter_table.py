@@ -5,6 +5,7 @@ from __future__ import annotations
 from trt_ssd_ros.detection.views import MAX_OVERLAP
 from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.images.compressed import JPEG_QUALITY
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
 from trt_ssd_ros.node.diagnostics import LIMIT_PARAMETERS
@@ -290,7 +291,7 @@ DETECTION = (
         "lazy",
         Kind.BOOL,
         False,
-        "Subscribe to the camera only while detections, debug_image or annotations has a subscriber",
+        "Subscribe to the camera only while detections, debug_image, preview or annotations has a subscriber",
     ),
     ParameterSpec(
         "max_rate",
@@ -328,6 +329,30 @@ DETECTION = (
     ParameterSpec("debug_labels", Kind.BOOL, True, "Write class name and score at each box in debug_image"),
     ParameterSpec(
         "debug_timing", Kind.BOOL, False, "Write latency (ms) and rate (Hz) into a corner of debug_image"
+    ),
+    ParameterSpec(
+        "preview_width",
+        Kind.INTEGER,
+        960,
+        "Largest width of the pictures of preview/compressed in pixels",
+        lowest=32,
+        highest=8192,
+    ),
+    ParameterSpec(
+        "preview_rate",
+        Kind.DOUBLE,
+        15.0,
+        "Largest rate of the pictures of preview/compressed in Hz, evenly spaced; 0: no limit",
+        0.0,
+        1000.0,
+    ),
+    ParameterSpec(
+        "preview_quality",
+        Kind.INTEGER,
+        JPEG_QUALITY,
+        "JPEG quality of the pictures of preview/compressed",
+        lowest=1,
+        highest=100,
     ),
 )
 

@@ -32,6 +32,21 @@ from trt_ssd_ros.tracking.settings import TrackerSettings
 
 
 @dataclass(frozen=True)
+class PreviewSettings:
+    """Settings of preview/compressed.
+
+    Attributes:
+        width: Largest width of the pictures in pixels.
+        rate: Largest number of pictures per second; 0: no limit.
+        quality: JPEG quality from 1 to 100.
+    """
+
+    width: int
+    rate: float
+    quality: int
+
+
+@dataclass(frozen=True)
 class DetectionSettings:
     """Values of all live parameters at one moment, validated together; each image uses one object throughout.
 
@@ -46,6 +61,7 @@ class DetectionSettings:
         class_id_format: Content of `class_id`: `name` for the label, `id` for its id in LabelInfo.
         debug_image: Whether debug_image is published while it has a subscriber.
         style: Style of the boxes in debug_image.
+        preview: Settings of preview/compressed.
     """
 
     score_threshold: float
@@ -58,6 +74,7 @@ class DetectionSettings:
     class_id_format: str
     debug_image: bool
     style: DrawStyle
+    preview: PreviewSettings
 
     @classmethod
     def of(cls, values: Mapping[str, Any], card: ModelCard) -> DetectionSettings:
@@ -86,6 +103,7 @@ class DetectionSettings:
             class_id_format=values["class_id_format"],
             debug_image=values["debug_image"],
             style=DrawStyle(values["debug_line_width"], values["debug_labels"], values["debug_timing"]),
+            preview=PreviewSettings(values["preview_width"], values["preview_rate"], values["preview_quality"]),
         )
 
     def too_old(self, age: float) -> bool:

@@ -78,9 +78,14 @@ def _described(node: Node, topic: str, info: TopicEndpointInfo) -> Detector:
     whose = info.node_name, info.node_namespace
     name = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
     services = {service for service, _ in node.get_service_names_and_types_by_node(*whose)}
-    published = node.get_publisher_names_and_types_by_node(*whose)
-    pictures = [other for other, types in published if PICTURE_TYPE in types]
+    published = dict(node.get_publisher_names_and_types_by_node(*whose))
+    pictures = [other for other, types in published.items() if PICTURE_TYPE in types and _raw(other) in published]
     return Detector(topic, name, pictures[0] if pictures else "", f"{name}/reload" in services)
+
+
+def _raw(topic: str) -> str:
+    """Return the topic of the raw images of a topic of compressed ones; preview/compressed has none."""
+    return topic.removesuffix("/compressed")
 
 
 def choose(found: Sequence[Detector], others: Sequence[Detector] = (), topic: str = "") -> Detector:

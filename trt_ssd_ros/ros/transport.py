@@ -106,6 +106,11 @@ def newest_image() -> QoSProfile:
     return QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 
 
+def transport_topic(topic: str, transport: str) -> str:
+    """Return the topic of a transport, named as by image_transport."""
+    return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
+
+
 def without_events() -> Any:
     """Return event callbacks that disable all events of a subscription, including rclpy's defaults.
 
