@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 PACKAGE = "trt_ssd_ros"
 COMMANDS = (
-    *("detector_node", "camera_node", "composed_node", "locator_node", "record", "watch"),
+    *("detector_node", "camera_node", "composed_node", "locator_node", "web_node", "record", "watch"),
     *("soak", "transport_benchmark"),
     *("benchmark", "build_engine", "detect", "doctor", "evaluate", "import_model", "quantize_model"),
 )
@@ -22,7 +22,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",  # stated again because catkin_prepare_release replaces it here and in package.xml
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "tools/evaluate/page.html"]},
+    package_data={PACKAGE: ["py.typed", "common.css", "tools/evaluate/page.html", "web/page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

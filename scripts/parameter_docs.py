@@ -13,6 +13,7 @@ from trt_ssd_ros.depth.parameters import FIXED as LOCATOR_FIXED
 from trt_ssd_ros.depth.parameters import LIVE as LOCATOR_LIVE
 from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
 from trt_ssd_ros.ros.parameters import Kind, ParameterSpec
+from trt_ssd_ros.web.parameters import WEB_NODE
 
 INTRODUCTION = """\
 # Parameters
@@ -55,8 +56,8 @@ node refuses changes.
 
 FROM_ROS = """
 ROS adds `use_sim_time`, `diagnostic_updater.period` (seconds), `diagnostic_updater.use_fqn` and `qos_overrides.*`.
-`qos_overrides.*` set reliability, history and depth of `detections` and the debug images, and reliability and
-durability of the image subscription, which always keeps only the newest image.
+`qos_overrides.*` set reliability, history and depth of `detections`, the debug images and the preview, and
+reliability and durability of the image subscription, which always keeps only the newest image.
 """
 
 LOCATOR = """
@@ -76,6 +77,11 @@ CAMERA = """
 
 """
 
+WEB = """
+## Web node, fixed
+
+"""
+
 HEAD = "| parameter | type | default | values | meaning |\n|---|---|---|---|---|\n"
 
 
@@ -85,7 +91,7 @@ def parameters_page() -> str:
     fixed = [spec for spec in DETECTOR_NODE if spec.fixed]
     detector = (INTRODUCTION, _table(live), LISTS, _table(fixed), FROM_ROS)
     locator = (LOCATOR, _table(LOCATOR_LIVE), LOCATOR_START, _table(LOCATOR_FIXED))
-    return "".join((*detector, *locator, CAMERA, _table(CAMERA_NODE)))
+    return "".join((*detector, *locator, CAMERA, _table(CAMERA_NODE), WEB, _table(WEB_NODE)))
 
 
 def _table(specs: Iterable[ParameterSpec]) -> str:

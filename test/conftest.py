@@ -28,7 +28,7 @@ from trt_ssd_ros.models.network import load_network
 
 Photo = Callable[..., NDArray[np.uint8]]
 
-ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "bench/ros", "examples")
+ROS_LAYERS = ("ros", "node", "camera", "recorder", "launching", "web", "bench/ros", "examples")
 if importlib.util.find_spec("hypothesis") is not None:
     # The same examples in each run, however slow the machine is.
     hypothesis = importlib.import_module("hypothesis")

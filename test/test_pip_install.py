@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -56,3 +57,9 @@ def test_an_installed_tool_finds_its_model(option, wheel, repository, tmp_path):
     [found] = json.loads((output / "coco.json").read_text())["annotations"]
     assert found["score"] > 0.5
     assert next(tmp_path.glob("installed/**/bin/detect")).is_file()
+
+
+def test_the_wheel_has_the_files_of_the_page(wheel, repository):
+    package = repository / "trt_ssd_ros"
+    page = [package / "common.css", *(package / "web" / "page").iterdir()]
+    assert {str(path.relative_to(repository)) for path in page} <= set(ZipFile(wheel).namelist())

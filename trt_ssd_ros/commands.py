@@ -30,6 +30,11 @@ def locator_node() -> int:
     return _run("trt_ssd_ros.depth.locator_node", interrupted=0)
 
 
+def web_node() -> int:
+    """Run the web node."""
+    return _run("trt_ssd_ros.web.web_node", interrupted=0)
+
+
 def record() -> int:
     """Run the recorder."""
     return _run("trt_ssd_ros.recorder.recorder_node")

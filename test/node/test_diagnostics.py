@@ -76,7 +76,7 @@ def test_says_what_became_of_every_frame():
     times.engine.append(12.345)
     readings = Readings(
         "active",
-        *(True, False, "", "an engine", "fp16", "host", 512.4, 2, 30.0, 29.5),
+        *(True, True, False, "", "an engine", "fp16", "host", 512.4, 2, 30.0, 29.5),
         counts=FrameCounts(10, 4, 3, 2, 1, 7, 8, 9),
         detector=DetectorCounts(images=4, unsettled=5, saturated=6),
         times=times.percentiles(),
@@ -84,6 +84,7 @@ def test_says_what_became_of_every_frame():
     assert filled(readings)[2] == {
         **{
             "state": "active",
+            "enabled": "true",
             "last error": "none",
             "engine": "an engine",
             "precision": "fp16",

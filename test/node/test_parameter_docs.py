@@ -14,10 +14,11 @@ from rcl_interfaces.srv import DescribeParameters, ListParameters
 from trt_ssd_ros.camera.parameters import CAMERA_NODE
 from trt_ssd_ros.depth.parameters import LOCATOR_NODE
 from trt_ssd_ros.node.parameter_table import DETECTOR_NODE
+from trt_ssd_ros.web.parameters import WEB_NODE
 
 pytestmark = pytest.mark.ros
 
-NODES = {"detector": DETECTOR_NODE, "locator": LOCATOR_NODE, "camera": CAMERA_NODE}
+NODES = {"detector": DETECTOR_NODE, "locator": LOCATOR_NODE, "camera": CAMERA_NODE, "web": WEB_NODE}
 FROM_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.", "diagnostic_updater.")
 
 
@@ -28,7 +29,7 @@ def test_the_page_is_up_to_date(repository):
 
 @pytest.mark.parametrize("name", NODES)
 def test_a_node_has_the_documented_parameters_and_describes_them_so(probe, start_node, name):
-    start_node(f"{name}_node")
+    start_node(f"{name}_node", **({"port": 0} if name == "web" else {}))
     names = probe.call(ListParameters, f"{name}/list_parameters", ListParameters.Request()).result.names
     own = {entry for entry in names if not entry.startswith(FROM_ROS)}
     specs = {spec.name: spec for spec in NODES[name]}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from ros_fixtures import MODULES
 from trt_ssd_ros.files import share_folder
 
 pytestmark = pytest.mark.ros
-DETECTOR, CAMERA, LOCATOR = "/trt_ssd_ros/detector", "/trt_ssd_ros/camera", "/trt_ssd_ros/locator"
+DETECTOR, CAMERA, LOCATOR, WEB = (f"/trt_ssd_ros/{node}" for node in ("detector", "camera", "locator", "web"))
 LISTENER = "/listener"
 COMPRESSED, SIMULATED = "image_transport:=compressed", "use_sim_time:=true"
 WANTED = "publish_tf:=true"
@@ -27,7 +31,7 @@ LATER = {"get_type_description"} if os.environ.get("ROS_DISTRO") == "humble" els
 """Services that came with a later ROS 2."""
 OPTIONAL = {"/annotations", "/tf", "/tf_static"}
 """Names that are used where foxglove_msgs is installed, and once a place needs a transform or gets a frame."""
-EVERYTHING = {"publish": ["/*"], "subscribe": ["/*"], "reply": ["/*"]}
+EVERYTHING = {"publish": ["/*"], "subscribe": ["/*"], "reply": ["/*"], "request": []}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,7 @@ def graph_of(probe: Probe, node: str) -> dict[str, set[str]]:
         "publish": probe.node.get_publisher_names_and_types_by_node,
         "subscribe": probe.node.get_subscriber_names_and_types_by_node,
         "reply": probe.node.get_service_names_and_types_by_node,
+        "request": probe.node.get_client_names_and_types_by_node,
     }
     return {verb: {name for name, _ in ask(node, "/")} for verb, ask in asked.items()}
 
@@ -71,6 +76,41 @@ def test_names_exactly_what_the_nodes_have(probe, start_process, policy, node, e
         assert process.wait() == 0
         probe.spin_until(lambda: node not in probe.node.get_node_names(), "its end")
     assert needed == allowed
+
+
+def look_at_the_page(process: Any, seen: Callable[[], None]) -> None:
+    """Look at the camera on the page of a web node, and call a function once a frame came."""
+    from page_client import viewer
+
+    process.wait_until_it_says("web page: ")
+    port = int(re.search(r":(\d+)/", process.log)[1])
+
+    async def look() -> None:
+        async with viewer(port) as page:
+            await page.text("state", lambda text: text["cameras"])
+            await page.look("")
+            await page.frame()
+            await asyncio.to_thread(seen)
+
+    asyncio.run(look())
+
+
+def test_names_exactly_what_the_web_node_has_while_a_viewer_looks(
+    probe, start_process, start_node, policy, small_picture
+):
+    pytest.importorskip("aiohttp")
+    start_process([sys.executable, "-m", MODULES["detector_node"], "--ros-args", "-r", "image:=image_raw"])
+    start_node("camera_node", source=small_picture)
+    absent = {"/clock", *(f"/web/{name}" for name in LATER)}
+    allowed = {verb: set(names) - absent for verb, names in policy[WEB].items()}
+
+    def compare() -> None:
+        probe.spin_until(lambda: "web" in probe.node.get_node_names(), "the web node")
+        for verb, names in allowed.items():
+            probe.spin_until(lambda v=verb, its=names: graph_of(probe, "web")[v] >= its, f"all it may {verb}")
+        assert graph_of(probe, "web") == allowed
+
+    look_at_the_page(start_node("web_node", port=0), compare)
 
 
 def security_is_missing() -> str:
@@ -106,3 +146,5 @@ def test_detections_flow_encrypted_and_strangers_hear_nothing(
     friend.wait_until_it_says("heard detections\n" * 5)
     assert "heard detections" not in stranger.log
     detector.wait_until_it_says("the middleware does not number images")  # Cyclone DDS does not
+    if find_spec("aiohttp"):
+        look_at_the_page(start(["-m", "trt_ssd_ros.web.web_node"], WEB, "-p", "port:=0"), lambda: None)

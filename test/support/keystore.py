@@ -41,7 +41,7 @@ DISCOVERY = "ros_discovery_info"
 """The topic on which the RMWs tell each other about nodes; sros2 adds it as well."""
 
 Rules = Mapping[str, Sequence[str]]
-"""Full names of what may be done, by `publish`, `subscribe`, `reply`."""
+"""Full names of what may be done, by `publish`, `subscribe`, `reply`, `request`."""
 
 
 def read_policy(path: Path) -> dict[str, Rules]:
@@ -51,7 +51,7 @@ def read_policy(path: Path) -> dict[str, Rules]:
 
 
 def _rules(enclave: ElementTree.Element) -> Rules:
-    rules: dict[str, list[str]] = {"publish": [], "subscribe": [], "reply": []}
+    rules: dict[str, list[str]] = {"publish": [], "subscribe": [], "reply": [], "request": []}
     for profile in enclave.iter("profile"):
         for group in profile:
             for verb, rule in group.attrib.items():
@@ -108,15 +108,17 @@ class Keystore:
         _openssl("smime", "-sign", "-text", "-in", path.with_suffix(".xml"), *signer, "-out", f"{path}.p7s")
 
 
-VERBS = {"publish": ("rr", "Reply"), "subscribe": ("rq", "Request")}
+REPLY, REQUEST = ("rr", "Reply"), ("rq", "Request")
+VERBS = {"publish": (REPLY, REQUEST), "subscribe": (REQUEST, REPLY)}
+"""The prefix and suffix of what a service and a client publish, and subscribe to."""
 
 
 def _topics(rules: Rules, verb: str) -> Iterator[str]:
     """Yield the DDS topics that ROS makes of what may be published, or subscribed to."""
     yield DISCOVERY
     yield from (f"rt{name}" for name in rules[verb])
-    prefix, suffix = VERBS[verb]
-    yield from (f"{prefix}{name}{suffix}" for name in rules["reply"])
+    for role, (prefix, suffix) in zip(("reply", "request"), VERBS[verb], strict=True):
+        yield from (f"{prefix}{name}{suffix}" for name in rules[role])
 
 
 def _openssl(*arguments: object) -> None:

@@ -30,6 +30,7 @@ MODULES = {
     "detector_node": "trt_ssd_ros.node.detector_node",
     "locator_node": "trt_ssd_ros.depth.locator_node",
     "recorder_node": "trt_ssd_ros.recorder.recorder_node",
+    "web_node": "trt_ssd_ros.web.web_node",
 }
 
 

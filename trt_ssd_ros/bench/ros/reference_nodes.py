@@ -1,6 +1,6 @@
 """Reference nodes for the benchmarks: an echo node, detectors with a known inference time, one as in 2020.
 
-python -m trt_ssd_ros.bench.ros.reference_nodes echo | blank | composed_blank | slow | tutorial [--ros-args ...]
+python -m trt_ssd_ros.bench.ros.reference_nodes NAME [--ros-args ...], with a NAME of NODES
 """
 
 from __future__ import annotations
@@ -97,6 +97,34 @@ class BlankEngine:
         """Do nothing."""
 
 
+PACE = 0.01
+"""Time of an inference of the paced detector, in seconds."""
+
+
+class PacedEngine(BlankEngine):
+    """Engine that sleeps for PACE, as while a GPU works, and finds the same four objects."""
+
+    name = kind = "paced engine"
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Return the objects for every image."""
+        time.sleep(PACE)
+        return _four_objects(len(inputs["image"]))
+
+
+@lru_cache
+def _four_objects(batch: int) -> Tensors:
+    corners = np.array([0.1, 0.3, 0.5, 0.7], np.float32)
+    boxes = np.stack([corners, corners, corners + 0.2, corners + 0.2], axis=1)
+    return {
+        "boxes": np.repeat(boxes[None], batch, axis=0),
+        "scores": np.full((batch, 4), 0.9, np.float32),
+        "class_ids": np.tile(np.arange(4, dtype=np.int32), (batch, 1)),
+        "keep": np.ones((batch, 4), np.uint8),
+        "settled": np.ones(batch, np.uint8),
+    }
+
+
 class SlowEngine(OnnxRuntimeEngine):
     """Engine that repeats each inference for SLOW_SECONDS, to keep the processor fully busy."""
 
@@ -116,6 +144,13 @@ def open_blank(card: ModelCard, choice: EngineChoice, *_: object) -> Detector:
     return detector
 
 
+def open_paced(card: ModelCard, *_: object) -> Detector:
+    """Open a detector that finds four objects after PACE."""
+    detector = Detector(PacedEngine(), card)
+    detector.resize_on = "host"
+    return detector
+
+
 def open_slow(card: ModelCard, *_: object) -> Detector:
     """Open a detector that takes SLOW_SECONDS for an image."""
     return Detector(SlowEngine(compose(load_network(card), card)), card)
@@ -124,6 +159,7 @@ def open_slow(card: ModelCard, *_: object) -> Detector:
 NODES: Mapping[str, Callable[[], Iterable[FailableNode]]] = {
     "echo": lambda: [EchoNode()],
     "blank": lambda: [DetectorNode(open_blank)],
+    "paced": lambda: [DetectorNode(open_paced)],
     "composed_blank": lambda: create_nodes(open_blank),
     "slow": lambda: [DetectorNode(open_slow)],
     "tutorial": lambda: [TutorialNode()],

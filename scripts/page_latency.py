@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Measure the time from the stamp of the demo's images to their pixels in a Chromium on this machine.
+
+    source scripts/setup.bash && scripts/browser && python3 scripts/page_latency.py [SECONDS]
+
+The demo has 1280x720 pixels at 30 Hz, and the page shows all images. Stamps and browser have the same clock.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from page_pictures import demo, set_parameter
+
+from trt_ssd_ros.detection.timing import Timing
+
+from browser import chromium, open_page, wait_for_new_picture  # isort: skip - page_pictures adds its folder
+
+MEASURE = """(seconds) => new Promise((resolve) => {
+    const canvas = document.querySelector('canvas');
+    const times = [];
+    // The observer is called after the task that has set the stamp and drawn the picture.
+    new MutationObserver(() => times.push(Date.now() - 1000 * Number(canvas.dataset.stamp)))
+        .observe(canvas, { attributeFilter: ['data-stamp'] });
+    setTimeout(() => resolve(times), 1000 * seconds);
+})"""
+WARM_UP = 60
+"""Number of pictures before the measurement."""
+
+
+def main() -> None:
+    """Print the number of pictures a second, and the percentiles in ms."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
+    with demo("web_control:=true") as address, chromium() as browser, open_page(browser, address) as page:
+        set_parameter(page, "Images", "preview_rate", "0")
+        page.locator("#rate").select_option("all")
+        for _ in range(WARM_UP):
+            wait_for_new_picture(page)
+        times = page.evaluate(MEASURE, seconds)
+    timing = Timing.of(times)
+    print(json.dumps({"Hz": round(len(times) / seconds, 1), "p50 ms": timing.p50, "p99 ms": timing.p99}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Flow control: a viewer that reads slowly skips frames, holds up nobody and holds little."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from trt_ssd_ros.web.protocol import MAX_IN_FLIGHT, MAX_REQUESTS_PER_SECOND, Ack, Look
+from trt_ssd_ros.web.viewers import BURST_SECONDS, MAX_ANSWERS, Demand, Frame, Hub, Viewer, ViewerError
+
+
+def frame(number: int, camera: str = "a") -> Frame:
+    """A frame whose message is its camera and number."""
+    return Frame(camera, number, f"{camera}{number}".encode())
+
+
+def ready(viewer: Viewer) -> list[Any]:
+    """Return what can be sent to a viewer now."""
+    return list(iter(viewer.take_message, None))
+
+
+def exhaust(viewer: Viewer) -> None:
+    """Count requests faster than they are allowed."""
+    while True:
+        viewer.count_request()
+
+
+@pytest.fixture
+def demands() -> list[Demand]:
+    """The demands that a hub passes on."""
+    return []
+
+
+@pytest.fixture
+def hub(demands: list[Demand]) -> Hub:
+    """A hub."""
+    return Hub(demands.append)
+
+
+def test_a_viewer_that_looks_at_nothing_gets_no_frame(hub):
+    viewer = hub.join()
+    hub.offer(frame(1))
+    assert ready(viewer) == []
+
+
+def test_a_viewer_that_acknowledges_nothing_gets_no_more_and_then_the_newest(hub):
+    slow, quick = hub.join(), hub.join()
+    seen = []
+    for viewer in (slow, quick):
+        viewer.follow(Look(frozenset("a"), 0.0))
+    for number in range(1, 101):
+        hub.offer(frame(number))
+        seen += ready(quick)
+        quick.acknowledge(Ack("a", number))
+        if number <= MAX_IN_FLIGHT:
+            assert ready(slow) == [f"a{number}".encode()]
+    assert seen == [f"a{number}".encode() for number in range(1, 101)]
+    assert ready(slow) == []
+    slow.acknowledge(Ack("a", 1))
+    assert ready(slow) == [b"a100"]
+    slow.acknowledge(Ack("a", 100))
+    hub.offer(frame(101))
+    hub.offer(frame(102))
+    assert ready(slow) == [b"a102"]
+
+
+def test_cameras_take_turns(hub):
+    viewer = hub.join()
+    viewer.follow(Look(frozenset("ab"), 0.0))
+    for camera in "ab":
+        hub.offer(frame(1, camera))
+    assert sorted(ready(viewer)) == [b"a1", b"b1"]
+    assert ready(viewer) == []
+
+
+def test_the_rate_of_a_viewer_is_its_own(hub):
+    slow, quick = hub.join(), hub.join()
+    slow.follow(Look(frozenset("a"), 0.001))
+    quick.follow(Look(frozenset("a"), 0.0))
+    hub.offer(frame(1))
+    hub.offer(frame(2))
+    assert (ready(slow), ready(quick)) == ([b"a1"], [b"a2"])
+
+
+def test_texts_come_first_and_only_the_newest_of_a_kind(hub):
+    hub.tell("state", "old")
+    viewer = hub.join()
+    viewer.follow(Look(frozenset("a"), 0.0))
+    hub.offer(frame(1))
+    hub.tell("state", "new")
+    hub.tell("parameters", "p")
+    assert ready(viewer) == ["new", "p", b"a1"]
+    hub.tell("state", "new")
+    assert ready(viewer) == []
+    assert ready(hub.join()) == ["new", "p"]
+
+
+def test_a_viewer_that_reads_no_answers_is_refused(hub):
+    viewer = hub.join()
+    for number in range(MAX_ANSWERS):
+        viewer.answer(json.dumps(number))
+    with pytest.raises(ViewerError, match="unread answers"):
+        viewer.answer("one more")
+
+
+def test_a_viewer_that_asks_too_much_is_refused(hub):
+    viewer = hub.join()
+    for _ in range(int(MAX_REQUESTS_PER_SECOND * BURST_SECONDS)):
+        viewer.count_request()
+    with pytest.raises(ViewerError, match="requests a second"):
+        exhaust(viewer)
+
+
+def test_the_demand_is_that_of_all_viewers(hub, demands):
+    one, two = hub.join(), hub.join()
+    for viewer, cameras in ((one, "a"), (two, "ab"), (one, "")):
+        viewer.follow(Look(frozenset(cameras), 0.0))
+        hub.follow_demand()
+    hub.leave(two)
+    hub.leave(one)
+    assert demands == [
+        *(Demand(1), Demand(2), Demand(2, frozenset("a")), Demand(2, frozenset("ab"))),
+        *(Demand(1), Demand(0)),
+    ]

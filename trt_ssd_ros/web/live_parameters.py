@@ -1,0 +1,108 @@
+"""LiveParameters: the detector's parameters that can change while it runs, and its cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from rcl_interfaces.msg import ParameterDescriptor, ParameterEvent, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
+from rclpy.parameter import parameter_value_to_python
+
+from trt_ssd_ros.ros.overrides import OTHERS
+from trt_ssd_ros.ros.parameters import Kind
+from trt_ssd_ros.web.messages import page_value, parameter_of
+from trt_ssd_ros.web.protocol import Parameter
+from trt_ssd_ros.web.services import Services
+
+CAMERAS = "cameras"
+NOT_SET = Kind.NOT_SET.name.lower()
+
+
+class LiveParameters:
+    """Copy of the parameters of one detector; all calls are made in the executor's thread.
+
+    Args:
+        services: Services of the detector.
+        changed: Called after a change.
+
+    Attributes:
+        cameras: Names of the detector's cameras, "" for its only one; None: not read yet.
+        values: Parameters by their names.
+    """
+
+    def __init__(self, services: Services, changed: Callable[[], None]) -> None:
+        self.cameras: list[str] | None = None
+        self.values: dict[str, Parameter] = {}
+        self._services = services
+        self._changed = changed
+        for kind, name in (
+            (ListParameters, "list_parameters"),
+            (DescribeParameters, "describe_parameters"),
+            (GetParameters, "get_parameters"),
+        ):
+            services.add(kind, name)
+
+    def read(self, done: Callable[[bool], None]) -> None:
+        """Read names, descriptions and values, one after the other.
+
+        Args:
+            done: Called at the end with whether all were answered.
+        """
+        self._services.call("list_parameters", ListParameters.Request(), partial(self._describe, done))
+
+    def _describe(self, done: Callable[[bool], None], response: Any) -> None:
+        if response is None:
+            done(False)
+            return
+        names = [name for name in response.result.names if not OTHERS.match(name)]
+        request = DescribeParameters.Request(names=names)
+        self._services.call("describe_parameters", request, partial(self._get, done))
+
+    def _get(self, done: Callable[[bool], None], response: Any) -> None:
+        if response is None:
+            done(False)
+            return
+        live = [descriptor for descriptor in response.descriptors if not descriptor.read_only]
+        request = GetParameters.Request(names=[CAMERAS, *(descriptor.name for descriptor in live)])
+        self._services.call("get_parameters", request, partial(self._take, done, live))
+
+    def _take(self, done: Callable[[bool], None], live: Sequence[ParameterDescriptor], response: Any) -> None:
+        if response is None or len(response.values) != len(live) + 1:
+            done(False)
+            return
+        cameras, *values = response.values
+        self.cameras = list(parameter_value_to_python(cameras) or [""])
+        found = {
+            descriptor.name: self._described(descriptor, value)
+            for descriptor, value in zip(live, values, strict=True)
+        }
+        self.values = {name: _typed(parameter, found) for name, parameter in found.items()}
+        done(True)
+        self._changed()
+
+    def _described(self, descriptor: ParameterDescriptor, value: ParameterValue) -> Parameter:
+        camera = descriptor.name.partition(".")[0]
+        return parameter_of(descriptor, value, camera if camera in (self.cameras or ()) else "")
+
+    def take_event(self, event: ParameterEvent) -> None:
+        """Take the changes of an event of the detector."""
+        known = {name: value for name, value in _changes(event) if name in self.values}
+        for name, value in known.items():
+            self.values[name] = replace(self.values[name], value=value)
+        if known:
+            self._changed()
+
+
+def _typed(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:
+    """Return a parameter with its type; a camera's own value that is not set has the type of the shared one."""
+    shared = others.get(parameter.name.partition(".")[2])
+    return replace(parameter, type=shared.type) if parameter.type == NOT_SET and shared else parameter
+
+
+def _changes(event: ParameterEvent) -> list[tuple[str, Any]]:
+    """Return the new values of an event; a value that is taken away is deleted, then declared without one."""
+    found = (*event.deleted_parameters, *event.new_parameters, *event.changed_parameters)
+    return [(parameter.name, page_value(parameter.value)) for parameter in found]

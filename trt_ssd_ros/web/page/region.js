@@ -1,0 +1,79 @@
+/** The region of interest: its place in an image, and its choice on a picture by dragging. */
+
+import { element } from "./dom.js";
+
+const DIGITS = 3;
+const LEAST = 0.01; // smaller rectangles come from a click, not from a drag
+
+/**
+ * Return the region of interest in pixels of an image, or null if it is the whole image.
+ *
+ * @param {number[]|undefined} roi - Parameter `roi`: fractions if all are at most 1, else pixels.
+ * @param {Object} header - Header of a frame, with width and height.
+ */
+export function regionInPixels(roi, { width, height }) {
+  if (roi?.length !== 4) return null;
+  const scaled = roi.every((value) => value <= 1) ? [width, height, width, height] : [1, 1, 1, 1];
+  const [x, y, w, h] = roi.map((value, index) => value * scaled[index]);
+  return x <= 0 && y <= 0 && x + w >= width && y + h >= height ? null : { x, y, width: w, height: h };
+}
+
+/**
+ * Let the user drag a rectangle on one of some canvases; Escape or a click without a drag gives up.
+ *
+ * @param {HTMLCanvasElement[]} canvases - Pictures; the parent of each is positioned.
+ * @returns {Promise<number[]|null>} x, y, width and height as fractions of the picture.
+ */
+export function chooseRegion(canvases) {
+  const ending = new AbortController();
+  const { signal } = ending;
+  for (const canvas of canvases) canvas.classList.add("choosing");
+  const chosen = new Promise((resolve) => {
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") resolve(null); }, { signal });
+    for (const canvas of canvases) {
+      canvas.addEventListener("pointerdown", (event) => resolve(drag(canvas, event, signal)), { signal, once: true });
+    }
+  });
+  return chosen.finally(() => {
+    ending.abort();
+    for (const canvas of canvases) canvas.classList.remove("choosing");
+  });
+}
+
+function drag(canvas, start, signal) {
+  const band = element("div", { className: "band" });
+  canvas.parentElement.append(band);
+  canvas.setPointerCapture(start.pointerId);
+  const [x1, y1] = fractions(canvas, start);
+  let region = null;
+  const follow = (event) => {
+    const [x2, y2] = fractions(canvas, event);
+    region = [Math.min(x1, x2), Math.min(y1, y2), Math.abs(x2 - x1), Math.abs(y2 - y1)];
+    place(band, canvas, region);
+  };
+  const done = new Promise((resolve) => {
+    canvas.addEventListener("pointermove", follow, { signal });
+    canvas.addEventListener("pointerup", () => resolve(), { signal, once: true });
+    canvas.addEventListener("pointercancel", () => { region = null; resolve(); }, { signal, once: true });
+  });
+  return done.then(() => {
+    band.remove();
+    const large = region && Math.min(region[2], region[3]) >= LEAST;
+    return large ? region.map((value) => Number(value.toFixed(DIGITS))) : null;
+  });
+}
+
+function fractions(canvas, event) {
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  const clip = (value) => Math.min(Math.max(value, 0), 1);
+  return [clip((event.clientX - left) / width), clip((event.clientY - top) / height)];
+}
+
+function place(band, canvas, [x, y, width, height]) {
+  Object.assign(band.style, {
+    left: `${canvas.offsetLeft + x * canvas.clientWidth}px`,
+    top: `${canvas.offsetTop + y * canvas.clientHeight}px`,
+    width: `${width * canvas.clientWidth}px`,
+    height: `${height * canvas.clientHeight}px`,
+  });
+}

@@ -1,0 +1,377 @@
+"""WebServer: the page, its files and its WebSocket, in a thread with an event loop of its own.
+
+Needs aiohttp 3.8 or newer. The server has three kinds of paths and no other: `/`, `/static/NAME` and `/ws`. The
+files are read at the start; later requests look names up in a table and reach no file system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.web.protocol import (
+    MAX_REQUEST_BYTES,
+    Ack,
+    Answer,
+    Command,
+    Enable,
+    Look,
+    ProtocolError,
+    SetParameter,
+    answer_message,
+    read_request,
+)
+from trt_ssd_ros.web.security import HEADERS, Access, Refusal, RefusalLog
+from trt_ssd_ros.web.viewers import Demand, Frame, Hub, Viewer, ViewerError
+
+MAX_CONNECTIONS = 100
+MAX_VIEWERS = 32
+MAX_COMMANDS = 16
+"""Largest number of requests of a viewer that wait for the detector's answer."""
+EXCHANGE_SECONDS = 15.0
+"""Time for a request and its answer; a WebSocket has it for its opening only."""
+SEND_SECONDS = 10.0
+"""Time in which a viewer reads a message; after it, the connection is cut."""
+PING_SECONDS = 20.0
+CLOSE_SECONDS = 1.0
+"""Time that viewers have to answer the end of the server."""
+SERVER_FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many viewers", f"{MAX_VIEWERS} viewers are connected.")
+NOT_FOUND = Refusal(HTTPStatus.NOT_FOUND, "unknown path", "Not found.")
+ONLY_GET = Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method other than GET", "Only GET is allowed.")
+
+TYPES: Mapping[str, str] = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+"""Content types of the page's files by their suffixes."""
+PAGE = "index.html"
+
+
+@dataclass(frozen=True, eq=False)
+class Backend:
+    """Functions that the server calls, in its own thread.
+
+    Attributes:
+        execute: Starts a command, and returns its future answer.
+        follow: Takes the new demand of the viewers.
+        refusals: Log of what is refused.
+    """
+
+    execute: Callable[[Command], Future[Answer]]
+    follow: Callable[[Demand], None]
+    refusals: RefusalLog
+
+
+def page_files(folder: Path, *others: Path) -> dict[str, tuple[str, bytes]]:
+    """Return the content type and the bytes of the page's files by their names.
+
+    Args:
+        folder: Folder of the page.
+        others: More files.
+    """
+    files = [path for path in (*sorted(folder.iterdir()), *others) if path.suffix in TYPES]
+    return {path.name: (TYPES[path.suffix], path.read_bytes()) for path in files}
+
+
+class _Connection(web.RequestHandler):
+    """Connection that is cut if its request and answer take too long, or if there are too many connections."""
+
+    def __init__(self, server: _Server, logger: logging.Logger) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), logger=logger, lingering_time=0.0)
+        self._server = server
+        self._cut: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
+        server, self._own = self._server, transport
+        server.transports.add(transport)
+        if len(server.transports) > MAX_CONNECTIONS:
+            server.refusals.note("too many connections", f"{MAX_CONNECTIONS} are open")
+            transport.abort()
+        else:
+            self._cut = asyncio.get_running_loop().call_later(EXCHANGE_SECONDS, self._abort, transport)
+
+    def _abort(self, transport: asyncio.Transport) -> None:
+        self._server.refusals.note("slow request", f"none is complete after {EXCHANGE_SECONDS:g} s")
+        transport.abort()
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self._server.transports.discard(self._own)
+        self.keep()
+        super().connection_lost(error)
+
+    def keep(self) -> None:
+        """Let the connection last."""
+        if self._cut is not None:
+            self._cut.cancel()
+
+
+class _LogHandler(logging.Handler):
+    """Handler that passes what aiohttp logs about a request to the log of refusals."""
+
+    def __init__(self, refusals: RefusalLog) -> None:
+        super().__init__(logging.INFO)
+        self._refusals = refusals
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._refusals.note("broken request", f"{type(error).__name__}: {one_line(error)}" if error else "")
+
+
+class _Server(web.Server):
+    """Server whose connections are limited.
+
+    Attributes:
+        refusals: Log of what is refused.
+        transports: Transports of the open connections.
+    """
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Coroutine[Any, Any, Any]], refusals: RefusalLog
+    ) -> None:
+        super().__init__(handler)
+        self.refusals = refusals
+        self.transports: set[asyncio.Transport] = set()
+        self._logger = logging.Logger(__name__)
+        self._logger.addHandler(_LogHandler(refusals))
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, self._logger)
+
+
+@dataclass
+class _Commands:
+    """Commands of one viewer that wait for their answers."""
+
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class WebServer:
+    """Server of the page.
+
+    `start`, `close`, `tell`, `forget` and `offer` are called in another thread than the server's.
+
+    Args:
+        files: Files of the page; see `page_files`.
+        access: Rules for requests.
+        backend: Functions that the server calls.
+    """
+
+    def __init__(self, files: Mapping[str, tuple[str, bytes]], access: Access, backend: Backend) -> None:
+        self._files = files
+        self._access = access
+        self._backend = backend
+        self._refusals = backend.refusals
+        self._hub = Hub(backend.follow)
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: Thread | None = None
+        self._cookie = ""
+
+    def start(self, host: str, port: int) -> int:
+        """Start the server, and return its port.
+
+        Args:
+            host: Name or address to listen on.
+            port: Port; 0: any free one.
+
+        Raises:
+            OSError: The server cannot listen there.
+        """
+        started: Future[int] = Future()
+        self._thread = Thread(target=lambda: asyncio.run(self._run(host, port, started)), name="web")
+        self._thread.start()
+        return started.result()
+
+    def close(self) -> None:
+        """End all connections and the thread; further calls do nothing."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            if self._stop is not None:
+                self._call(self._stop.set)
+            thread.join()
+
+    def tell(self, kind: str, text: str) -> None:
+        """Send a text to all viewers, also to those that come later, until the next of its kind."""
+        self._call(self._hub.tell, kind, text)
+
+    def forget(self, kind: str) -> None:
+        """Send no text of a kind to viewers that come later."""
+        self._call(self._hub.forget, kind)
+
+    def offer(self, frame: Frame) -> None:
+        """Send a frame to the viewers that look at its camera and have room."""
+        self._call(self._hub.offer, frame)
+
+    def _call(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call a function in the server's thread, unless it has ended."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop was closed in this moment
+                loop.call_soon_threadsafe(function, *arguments)
+
+    async def _run(self, host: str, port: int, started: Future[int]) -> None:
+        self._stop = asyncio.Event()
+        server = _Server(self._handle, self._refusals)
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            port = runner.addresses[0][1]
+            self._cookie = f"trt_ssd_ros_{port}"  # browsers share cookies between the ports of a host
+            self._loop = asyncio.get_running_loop()
+            started.set_result(port)
+            await self._stop.wait()
+        except OSError as error:
+            started.set_exception(error)
+        finally:
+            self._loop = None
+            await self._say_goodbye()
+            for transport in list(server.transports):
+                transport.abort()
+            await runner.cleanup()
+
+    async def _say_goodbye(self) -> None:
+        """Close the WebSockets, and wait a moment for the viewers that answer."""
+        closing = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets)
+        await asyncio.wait([asyncio.gather(*closing, return_exceptions=True)], timeout=CLOSE_SECONDS)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        given = request.query.get("token")
+        refusal = self._check(request, given)
+        if refusal is not None:
+            self._refusals.note(refusal.kind, f"{request.remote} asks for {request.path[:100]!r}")
+            return self._answer(refusal.status, "text/plain", refusal.text.encode())
+        if request.path == "/ws":
+            return await self._serve_viewer(request)
+        response = self._answer(HTTPStatus.OK, *self._files[_file_name(request.path)])
+        if request.path == "/" and given is not None and self._access.token:
+            secure = request.headers.get("X-Forwarded-Proto") == "https"  # a reverse proxy with TLS says so
+            response.set_cookie(self._cookie, given, httponly=True, samesite="Strict", path="/", secure=secure)
+        return response
+
+    def _check(self, request: web.BaseRequest, given: str | None) -> Refusal | None:
+        """Return the refusal of a request, or None; the files of the page are no secret and need no token."""
+        refusal = self._access.check_site(request.headers.get("Host", ""), request.headers.get("Origin"))
+        if refusal is not None:
+            return refusal
+        if request.method != "GET":
+            return ONLY_GET
+        if request.path != "/ws" and _file_name(request.path) not in self._files:
+            return NOT_FOUND
+        if request.path in ("/", "/ws"):
+            refusal = self._access.check_token(given if given is not None else request.cookies.get(self._cookie))
+        if refusal is None and request.path == "/ws" and len(self._hub.viewers) >= MAX_VIEWERS:
+            return SERVER_FULL
+        return refusal
+
+    @staticmethod
+    def _answer(status: HTTPStatus, kind: str, body: bytes) -> web.Response:
+        response = web.Response(status=status, body=body, content_type=kind, charset="utf-8", headers=HEADERS)
+        response.force_close()
+        return response
+
+    async def _serve_viewer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one WebSocket until it ends."""
+        socket = web.WebSocketResponse(heartbeat=PING_SECONDS, max_msg_size=MAX_REQUEST_BYTES, compress=False)
+        if not socket.can_prepare(request).ok:
+            return self._answer(HTTPStatus.UPGRADE_REQUIRED, "text/plain", b"This path is for WebSockets.")
+        socket.headers.update(HEADERS)
+        await socket.prepare(request)
+        assert isinstance(request.protocol, _Connection)
+        request.protocol.keep()
+        viewer, commands = self._hub.join(), _Commands()
+        self._sockets.add(socket)
+        sender = asyncio.create_task(self._send(socket, request.transport, viewer))
+        try:
+            await self._receive(socket, viewer, commands)
+        except (ProtocolError, ViewerError) as error:
+            self._refusals.note("malformed request", f"{request.remote}: {one_line(error)[:200]}")
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=one_line(error).encode()[:120])
+        finally:
+            self._sockets.discard(socket)
+            self._hub.leave(viewer)
+            for task in (sender, *commands.tasks):
+                task.cancel()
+            await asyncio.gather(sender, *commands.tasks, return_exceptions=True)
+        return socket
+
+    async def _send(
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, viewer: Viewer
+    ) -> None:
+        """Send a viewer's messages, and cut the connection if it does not read them."""
+        loop = asyncio.get_running_loop()
+
+        def cut() -> None:
+            self._refusals.note("a viewer that does not read", f"nothing for {SEND_SECONDS:g} s")
+            if transport is not None:
+                transport.abort()
+
+        with suppress(ConnectionError):  # the viewer has left
+            while True:
+                message = await viewer.next_message()
+                deadline = loop.call_later(SEND_SECONDS, cut)
+                try:
+                    await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
+                finally:
+                    deadline.cancel()
+
+    async def _receive(self, socket: web.WebSocketResponse, viewer: Viewer, commands: _Commands) -> None:
+        """Take the requests of a viewer until the socket is closed.
+
+        Raises:
+            ProtocolError: A message is no request.
+            ViewerError: The viewer does not keep to the limits.
+        """
+        async for message in socket:
+            viewer.count_request()
+            if message.type == WSMsgType.ERROR:
+                raise ProtocolError(f"broken message ({socket.exception()})")
+            if message.type != WSMsgType.TEXT:
+                raise ProtocolError("found a binary message, expected text")
+            request = read_request(message.data)
+            if isinstance(request, Ack):
+                viewer.acknowledge(request)
+            elif isinstance(request, Look):
+                viewer.follow(request)
+                self._hub.follow_demand()
+            else:
+                self._start(request, viewer, commands)
+
+    def _start(self, command: Command, viewer: Viewer, commands: _Commands) -> None:
+        """Execute a command beside the other requests."""
+        if len(commands.tasks) >= MAX_COMMANDS:
+            viewer.answer(
+                answer_message(command.request, False, f"{MAX_COMMANDS} requests wait for their answers")
+            )
+            return
+        task = asyncio.create_task(self._execute(command, viewer))
+        commands.tasks.add(task)
+        task.add_done_callback(commands.tasks.discard)
+
+    async def _execute(self, command: SetParameter | Enable, viewer: Viewer) -> None:
+        # A viewer that leaves ends this wait, not the command: a cancelled future would take no answer.
+        answer = await asyncio.shield(asyncio.wrap_future(self._backend.execute(command)))
+        with suppress(ViewerError):  # it reads nothing, so `_send` cuts it
+            viewer.answer(answer_message(command.request, answer.ok, answer.message))
+
+
+def _file_name(path: str) -> str:
+    """Return the name of the page's file under a path; empty if there is none."""
+    return PAGE if path == "/" else path.removeprefix("/static/") if path.startswith("/static/") else ""
