@@ -1,9 +1,9 @@
-"""Launch the detector, and optionally a camera, a locator and rviz2.
+"""Launch the detector, and optionally a camera, a locator and a view: a web page or rviz2.
 
 ros2 launch trt_ssd_ros detect.launch.py image_topic:=/camera/image_raw     a camera that already publishes
 ros2 launch trt_ssd_ros detect.launch.py source:=usb_cam                    a camera with its driver
 ros2 launch trt_ssd_ros detect.launch.py source:=webcam:0                   a webcam without a driver
-ros2 launch trt_ssd_ros detect.launch.py source:=demo rviz:=true            the photos of this package
+ros2 launch trt_ssd_ros detect.launch.py source:=demo view:=web             the photos of this package
 ros2 launch trt_ssd_ros detect.launch.py cameras:="front=usb_cam side=topic:/cam3/image_raw"    several cameras
 ros2 launch trt_ssd_ros detect.launch.py image_topic:=/rgb/image_raw depth:=/depth/image_raw    objects in metres
 
@@ -58,6 +58,8 @@ from trt_ssd_ros.launching.own_camera import OWN_CAMERA
 from trt_ssd_ros.launching.rig import RigCamera, output_topics, read_rig
 from trt_ssd_ros.launching.rviz import rviz
 from trt_ssd_ros.launching.sources import CAMERA_FILES, DRIVERS
+from trt_ssd_ros.launching.view import VIEW_ARGUMENTS, chosen_view
+from trt_ssd_ros.launching.web import web
 from trt_ssd_ros.ros.transport import PROFILE_SWITCH
 
 Arguments = Mapping[str, str]
@@ -138,12 +140,7 @@ ARGUMENTS = [
         f'remap:="detections:=objects debug_image:=view"; topics: {", ".join(OUTPUT_TOPICS)}; with cameras: '
         "NAME/detections and so on",
     ),
-    DeclareLaunchArgument(
-        "rviz",
-        default_value="false",
-        choices=BOOLEANS,
-        description="Show debug_image of each camera in rviz2, with depth also the objects in space",
-    ),
+    *VIEW_ARGUMENTS,
     DeclareLaunchArgument(
         "dds_profile",
         default_value="true",
@@ -177,11 +174,14 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     actions += nodes(arguments, rig, context)
     renamed = dict(detector_topics(arguments, rig))
     actions += locators(arguments, depth, renamed)
-    if arguments["rviz"] == "true":
+    view = chosen_view(arguments)
+    if view == "rviz":
         names = [camera.name for camera in rig if camera.name]
         frame = arguments["target_frame"] or arguments["frame_id"]
         located = [source.camera.name for source in depth]
         actions.append(rviz(arguments["namespace"], names, renamed, located, frame))
+    elif view == "web":
+        actions.append(web(arguments, topic_rules(arguments["remap"], output_topics(rig))))
     return actions
 
 

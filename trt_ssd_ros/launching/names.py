@@ -12,8 +12,8 @@ import yaml
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.ros.overrides import overrides
 
-OUTPUT_TOPICS = ("annotations", "debug_image", "detections", "label_info")
-"""Topics of the detector that `remap` renames; debug_image/compressed follows debug_image."""
+OUTPUT_TOPICS = ("annotations", "debug_image", "detections", "label_info", "preview")
+"""Topics of the detector that `remap` renames; debug_image/compressed and preview/compressed follow them."""
 
 NAME_PART = r"(?!\w*__)[A-Za-z_][A-Za-z0-9_]*"
 """Part of a name; rcl's remapping rules take no repeated underscores (rcl, src/rcl/lexer.c)."""

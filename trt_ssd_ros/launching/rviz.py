@@ -45,8 +45,8 @@ def rviz(
         get_package_prefix("rviz2")
     except PackageNotFoundError as error:
         raise RuntimeError(
-            "rviz:=true needs rviz2, which is not installed: sudo apt install "
-            f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-rviz2; without ROS from apt, try scripts/demo --view"
+            "view:=rviz needs rviz2, which is not installed: sudo apt install "
+            f"ros-{os.environ.get('ROS_DISTRO', '<distro>')}-rviz2; without ROS from apt, try view:=web"
         ) from error
     topics = [join(camera, "debug_image") for camera in cameras or [""]]
     topics += [join(camera, topic) for camera in located for topic in LOCATOR_TOPICS]
