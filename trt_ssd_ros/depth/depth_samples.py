@@ -20,7 +20,7 @@ METRES_PER_UNIT: Mapping[str, tuple[type[np.generic], float]] = MappingProxyType
 
 
 Metres = NDArray[np.float32]
-Index = NDArray[np.integer[Any]] | slice
+Index = NDArray[np.int64] | slice
 
 
 @dataclass(frozen=True, eq=False)
