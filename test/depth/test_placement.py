@@ -88,6 +88,27 @@ def test_an_object_with_few_measurements_has_a_place():
     np.testing.assert_allclose(found.centre, [*CAMERA.rays([139.5, 129.5]) * 2, 2], atol=0.06)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_places_from_a_handful_of_measurements_are_finite_and_in_range(seed):
+    random = np.random.default_rng(seed)
+    camera, strange = PinholeCamera(64, 48, 50.0, 50.0, 31.5, 23.5), [0.0, -1.0, 1e30, np.inf, 0.1, 10.0]
+    kinds: set[object] = set()
+    for _ in range(100):
+        depths = np.full(48 * 64, np.nan, np.float32)
+        count = int(random.choice([3, 30, 300, 3000]))
+        at = random.choice(depths.size, count, replace=False)
+        depths[at] = np.where(random.random(count) < 0.5, random.uniform(0.05, 12, count), random.choice(strange))
+        corner, size = random.uniform(-10, [64, 48], (5, 2)), random.choice([0.01, 0.3, 5.0, 40.0, 1e6], (5, 2))
+        boxes = np.concatenate([corner, corner + size], axis=1)
+        for found in place_objects(DepthImage(depths.reshape(48, 64)), boxes, camera, SETTINGS):
+            kinds.add(found if isinstance(found, Reason) else None)
+            if not isinstance(found, Reason):
+                assert SETTINGS.min_range * 0.999 < found.centre[2] < SETTINGS.max_range * 1.001
+                assert (np.isfinite(found.centre) & (found.size >= 0)).all()
+                assert np.linalg.eigvalsh(found.covariance).min() > 0
+    assert kinds == {None, Reason.NO_DEPTH, Reason.OUT_OF_RANGE, Reason.OUTSIDE}
+
+
 def test_what_a_pole_in_front_hides_belongs_to_the_object():
     depths = scene()
     depths[:, 100:125] = 1.2

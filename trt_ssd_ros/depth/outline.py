@@ -55,6 +55,8 @@ def find_outlines(samples: BoxSamples, layer: ObjectLayer) -> Outlines:
     # The layer leaves out the outermost cells, which have no neighbours on one side.
     low = np.where(visible[:, :2] <= 1, MARGIN, np.minimum(visible[:, :2], MARGIN))
     high = np.where(visible[:, 2:] >= GRID - 1, GRID - MARGIN, np.maximum(visible[:, 2:], GRID - MARGIN))
+    # A few samples may be beyond the detector's edge: the outline ends behind them, not before it begins.
+    low, high = np.minimum(low, visible[:, 2:] - 1), np.maximum(high, visible[:, :2] + 1)
     cells = np.where(seen, visible, np.concatenate([low, high], axis=1))
     corner, size = samples.boxes[:, :2], samples.boxes[:, 2:] - samples.boxes[:, :2]
     parts = (cells - MARGIN).reshape(-1, 2, 2) * (1 / INNER)
@@ -86,7 +88,8 @@ def _edges(
     beyond = (columns < 0) | (columns >= GRID)
     beside = depths[np.arange(len(depths))[:, None, None], _ROW, np.where(beyond, 0, columns)[:, None]]
     box = np.arange(len(depths))
-    shown = np.stack([mask[box, :, i] | mask[box, :, i + 1] for i in (first, last - 2)], axis=2)
+    pairs = np.minimum(first, GRID - 2), np.maximum(last - 2, 0)  # single measurements may be at the very edge
+    shown = np.stack([mask[box, :, i] | mask[box, :, i + 1] for i in pairs], axis=2)
     rows = np.repeat(shown, 4, axis=2)
     beside[beyond[:, None] | ~rows] = np.nan
     beside = beside.reshape(len(depths), GRID, 2, 4)

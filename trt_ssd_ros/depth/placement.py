@@ -118,7 +118,8 @@ def place_objects(
 
 
 def _places(samples: BoxSamples, camera: PinholeCamera, settings: PlacementSettings) -> list[Placement | Reason]:
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN marks what was not measured
+    # NaN marks what was not measured, and some drivers write the largest float instead.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         layer = object_layer(samples, settings.min_range, settings.max_range)
         outlines = find_outlines(samples, layer)
         nearest, depths, furthest = _quantiles(samples, layer, outlines)
@@ -154,8 +155,10 @@ def _quantiles(samples: BoxSamples, layer: ObjectLayer, outlines: Outlines) -> t
     within = (steps >= outlines.cells[:, :2, None]) & (steps < outlines.cells[:, 2:, None])
     at = np.arange(len(low))[:, None, None], row[:, :, None], column[:, None]
     used = layer.mask[at] & within[:, 1, :, None] & within[:, 0, None]
-    used |= layer.mask & ~used.any(axis=(1, 2))[:, None, None]
-    depths = np.where(used, samples.depths[at], np.float32(np.inf)).reshape(len(low), -1)
+    depths = samples.depths[at]
+    sparse = ~used.any(axis=(1, 2))  # single measurements outside of the lines that show the object
+    used[sparse], depths[sparse] = layer.mask[sparse], samples.depths[sparse]
+    depths = np.where(used, depths, np.float32(np.inf)).reshape(len(low), -1)
     depths.sort(axis=1)
     last = np.maximum(used.sum(axis=(1, 2)) - 1, 0)
     box = np.arange(len(low))
