@@ -94,6 +94,7 @@ def test_a_region_and_binning_are_applied_in_the_order_of_the_message():
         ({"distortion_model": "odd"}, "'odd' with 5 coefficients, expected one of plumb_bob"),
         ({"d": [0.1, 0.2, 0.3]}, "'plumb_bob' with 3 coefficients"),
         ({"k": [np.nan, 0, 310, 0, 520, 250, 0, 0, 1]}, "focal lengths nan"),
+        ({"d": [np.nan] * 5}, "a number in K, P, D or R that is infinite or no number"),
     ],
 )
 def test_an_unusable_camera_info_is_refused_with_what_was_found(changed, words):
@@ -121,3 +122,13 @@ def test_boxes_of_a_distorted_image_are_mapped_to_the_rectified_one_and_back():
     rectified = map_boxes(boxes, LENSES["plumb_bob"], PLAIN)
     assert np.abs(rectified - boxes).max() > 5
     np.testing.assert_allclose(map_boxes(rectified, PLAIN, LENSES["plumb_bob"]), boxes, atol=1.5)
+
+
+@pytest.mark.parametrize("boxes", [[], [[0, 0, 320, 240]], [[-np.inf, 0, np.inf, 9]], [[0, 0, 340, 9]]])
+def test_boxes_of_the_image_fit_its_camera(boxes):
+    PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5).require_boxes(boxes)
+
+
+def test_a_box_of_a_larger_image_does_not_fit():
+    with pytest.raises(CameraModelError, match="ends at 9, 300, but camera_info is for 320x240 pixels"):
+        PinholeCamera(320, 240, 260.0, 260.0, 159.5, 119.5).require_boxes([[0, 0, 9, 300], [0, 0, 5, 5]])

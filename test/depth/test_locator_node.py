@@ -140,13 +140,20 @@ def test_an_object_without_depth_is_counted_beside_one_that_is_placed(settled, m
     settled.probe.spin_until(lambda: settled.counts()["no depth in the box"] == before + 1, "the count")
 
 
-def test_a_box_without_height_and_one_of_nan_are_counted(settled):
-    flat, broken = plate(name="flat"), plate(name="broken")
-    flat.bbox.size_y, broken.bbox.size_x = 0.0, np.nan
-    before = settled.counts()["box outside of the depth image"]
-    assert settled.ask(settled.step(flat, broken)).detections == []
+def test_boxes_without_height_of_nan_and_without_end_are_counted(settled):
+    flat, broken, endless = plate(name="flat"), plate(name="broken"), plate(name="endless")
+    flat.bbox.size_y, broken.bbox.size_x, endless.bbox.size_x = 0.0, np.nan, np.inf
     name = "box outside of the depth image"
-    settled.probe.spin_until(lambda: settled.counts()[name] == before + 2, "the count")
+    before = settled.counts()[name]
+    [found] = settled.ask(settled.step(flat, broken, endless, plate())).detections
+    assert found.id == "run-7"
+    settled.probe.spin_until(lambda: settled.counts()[name] == before + 3, "the count")
+
+
+def test_a_box_that_reaches_a_little_beyond_the_image_costs_no_object_its_place(settled):
+    beyond = plate(name="beyond")
+    beyond.bbox.center.position.x = WIDTH * 0.87  # ends at 1.04 widths
+    assert len(settled.ask(settled.step(beyond, plate())).detections) == 2
 
 
 def bad_encoding(rig: DepthRig) -> None:

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = "equidistant"
 ITERATIONS = 50
+EXCESS = 0.1
+"""Part of the image's width or height by which boxes may reach beyond it: some detectors do not clip them."""
 _EDGE, _AXIS = [0, 1, 2, 3], [0, 1, 0, 1]
 
 
@@ -68,7 +70,8 @@ class PinholeCamera:
         rotation: Rotation from the frame of the raw image to the optical frame, 3x3 in row-major order.
 
     Raises:
-        CameraModelError: A focal length or a side is not positive, or the coefficients do not fit the model.
+        CameraModelError: A focal length or a side is not positive, a number is not finite, or the coefficients do
+            not fit the model.
     """
 
     width: int
@@ -87,8 +90,12 @@ class PinholeCamera:
                 f"camera_info has the size {self.width}x{self.height}, expected the image's size: "
                 "set it in the camera driver"
             )
-        numbers = np.array([self.fx, self.fy, self.cx, self.cy, *self.distortion, *self.rotation])
-        if not (self.fx > 0 and self.fy > 0 and np.isfinite(numbers).all()):
+        if not np.isfinite([self.cx, self.cy, *self.distortion, *self.rotation]).all():
+            raise CameraModelError(
+                "camera_info has a number in K, P, D or R that is infinite or no number: load the camera's "
+                "calibration in the driver"
+            )
+        if not (0 < self.fx < np.inf and 0 < self.fy < np.inf):
             raise CameraModelError(
                 f"camera_info has the focal lengths {self.fx:g} and {self.fy:g}, expected finite numbers above 0: "
                 "calibrate the camera with camera_calibration, or load its calibration in the driver"
@@ -156,6 +163,23 @@ class PinholeCamera:
             raise CameraModelError(
                 f"{name} has {width}x{height} pixels, but its camera_info is for {self.width}x{self.height}: "
                 "remap the camera_info of this image, or publish one that fits (K, width, height, binning, roi)"
+            )
+
+    def require_boxes(self, boxes: ArrayLike) -> None:
+        """Check that boxes belong to images of the size that this camera describes.
+
+        Args:
+            boxes: (N, 4) x1 y1 x2 y2 in pixels; those that are not finite are ignored.
+
+        Raises:
+            CameraModelError: A box is outside; the text has both sizes.
+        """
+        ends = np.asarray(boxes, np.float64).reshape(-1, 4)[:, 2:]
+        right, bottom = ends[np.isfinite(ends).all(axis=1)].max(axis=0, initial=0)
+        if right > self.width * (1 + EXCESS) or bottom > self.height * (1 + EXCESS):
+            raise CameraModelError(
+                f"a box ends at {right:.0f}, {bottom:.0f}, but camera_info is for {self.width}x{self.height} "
+                "pixels: remap camera_info to that of the detector's images"
             )
 
     @cached_property

@@ -166,8 +166,8 @@ def _place(
         UnlocatedError: The depth image cannot be read, or does not fit its camera_info.
     """
     camera, depth_camera = cameras
-    _require_inside(boxes, camera)
     try:
+        camera.require_boxes(boxes)
         depth = DepthImage.from_message(message)
         if to_camera is not None:
             registered = register(depth, depth_camera, camera, to_camera.matrix)
@@ -188,24 +188,15 @@ def _final(reason: Reason, text: str) -> UnlocatedError:
 
 
 def _boxes(found: Detection2DArray) -> NDArray[np.float64]:
-    """Return the boxes (N, 4) x1 y1 x2 y2 in pixels."""
+    """Return the boxes (N, 4) x1 y1 x2 y2 in pixels, NaN for those that are not finite."""
     numbers = [
         (box.center.position.x, box.center.position.y, box.size_x, box.size_y)
         for box in (detection.bbox for detection in found.detections)
     ]
     x, y, width, height = np.array(numbers, np.float64).reshape(-1, 4).T
-    return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=-1)
-
-
-def _require_inside(boxes: NDArray[np.float64], camera: PinholeCamera) -> None:
-    """Refuse a calibration for another image size: the detector's boxes lie inside its images."""
-    right, bottom = np.nanmax(boxes[:, 2:], axis=0, initial=0)
-    if right > camera.width + 1 or bottom > camera.height + 1:
-        raise _final(
-            Reason.NO_CALIBRATION,
-            f"a box ends at {right:.0f}, {bottom:.0f}, but camera_info is for {camera.width}x{camera.height} "
-            "pixels: remap camera_info to that of the detector's images",
-        )
+    boxes: NDArray[np.float64] = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=-1)
+    boxes[~np.isfinite(boxes).all(axis=1)] = np.nan  # else clipping makes an infinite box one of the whole image
+    return boxes
 
 
 def _calibration(info: CameraInfo) -> tuple[Any, ...]:
