@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trt_ssd_ros.depth.matching import TOLERANCE, Match, StampBuffer
+from trt_ssd_ros.depth.matching import MOST_PER_SECOND, TOLERANCE, Match, StampBuffer
 
 MS = 1_000_000
 
@@ -64,6 +64,22 @@ def test_old_messages_leave():
     depth = buffer(*range(0, 5000, 100), span=1000)
     assert len(depth) == 11
     assert depth.match(3000 * MS).item is None
+
+
+def test_of_equal_stamps_the_newest_message_is_kept():
+    still: StampBuffer[int] = StampBuffer(1000 * MS)
+    for number in range(1000):
+        assert not still.add(0, number)
+    assert (len(still), still.period) == (1, None)
+    assert still.match(0) == Match(999, 0, True)
+
+
+def test_stamps_that_hardly_move_do_not_fill_the_memory():
+    slow: StampBuffer[int] = StampBuffer(1000 * MS)
+    for number in range(1000):
+        slow.add(number, number)
+    assert len(slow) == MOST_PER_SECOND
+    assert slow.match(999).item == 999
 
 
 def test_a_clock_that_jumps_back_starts_again():

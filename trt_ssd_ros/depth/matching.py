@@ -14,6 +14,8 @@ GAPS = 15
 """Number of newest gaps whose median is the period."""
 TOLERANCE = 0.55
 """Largest distance of two matching stamps, in periods: a half, and a twentieth for drivers whose stamps jitter."""
+MOST_PER_SECOND = 120
+"""Messages of a second that are kept: more than depth cameras send, for stamps that hardly move."""
 SAME = 1_000_000
 """Largest distance of equal stamps in nanoseconds: some drivers round."""
 
@@ -42,6 +44,7 @@ class StampBuffer(Generic[Item]):
 
     def __init__(self, span: int) -> None:
         self._span = span
+        self._most = max(2, MOST_PER_SECOND * span // 10**9)
         self._stamps: list[int] = []
         self._items: list[Item] = []
         self._gaps: deque[int] = deque(maxlen=GAPS)
@@ -63,6 +66,8 @@ class StampBuffer(Generic[Item]):
     def add(self, stamp: int, item: Item) -> bool:
         """Add a message; one that is older than the newest deletes all others, because the clock has jumped.
 
+        A message with the stamp of the newest replaces it: a driver that sets no stamps sends 0 for good.
+
         Args:
             stamp: Stamp in nanoseconds.
             item: Message.
@@ -73,11 +78,14 @@ class StampBuffer(Generic[Item]):
         back = bool(self._stamps) and stamp < self._stamps[-1]
         if back:
             self.clear()
-        if self._stamps and stamp > self._stamps[-1]:
+        if self._stamps and stamp == self._stamps[-1]:
+            self._items[-1] = item
+            return False
+        if self._stamps:
             self._gaps.append(stamp - self._stamps[-1])
         self._stamps.append(stamp)
         self._items.append(item)
-        first = bisect_left(self._stamps, stamp - self._span)
+        first = max(bisect_left(self._stamps, stamp - self._span), len(self._stamps) - self._most)
         del self._stamps[:first], self._items[:first]
         return back
 
