@@ -85,9 +85,11 @@ def test_the_log_tells_of_a_problem_once_and_of_its_end(bench):
         bench.fail(2, Reason.NO_DEPTH_IMAGE, f"the nearest stamp is {-number} ms away")
         bench.now += 1.0
     assert bench.log.lines == ["no place for 2 objects: no depth image: the nearest stamp is 0 ms away"]
+    bench.place(0, Reason.NO_DEPTH)
+    assert bench.log.lines[1:] == ["no place for an object: no depth in the box"]
     bench.place(1)
     bench.place(1)
-    assert bench.log.lines[1:] == ["objects are placed again"]
+    assert bench.log.lines[2:] == ["objects are placed again"]
 
 
 def test_a_problem_that_comes_and_goes_is_logged_again_after_a_pause(bench):

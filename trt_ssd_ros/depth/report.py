@@ -51,9 +51,11 @@ class LocatorReport:
         """Count the objects of an image whose objects could be looked for."""
         if frame.offset is not None:
             self._offsets.append(abs(frame.offset) / 1e6)
+            self._failing = ""
         self._count(len(frame.objects), frame.unplaced)
-        if frame.offset is not None:
-            self._recover()
+        if frame.objects and self._announced:
+            self._announced = False
+            self._logger.info("objects are placed again")
         for reason in set(frame.unplaced):
             self._log(f"no place for an object: {reason.value}")
 
@@ -77,11 +79,6 @@ class LocatorReport:
         self._recent.clear()
         self._offsets.clear()
         self._started = self._now()
-
-    def _recover(self) -> None:
-        if self._announced:
-            self._logger.info("objects are placed again")
-        self._failing, self._announced = "", False
 
     def fill(self, status: Any, active: bool, values: dict[str, str]) -> Any:
         """Fill a diagnostic_updater status wrapper, and return it.
@@ -119,7 +116,8 @@ class LocatorReport:
         now = self._now()
         if now - self._started < START:
             return False
-        begins = now - self._seen.get(kind, -PAUSE) >= PAUSE
+        self._seen = {other: seen for other, seen in self._seen.items() if now - seen < PAUSE}
+        begins = kind not in self._seen
         self._seen[kind] = now
         if begins:
             self._logger.warning(text)
