@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
-from trt_ssd_ros.depth.inputs import Input
+from trt_ssd_ros.depth.inputs import STOPPED, Input
 
 pytestmark = pytest.mark.ros
 
@@ -40,7 +40,8 @@ def await_publishers(probe: Probe, *nodes: str) -> None:
 
 def test_silence_is_explained_and_the_reliability_follows_the_publishers(probe, domain):
     received: list[Image] = []
-    source = Input(probe.node, Image, "depth/image", received.append)
+    clock = [0.0]
+    source = Input(probe.node, Image, "depth/image", received.append, now=lambda: clock[0])
     source.close()
     source.open()
     source.open()
@@ -65,6 +66,8 @@ def test_silence_is_explained_and_the_reliability_follows_the_publishers(probe, 
             return probe.happens(lambda: received, 0.1)
 
         probe.spin_until(arrives, "a message")
+        assert source.explain_silence().startswith("messages of /front/driver on /depth/image arrive with older")
+        clock[0] += STOPPED
         assert source.explain_silence().startswith("/front/driver has stopped publishing /depth/image")
         source.close()
         source.close()

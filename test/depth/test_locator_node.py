@@ -272,6 +272,44 @@ def test_a_frame_that_jumps_is_followed_and_a_clock_that_goes_back_too(settled):
     settled.probe.spin_until(lambda: settled.counts()["clock jumps"], "the count of jumps")
 
 
+def test_transforms_after_a_jump_of_the_depth_images_serve_the_detections_that_come_later(settled):
+    assert settled.probe.set_parameter("target_frame", "map", "locator").successful
+    asked = settled.step()
+    settled.send_tf(transform("map", CAMERA, asked.header, (0, 0, 0), UPRIGHT))
+    settled.ask(asked)
+    settled.now = 250.0
+    for late in (0.0, 0.1):  # the bag has begun again, and the detector still has its first image
+        stamp = header(settled.now + late)
+        settled.send_depth(depth_message(scene(), stamp))
+        settled.probe.spin(0.1)
+        settled.send_tf(transform("map", CAMERA, stamp, (7, 0, 0), UPRIGHT))
+        settled.probe.spin(0.1)
+    [found] = settled.ask(settled.send_detections(plate())).detections
+    assert place(found) == pytest.approx([9, 0, 0], abs=0.05)
+
+
+def test_depth_images_without_stamps_serve_detections_without_stamps(settled):
+    for distance in (1.0, 2.0, 3.0):
+        settled.send_depth(depth_message(scene(distance), header(0)))
+        settled.probe.spin(0.1)
+        settled.answers.clear()
+        [found] = settled.ask(settled.send_detections(plate(), stamp=0.0)).detections
+        assert place(found)[2] == pytest.approx(distance, abs=0.05)
+
+
+def test_depth_images_of_another_clock_are_told_apart_from_a_camera_that_has_stopped(settled):
+    settled.now += 5000
+
+    def step() -> None:
+        settled.send_detections(plate())
+        for _ in range(6):
+            settled.now += 0.2
+            settled.send_depth(depth_message(scene(), header(settled.now - 500)))
+            settled.probe.spin(0.2)
+
+    settled.expect(NO_DEPTH_IMAGE, "arrive with older stamps: synchronise the clocks", step)
+
+
 def test_a_depth_image_of_another_frame_is_projected_into_the_camera(settled):
     def shifted() -> Detection3D | None:
         """The depth camera is 0.2 m to the right of the camera, so the plate is to the left in its image."""

@@ -18,10 +18,13 @@ from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformException
 
+from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.ros.transport import without_events
 
 MEMORY = 10.0
 """Seconds for which transforms are kept."""
+LEAD = 2 * 10**9
+"""Nanoseconds by which transforms may be newer than the images: images arrive later, some transforms are predicted."""
 MOVING = QoSProfile(depth=100)
 STATIC = QoSProfile(depth=100, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 AUTHORITY = "tf"
@@ -89,13 +92,14 @@ class Frames:
         self._on_new = on_new
         self._buffer = Buffer(Duration(seconds=MEMORY))
         self._subscriptions: list[Subscription] = []
+        self._newest = 0
 
     def close(self) -> None:
         """Stop listening, and forget the moving frames; if the node does not listen, do nothing."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
-        self.forget()
+        self._forget()
 
     def _listen(self) -> None:
         # Not with tf2_ros.TransformListener, whose subscriptions have events; see `without_events`.
@@ -110,13 +114,27 @@ class Frames:
         def receive(message: TFMessage) -> None:
             for transform in message.transforms:
                 keep(transform, AUTHORITY)
+                if topic == "/tf":
+                    self._newest = max(self._newest, nanoseconds(transform.header.stamp))
             self._on_new()
 
         return self._node.create_subscription(TFMessage, topic, receive, qos, event_callbacks=without_events())
 
-    def forget(self) -> None:
-        """Forget the moving frames, after the clock has jumped: tf2 ignores transforms older than its newest."""
+    def rewind(self, stamp: Stamp) -> None:
+        """Forget the moving frames, because a clock has gone back: tf2 ignores transforms older than its newest.
+
+        Depth images go back first, and detections by their latency later. Transforms that have come between the two
+        are those of the first images.
+
+        Args:
+            stamp: First stamp after the jump.
+        """
+        if self._newest > nanoseconds(stamp) + LEAD:
+            self._forget()
+
+    def _forget(self) -> None:
         self._buffer.clear()
+        self._newest = 0
 
     def find(self, target: str, source: str, stamp: Stamp) -> Transform:
         """Return the transform of points from `source` to `target`.

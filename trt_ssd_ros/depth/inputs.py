@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from rclpy.node import Node
@@ -14,6 +15,8 @@ from trt_ssd_ros.ros.transport import without_events
 
 UNKNOWN = "_NODE_NAME_UNKNOWN_"
 """Name that rcl gives to a node whose topics are discovered before its name."""
+STOPPED = 1.0
+"""Seconds without a message after which a publisher counts as stopped."""
 BEST_EFFORT, RELIABLE = QoSReliabilityPolicy.BEST_EFFORT, QoSReliabilityPolicy.RELIABLE
 
 
@@ -28,13 +31,22 @@ class Input:
         topic: Name of the topic, before it is remapped.
         callback: Called with each message.
         depth: Number of messages that the middleware keeps.
+        now: Steady clock in seconds.
 
     Attributes:
         topic: Full name of the topic.
         received: Number of messages since the last opening.
     """
 
-    def __init__(self, node: Node, kind: Any, topic: str, callback: Callable[[Any], None], depth: int = 1) -> None:
+    def __init__(
+        self,
+        node: Node,
+        kind: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int = 1,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
         self.topic = node.resolve_topic_name(topic)
         self.received = 0
         self._node = node
@@ -42,6 +54,8 @@ class Input:
         self._type = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
         self._callback = callback
         self._depth = depth
+        self._now = now
+        self._arrived = now()
         self._reliability = RELIABLE
         self._publishers: frozenset[bytes] = frozenset()
         self._subscription: Subscription | None = None
@@ -77,7 +91,7 @@ class Input:
             self._subscribe()
 
     def explain_silence(self) -> str:
-        """Return the reason why no message arrives, and what to do."""
+        """Return the reason why the message that the caller looks for does not arrive, and what to do."""
         infos = self._node.get_publishers_info_by_topic(self.topic)
         if not infos:
             return f"{self.topic} has no publisher: start the camera driver, or remap the topic"
@@ -90,6 +104,11 @@ class Input:
         compatibility, cause = qos_check_compatible(fitting[0].qos_profile, self._qos())
         if compatibility == QoSCompatibility.ERROR:
             return f"{node} publishes {self.topic} with another quality of service: {cause}"
+        if self.received and self._now() - self._arrived < STOPPED:
+            return (
+                f"messages of {node} on {self.topic} arrive with older stamps: synchronise the clocks of the "
+                "cameras, or raise max_wait"
+            )
         if self.received:
             return f"{node} has stopped publishing {self.topic}: check the camera"
         return f"{node} publishes {self.topic}, but no message arrives: check the camera and the network"
@@ -113,6 +132,7 @@ class Input:
 
     def _receive(self, message: Any) -> None:
         self.received += 1
+        self._arrived = self._now()
         self._callback(message)
 
 

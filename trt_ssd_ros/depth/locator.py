@@ -132,7 +132,8 @@ class Locator:
         period = self._depth_images.period
         rate = "" if period is None else f", and the depth images are {period / 1e6:.0f} ms apart"
         cause = (
-            "it was longer than depth_memory ago, or was lost: raise depth_memory, or check the stamps"
+            "it was longer than depth_memory ago, was lost, or has another clock: raise depth_memory, or "
+            "synchronise the clocks of the cameras"
             if match.final
             else self._explain()
         )

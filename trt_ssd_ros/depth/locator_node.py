@@ -136,13 +136,13 @@ class LocatorNode(FailableNode):
     def _on_depth(self, image: Image) -> None:
         if self._depth_images.add(nanoseconds(image.header.stamp), image):
             self._report.note_jump(self._depth.topic)
-            self._frames.forget()
+            self._frames.rewind(image.header.stamp)
         self._advance()
 
     def _on_detections(self, message: Detection2DArray) -> None:
         stamp = nanoseconds(message.header.stamp)
         if stamp < self._newest:
-            self._frames.forget()
+            self._frames.rewind(message.header.stamp)
         self._newest = stamp
         self._waiting.append(Waiting(message, monotonic() + self._max_wait))
         self._advance()
