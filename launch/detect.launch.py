@@ -177,7 +177,7 @@ def launch_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     view = chosen_view(arguments)
     if view == "rviz":
         names = [camera.name for camera in rig if camera.name]
-        frame = arguments["target_frame"] or arguments["frame_id"]
+        frame = arguments["target_frame"].lstrip("/") or arguments["frame_id"]
         located = [source.camera.name for source in depth]
         actions.append(rviz(arguments["namespace"], names, renamed, located, frame))
     elif view == "web":

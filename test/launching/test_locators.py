@@ -63,6 +63,19 @@ def test_names_are_relative_to_the_namespace_and_follow_the_arguments():
     assert node.expanded_node_namespace == "/robot"
 
 
+def test_the_camera_info_of_compressed_images_is_beside_the_raw_topic():
+    [node] = locators(image_topic="/camera/image_rect/compressed", depth=DEPTH)
+    assert remappings(node)["camera_info"] == "/camera/camera_info"
+    assert settings(node) == {"rectified": True}
+
+
+def test_names_of_the_detector_alone_are_resolved():
+    names = {"namespace": "robot", "detector_name": "eyes", "image_topic": "~/image", "remap": "detections:=~/found"}
+    [node] = locators(depth=DEPTH, **names)
+    assert remappings(node)["detections"] == "/robot/eyes/found"
+    assert remappings(node)["camera_info"] == "/robot/eyes/camera_info"
+
+
 def test_each_camera_with_depth_has_a_locator_in_its_namespace():
     nodes = locators(cameras=RIG, depth=f"rear=/r/depth front={DEPTH}", depth_info="rear=/r/info")
     found = [(remappings(node), node.expanded_node_namespace, settings(node)) for node in nodes]
@@ -86,6 +99,7 @@ def test_each_camera_with_depth_has_a_locator_in_its_namespace():
         ({"depth": "rear=/a rear=/b", "cameras": RIG}, "depth: found 'rear=/b', expected NAME=TOPIC, once for"),
         ({"depth_info": "/a"}, "depth_info: found '/a' without depth, expected depth:=TOPIC beside it"),
         ({"target_frame": "map"}, "target_frame: found 'map' without depth"),
+        ({"depth": "/a", "detector_name": "locator"}, "detector_name: found 'locator', the name of the locator"),
         (
             {"depth": "front=/a", "depth_info": "rear=/b", "cameras": RIG},
             "depth_info: found rear=/b, expected rear=TOPIC in depth, too",
@@ -93,7 +107,7 @@ def test_each_camera_with_depth_has_a_locator_in_its_namespace():
     ],
 )
 def test_wrong_arguments_are_refused(arguments, said):
-    with pytest.raises(ValueError, match=r"^(depth|target_frame)") as caught:
+    with pytest.raises(ValueError, match=r"^(depth|target_frame|detector_name)") as caught:
         processes(DETECT, arguments)
     assert said in str(caught.value)
 
@@ -111,7 +125,7 @@ def shown(
 
 
 def test_rviz_shows_the_objects_in_space(tmp_path, monkeypatch):
-    manager, renamed = shown(tmp_path, monkeypatch, depth=DEPTH, target_frame="map")
+    manager, renamed = shown(tmp_path, monkeypatch, depth=DEPTH, target_frame="/map")
     topics = {display["Topic"]["Value"] for display in manager["Displays"] if "Topic" in display}
     assert topics == set(renamed) == {"/debug_image", "/markers", "/obstacles", "/locator/target"}
     assert manager["Global Options"]["Fixed Frame"] == "map"
@@ -135,6 +149,8 @@ def test_rviz_shows_the_objects_of_the_cameras_that_have_depth(tmp_path, monkeyp
         (DEPTH, True),
         ("image_rect", True),
         ("a/image_rectified", True),
+        ("/a/image_rect_color/compressed", True),
+        ("/rect/image_raw/compressed", False),
     ],
 )
 def test_rectified_images_are_known_by_the_name_of_the_topic(topic, rectified):

@@ -15,8 +15,8 @@ DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidis
 
 
 def names_rectified(topic: str) -> bool:
-    """Return whether the name of a topic says that its images are rectified, as image_proc names them."""
-    return not {"rect", "rectified"}.isdisjoint(topic.rpartition("/")[2].split("_"))
+    """Return whether the name of an image topic, raw or compressed, says that its images are rectified."""
+    return not {"rect", "rectified"}.isdisjoint(topic.removesuffix("/compressed").rpartition("/")[2].split("_"))
 
 
 class CalibrationError(ValueError):

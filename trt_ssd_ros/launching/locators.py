@@ -34,12 +34,12 @@ class DepthCamera:
     topic: str
     info: str
 
-    def remappings(self, namespace: str, detections: str) -> list[tuple[str, str]]:
+    def remappings(self, detector: str, detections: str) -> list[tuple[str, str]]:
         """Return the remappings of the locator's inputs, as full names: it may run in the camera's namespace.
 
         Args:
-            namespace: Namespace of the detector.
-            detections: Topic of the camera's detections, relative to `namespace`.
+            detector: Full name of the detector.
+            detections: Topic of the camera's detections, relative to the namespace of the detector.
         """
         inputs = {
             "detections": detections,
@@ -47,12 +47,17 @@ class DepthCamera:
             "depth/image": self.topic,
             "depth/camera_info": self.info,
         }
-        return [(name, absolute_name(namespace, topic)) for name, topic in inputs.items()]
+        return [(name, _resolved(detector, topic)) for name, topic in inputs.items()]
+
+
+def _resolved(node: str, topic: str) -> str:
+    """Return the full name of a topic of a node."""
+    return join(node, topic[2:]) if topic.startswith("~/") else absolute_name(dirname(node), topic)
 
 
 def beside(image_topic: str) -> str:
-    """Return the topic of the camera_info of an image topic."""
-    return join(dirname(image_topic), "camera_info")
+    """Return the topic of the camera_info of an image topic, raw or compressed (as in image_transport)."""
+    return join(dirname(image_topic.removesuffix("/compressed")), "camera_info")
 
 
 def read_depth(arguments: Mapping[str, str], rig: Sequence[RigCamera]) -> list[DepthCamera]:
@@ -70,6 +75,8 @@ def read_depth(arguments: Mapping[str, str], rig: Sequence[RigCamera]) -> list[D
     for name in ("depth_info", "target_frame"):
         if arguments[name] and not topics:
             raise ValueError(f"{name}: found '{arguments[name]}' without depth, expected depth:=TOPIC beside it")
+    if topics and not rig[0].name and arguments["detector_name"] == LOCATOR:
+        raise ValueError(f"detector_name: found '{LOCATOR}', the name of the locator: choose another name")
     for camera in infos.keys() - topics.keys():
         raise ValueError(f"depth_info: found {camera}={infos[camera]}, expected {camera}=TOPIC in depth, too")
     return [
@@ -109,6 +116,7 @@ def locators(arguments: Mapping[str, str], depth: Sequence[DepthCamera], renamed
 def _locator(arguments: Mapping[str, str], depth: DepthCamera, renamed: Mapping[str, str]) -> Node:
     camera = depth.camera
     namespace = join(arguments["namespace"], camera.name)
+    detector = absolute_name(arguments["namespace"], arguments["detector_name"])
     detections = f"{camera.prefix}detections"
     settings: dict[str, object] = {"target_frame": arguments["target_frame"]} if arguments["target_frame"] else {}
     if names_rectified(camera.topic):
@@ -122,7 +130,7 @@ def _locator(arguments: Mapping[str, str], depth: DepthCamera, renamed: Mapping[
         name=LOCATOR,
         namespace=namespace,
         parameters=[arguments["params_file"], *parameters],
-        remappings=depth.remappings(arguments["namespace"], renamed.get(detections, detections)),
+        remappings=depth.remappings(detector, renamed.get(detections, detections)),
         ros_arguments=log_level(namespace, LOCATOR, arguments["log_level"]),
         output="screen",
         on_exit=exit_handler(arguments["on_exit"], end_if_failed),
