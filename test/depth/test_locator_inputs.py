@@ -45,7 +45,7 @@ def test_silence_is_explained_and_the_reliability_follows_the_publishers(probe, 
     source.close()
     source.open()
     source.open()
-    assert source.explain_silence().startswith("/depth/image has no publisher: start the camera driver")
+    assert source.explain_silence().startswith("/depth/image has no publisher: start the node")
     with closing(Driver(domain, CompressedImage, RELIABLE)):
         await_publishers(probe, "driver")
         assert source.explain_silence() == (

@@ -44,7 +44,7 @@ class Bench:
 
     def status(self, active: bool = True) -> tuple[bytes, str, dict[str, str]]:
         """Level, message and values of the status."""
-        status = self.report.fill(DiagnosticStatusWrapper(), active, {})
+        status = self.report.fill(DiagnosticStatusWrapper(), active, {}, lambda: "no publisher")
         return status.level, status.message, {value.key: value.value for value in status.values}
 
 
@@ -55,7 +55,7 @@ def bench() -> Bench:
 
 
 def test_nothing_has_come_yet(bench):
-    assert bench.status()[:2] == (DiagnosticStatus.WARN, "no detections arrive")
+    assert bench.status()[:2] == (DiagnosticStatus.WARN, "no detections arrive: no publisher")
     assert bench.status(active=False)[0] == DiagnosticStatus.OK
 
 
@@ -76,7 +76,7 @@ def test_each_object_is_counted_once(bench):
     bench.place(1)
     assert bench.status()[0] == DiagnosticStatus.OK
     bench.now += SPAN + 1
-    assert bench.status()[1] == "no detections arrive"
+    assert bench.status()[1] == "no detections arrive: no publisher"
     assert bench.status()[2]["objects"] == "8"
 
 

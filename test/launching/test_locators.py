@@ -70,7 +70,12 @@ def test_the_camera_info_of_compressed_images_is_beside_the_raw_topic():
 
 
 def test_names_of_the_detector_alone_are_resolved():
-    names = {"namespace": "robot", "detector_name": "eyes", "image_topic": "~/image", "remap": "detections:=~/found"}
+    names = {
+        "namespace": "robot",
+        "detector_name": "eyes",
+        "image_topic": "~/image",
+        "remap": "detections:=~/found",
+    }
     [node] = locators(depth=DEPTH, **names)
     assert remappings(node)["detections"] == "/robot/eyes/found"
     assert remappings(node)["camera_info"] == "/robot/eyes/camera_info"

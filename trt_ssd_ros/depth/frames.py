@@ -24,7 +24,7 @@ from trt_ssd_ros.ros.transport import without_events
 MEMORY = 10.0
 """Seconds for which transforms are kept."""
 LEAD = 2 * 10**9
-"""Nanoseconds by which transforms may be newer than the images: images arrive later, some transforms are predicted."""
+"""Nanoseconds by which transforms may be newer than images: images arrive later, and some transforms are predicted."""
 MOVING = QoSProfile(depth=100)
 STATIC = QoSProfile(depth=100, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 AUTHORITY = "tf"
@@ -123,7 +123,7 @@ class Frames:
     def rewind(self, stamp: Stamp) -> None:
         """Forget the moving frames, because a clock has gone back: tf2 ignores transforms older than its newest.
 
-        Depth images go back first, and detections by their latency later. Transforms that have come between the two
+        Depth images go back first, and detections by their latency later. Transforms that have come between both
         are those of the first images.
 
         Args:

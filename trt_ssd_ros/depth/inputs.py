@@ -94,7 +94,7 @@ class Input:
         """Return the reason why the message that the caller looks for does not arrive, and what to do."""
         infos = self._node.get_publishers_info_by_topic(self.topic)
         if not infos:
-            return f"{self.topic} has no publisher: start the camera driver, or remap the topic"
+            return f"{self.topic} has no publisher: start the node that publishes it, or remap the topic"
         fitting = [info for info in infos if info.topic_type == self._type]
         node = _full_name((fitting or infos)[0])
         if not fitting:
@@ -110,8 +110,8 @@ class Input:
                 "cameras, or raise max_wait"
             )
         if self.received:
-            return f"{node} has stopped publishing {self.topic}: check the camera"
-        return f"{node} publishes {self.topic}, but no message arrives: check the camera and the network"
+            return f"{node} has stopped publishing {self.topic}: check that node"
+        return f"{node} publishes {self.topic}, but no message arrives: check that node and the network"
 
     def _find_publishers(self) -> list[TopicEndpointInfo]:
         infos = self._node.get_publishers_info_by_topic(self.topic)

@@ -179,7 +179,7 @@ class LocatorNode(FailableNode):
             "depth images": str(self._depth.received),
             "waiting": str(len(self._waiting)),
         }
-        return self._report.fill(status, self._active, values)
+        return self._report.fill(status, self._active, values, self._detections.explain_silence)
 
 
 def main(args: Sequence[str] | None = None) -> int:

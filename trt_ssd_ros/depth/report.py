@@ -80,15 +80,16 @@ class LocatorReport:
         self._offsets.clear()
         self._started = self._now()
 
-    def fill(self, status: Any, active: bool, values: dict[str, str]) -> Any:
+    def fill(self, status: Any, active: bool, values: dict[str, str], explain: Callable[[], str]) -> Any:
         """Fill a diagnostic_updater status wrapper, and return it.
 
         Args:
             status: Wrapper.
             active: Whether the node takes its inputs.
             values: Further values.
+            explain: Explains why no detections arrive.
         """
-        status.summary(*self._summary(active))
+        status.summary(*self._summary(active, explain))
         counts = {"images": self._images, "objects": self._objects, "placed": self._placed}
         counts |= {reason.value: self._reasons[reason] for reason in Reason}
         for name, value in ({name: str(n) for name, n in counts.items()} | values | self._times()).items():
@@ -123,12 +124,12 @@ class LocatorReport:
             self._logger.warning(text)
         return begins
 
-    def _summary(self, active: bool) -> tuple[bytes, str]:
+    def _summary(self, active: bool, explain: Callable[[], str]) -> tuple[bytes, str]:
         if not active:
             return DiagnosticStatus.OK, "idle: no topic with results has a subscriber"
         self._forget_old()
         if not self._recent:
-            return DiagnosticStatus.WARN, "no detections arrive"
+            return DiagnosticStatus.WARN, f"no detections arrive: {explain()}"
         placed = sum(count for _, count, _ in self._recent)
         reasons: Counter[Reason] = sum((found for _, _, found in self._recent), Counter())
         total = placed + sum(reasons.values())
