@@ -24,7 +24,7 @@ from trt_ssd_ros.ros.transport import without_events
 MEMORY = 10.0
 """Seconds for which transforms are kept."""
 LEAD = 2 * 10**9
-"""Nanoseconds by which transforms may be newer than images: images arrive later, and some transforms are predicted."""
+"""Nanoseconds by which transforms may be newer than images, which arrive later; some transforms are predicted."""
 MOVING = QoSProfile(depth=100)
 STATIC = QoSProfile(depth=100, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 AUTHORITY = "tf"

@@ -11,19 +11,17 @@ from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_ch
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+from trt_ssd_ros.ros.publishers import Publishers, fitting_reliability
 from trt_ssd_ros.ros.transport import without_events
 
 UNKNOWN = "_NODE_NAME_UNKNOWN_"
 """Name that rcl gives to a node whose topics are discovered before its name."""
 STOPPED = 1.0
 """Seconds without a message after which a publisher counts as stopped."""
-BEST_EFFORT, RELIABLE = QoSReliabilityPolicy.BEST_EFFORT, QoSReliabilityPolicy.RELIABLE
 
 
 class Input:
     """Subscription to one topic, reliable if every publisher is reliable, else best effort.
-
-    Best effort matches every publisher, but loses large images under the defaults of Fast DDS.
 
     Args:
         node: Node that subscribes.
@@ -51,20 +49,19 @@ class Input:
         self.received = 0
         self._node = node
         self._kind = kind
-        self._type = f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
         self._callback = callback
         self._depth = depth
         self._now = now
         self._arrived = now()
-        self._reliability = RELIABLE
-        self._publishers: frozenset[bytes] = frozenset()
+        self._reliability = QoSReliabilityPolicy.RELIABLE
+        self._publishers = Publishers(node, self.topic, kind)
         self._subscription: Subscription | None = None
 
     def open(self) -> None:
         """Subscribe; if the input is open, do nothing."""
         if self._subscription is None:
             self.received = 0
-            self._reliability = self._fitting(self._find_publishers())
+            self._reliability = fitting_reliability(self._publishers.find()) or self._reliability
             self._subscribe()
 
     def close(self) -> None:
@@ -74,18 +71,12 @@ class Input:
             self._node.destroy_subscription(subscription)
 
     def fit_reliability(self) -> None:
-        """Subscribe again if the publishers need another reliability.
-
-        The publishers must be those of the last call. While Fast DDS connects a subscription to a new publisher,
-        its destruction crashes the process or blocks it for good
-        (https://github.com/eProsima/Fast-DDS/issues/3303).
-        """
+        """Subscribe again if the publishers need another reliability, and are those of the last call."""
         if self._subscription is None:
             return
-        publishers = self._find_publishers()
-        before, self._publishers = self._publishers, frozenset(bytes(info.endpoint_gid) for info in publishers)
-        reliability = self._fitting(publishers)
-        if self._publishers == before and reliability != self._reliability:
+        publishers = self._publishers.find()
+        reliability = fitting_reliability(publishers) or self._reliability
+        if self._publishers.have_settled(publishers) and reliability != self._reliability:
             self.close()
             self._reliability = reliability
             self._subscribe()
@@ -95,12 +86,11 @@ class Input:
         infos = self._node.get_publishers_info_by_topic(self.topic)
         if not infos:
             return f"{self.topic} has no publisher: start the node that publishes it, or remap the topic"
-        fitting = [info for info in infos if info.topic_type == self._type]
+        expected = self._publishers.type_name
+        fitting = [info for info in infos if info.topic_type == expected]
         node = _full_name((fitting or infos)[0])
         if not fitting:
-            return (
-                f"{node} publishes {infos[0].topic_type} on {self.topic}, expected {self._type}: remap the topic"
-            )
+            return f"{node} publishes {infos[0].topic_type} on {self.topic}, expected {expected}: remap the topic"
         compatibility, cause = qos_check_compatible(fitting[0].qos_profile, self._qos())
         if compatibility == QoSCompatibility.ERROR:
             return f"{node} publishes {self.topic} with another quality of service: {cause}"
@@ -112,15 +102,6 @@ class Input:
         if self.received:
             return f"{node} has stopped publishing {self.topic}: check that node"
         return f"{node} publishes {self.topic}, but no message arrives: check that node and the network"
-
-    def _find_publishers(self) -> list[TopicEndpointInfo]:
-        infos = self._node.get_publishers_info_by_topic(self.topic)
-        return [info for info in infos if info.topic_type == self._type]
-
-    def _fitting(self, publishers: list[TopicEndpointInfo]) -> QoSReliabilityPolicy:
-        if not publishers:
-            return self._reliability
-        return RELIABLE if all(i.qos_profile.reliability == RELIABLE for i in publishers) else BEST_EFFORT
 
     def _qos(self) -> QoSProfile:
         return QoSProfile(depth=self._depth, reliability=self._reliability)

@@ -20,6 +20,7 @@ from trt_ssd_ros.node.hidden_subscriptions import InferenceCallbackGroup
 from trt_ssd_ros.node.input_doctor import Publisher
 from trt_ssd_ros.node.lost_images import LostImages
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
+from trt_ssd_ros.ros.publishers import Publishers, fitting_reliability
 from trt_ssd_ros.ros.transport import transport_topic, without_events
 
 TRANSPORTS = ("raw", "compressed")
@@ -124,12 +125,12 @@ class ImageInput:
         self._type = CompressedImage if transport == "compressed" else Image
         self.topic = transport_topic(node.resolve_topic_name(topic), transport)
         self.origin = f"on {self.topic}"
-        self.type_name = f"sensor_msgs/msg/{self._type.__name__}"
+        self._publishers = Publishers(node, self.topic, self._type)
+        self.type_name = self._publishers.type_name
         self.opened: ImageSubscription | None = None
         self.gaps = SequenceGaps()
         self._node = node
         self._receiver = receiver
-        self._publishers: frozenset[bytes] = frozenset()
         self._wanted = self._overridden(reliability)
         self._reliable = self._wanted == "reliable"
         self._changed = changed
@@ -193,18 +194,11 @@ class ImageInput:
 
     def publishers(self) -> list[TopicEndpointInfo]:
         """Return the publishers of images on the topic; takes a quarter of a millisecond."""
-        infos = self._node.get_publishers_info_by_topic(self.topic)
-        return [info for info in infos if info.topic_type == self.type_name]
+        return self._publishers.find()
 
     def fit_reliability(self, publishers: list[TopicEndpointInfo]) -> None:
-        """Subscribe again if `auto` selects another reliability for these publishers.
-
-        The publishers must be those of the last call. While Fast DDS connects a subscription to a new publisher,
-        its destruction crashes the process or blocks it for good
-        (https://github.com/eProsima/Fast-DDS/issues/3303).
-        """
-        before, self._publishers = self._publishers, frozenset(bytes(info.endpoint_gid) for info in publishers)
-        is_settled = self._publishers == before
+        """Subscribe again if `auto` selects another reliability for these publishers, those of the last call."""
+        is_settled = self._publishers.have_settled(publishers)
         if self.opened is not None and is_settled and self._choose_reliability(publishers):
             self._unsubscribe(self.opened)
             self._subscribe()
@@ -212,8 +206,9 @@ class ImageInput:
 
     def _choose_reliability(self, publishers: list[TopicEndpointInfo]) -> bool:
         """Choose the reliability of `auto` for these publishers; return whether it changed."""
-        reliable = all(info.qos_profile.reliability == QoSReliabilityPolicy.RELIABLE for info in publishers)
-        if self._wanted != "auto" or not publishers or reliable == self._reliable:
+        fitting = fitting_reliability(publishers)
+        reliable = fitting == QoSReliabilityPolicy.RELIABLE
+        if self._wanted != "auto" or fitting is None or reliable == self._reliable:
             return False
         self._reliable = reliable
         choice = "reliable: every publisher is" if reliable else "best effort: a publisher is best effort"
