@@ -57,6 +57,11 @@ def test_objects_without_ids_take_the_markers_of_their_places_in_the_message():
     assert (ids(after, Marker.ADD), ids(after, Marker.DELETE)) == ([first], [second])
 
 
+def test_objects_with_one_id_have_a_marker_each():
+    first, second = ids(Markers().message(frame("cat", "cat")), Marker.ADD)
+    assert first != second
+
+
 def test_boxes_and_labels_are_where_the_object_is():
     box, label = Markers().message(frame("run-7")).markers
     place = box.pose.position

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, Vector3
 from std_msgs.msg import ColorRGBA, Header
@@ -30,7 +32,9 @@ class Markers:
 
     def message(self, frame: LocatedFrame) -> MarkerArray:
         """Return the markers of one image: those of its objects, and the deletion of those that are gone."""
-        names = {_name(item, index): item for index, item in enumerate(frame.objects)}
+        names: dict[str, LocatedObject] = {}
+        for index, item in enumerate(frame.objects):
+            names[_name(item, index, names)] = item
         gone = [number for name, number in self._numbers.items() if name not in names]
         self._numbers = {name: self._number(name) for name in names}
         self._header = frame.header
@@ -94,6 +98,6 @@ def caption(item: LocatedObject) -> str:
     return " ".join(filter(None, (item.label, number, f"{item.distance:.1f} m")))
 
 
-def _name(item: LocatedObject, index: int) -> str:
-    """Return the name under which an object keeps its marker; without an id, that of its place in the message."""
-    return item.detection.id or f"#{index}"
+def _name(item: LocatedObject, index: int, taken: Container[str]) -> str:
+    """Return the name under which an object keeps its marker; without an id of its own, a place in the message."""
+    return item.detection.id if item.detection.id and item.detection.id not in taken else f"#{index}"
