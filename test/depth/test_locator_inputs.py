@@ -9,7 +9,7 @@ import rclpy
 from probe import BEST_EFFORT, RELIABLE, Probe
 from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from trt_ssd_ros.depth.inputs import STOPPED, Input
@@ -56,9 +56,9 @@ def test_silence_is_explained_and_the_reliability_follows_the_publishers(probe, 
     with closing(Driver(domain, Image, BEST_EFFORT)) as driver:
         await_publishers(probe, "driver")
         assert source.explain_silence().startswith("/front/driver publishes /depth/image with another quality of")
-        source.fit_reliability()  # the publisher has just come
+        source.fit_publishers()  # the publisher has just come
         assert "another quality of service" in source.explain_silence()
-        source.fit_reliability()
+        source.fit_publishers()
         assert source.explain_silence().startswith("/front/driver publishes /depth/image, but no message arrives")
 
         def arrives() -> bool:
@@ -72,3 +72,16 @@ def test_silence_is_explained_and_the_reliability_follows_the_publishers(probe, 
         source.close()
         source.close()
         probe.spin_until(lambda: driver.publisher.get_subscription_count() == 0, "the end of the subscription")
+
+
+def test_a_message_that_was_published_once_arrives(probe, domain):
+    received: list[Image] = []
+    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    with closing(Driver(domain, Image, latched)) as driver:
+        driver.publisher.publish(Image(width=7))
+        await_publishers(probe, "driver")
+        source = Input(probe.node, Image, "depth/image", received.append)
+        source.open()
+        probe.spin_until(lambda: received, "the message")
+        source.close()
+    assert received[0].width == 7

@@ -74,6 +74,8 @@ def place(found: Detection3D) -> list[float]:
 
 
 def test_inputs_that_are_missing_are_named_one_after_the_other(rig):
+    said = "no detections arrive: /probe publishes /detections, but no message arrives"
+    rig.probe.spin_until(lambda: rig.status().message.startswith(said), "its status")
     rig.expect(
         NO_DEPTH_IMAGE, "publishes /depth/image, but no message arrives", lambda: rig.send_detections(plate())
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
+from rclpy.qos import (
+    QoSCompatibility,
+    QoSDurabilityPolicy,
+    QoSProfile,
+    QoSReliabilityPolicy,
+    qos_check_compatible,
+)
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from trt_ssd_ros.ros.publishers import Publishers, fitting_reliability
+from trt_ssd_ros.ros.publishers import Publishers, fitting_durability, fitting_reliability
 from trt_ssd_ros.ros.transport import without_events
 
 UNKNOWN = "_NODE_NAME_UNKNOWN_"
@@ -21,7 +27,7 @@ STOPPED = 1.0
 
 
 class Input:
-    """Subscription to one topic, reliable if every publisher is reliable, else best effort.
+    """Subscription to one topic, with the reliability and durability that fit its publishers.
 
     Args:
         node: Node that subscribes.
@@ -53,7 +59,7 @@ class Input:
         self._depth = depth
         self._now = now
         self._arrived = now()
-        self._reliability = QoSReliabilityPolicy.RELIABLE
+        self._policies = QoSReliabilityPolicy.RELIABLE, QoSDurabilityPolicy.VOLATILE
         self._publishers = Publishers(node, self.topic, kind)
         self._subscription: Subscription | None = None
 
@@ -61,7 +67,7 @@ class Input:
         """Subscribe; if the input is open, do nothing."""
         if self._subscription is None:
             self.received = 0
-            self._reliability = fitting_reliability(self._publishers.find()) or self._reliability
+            self._policies = self._fitting(self._publishers.find())
             self._subscribe()
 
     def close(self) -> None:
@@ -70,15 +76,15 @@ class Input:
         if subscription is not None:
             self._node.destroy_subscription(subscription)
 
-    def fit_reliability(self) -> None:
-        """Subscribe again if the publishers need another reliability, and are those of the last call."""
+    def fit_publishers(self) -> None:
+        """Subscribe again if the publishers need other policies, and are those of the last call."""
         if self._subscription is None:
             return
         publishers = self._publishers.find()
-        reliability = fitting_reliability(publishers) or self._reliability
-        if self._publishers.have_settled(publishers) and reliability != self._reliability:
+        policies = self._fitting(publishers)
+        if self._publishers.have_settled(publishers) and policies != self._policies:
             self.close()
-            self._reliability = reliability
+            self._policies = policies
             self._subscribe()
 
     def explain_silence(self) -> str:
@@ -103,8 +109,14 @@ class Input:
             return f"{node} has stopped publishing {self.topic}: check that node"
         return f"{node} publishes {self.topic}, but no message arrives: check that node and the network"
 
+    def _fitting(self, found: Sequence[TopicEndpointInfo]) -> tuple[QoSReliabilityPolicy, QoSDurabilityPolicy]:
+        """Return the policies for these publishers; without any, those of the last subscription."""
+        reliability, durability = self._policies
+        return fitting_reliability(found) or reliability, fitting_durability(found) or durability
+
     def _qos(self) -> QoSProfile:
-        return QoSProfile(depth=self._depth, reliability=self._reliability)
+        reliability, durability = self._policies
+        return QoSProfile(depth=self._depth, reliability=reliability, durability=durability)
 
     def _subscribe(self) -> None:
         self._subscription = self._node.create_subscription(

@@ -124,7 +124,7 @@ class LocatorNode(FailableNode):
 
     def _fit_inputs(self) -> None:
         for source in self._inputs:
-            source.fit_reliability()
+            source.fit_publishers()
 
     def _on_info(self, name: str) -> Any:
         def keep(info: CameraInfo) -> None:

@@ -1,4 +1,4 @@
-"""Publishers of a topic: those of one message type, and the reliability that fits all of them."""
+"""Publishers of a topic: those of one message type, and the reliability and durability that fit all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSReliabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy, QoSReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 
@@ -52,3 +52,14 @@ def fitting_reliability(found: Sequence[TopicEndpointInfo]) -> QoSReliabilityPol
         return None
     reliable, best_effort = QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT
     return reliable if all(info.qos_profile.reliability == reliable for info in found) else best_effort
+
+
+def fitting_durability(found: Sequence[TopicEndpointInfo]) -> QoSDurabilityPolicy | None:
+    """Return the durability of a subscription to these publishers: transient local if each is; None without publishers.
+
+    Volatile matches every publisher, but never gets a message that was published only once, before the subscription.
+    """
+    if not found:
+        return None
+    latched, volatile = QoSDurabilityPolicy.TRANSIENT_LOCAL, QoSDurabilityPolicy.VOLATILE
+    return latched if all(info.qos_profile.durability == latched for info in found) else volatile
