@@ -62,6 +62,12 @@ def test_objects_with_one_id_have_a_marker_each():
     assert first != second
 
 
+def test_the_label_is_the_best_hypothesis_of_a_detector_that_gives_several():
+    seen = frame("run-7")
+    seen.objects[0].detection.results.insert(0, plate(score=0.1, label="cat").results[0])
+    assert seen.objects[0].label == "person"
+
+
 def test_boxes_and_labels_are_where_the_object_is():
     box, label = Markers().message(frame("run-7")).markers
     place = box.pose.position

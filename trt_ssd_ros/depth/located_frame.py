@@ -55,7 +55,8 @@ class LocatedObject:
     @property
     def label(self) -> str:
         """class_id of the best hypothesis; empty if the detection has none."""
-        return str(self.detection.results[0].hypothesis.class_id) if self.detection.results else ""
+        hypotheses = [result.hypothesis for result in self.detection.results]
+        return str(max(hypotheses, key=lambda one: one.score).class_id) if hypotheses else ""
 
     @property
     def size(self) -> tuple[float, float, float]:

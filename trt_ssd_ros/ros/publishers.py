@@ -55,9 +55,9 @@ def fitting_reliability(found: Sequence[TopicEndpointInfo]) -> QoSReliabilityPol
 
 
 def fitting_durability(found: Sequence[TopicEndpointInfo]) -> QoSDurabilityPolicy | None:
-    """Return the durability of a subscription to these publishers: transient local if each is; None without publishers.
+    """Return the durability of a subscription to these publishers: transient local if each is; None without.
 
-    Volatile matches every publisher, but never gets a message that was published only once, before the subscription.
+    Volatile matches every publisher, but never gets a message that was published before the subscription.
     """
     if not found:
         return None
