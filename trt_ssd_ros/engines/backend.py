@@ -49,7 +49,7 @@ class EngineChoice:
     """Backend, precision, build options, CPU threads and resize of a detector.
 
     Attributes:
-        backend: One of BACKENDS. `auto` takes the first of REGISTRY whose library and device are available.
+        backend: One of BACKENDS. `auto` takes the first of AUTOMATIC whose library and device are available.
         precision: One of PRECISIONS, for TensorRT only; ONNX Runtime runs the network unchanged.
         build: Build options of TensorRT plans.
         cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: all cores, or COPY_THREADS.
@@ -171,7 +171,7 @@ def _open_backend(request: Request) -> list[Detector]:
     """Open the chosen backend, or the first one whose library and device this machine has."""
     if request.choice.backend != "auto":
         return REGISTRY[request.choice.backend](request)
-    *better, last = REGISTRY
+    *better, last = AUTOMATIC
     reasons = []
     for name in better:
         try:
@@ -230,7 +230,9 @@ REGISTRY: Mapping[str, Callable[[Request], list[Detector]]] = {
     "tensorrt": _open_tensorrt,
     "onnxruntime": _open_onnxruntime,
 }
-"""Openers by backend name, in the order in which `auto` tries them; the last one runs on any machine."""
+"""Openers by backend name."""
+AUTOMATIC = ("tensorrt", "onnxruntime")
+"""Backends in the order in which `auto` tries them; the last one runs on any machine."""
 BACKENDS = ("auto", *REGISTRY)
 CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host"}
 """Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
