@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
-from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, InferenceEngine, Tensors
+from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, DegradableEngine, InferenceEngine, Tensors
 from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.detection.thresholds import class_thresholds
 from trt_ssd_ros.detection.views import WHOLE, Views, merge_views
@@ -180,6 +180,11 @@ class Detector:
     def engine_kind(self) -> str:
         """Backend of the engine; see `InferenceEngine.kind`."""
         return self._engine.kind
+
+    @property
+    def degraded(self) -> str:
+        """Reason why the engine does not run as chosen; empty while it does."""
+        return self._engine.degraded if isinstance(self._engine, DegradableEngine) else ""
 
     @property
     def resize_threads(self) -> int:

@@ -28,6 +28,10 @@ class TensorSpec:
         )
 
 
+class EngineUnavailableError(RuntimeError):
+    """Failure of an engine that may succeed with the next image, such as a server that does not answer."""
+
+
 class InferenceEngine(Protocol):
     """Engine that runs one graph: named tensors in, named tensors out. One thread uses and closes it."""
 
@@ -41,7 +45,7 @@ class InferenceEngine(Protocol):
 
     @property
     def precision(self) -> str:
-        """Precision of the network's arithmetic: `fp32`, `fp16` or `int8`."""
+        """Precision of the network's arithmetic: `fp32`, `fp16` or `int8`; `unknown`: a server decides."""
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]:
@@ -58,6 +62,7 @@ class InferenceEngine(Protocol):
 
         Raises:
             ValueError: An input is missing, unknown, or of the wrong type or shape.
+            EngineUnavailableError: The engine cannot run now.
         """
 
     def memory_used(self) -> int | None:
@@ -89,6 +94,15 @@ class AsynchronousEngine(Protocol):
             ValueError: An input is missing, unknown, or of the wrong type or shape.
             RuntimeError: The device failed or is out of memory, or IN_FLIGHT runs are in flight.
         """
+
+
+@runtime_checkable
+class DegradableEngine(Protocol):
+    """Engine that may run in a worse way than chosen, and then says why."""
+
+    @property
+    def degraded(self) -> str:
+        """Reason why the engine does not run as chosen; empty while it does."""
 
 
 def check_inputs(specs: Mapping[str, TensorSpec], inputs: Tensors) -> None:

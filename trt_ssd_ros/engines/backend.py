@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from glob import glob
 from importlib.util import find_spec
@@ -15,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detector import RESIZES_ON, Detector
+from trt_ssd_ros.detection.engine import EngineUnavailableError
 from trt_ssd_ros.engines.build_progress import BuildProgress, LoggedProgress
 from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda import WAITS, Gpu
+from trt_ssd_ros.engines.fallback_engine import FallbackEngine
 from trt_ssd_ros.engines.gpu_files import GPU_FILES
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
+from trt_ssd_ros.engines.remote_engine import RemoteEngine
+from trt_ssd_ros.engines.remote_server import RemoteOptions, ServerRefusedError
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS, load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
@@ -30,6 +34,10 @@ from trt_ssd_ros.models.network import batch_size, load_network
 LOGGER = logging.getLogger(__name__)
 MAX_CPU_DETECTORS = 8
 """Most detectors on the CPU: each takes memory, and more of them outrun the threads that read and write images."""
+MAX_CONNECTIONS = 4
+"""Most connections to a server: their requests overlap, and the server may run them in one batch."""
+OPEN_TIMEOUT = 5.0
+"""Deadline in seconds of the first requests to a server, which may still load its kernels."""
 COPY_THREADS = {"tensorrt": 4}
 """Most threads that copy or resize images, by backend, unless `cpu_threads` is given (docs/engines.md)."""
 MAX_CPU_THREADS = 256
@@ -57,6 +65,7 @@ class EngineChoice:
         gpu: Number of the GPU, from 0; ONNX Runtime, which runs on the CPU, ignores it.
         gpu_wait: One of WAIT_CHOICES: how the thread of the engine waits for the GPU. `auto` blocks for batches,
             and spins for single images, whose latency the wake-up of a thread would lengthen by a tenth.
+        remote: Server of the backend `remote`; other backends ignore it.
 
     Raises:
         ValueError: The backend, the precision, the resize or the wait is unknown, or a number is out of range.
@@ -69,6 +78,7 @@ class EngineChoice:
     resize_on: str = "auto"
     gpu: int = 0
     gpu_wait: str = "auto"
+    remote: RemoteOptions = field(default_factory=RemoteOptions)
 
     def for_views(self, count: int, images: int = 1) -> EngineChoice:
         """Return the choice for a number of images with some views each, in one batch.
@@ -156,7 +166,11 @@ def _open(request: Request) -> list[Detector]:
     detectors, cores = _open_backend(request), len(os.sched_getaffinity(0))
     for detector in detectors:
         chosen = request.choice.resize_on
-        detector.resize_on = CHEAPEST_RESIZE[detector.engine_kind] if chosen == "auto" else chosen
+        if (
+            chosen == "auto" or detector.engine_kind == "remote"
+        ):  # a server takes images of the network's size only
+            chosen = CHEAPEST_RESIZE[detector.engine_kind]
+        detector.resize_on = chosen
         threads = _host_threads(request.choice, detector.engine_kind, cores)
         detector.resize_threads = max(1, min(threads, cores) // len(detectors))
     return detectors
@@ -217,24 +231,66 @@ def _wait(choice: EngineChoice) -> str:
 
 def _open_onnxruntime(request: Request) -> list[Detector]:
     """Open one detector per thread on a shared session; a single detector uses all threads."""
-    asked, card = request.choice.cpu_threads, request.card
+    asked = request.choice.cpu_threads
     threads = asked or len(os.sched_getaffinity(0))
     count = min(threads, request.max_detectors)
-    shared = OnnxRuntimeEngine(
-        compose(load_network(card), card), asked if request.max_detectors == 1 else threads // count
-    )
-    return [Detector(shared, card) for _ in range(count)]
+    shared = _onnxruntime_engine(request.card, asked if request.max_detectors == 1 else threads // count)
+    return [Detector(shared, request.card) for _ in range(count)]
+
+
+def _onnxruntime_engine(card: ModelCard, threads: int) -> OnnxRuntimeEngine:
+    return OnnxRuntimeEngine(compose(load_network(card), card), threads)
+
+
+def _open_remote(request: Request) -> list[Detector]:
+    """Open detectors with a connection each; those that fall back share one session.
+
+    Raises:
+        ServerRefusedError: The server has another model, or refuses the token.
+        EngineUnavailableError: The server does not answer, and no other engine replaces it.
+    """
+    choice, card = request.choice, request.card
+    local = None
+    if choice.remote.fallback != "none":
+        local = _onnxruntime_engine(card, choice.cpu_threads)
+    if choice.resize_on == "engine":
+        LOGGER.warning("resize_on: found engine, but backend remote resizes on the host, so that little is sent")
+    with ExitStack() as opened:
+        detectors = []
+        for _ in range(min(MAX_CONNECTIONS, request.max_detectors)):
+            engine = RemoteEngine(card, choice.remote)
+            opened.callback(engine.close)
+            problem = _problem(engine, choice)
+            detectors.append(Detector(FallbackEngine(engine, local, problem), card))
+            if not detectors[-1].batch_sizes:
+                detectors[-1].batch_sizes = (choice.build.batch,)  # more images at once are divided
+        opened.pop_all()
+    return detectors
+
+
+def _problem(engine: RemoteEngine, choice: EngineChoice) -> str:
+    """Return why a server does not answer at the start, if another engine may replace it; empty if it answers."""
+    try:
+        engine.check(1 if engine.inputs["image"].shape[0] == 1 else choice.build.batch, OPEN_TIMEOUT)
+    except ServerRefusedError:
+        raise
+    except EngineUnavailableError as error:
+        if choice.remote.fallback == "none":
+            raise
+        return str(error)
+    return ""
 
 
 REGISTRY: Mapping[str, Callable[[Request], list[Detector]]] = {
     "tensorrt": _open_tensorrt,
     "onnxruntime": _open_onnxruntime,
+    "remote": _open_remote,
 }
 """Openers by backend name."""
 AUTOMATIC = ("tensorrt", "onnxruntime")
 """Backends in the order in which `auto` tries them; the last one runs on any machine."""
 BACKENDS = ("auto", *REGISTRY)
-CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host"}
+CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host", "remote": "host"}
 """Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
 WAIT_CHOICES = ("auto", *WAITS)
 RESIZE_CHOICES = ("auto", *RESIZES_ON)

@@ -1,0 +1,128 @@
+"""The engine on a server against Triton itself, as scripts/serve_model.py starts it without docker.
+
+scripts/bootstrap --fleet installs Triton in a Python of its own, where it has a wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from model_server import TritonServer
+
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Thresholds
+from trt_ssd_ros.detection.engine import EngineUnavailableError, Tensors
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.remote_engine import RemoteEngine
+from trt_ssd_ros.engines.remote_server import RemoteOptions, ServerRefusedError
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.tools.triton_model import write_triton_model
+
+PYTHON = os.environ.get("TRT_SSD_TRITON_PYTHON", "")
+pytestmark = pytest.mark.skipif(not PYTHON, reason="Triton is not installed: TRT_SSD_TRITON_PYTHON is not set")
+PATIENT = 10.0
+"""Deadline in seconds of requests that must not fail on a busy machine."""
+BATCH = 4
+READ_CONFIG = """
+import sys
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+config = text_format.Parse(open(sys.argv[1]).read(), ModelConfig())
+print(config.max_batch_size, len(config.input), len(config.output), len(config.model_warmup))
+print(*config.parameters)
+"""
+"""Program that reads a config.pbtxt with Triton's own definition of it."""
+
+
+@pytest.fixture(scope="module")
+def models(card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository as build_engine --triton writes it."""
+    folder = tmp_path_factory.mktemp("repository")
+    write_triton_model(folder, card, BATCH)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def triton(models: Path, card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A server of the card's model."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    script = Path(__file__).parents[2] / "scripts" / "serve_model.py"
+    log = tmp_path_factory.mktemp("triton") / "log"
+    with closing(TritonServer(Path(PYTHON), script, models, card.name, port, log)) as server:
+        yield server
+
+
+@pytest.fixture
+def pictures(card: ModelCard, photo: Callable[..., np.ndarray]) -> list[Tensors]:
+    """Inputs of the graph for different pictures, each with its own thresholds."""
+    size = card.input.width, card.input.height
+    return [
+        {
+            "image": photo(name, *size)[None],
+            "channel_order": CHANNEL_ORDERS["bgr"],
+            **Thresholds.uniform(card, score).tensors,
+        }
+        for name, score in (("chelsea", 0.01), ("astronaut", 0.1), ("coffee", 0.3))
+    ]
+
+
+def expect_own_outputs(engine: RemoteEngine, reference: OnnxRuntimeEngine, pictures: list[Tensors]) -> None:
+    """Require the local engine's outputs for each picture, bit for bit."""
+    for picture in pictures:
+        found = engine.run(picture)
+        for name, array in reference.run(picture).items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_triton_reads_the_configuration(models, card):
+    command = [PYTHON, "-c", READ_CONFIG, str(models / card.name / "config.pbtxt")]
+    environment = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == f"{BATCH} 3 6 3\ngraph_sha256"
+
+
+def test_outputs_are_those_of_the_local_engine_bit_for_bit(triton, card, shipped_engine, pictures):
+    with closing(RemoteEngine(card, RemoteOptions(triton.url, timeout=PATIENT))) as engine:
+        engine.check(BATCH)
+        expect_own_outputs(engine, shipped_engine, pictures)
+
+
+def test_robots_that_share_batches_get_their_own_answers(triton, card, shipped_engine, pictures):
+    def robot(number: int) -> None:
+        own = pictures[number % 3 :] + pictures[: number % 3]
+        with closing(RemoteEngine(card, RemoteOptions(triton.url, timeout=PATIENT))) as engine:
+            for _ in range(5):
+                expect_own_outputs(engine, shipped_engine, own)
+
+    with ThreadPoolExecutor(6) as robots:
+        list(robots.map(robot, range(6)))
+
+
+def test_a_model_that_triton_does_not_have_is_named(triton, card):
+    engine = RemoteEngine(card, RemoteOptions(triton.url, "stranger", timeout=PATIENT))
+    with pytest.raises(ServerRefusedError, match="unknown model: 'stranger'"):
+        engine.check()
+
+
+def test_a_batch_above_triton_s_limit_is_refused(triton, card):
+    engine = RemoteEngine(card, RemoteOptions(triton.url, timeout=PATIENT))
+    with closing(engine), pytest.raises(ServerRefusedError, match="batch-size must be <= 8"):
+        engine.check(batch=9)
+
+
+def test_triton_may_be_killed_and_restarted(triton, card, shipped_engine, pictures):
+    with closing(RemoteEngine(card, RemoteOptions(triton.url, timeout=PATIENT))) as engine:
+        expect_own_outputs(engine, shipped_engine, pictures)
+        triton.kill()
+        with pytest.raises(EngineUnavailableError, match=triton.url):
+            engine.run(pictures[0])
+        triton.start()
+        expect_own_outputs(engine, shipped_engine, pictures)
