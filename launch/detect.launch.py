@@ -88,7 +88,14 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "backend",
         default_value="",
-        description="Backend that runs the network: auto | tensorrt | onnxruntime; empty: as in params_file",
+        description="Backend that runs the network: auto | tensorrt | onnxruntime | remote; empty: as in "
+        "params_file",
+    ),
+    DeclareLaunchArgument(
+        "remote_url",
+        default_value="",
+        description="Server of backend:=remote, e.g. http://gpu-server:8000 (docs/fleet.md); empty: as "
+        "in params_file",
     ),
     DeclareLaunchArgument(
         "precision",
@@ -225,7 +232,7 @@ def include(name: str, arguments: Mapping[str, str]) -> GroupAction:
 def detector_overrides(arguments: Arguments, rig: Sequence[RigCamera]) -> dict[str, Any]:
     """Return the parameters that the launch arguments give to the detector."""
     overrides: dict[str, Any] = {
-        name: arguments[name] for name in ("model", "backend", "precision") if arguments[name]
+        name: arguments[name] for name in ("model", "backend", "remote_url", "precision") if arguments[name]
     }
     for argument, parameter in (("debug", "debug_image"), ("tracking", "tracking")):
         if arguments[argument]:

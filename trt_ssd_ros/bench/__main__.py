@@ -38,7 +38,7 @@ from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import add_options, count, progress, run_command
+from trt_ssd_ros.tools.command_line import REMOTE, add_options, count, progress, remote_options, run_command
 from trt_ssd_ros.tools.detect.run import opened_detectors
 from trt_ssd_ros.version import add_version
 
@@ -57,6 +57,7 @@ def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
             options.resize_on,
             options.gpu,
             options.gpu_wait,
+            remote_options(options),
         )
 
 
@@ -156,7 +157,7 @@ def new_parser() -> argparse.ArgumentParser:
         prog="benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
-    add_options(parser, "model", "topic", "gpu", "gpu-wait", "cpu-threads", "resize-on")
+    add_options(parser, "model", "topic", "gpu", "gpu-wait", "cpu-threads", "resize-on", *REMOTE)
     add_options(parser, "threshold", help="lowest reported score, with --video; default: the card's")
     add_options(parser, "backend", "precision", nargs="+", default=["auto"])
     add_options(parser, "batch", nargs="+", default=[1])

@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage
 
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.engine import EngineUnavailableError
 from trt_ssd_ros.images.frame import Frame
 from trt_ssd_ros.node.camera_channel import TakenImage
 from trt_ssd_ros.node.detected_frame import DetectedFrame
@@ -100,6 +101,10 @@ def _publish_batch(detector: Detector, batch: Sequence[ReadImage]) -> None:
     detector.thresholds = batch[0].settings.thresholds
     try:
         found = detector.detect_frames([(image.frame, image.settings.views) for image in batch])
+    except EngineUnavailableError as error:
+        for image in batch:
+            image.taken.channel.refuse(str(error))
+        return
     except ValueError as error:
         if len(batch) == 1:
             batch[0].taken.channel.refuse(str(error))

@@ -255,6 +255,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             engine=detector.engine_name,
             precision=detector.precision,
             resize_on=detector.resize_on,
+            degraded=detector.degraded,
             gpu_memory=self._model.gpu_memory,
             cpu_threads=self._model.cpu_threads,
             detector=detector.counts,

@@ -92,6 +92,7 @@ class Readings:
         times: Percentiles of each stage, in ms.
         finding: Problem of the input; None if there is none.
         last_error: Text of the newest refusal or failure.
+        degraded: Reason why the engine does not run as chosen; empty while it does.
     """
 
     state: str
@@ -114,6 +115,7 @@ class Readings:
     times: Mapping[str, float] = field(default_factory=dict)
     finding: Alert | None = None
     last_error: str = ""
+    degraded: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,12 +173,13 @@ class Health:
             return []
         if readings.finding is not None and readings.finding.level == DiagnosticStatus.ERROR:
             return [readings.finding]
-        if readings.counts.processed == 0:
+        if readings.counts.processed == 0 and not readings.degraded:
             return [Alert(DiagnosticStatus.WARN, "no image yet")]
         alerts = [
             self._compare(INPUT_RATE, readings.input_rate) if readings.counts.numbered is not False else None,
             self._compare(LATENCY, readings.times.get("latency p99 ms", 0.0)),
             self._compare(DROPPED, readings.dropped),
+            Alert(DiagnosticStatus.WARN, readings.degraded) if readings.degraded else None,
             Alert(DiagnosticStatus.WARN, readings.untracked) if readings.untracked else None,
             readings.finding,
         ]

@@ -5,6 +5,13 @@ from __future__ import annotations
 from trt_ssd_ros.detection.views import MAX_OVERLAP
 from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.remote_server import (
+    FALLBACKS,
+    MAX_TIMEOUT,
+    MIN_TIMEOUT,
+    TOKEN_VARIABLE,
+    RemoteOptions,
+)
 from trt_ssd_ros.images.compressed import JPEG_QUALITY
 from trt_ssd_ros.models.card import MAX_CANDIDATES
 from trt_ssd_ros.models.shipped import DEFAULT_MODEL
@@ -19,6 +26,8 @@ _BUILT = "the node builds the plan with it at the start"
 _CARD = "the model card's"
 TRACKER = TrackerSettings((0.5,))
 """Defaults of the tracker."""
+REMOTE = RemoteOptions()
+"""Defaults of a server."""
 
 MODEL = ParameterSpec(
     "model",
@@ -33,7 +42,8 @@ ENGINE = (
         "backend",
         Kind.STRING,
         BACKENDS[0],
-        "Inference backend; auto: tensorrt if it is installed and a GPU responds, else onnxruntime",
+        "Inference backend; auto: tensorrt if it is installed and a GPU responds, else onnxruntime; remote: a "
+        "server (docs/fleet.md)",
         choices=BACKENDS,
         fixed=_OPENED,
     ),
@@ -116,6 +126,51 @@ ENGINE = (
         "Where images are resized to the network's input; host: CPU; engine: graph, but tiles and regions on the "
         "host; auto: host with onnxruntime, with several cameras, tiles or regions, else engine with tensorrt",
         choices=RESIZE_CHOICES,
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "remote_url",
+        Kind.STRING,
+        REMOTE.url,
+        "Address of the server of the backend remote, http or https, as in http://gpu-server:8000",
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "remote_model",
+        Kind.STRING,
+        REMOTE.model,
+        "Name of the model on the server; empty: name of the model card",
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "remote_token_file",
+        Kind.STRING,
+        REMOTE.token_file,
+        f"File with the token that the server expects; empty: environment variable {TOKEN_VARIABLE}, or no token",
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "remote_ca_file",
+        Kind.STRING,
+        REMOTE.ca_file,
+        "File with the certificates (PEM) that signed the server's; empty: those of the system",
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "remote_timeout",
+        Kind.DOUBLE,
+        REMOTE.timeout,
+        "Deadline in seconds of a request to the server; after it, the node leaves the server",
+        MIN_TIMEOUT,
+        MAX_TIMEOUT,
+        fixed=_OPENED,
+    ),
+    ParameterSpec(
+        "remote_fallback",
+        Kind.STRING,
+        REMOTE.fallback,
+        "Engine that runs while the server does not answer; none: images are refused meanwhile",
+        choices=FALLBACKS,
         fixed=_OPENED,
     ),
 )

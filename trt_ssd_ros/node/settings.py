@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -16,6 +16,7 @@ from trt_ssd_ros.detection.thresholds import class_thresholds
 from trt_ssd_ros.detection.views import Views, named_region
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions
+from trt_ssd_ros.engines.remote_server import RemoteOptions
 from trt_ssd_ros.models.card import Defaults, ModelCard
 from trt_ssd_ros.node.parameter_table import (
     CAMERAS,
@@ -173,6 +174,7 @@ def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
         values["resize_on"],
         values["gpu"],
         values["gpu_wait"],
+        RemoteOptions(**{f.name: values[f"remote_{f.name}"] for f in fields(RemoteOptions)}),
     )
 
 

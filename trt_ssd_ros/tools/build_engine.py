@@ -3,6 +3,7 @@
 ros2 run trt_ssd_ros build_engine                                 the default model, the better of fp32 and fp16
 ros2 run trt_ssd_ros build_engine --model my_card.yaml --precision fp16 --verify
 ros2 run trt_ssd_ros build_engine --batch 8 --resize-on host      for a node with eight cameras, or views
+ros2 run trt_ssd_ros build_engine --triton models --batch 8       a Triton model repository for backend:=remote
 ros2 run trt_ssd_ros build_engine --list
 """
 
@@ -12,6 +13,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -29,6 +31,7 @@ from trt_ssd_ros.errors import INTERRUPTED, counted
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 from trt_ssd_ros.tools.command_line import add_options
+from trt_ssd_ros.tools.triton_model import write_triton_model
 from trt_ssd_ros.version import add_version
 
 
@@ -123,6 +126,14 @@ def verify(detector: Detector, card: ModelCard) -> int:
     return int(failures > 0)
 
 
+def write_triton(options: argparse.Namespace) -> int:
+    """Write the model into a Triton model repository, and print its files."""
+    card = ModelCard.load(model_card_path(options.model))
+    for path in write_triton_model(options.triton, card, options.batch):
+        print(path)
+    return 0
+
+
 def list_plans(cache: PlanCache) -> int:
     """Print the cached plans."""
     entries = cache.entries()
@@ -163,6 +174,12 @@ def new_parser() -> argparse.ArgumentParser:
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=int, default=default, metavar="N", help=text + stated)
     parser.add_argument("--verify", action="store_true", help="compare with ONNX Runtime on the sample photos")
+    parser.add_argument(
+        "--triton",
+        type=Path,
+        metavar="DIR",
+        help="write a Triton model repository for a server, and build no plan",
+    )
     parser.add_argument("--list", action="store_true", help="print the cached plans")
     parser.add_argument("--clean", action="store_true", help="delete the cached plans")
     return parser
@@ -173,6 +190,8 @@ def main(args: Sequence[str] | None = None) -> int:
     options = new_parser().parse_args(args)
     cache = PlanCache(cache_folder())
     try:
+        if options.triton:
+            return write_triton(options)
         if options.list:
             return list_plans(cache)
         return clean(cache) if options.clean else build(options, cache)

@@ -19,6 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.remote_server import MAX_TIMEOUT, TOKEN_VARIABLE, RemoteOptions
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
 from trt_ssd_ros.images.quiet_opencv import quiet_opencv
@@ -178,11 +179,33 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "where images are resized to the network's input; default: auto, host for onnxruntime, engine for "
         "tensorrt",
     },
+    "remote-url": {
+        "default": "",
+        "metavar": "URL",
+        "help": "server of the backend remote, as in http://gpu-server:8000",
+    },
+    "remote-model": {
+        "default": "",
+        "metavar": "NAME",
+        "help": "name of the model on the server; default: that of the model card",
+    },
+    "remote-token-file": {
+        "default": "",
+        "metavar": "FILE",
+        "help": f"file with the server's token; default: the environment variable {TOKEN_VARIABLE}, or no token",
+    },
+    "remote-ca-file": {
+        "default": "",
+        "metavar": "FILE",
+        "help": "certificates (PEM) that signed the server's; default: the system's",
+    },
     "threshold": {"type": fraction, "metavar": "SCORE", "help": "lowest reported score; default: the card's"},
     "batch": {"type": count, "default": 1, "metavar": "N", "help": "images per inference call; default: 1"},
     "topic": {"default": "", "help": "image topic of a recording; default: its only one"},
 }
 """Detector and input options: keyword arguments of `add_argument` by option name."""
+REMOTE = ("remote-url", "remote-model", "remote-token-file", "remote-ca-file")
+"""Options of `remote_options`."""
 
 
 def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
@@ -195,3 +218,13 @@ def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) ->
     """
     for name in names:
         parser.add_argument(f"--{name}", **{**OPTIONS[name], **changes})
+
+
+def remote_options(options: argparse.Namespace) -> RemoteOptions:
+    """Return the server of a command line with the options REMOTE.
+
+    A tool does not fall back, because the images of a run shall have one engine; it waits longer instead.
+    """
+    names = ("url", "model", "token_file", "ca_file")
+    values = {name: getattr(options, f"remote_{name}") for name in names}
+    return RemoteOptions(**values, timeout=MAX_TIMEOUT, fallback="none")

@@ -201,7 +201,7 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
         (
             [],
             ("truth",),
-            "found '{place}/truth', expected auto|tensorrt|onnxruntime[:auto|fp32|fp16], or results.jsonl",
+            "found '{place}/truth', expected auto|tensorrt|onnxruntime|remote[:auto|fp32|fp16], or results.jsonl",
         ),
         ([], ("x=onnxruntime:fp16",), "ONNX Runtime runs the network as it is: give no precision"),
         ([], ("x=tensorrt",), "TensorRT cannot be imported"),

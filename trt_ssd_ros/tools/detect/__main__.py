@@ -9,6 +9,7 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect drive.mp4 --resume                        resume an interrupted or killed run
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect monday.mcap tuesday.mcap --batch 2        several recordings at once, whose images share the batches
+  detect photos/ --backend remote --remote-url http://gpu-server:8000    on an inference server (docs/fleet.md)
   detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
 """
 
@@ -39,7 +40,7 @@ from trt_ssd_ros.images.source import AbsentSourceError, ImageSource
 from trt_ssd_ros.images.stream import exit_code
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path
-from trt_ssd_ros.tools.command_line import add_options, count, run_command
+from trt_ssd_ros.tools.command_line import REMOTE, add_options, count, remote_options, run_command
 from trt_ssd_ros.tools.detect.annotated import (
     AnnotatedFiles,
     AnnotatedOutput,
@@ -155,6 +156,7 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
         options.resize_on,
         options.gpu,
         options.gpu_wait,
+        remote_options(options),
     )
     with closing(opened_inputs(options, {options.output, *folders}, stop)) as images:
         expect_trackable(options, images)
@@ -229,7 +231,7 @@ def new_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds results",
     )
-    add_options(parser, "model", "backend", "precision", "gpu", "gpu-wait", "cpu-threads", "resize-on")
+    add_options(parser, "model", "backend", "precision", "gpu", "gpu-wait", "cpu-threads", "resize-on", *REMOTE)
     add_options(parser, "threshold", "batch")
     add_view_options(parser)
     add_options(

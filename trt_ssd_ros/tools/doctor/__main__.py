@@ -19,9 +19,10 @@ from dataclasses import asdict
 from trt_ssd_ros.tools.doctor.checks import engine_findings, ros_findings, software_findings, transport_findings
 from trt_ssd_ros.tools.doctor.jetson import jetson_findings
 from trt_ssd_ros.tools.doctor.machine import Finding, Machine
+from trt_ssd_ros.tools.doctor.network import network_findings
 from trt_ssd_ros.version import add_version
 
-CHECKS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings)
+CHECKS = (software_findings, ros_findings, engine_findings, jetson_findings, transport_findings, network_findings)
 
 
 def run_checks(machine: Machine) -> Iterator[Finding]:

@@ -28,7 +28,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.errors import INTERRUPTED, counted, load_pyplot
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
-from trt_ssd_ros.tools.command_line import add_options, count, expect_writable, fraction, run_command
+from trt_ssd_ros.tools.command_line import (
+    REMOTE,
+    add_options,
+    count,
+    expect_writable,
+    fraction,
+    remote_options,
+    run_command,
+)
 from trt_ssd_ros.tools.evaluate.annotation_options import add_annotation_options, read_annotated
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
@@ -52,7 +60,12 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     options.output = output_folder(options.output, folders, options.overwrite)
     expect_writable(options.output)
     expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
-    settings = EngineChoice(cpu_threads=options.cpu_threads, gpu=options.gpu, gpu_wait=options.gpu_wait)
+    settings = EngineChoice(
+        cpu_threads=options.cpu_threads,
+        gpu=options.gpu,
+        gpu_wait=options.gpu_wait,
+        remote=remote_options(options),
+    )
     views = views_of(options)
     with ExitStack() as opened:
         runs = []
@@ -103,7 +116,7 @@ def new_parser() -> argparse.ArgumentParser:
         help=f"output folder; default: {OUTPUT}, or {OUTPUT}_2, ... if it holds a report",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the report in DIR; default: the newest")
-    add_options(parser, "model", "gpu", "gpu-wait", "cpu-threads")
+    add_options(parser, "model", "gpu", "gpu-wait", "cpu-threads", *REMOTE)
     add_options(parser, "threshold", default=LOWEST_SCORE, help="lowest evaluated score; default: 0.01")
     add_view_options(parser)
     parser.add_argument(

@@ -307,6 +307,8 @@ def open_runs(
             raise ValueError(f"run: found {text!r}, expected {expected}")
         if backend == "onnxruntime" and precision not in ("", "fp32"):
             raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
+        if backend == "remote" and precision:
+            raise ValueError(f"run: found {text!r}, but the server chooses the precision: give none")
         card = ModelCard.load(model_card_path(own or model))
         choice = replace(settings, backend=backend, precision=precision or "auto")
         yield DetectorRun(name, card, choice, threshold, stop, views)
