@@ -286,6 +286,21 @@ def test_a_flood_of_requests_ends_its_viewer_only(serve):
     served.wait_for_log("requests a second")
 
 
+def test_a_flood_of_pings_ends_its_viewer_only(serve):
+    served = serve()
+
+    async def visit() -> None:
+        async with viewer(served.port) as good, viewer(served.port) as bad:
+            with suppress(ConnectionError):  # the server may have cut the connection before the last
+                for _ in range(int(2 * BURST_SECONDS * MAX_REQUESTS_PER_SECOND)):
+                    await bad.socket.ping()
+                await asyncio.to_thread(served.wait_for_log, "requests a second")
+            assert (await good.command(type="enable", camera="", value=True))["ok"] is False
+
+    asyncio.run(visit())
+    served.wait_for_log("requests a second")
+
+
 def test_broken_bytes_are_refused_and_logged_once(serve):
     served = serve()
     for data in (b"\0\xff\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"):
@@ -391,6 +406,22 @@ def test_a_viewer_that_does_not_read_is_cut_and_holds_up_nobody(serve, monkeypat
     asyncio.run(visit())
     stalled.close()
     assert len(served.log) == 1
+
+
+def test_a_viewer_that_leaves_without_reading_is_cut(serve, monkeypatch):
+    monkeypatch.setattr(server_module, "SEND_SECONDS", 1.0)
+    served = serve()
+    with socket.socket() as leaving:
+        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        leaving.connect(("127.0.0.1", served.port))
+        leaving.sendall(handshake(served.port, {"type": "look", "cameras": ["a"], "rate": 0}))
+        served.wait_for_demand(1, "a")
+        served.server.offer(Frame("a", 1, bytes(20_000_000)))
+        while len(leaving.recv(1000, socket.MSG_PEEK)) < 1000:  # the frame is under way
+            pass
+        leaving.sendall(bytes((0x88, 0x80, 0, 0, 0, 0)))  # the end of a WebSocket
+        served.wait_for_demand(0)
+        served.wait_for_log("does not read")
 
 
 def test_ends_with_its_viewers(serve):

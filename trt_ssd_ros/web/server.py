@@ -43,6 +43,7 @@ EXCHANGE_SECONDS = 15.0
 """Time for a request and its answer; a WebSocket has it for its opening only."""
 SEND_SECONDS = 10.0
 """Time in which a viewer reads a message; after it, the connection is cut."""
+_NOT_READ = "a viewer that does not read", f"nothing for {SEND_SECONDS:g} s"
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 1.0
 """Time that viewers have to answer the end of the server."""
@@ -103,11 +104,15 @@ class _Connection(web.RequestHandler):
             server.refusals.note("too many connections", f"{MAX_CONNECTIONS} are open")
             transport.abort()
         else:
-            self._cut = asyncio.get_running_loop().call_later(EXCHANGE_SECONDS, self._abort, transport)
+            self._cut_after(EXCHANGE_SECONDS, "slow request", f"none is complete after {EXCHANGE_SECONDS:g} s")
 
-    def _abort(self, transport: asyncio.Transport) -> None:
-        self._server.refusals.note("slow request", f"none is complete after {EXCHANGE_SECONDS:g} s")
-        transport.abort()
+    def _cut_after(self, seconds: float, kind: str, detail: str) -> None:
+        def cut() -> None:
+            self._server.refusals.note(kind, detail)
+            self._own.abort()
+
+        self.keep()
+        self._cut = asyncio.get_running_loop().call_later(seconds, cut)
 
     def connection_lost(self, error: BaseException | None) -> None:
         self._server.transports.discard(self._own)
@@ -119,6 +124,11 @@ class _Connection(web.RequestHandler):
         if self._cut is not None:
             self._cut.cancel()
 
+    def end(self) -> None:
+        """Give the client `SEND_SECONDS` to read the rest: closing a transport waits for it without limit."""
+        if not self._own.is_closing() or self._own.get_write_buffer_size():
+            self._cut_after(SEND_SECONDS, *_NOT_READ)
+
 
 class _LogHandler(logging.Handler):
     """Handler that passes what aiohttp logs about a request to the log of refusals."""
@@ -129,7 +139,7 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        self._refusals.note("broken request", f"{type(error).__name__}: {one_line(error)}" if error else "")
+        self._refusals.note("broken request", f"{type(error).__name__}: {one_line(error)[:200]}" if error else "")
 
 
 class _Server(web.Server):
@@ -192,6 +202,7 @@ class WebServer:
 
         Raises:
             OSError: The server cannot listen there.
+            UnicodeError: The host is no name of DNS.
         """
         started: Future[int] = Future()
         self._thread = Thread(target=lambda: asyncio.run(self._run(host, port, started)), name="web")
@@ -237,7 +248,7 @@ class WebServer:
             self._loop = asyncio.get_running_loop()
             started.set_result(port)
             await self._stop.wait()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # else `start` waits for ever
             started.set_exception(error)
         finally:
             self._loop = None
@@ -289,13 +300,19 @@ class WebServer:
 
     async def _serve_viewer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one WebSocket until it ends."""
-        socket = web.WebSocketResponse(heartbeat=PING_SECONDS, max_msg_size=MAX_REQUEST_BYTES, compress=False)
+        socket = web.WebSocketResponse(
+            heartbeat=PING_SECONDS,
+            max_msg_size=MAX_REQUEST_BYTES,
+            compress=False,
+            autoping=False,  # aiohttp would answer any number of pings
+        )
         if not socket.can_prepare(request).ok:
             return self._answer(HTTPStatus.UPGRADE_REQUIRED, "text/plain", b"This path is for WebSockets.")
         socket.headers.update(HEADERS)
         await socket.prepare(request)
-        assert isinstance(request.protocol, _Connection)
-        request.protocol.keep()
+        connection = request.protocol
+        assert isinstance(connection, _Connection)
+        connection.keep()
         viewer, commands = self._hub.join(), _Commands()
         self._sockets.add(socket)
         sender = asyncio.create_task(self._send(socket, request.transport, viewer))
@@ -303,10 +320,13 @@ class WebServer:
             await self._receive(socket, viewer, commands)
         except (ProtocolError, ViewerError) as error:
             self._refusals.note("malformed request", f"{request.remote}: {one_line(error)[:200]}")
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=one_line(error).encode()[:120])
+            await socket.close(
+                code=WSCloseCode.POLICY_VIOLATION, message=one_line(error).encode("ascii", "replace")[:120]
+            )
         finally:
             self._sockets.discard(socket)
             self._hub.leave(viewer)
+            connection.end()
             for task in (sender, *commands.tasks):
                 task.cancel()
             await asyncio.gather(sender, *commands.tasks, return_exceptions=True)
@@ -319,7 +339,7 @@ class WebServer:
         loop = asyncio.get_running_loop()
 
         def cut() -> None:
-            self._refusals.note("a viewer that does not read", f"nothing for {SEND_SECONDS:g} s")
+            self._refusals.note(*_NOT_READ)
             if transport is not None:
                 transport.abort()
 
@@ -341,6 +361,11 @@ class WebServer:
         """
         async for message in socket:
             viewer.count_request()
+            if message.type == WSMsgType.PING:
+                await socket.pong(message.data)
+                continue
+            if message.type == WSMsgType.PONG:
+                continue
             if message.type == WSMsgType.ERROR:
                 raise ProtocolError(f"broken message ({socket.exception()})")
             if message.type != WSMsgType.TEXT:
