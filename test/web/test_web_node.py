@@ -12,10 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from image_messages import blank_image
 from parameter_client import ParameterClient
 from probe import BEST_EFFORT, PATIENCE, Probe
+from rcl_interfaces.msg import Parameter, ParameterEvent, ParameterType, ParameterValue
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, Detection3D, Detection3DArray
 
@@ -135,17 +136,20 @@ async def see(probe: Probe, page: PageClient) -> None:
 async def control(probe: Probe, page: PageClient) -> None:
     """Set parameters and enable."""
     client = ParameterClient(probe)
-    value = lambda text, name: next(p["value"] for p in text["parameters"] if p["name"] == name)  # noqa: E731
     answer = await page.command(type="set", parameter="score_threshold", value=0.9)
     assert answer["ok"], answer
     assert client.get(["score_threshold"]) == {"score_threshold": 0.9}
-    await page.newest("parameters", lambda text: value(text, "score_threshold") == 0.9)
+    await page.newest("parameters", lambda text: value_of(text, "score_threshold") == 0.9)
     for name, bad, words in (
         ("score_threshold", 7, "score_threshold: found 7.0, expected a number from 0 to 1"),
         ("include_classes", ["cta"], "expected perhaps 'cat'"),
         ("roi", [0, 0, 0], "roi"),
         ("roi", [], "roi"),
         ("roi", [[1]], "list of values of one type"),
+        ("roi", [None, None], "list of values of one type"),
+        ("roi", [0.5, 10**400], "64 bits"),
+        ("include_classes", ["cat\0"], "without NUL"),
+        ("include_classes", ["\ud800"], "without NUL and surrogates"),
         ("roi", {"x": 1}, "expected a value"),
         ("max_detections", 2**80, "64 bits"),
         ("max_detections", None, "max_detections"),
@@ -161,7 +165,7 @@ async def control(probe: Probe, page: PageClient) -> None:
     assert client.get(["roi", "include_classes"]) == {"roi": [0.0, 0.5, 1.0, 0.5], "include_classes": []}
 
     assert client.set_together({"score_threshold": 0.2}).successful
-    await page.newest("parameters", lambda text: value(text, "score_threshold") == 0.2)
+    await page.newest("parameters", lambda text: value_of(text, "score_threshold") == 0.2)
 
     for wanted in (False, True):
         answer = await page.command(type="enable", camera="", value=wanted)
@@ -169,6 +173,32 @@ async def control(probe: Probe, page: PageClient) -> None:
         await page.newest("diagnostics", lambda text, w=wanted: text["cameras"][0]["enabled"] is w)
     answer = await page.command(type="enable", camera="nose", value=True)
     assert "'nose', expected the name of a camera" in answer["message"]
+
+
+def send_strange_messages(probe: Probe) -> None:
+    """Send in the detector's name, all the time: values of types that it does not have, a count of 5000 digits."""
+    counts = DiagnosticStatus(name="detector: front", values=[KeyValue(key="processed", value="9" * 5000)])
+    report = DiagnosticArray(status=[counts])
+    values = (
+        *(ParameterValue(type=ParameterType.PARAMETER_BYTE_ARRAY), ParameterValue(type=77)),
+        ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.875),
+        ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="high"),
+    )
+    reports = probe.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+    events = probe.node.create_publisher(ParameterEvent, "/parameter_events", 10)
+
+    def send() -> None:
+        reports.publish(report)
+        for value in values:
+            change = Parameter(name="score_threshold", value=value)
+            events.publish(ParameterEvent(node="/detector", changed_parameters=[change]))
+
+    probe.node.create_timer(0.05, send)
+
+
+def value_of(text: dict[str, Any], name: str) -> Any:
+    """Return the value of a parameter in a text `parameters`."""
+    return next(parameter["value"] for parameter in text["parameters"] if parameter["name"] == name)
 
 
 def test_follows_two_cameras_and_a_detector_that_restarts(probe, start_blank_detector, start_process):
@@ -181,6 +211,8 @@ def test_follows_two_cameras_and_a_detector_that_restarts(probe, start_blank_det
     }
     probe.node.create_timer(0.05, lambda: [sender.publish(blank_image()) for sender in senders.values()])
 
+    send_strange_messages(probe)
+
     async def watch() -> None:
         async with viewer(port) as page:
             await page.text("state", lambda text: [c["name"] for c in text["cameras"]] == ["front", "rear"])
@@ -190,6 +222,8 @@ def test_follows_two_cameras_and_a_detector_that_restarts(probe, start_blank_det
             answer = await page.command(type="set", parameter="front.score_threshold", value=0.5)
             assert "control" in answer["message"], "only shows"
             assert not answer["ok"]
+
+            await page.newest("parameters", lambda text: value_of(text, "score_threshold") == 0.875)
 
             detector.send_signal(signal.SIGKILL)
             detector.wait()
@@ -226,6 +260,8 @@ def test_prints_a_token_to_the_terminal_only(probe, start_node):
         ({"port": 70000}, "port: found 70000, expected a whole number from 0 to 65535"),
         ({"detecter": "x"}, "did you mean detector?"),
         ({"host": "192.0.2.1", "port": 0}, "cannot listen on 192.0.2.1"),
+        ({"host": "..", "port": 0}, "cannot listen on .."),
+        ({"detector": "two words"}, "detector: found 'two words', expected the name of a node"),
     ],
 )
 def test_refuses_to_start(refused, parameters, words):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor, ParameterEvent, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
-from rclpy.parameter import parameter_value_to_python
 
 from trt_ssd_ros.ros.overrides import OTHERS
 from trt_ssd_ros.ros.parameters import Kind
-from trt_ssd_ros.web.messages import page_value, parameter_of
+from trt_ssd_ros.web.messages import SHOWN_TYPES, page_value, parameter_of
 from trt_ssd_ros.web.protocol import Parameter
 from trt_ssd_ros.web.services import Services
 
@@ -65,7 +64,7 @@ class LiveParameters:
         if response is None:
             done(False)
             return
-        live = [descriptor for descriptor in response.descriptors if not descriptor.read_only]
+        live = [found for found in response.descriptors if not found.read_only and found.type in SHOWN_TYPES]
         request = GetParameters.Request(names=[CAMERAS, *(descriptor.name for descriptor in live)])
         self._services.call("get_parameters", request, partial(self._take, done, live))
 
@@ -74,26 +73,35 @@ class LiveParameters:
             done(False)
             return
         cameras, *values = response.values
-        self.cameras = list(parameter_value_to_python(cameras) or [""])
+        self.cameras = list(cameras.string_array_value) or [""]
+        names = {descriptor.name for descriptor in live}
         found = {
-            descriptor.name: self._described(descriptor, value)
+            descriptor.name: parameter_of(descriptor, value, self._camera_of(descriptor.name, names))
             for descriptor, value in zip(live, values, strict=True)
         }
         self.values = {name: _typed(parameter, found) for name, parameter in found.items()}
         done(True)
         self._changed()
 
-    def _described(self, descriptor: ParameterDescriptor, value: ParameterValue) -> Parameter:
-        camera = descriptor.name.partition(".")[0]
-        return parameter_of(descriptor, value, camera if camera in (self.cameras or ()) else "")
+    def _camera_of(self, name: str, names: Collection[str]) -> str:
+        """Return the camera whose own value a parameter is; a camera may be called `diagnostics`, too."""
+        camera, _, shared = name.partition(".")
+        return camera if camera in (self.cameras or ()) and shared in names else ""
 
     def take_event(self, event: ParameterEvent) -> None:
         """Take the changes of an event of the detector."""
-        known = {name: value for name, value in _changes(event) if name in self.values}
+        known = {name: value for name, value in _changes(event) if self._fits(name, value)}
         for name, value in known.items():
-            self.values[name] = replace(self.values[name], value=value)
+            self.values[name] = replace(self.values[name], value=page_value(value))
         if known:
             self._changed()
+
+    def _fits(self, name: str, value: ParameterValue) -> bool:
+        """Return whether a value may be that of a live parameter; any node can send an event in this name."""
+        if name not in self.values or value.type not in SHOWN_TYPES:
+            return False
+        kind = Kind(value.type).name.lower()
+        return NOT_SET in (kind, self.values[name].type) or kind == self.values[name].type
 
 
 def _typed(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:
@@ -102,7 +110,7 @@ def _typed(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:
     return replace(parameter, type=shared.type) if parameter.type == NOT_SET and shared else parameter
 
 
-def _changes(event: ParameterEvent) -> list[tuple[str, Any]]:
+def _changes(event: ParameterEvent) -> list[tuple[str, ParameterValue]]:
     """Return the new values of an event; a value that is taken away is deleted, then declared without one."""
     found = (*event.deleted_parameters, *event.new_parameters, *event.changed_parameters)
-    return [(parameter.name, page_value(parameter.value)) for parameter in found]
+    return [(parameter.name, parameter.value) for parameter in found]

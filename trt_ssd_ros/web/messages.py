@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,10 @@ from trt_ssd_ros.web.protocol import LEVELS, Box, CameraStatus, Figures, Paramet
 LARGEST_INTEGER = 2**63 - 1
 MAX_COLUMNS = 10_000
 """Largest span of class ids with a place for each; a wider one is from another detector."""
+SHOWN_TYPES = frozenset(kind.value for kind in Kind) - {Kind.BYTE_ARRAY.value}
+"""Types of parameters that JSON has values for."""
+_UNFIT = re.compile("[\\0\\ud800-\\udfff]")
+"""Characters of JSON that a ROS string cannot have: it ends at a NUL, and is UTF-8."""
 CHOICES = "one of "
 """Begin of `additional_constraints` of a parameter with choices; see `ParameterSpec.descriptor`."""
 
@@ -113,7 +118,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _count(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdecimal() else None
+    """Return a value of /diagnostics as a count; None if it is missing, unknown or larger than any counter."""
+    return int(text) if text and re.fullmatch("[0-9]{1,19}", text) else None
 
 
 def parameter_of(descriptor: ParameterDescriptor, value: ParameterValue, camera: str) -> Parameter:
@@ -139,7 +145,9 @@ def parameter_of(descriptor: ParameterDescriptor, value: ParameterValue, camera:
 
 
 def page_value(value: ParameterValue) -> Any:
-    """Return the value of a parameter for the page; None if it is not set."""
+    """Return the value of a parameter for the page; None if it is not set, or of no type in SHOWN_TYPES."""
+    if value.type not in SHOWN_TYPES:
+        return None
     found = parameter_value_to_python(value)
     return found if found is None or isinstance(found, bool | int | float | str) else list(found)
 
@@ -161,11 +169,13 @@ def parameter_message(name: str, kind: str, value: Any) -> ParameterMsg:
         return RosParameter(name, getattr(Kind, kind.upper()), []).to_parameter_msg()
     items = value if isinstance(value, list) else [value]
     kinds = {type(item) for item in items}
+    if any(isinstance(item, int) and abs(item) > LARGEST_INTEGER for item in items):
+        raise ValueError(f"{name}: found {str(value)[:60]}, expected numbers of at most 64 bits")
     if kinds == {int, float}:
         items, kinds = [float(item) for item in items], {float}
-    if len(kinds) != 1 or not kinds <= {bool, int, float, str, type(None)} or value == [None]:
+    if not (value is None or (len(kinds) == 1 and kinds <= {bool, int, float, str})):
         raise ValueError(f"{name}: found {str(value)[:60]}, expected a value, or a list of values of one type")
-    if kinds == {int} and max(map(abs, items)) > LARGEST_INTEGER:
-        raise ValueError(f"{name}: found {str(value)[:60]}, expected numbers of at most 64 bits")
+    if kinds == {str} and any(_UNFIT.search(item) for item in items):
+        raise ValueError(f"{name}: found {str(value)[:60]!r}, expected text without NUL and surrogates")
     given = items if isinstance(value, list) else items[0]
     return RosParameter(name, value=given).to_parameter_msg()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ LINGER = 4
 """Periods of FOLLOW_SECONDS that the node stays subscribed after the last viewer. A page that is loaded again
 needs nothing new, and Fast DDS may crash if a subscription ends while its publisher is being discovered
 (https://github.com/eProsima/Fast-DDS/issues/3303)."""
-EVERY_NETWORK = ("0.0.0.0", "::")  # noqa: S104 - to name this machine in the address
+EVERY_NETWORK = ("", "0.0.0.0", "::")  # noqa: S104 - to name this machine in the address
 FOLDER = Path(__file__).parent
 
 
@@ -57,7 +58,7 @@ class WebNode(FailableNode):
         backend = Backend(self._execute, partial(self._in_executor, self._follow_demand), self._refusals)
         files = page_files(FOLDER / "page", FOLDER.parent / "common.css")
         self._server = WebServer(files, Access.of(token, values["allowed_hosts"]), backend)
-        name = join(self.get_namespace(), values["detector"])
+        name = _full_name(self.get_namespace(), values["detector"])
         self._space = dirname(name)
         self._link = DetectorLink(self, name, values["control"], self._server)
         self._pictures: dict[str, CameraPictures] = {}
@@ -74,7 +75,7 @@ class WebNode(FailableNode):
         """Start the server, whose first viewer needs the executor."""
         try:
             self._announce(host, self._server.start(host, port), token)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self.fail(f"cannot listen on {host}, port {port} ({one_line(error)}): set host or port (web_port)")
 
     def _announce(self, host: str, port: int, token: str) -> None:
@@ -106,6 +107,7 @@ class WebNode(FailableNode):
         """Subscribe to what the viewers look at; `_follow` ends what they have left."""
         self._demand = demand
         if demand.viewers:
+            self._left = 0
             self._link.wake()
         self._open_pictures()
 
@@ -147,6 +149,20 @@ class WebNode(FailableNode):
             self._open_pictures()
         for pictures in self._pictures.values():
             pictures.follow_graph()
+
+
+def _full_name(namespace: str, detector: str) -> str:
+    """Return the full name of the detector.
+
+    Raises:
+        ValueError: The name is no name of a node.
+    """
+    name = join(namespace, detector)
+    if not re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)+", name):
+        raise ValueError(
+            f"detector: found {detector!r}, expected the name of a node, e.g. detector or /robot/detector"
+        )
+    return name
 
 
 def main(args: Sequence[str] | None = None) -> int:
