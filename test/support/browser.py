@@ -61,7 +61,7 @@ def open_page(browser: Any, address: str, **options: Any) -> Iterator[Any]:
     assert not errors, errors
 
 
-OUTSIDE = ("ERR_CONNECTION", "WebSocket connection", "status of 401")
+OUTSIDE = ("ERR_CONNECTION", "WebSocket connection", "status of 401", "status of 426", "status of 503")
 """Texts of lines that are no error of the page: a lost connection, a refused token."""
 
 

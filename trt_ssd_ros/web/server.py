@@ -47,7 +47,11 @@ _NOT_READ = "a viewer that does not read", f"nothing for {SEND_SECONDS:g} s"
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 1.0
 """Time that viewers have to answer the end of the server."""
-SERVER_FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many viewers", f"{MAX_VIEWERS} viewers are connected.")
+SERVER_FULL = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too many viewers",
+    f"{MAX_VIEWERS} viewers are connected, no more are served: close one.",
+)
 NOT_FOUND = Refusal(HTTPStatus.NOT_FOUND, "unknown path", "Not found.")
 ONLY_GET = Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method other than GET", "Only GET is allowed.")
 

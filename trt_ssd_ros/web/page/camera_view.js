@@ -14,6 +14,7 @@ export class CameraView {
   #shown = null; // {header, picture} on the canvas
   #drawnAt = [];
   #enabled = null;
+  #unreadable = false; // the newest frame has no readable picture
   #settings = { paused: false, control: false, connected: false };
 
   /**
@@ -77,8 +78,11 @@ export class CameraView {
         const picture = await createImageBitmap(jpeg);
         await new Promise(requestAnimationFrame); // in a hidden tab this waits, so no further frame is sent
         this.#show(header, picture);
+        if (this.#unreadable) setText(this.refusal, "");
+        this.#unreadable = false;
       } catch (error) {
-        setText(this.refusal, `Frame ${header.frame} has no readable picture: ${error.message}`);
+        setText(this.refusal, `The newest picture is not readable: ${error.message}`);
+        this.#unreadable = true;
       }
       this.actions.acknowledge(this.name, header.frame);
     }
@@ -88,6 +92,7 @@ export class CameraView {
   #show(header, picture) {
     this.#shown?.picture.close();
     this.#shown = { header, picture };
+    this.#forgetOldTimes();
     this.#drawnAt.push(performance.now());
     this.take.disabled = false;
     this.canvas.style.setProperty("--aspect", header.width / header.height);
@@ -157,9 +162,13 @@ export class CameraView {
     this.tick();
   }
 
-  #shownRate() {
+  #forgetOldTimes() {
     const since = performance.now() - RATE_SPAN_MS;
     this.#drawnAt = this.#drawnAt.filter((time) => time > since);
+  }
+
+  #shownRate() {
+    this.#forgetOldTimes();
     return (1000 * this.#drawnAt.length) / RATE_SPAN_MS;
   }
 

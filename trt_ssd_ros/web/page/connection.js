@@ -3,6 +3,9 @@
 const RETRY_MS = 500;
 const ANSWER_MS = 10_000;
 const LENGTH_BYTES = 4;
+const UNAUTHORIZED = 401;
+const UPGRADE_REQUIRED = 426; // the only answer of the path to a plain request that is not refused
+const NEW_TOKEN = "The token is not valid any more: open the address that the web node printed at its last start";
 
 /**
  * Events: a CustomEvent with the type of each text message and the message as detail, `frame` with
@@ -12,6 +15,7 @@ export class Connection extends EventTarget {
   #socket = null;
   #waiting = new Map(); // request number -> function that takes the answer
   #requests = 0;
+  #refusal = ""; // reason why the web node refuses the connection
 
   /** Connect now, and again after each loss of the connection. */
   open() {
@@ -19,7 +23,10 @@ export class Connection extends EventTarget {
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.#emit("connection", { open: true, text: "Connected" });
+    socket.onopen = () => {
+      this.#refusal = "";
+      this.#emit("connection", { open: true, text: "Connected" });
+    };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => this.#lost();
     this.#socket = socket;
@@ -58,18 +65,28 @@ export class Connection extends EventTarget {
     for (const request of [...this.#waiting.keys()]) {
       this.#answer({ request, ok: false, message: "the connection was lost before the detector answered" });
     }
-    this.#emit("connection", { open: false, text: "Connection lost: connecting again" });
+    this.#emit("connection", { open: false, text: this.#refusal || "Connection lost: connecting again" });
     setTimeout(() => this.open(), RETRY_MS);
-    // A browser hides the status of a refused WebSocket; that of the page has the same reason.
-    const status = await fetch("/", { cache: "no-store" }).then((r) => r.status, () => 0);
-    if (status === 401 && this.#socket.readyState !== WebSocket.OPEN) {
-      const text = "The token is not valid any more: open the address that the web node printed at its last start";
-      this.#emit("connection", { open: false, text });
-    }
+    const refusal = await readRefusal();
+    if (this.#socket.readyState === WebSocket.OPEN) return;
+    this.#refusal = refusal;
+    if (refusal) this.#emit("connection", { open: false, text: refusal });
   }
 
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** Return why the web node refuses a WebSocket; a browser hides it, but a plain request gets the same answer. */
+async function readRefusal() {
+  try {
+    const answer = await fetch("/ws", { cache: "no-store" });
+    if (answer.status === UNAUTHORIZED) return NEW_TOKEN;
+    const ours = answer.headers.get("Content-Type")?.startsWith("text/plain") && answer.status !== UPGRADE_REQUIRED;
+    return ours ? await answer.text() : "";
+  } catch {
+    return ""; // no connection
   }
 }
 

@@ -66,7 +66,7 @@ function slider(lowest, highest, naming) {
   range.addEventListener("input", () => { exact.value = range.value; });
   exact.addEventListener("change", () => { range.value = exact.value; });
   const write = (value) => {
-    exact.value = value === null ? "" : Number(value.toFixed(6));
+    exact.value = value == null ? "" : Number(value.toFixed(6));
     range.value = value ?? lowest;
   };
   return {
@@ -92,10 +92,14 @@ function fields(names, type, naming) {
 function region(canvases, naming) {
   const editor = fields(FIELDS.roi, "double_array", naming);
   const draw = element("button", { type: "button", "aria-pressed": "false" }, "Draw on a picture");
+  let choosing = null; // AbortController of the choice
   draw.onclick = async () => {
+    if (choosing) return choosing.abort();
+    choosing = new AbortController();
     draw.setAttribute("aria-pressed", "true");
-    const chosen = await chooseRegion(canvases());
+    const chosen = await chooseRegion(canvases(), choosing);
     draw.setAttribute("aria-pressed", "false");
+    choosing = null;
     if (!chosen) return;
     editor.write(chosen);
     editor.inputs[0].dispatchEvent(new Event("change"));

@@ -32,7 +32,7 @@ const screenWatch = new IntersectionObserver((entries) => {
 /** Return the colour of a label, also of one that the model does not name. */
 function colorOf(label) {
   const number = labels.indexOf(label);
-  return classColor(number >= 0 ? number : Number.parseInt(label, 10) || 0);
+  return classColor(number >= 0 ? number : Math.abs(Number.parseInt(label, 10)) || 0);
 }
 
 /** Return the region of interest of the camera of a frame, to be outlined. */

@@ -22,13 +22,14 @@ export function regionInPixels(roi, { width, height }) {
  * Let the user drag a rectangle on one of some canvases; Escape or a click without a drag gives up.
  *
  * @param {HTMLCanvasElement[]} canvases - Pictures; the parent of each is positioned.
+ * @param {AbortController} ending - Its `abort` gives up.
  * @returns {Promise<number[]|null>} x, y, width and height as fractions of the picture.
  */
-export function chooseRegion(canvases) {
-  const ending = new AbortController();
+export function chooseRegion(canvases, ending) {
   const { signal } = ending;
   for (const canvas of canvases) canvas.classList.add("choosing");
   const chosen = new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(null));
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") resolve(null); }, { signal });
     for (const canvas of canvases) {
       canvas.addEventListener("pointerdown", (event) => resolve(drag(canvas, event, signal)), { signal, once: true });

@@ -126,6 +126,8 @@ class ParameterControl {
         if (input.type === "range") this.#send(this.editor.read());
       });
       input.addEventListener("change", () => this.#send(this.editor.read()));
+      // An edit that ends where it began fires no change.
+      input.addEventListener("blur", () => { if (!this.#sending && !this.refusal.textContent) this.#restore(); });
     }
     this.element.addEventListener("keydown", (event) => { if (event.key === "Escape") this.#restore(); });
   }

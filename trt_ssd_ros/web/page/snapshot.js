@@ -28,6 +28,7 @@ export class Snapshot {
     this.dialog.showModal();
     const name = `${shownName(header.camera)}_${header.stamp}`;
     const png = await new Promise((resolve) => { this.canvas.toBlob(resolve, "image/png"); });
+    if (!this.dialog.open) return; // closed meanwhile
     const { frame, ...content } = header; // the frame's number has no meaning beyond this connection
     const json = new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: "application/json" });
     this.#offer("png", png, `${name}.png`);

@@ -1,0 +1,145 @@
+"""The page in a real Chromium, with a server that sends what few detectors send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any
+
+import browser as browsers
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from browser import chromium, open_page
+
+from trt_ssd_ros.web import server as server_module
+from trt_ssd_ros.web import web_node
+from trt_ssd_ros.web.protocol import (
+    Answer,
+    Box,
+    Command,
+    Parameter,
+    frame_message,
+    parameters_message,
+    state_message,
+)
+from trt_ssd_ros.web.security import Access, RefusalLog
+from trt_ssd_ros.web.server import Backend, WebServer, page_files
+from trt_ssd_ros.web.viewers import Demand, Frame
+
+pytestmark = browsers.needs_browser
+PATIENCE = 30.0
+JPEG = bytes(cv2.imencode(".jpg", np.zeros((36, 64, 3), np.uint8))[1])
+
+
+WATCH = """() => {
+    const place = document.getElementById("connection");
+    globalThis.texts = [];
+    new MutationObserver(() => texts.push(place.textContent)).observe(place, { childList: true });
+}"""
+"""Keeps all texts of the connection."""
+
+
+class Node:
+    """A server of the real page; the test is its detector, which takes every command."""
+
+    def __init__(self) -> None:
+        self.demands: SimpleQueue[Demand] = SimpleQueue()
+        folder = web_node.FOLDER
+        files = page_files(folder / "page", folder.parent / "common.css")
+        backend = Backend(self._execute, self.demands.put, RefusalLog(lambda _: None))
+        self.server = WebServer(files, Access.of("", []), backend)
+        self.address = f"http://127.0.0.1:{self.server.start('127.0.0.1', 0)}/"
+        self.server.tell("state", state_message("/detector", True, True, [""], ["person"]))
+
+    def _execute(self, _command: Command) -> Future[Answer]:
+        answer: Future[Answer] = Future()
+        answer.set_result(Answer(True, ""))
+        return answer
+
+    def wait_for_look(self) -> None:
+        """Wait until a viewer looks at the camera."""
+        while "" not in self.demands.get(timeout=PATIENCE).cameras:
+            pass
+
+    def show(self, number: int, label: str, jpeg: bytes = JPEG) -> None:
+        """Send a frame with one box."""
+        boxes = [Box(8.0, 8.0, 20.0, 20.0, label, 0.5)]
+        self.server.offer(Frame("", number, frame_message("", number, number, (64, 36), boxes, jpeg)))
+
+    def tell(self, name: str, kind: str, value: Any) -> None:
+        """Send the only parameter."""
+        parameter = Parameter(name, "", kind, value, None, None, (), "about")
+        self.server.tell("parameters", parameters_message([parameter]))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A server."""
+    node = Node()
+    yield node
+    node.server.close()
+
+
+def test_says_why_it_is_refused_until_it_is_served(browser, node, monkeypatch):
+    monkeypatch.setattr(server_module, "MAX_VIEWERS", 0)
+    with open_page(browser, node.address) as page:
+        connection = page.get_by_role("status")
+        connection.filter(has_text="viewers are connected").wait_for()
+        page.evaluate(WATCH)
+        for _ in range(2):
+            page.wait_for_event("websocket")
+        assert page.evaluate("texts") == [], "a screen reader hears it once, not at each new attempt"
+        monkeypatch.setattr(server_module, "MAX_VIEWERS", 1)
+        connection.filter(has_text="Connected").wait_for()
+
+
+def test_shows_any_label_and_forgets_an_unreadable_picture(browser, node):
+    with open_page(browser, node.address) as page:
+        node.wait_for_look()
+        page.locator("#rate").select_option("all")
+        for _ in range(2):  # the node has the new rate when it has these demands
+            page.get_by_role("button", name="Pause").click()
+        node.wait_for_look()
+        node.show(1, "-1")
+        page.wait_for_selector("canvas[data-stamp='0.000000001']")
+        refusal = page.locator("article .refusal")
+        assert refusal.inner_text() == ""
+        node.show(2, "person", b"no JPEG")
+        refusal.filter(has_text="not readable").wait_for()
+        node.show(3, "person")
+        page.wait_for_selector("canvas[data-stamp='0.000000003']")
+        page.wait_for_function("() => document.querySelector('article .refusal').textContent === ''")
+
+
+def test_an_edit_that_ends_where_it_began_does_not_hide_the_nodes_value(browser, node):
+    node.tell("max_detections", "integer", 5)
+    with open_page(browser, node.address) as page:
+        field = page.locator(".parameter input")
+        field.fill("6")
+        field.fill("5")
+        field.blur()
+        node.tell("max_detections", "integer", 7)
+        page.wait_for_function("() => document.querySelector('.parameter input').value === '7'")
+
+
+def test_the_button_that_begins_a_region_gives_it_up(browser, node):
+    node.tell("roi", "double_array", [0.0, 0.0, 1.0, 1.0])
+    with open_page(browser, node.address) as page:
+        page.locator("summary", has_text="Region").click()
+        draw = page.get_by_role("button", name="Draw on a picture")
+        for pressed in ("true", "false", "true"):
+            draw.click()
+            page.locator(f".region button[aria-pressed={pressed}]").wait_for()
+            assert page.locator("canvas.choosing").count() == (pressed == "true")
