@@ -266,3 +266,10 @@ def test_prints_a_token_to_the_terminal_only(probe, start_node):
 )
 def test_refuses_to_start(refused, parameters, words):
     assert words in refused("web_node", **parameters)[-1]
+
+
+def test_says_how_to_install_aiohttp(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    said = refused("web_node", port=0)[-1]
+    assert "the web page needs aiohttp" in said
+    assert said.endswith(": sudo apt install python3-aiohttp, or pip install aiohttp")

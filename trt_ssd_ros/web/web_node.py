@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from posixpath import dirname, join
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from trt_ssd_ros.errors import counted, load_library, one_line
+from trt_ssd_ros.errors import counted, one_line
 from trt_ssd_ros.ros.process import FailableNode, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.web.detector_link import DetectorLink
@@ -50,7 +51,7 @@ class WebNode(FailableNode):
         super().__init__("web")
         values = {spec.name: self.declare(spec) for spec in WEB_NODE}
         self.check_overrides()
-        load_library("aiohttp", "aiohttp", "the web page (sudo apt install python3-aiohttp)")
+        _require_aiohttp()
         from trt_ssd_ros.web.server import Backend, WebServer, page_files  # noqa: PLC0415 - imports aiohttp
 
         token = choose_token(values["host"], values["token"])
@@ -149,6 +150,15 @@ class WebNode(FailableNode):
             self._open_pictures()
         for pictures in self._pictures.values():
             pictures.follow_graph()
+
+
+def _require_aiohttp() -> None:
+    """Raise RuntimeError if aiohttp is missing; Ubuntu's own Python refuses `pip install`, so apt comes first."""
+    try:
+        import_module("aiohttp")
+    except ImportError as error:
+        advice = "sudo apt install python3-aiohttp, or pip install aiohttp"
+        raise RuntimeError(f"the web page needs aiohttp ({error}): {advice}") from error
 
 
 def _full_name(namespace: str, detector: str) -> str:
