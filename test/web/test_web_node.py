@@ -16,15 +16,17 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from image_messages import blank_image
 from parameter_client import ParameterClient
 from probe import BEST_EFFORT, PATIENCE, Probe
-from rcl_interfaces.msg import Parameter, ParameterEvent, ParameterType, ParameterValue
+from rcl_interfaces.msg import Log, Parameter, ParameterEvent, ParameterType, ParameterValue
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, Detection3D, Detection3DArray
 
-pytest.importorskip("aiohttp")
+aiohttp = pytest.importorskip("aiohttp")
 
-from page_client import PageClient, PageFrame, viewer
+from page_client import PageClient, PageFrame, viewer  # noqa: E402
 
 pytestmark = pytest.mark.ros
+LATCHED = QoSProfile(depth=100, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 ADDRESS = r"web page: http://127\.0\.0\.1:(\d+)/"
 
 
@@ -236,10 +238,7 @@ def test_follows_two_cameras_and_a_detector_that_restarts(probe, start_blank_det
 
 
 def test_prints_a_token_to_the_terminal_only(probe, start_node):
-    rosout: list[Any] = []
-    from rcl_interfaces.msg import Log
-
-    rosout = probe.receive(Log, "/rosout", 100)
+    rosout: list[Log] = probe.receive(Log, "/rosout", LATCHED)  # also what it said before
     process = start_node("web_node", port=0, host="0.0.0.0", allowed_hosts="[robot.example]")  # noqa: S104
     process.wait_until_it_says("?token=")
     port, token = re.search(r"web page: http://\S+:(\d+)/\?token=(\S+)", process.log).groups()
@@ -247,9 +246,12 @@ def test_prints_a_token_to_the_terminal_only(probe, start_node):
     async def enter() -> None:
         async with viewer(int(port), f"/ws?token={token}", Host="robot.example") as page:
             await page.text("state")
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            async with viewer(int(port), f"/ws?token={token[1:]}"):
+                pass
 
     asyncio.run(enter())
-    probe.spin(0.2)
+    probe.spin_until(lambda: any("wrong token" in line.msg for line in rosout), "the refusal in /rosout")
     assert not [line for line in rosout if token in line.msg]
 
 
