@@ -424,6 +424,15 @@ def test_a_viewer_that_leaves_without_reading_is_cut(serve, monkeypatch):
         served.wait_for_log("does not read")
 
 
+def test_a_viewer_that_has_left_the_network_is_no_refusal(serve, monkeypatch):
+    monkeypatch.setattr(server_module, "PING_SECONDS", 0.2)
+    served = serve()
+    with served.raw(handshake(served.port)):  # it answers no ping
+        served.wait_for_demand(1)
+        served.wait_for_demand(0)
+    assert served.log == []
+
+
 def test_ends_with_its_viewers(serve):
     served = serve()
 

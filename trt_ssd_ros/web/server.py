@@ -370,6 +370,8 @@ class WebServer:
                 continue
             if message.type == WSMsgType.PONG:
                 continue
+            if isinstance(socket.exception(), asyncio.TimeoutError):
+                return  # no pong: the viewer's machine sleeps, or has left the network
             if message.type == WSMsgType.ERROR:
                 raise ProtocolError(f"broken message ({socket.exception()})")
             if message.type != WSMsgType.TEXT:
