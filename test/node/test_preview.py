@@ -8,7 +8,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from trt_ssd_ros.images.compressed import decode_image, encode_jpeg, of_size, original_size
+from trt_ssd_ros.images.compressed import MAX_JPEG_SIDE, decode_image, encode_jpeg, of_size, original_size
 from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
@@ -67,3 +67,13 @@ def test_the_preview_is_undrawn_and_as_wide_as_asked(client, start_blank_detecto
     ask()
     ask()
     assert len(pictures) <= before + 1, "one at most, then none for 1000 s"
+
+
+def test_an_image_too_long_for_jpeg_costs_only_its_preview(client, start_blank_detector):
+    node = start_blank_detector(preview_rate=0.0)
+    client.probe.receive(CompressedImage, "preview/compressed")
+    tall = image_to_msg(np.zeros((MAX_JPEG_SIDE + 1, 2, 3), np.uint8), "bgr", Header())
+    client.probe.spin_until(
+        lambda: client.ask(tall) and "found an image of 2x65501 pixels" in node.log, "the reason"
+    )
+    assert client.ask(image_to_msg(np.zeros((8, 8, 3), np.uint8), "bgr", Header())).detections == []

@@ -20,6 +20,8 @@ from trt_ssd_ros.images.jpeg import jpeg_size
 
 MAX_PIXELS = 1 << 26
 """Largest decoded image in pixels, 8192x8192."""
+MAX_JPEG_SIDE = 65500
+"""Longest side in pixels that libjpeg writes."""
 JPEG_QUALITY = 80
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -56,9 +58,19 @@ def decode_image(data: Any, name: str) -> NDArray[np.uint8]:
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], channel_order: ChannelOrder, quality: int = JPEG_QUALITY) -> bytes:
-    """Return an image (H, W, 3) uint8 as JPEG of a quality from 1 to 100."""
+    """Return an image (H, W, 3) uint8 as JPEG of a quality from 1 to 100.
+
+    Raises:
+        ValueError: A side is too long for JPEG.
+    """
     bgr = pixels if channel_order == "bgr" else np.ascontiguousarray(pixels[..., ::-1])
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    encoded, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
+        height, width = pixels.shape[:2]
+        raise ValueError(
+            f"JPEG: found an image of {width}x{height} pixels, expected sides of at most {MAX_JPEG_SIDE}: "
+            "subscribe to the raw images"
+        )
     return bytes(data)
 
 

@@ -268,7 +268,11 @@ class CameraChannel:
         for output in self.outputs.optional:
             if not output.is_due(found):
                 continue
-            message = output.message(found)
+            try:
+                message = output.message(found)
+            except ValueError as error:
+                self.logger.warning(str(error), throttle_duration_sec=5.0)
+                continue
             with self._publishing:
                 if self._is_current(taken):
                     output.publish(message)
