@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,11 +16,8 @@ from threading import Event
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
-import numpy as np
-
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector, Thresholds
-from trt_ssd_ros.detection.draw import draw_detections
 from trt_ssd_ros.detection.views import WHOLE, Views
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
@@ -33,6 +29,7 @@ from trt_ssd_ros.models.network import batch_size, load_network
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.detect.annotated import AnnotatedOutput
 from trt_ssd_ros.tools.detect.tracks import SourceTracks
+from trt_ssd_ros.tools.detect.writer import ResultWriter
 from trt_ssd_ros.tools.overlap import BackgroundConsumer, prefetch
 from trt_ssd_ros.tools.results import ImageResult, read_header, read_results, rounded
 
@@ -151,7 +148,6 @@ def opened_detectors(
             detector.close()
 
 
-LOGGER = logging.getLogger(__name__)
 DEPTH = 3
 """Batches queued between two stages."""
 Detected = tuple[list[ImageResult], float]
@@ -225,12 +221,9 @@ class DetectionRun:
         self._views = views
         self.times = RunTimes()
         self._detectors = detectors
-        self._card = detectors[0].card
         self._batch = batch
-        self._log = log
-        self._output = output
-        self._on_line = on_line
-        self._tracks = tracks
+        card = detectors[0].card
+        self._writer = ResultWriter(card.labels, card.first_class_id, log, output, on_line, views, tracks)
 
     def run(
         self, images: Iterable[SourceImage], stop: Event, known: Iterable[ImageResult] = (), live: bool = False
@@ -267,29 +260,13 @@ class DetectionRun:
             self.times.detecting.seconds += seconds
             self.times.images += sum(not image.problem for image in group)
         start = time.perf_counter()
-        if detected is not None and self._tracks is not None:
-            results = [self._tracks.update(result) for result in results]
+        if detected is not None:
+            results = [self._writer.tracked(result) for result in results]
         for image, result in zip(group, results, strict=True):
-            if self._output.wanted and not image.problem:
-                self._draw(image, result)
+            self._writer.draw(image, result)
             if detected is not None:
-                self._write_result(result)
+                self._writer.write(result)
         self.times.writing.seconds += time.perf_counter() - start
-
-    def _draw(self, image: SourceImage, result: ImageResult) -> None:
-        pixels = image.pixels if image.channel_order == "bgr" else np.ascontiguousarray(image.pixels[..., ::-1])
-        height, width = image.size
-        windows = () if self._views.is_whole_image else self._views.windows(width, height)
-        picture = draw_detections(pixels, result.detections, self._card.labels, views=windows)
-        self._output.add(image.name, picture, image.seconds)
-
-    def _write_result(self, result: ImageResult) -> None:
-        if result.unreadable:
-            LOGGER.warning("skipped %s: %s", result.name, result.unreadable)
-        line = result.line(self._card.labels, self._card.first_class_id)
-        self._log.write(line + "\n")
-        self._log.flush()
-        self._on_line(line)
 
 
 def _groups(images: Iterable[SourceImage], size: int) -> Iterator[list[SourceImage]]:
