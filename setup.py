@@ -50,7 +50,8 @@ setup(
         "tools": [
             *("opencv-python-headless>=4.5", "av", "defusedxml", "jinja2"),
             *("matplotlib", "psutil", "pycocotools", "rosbags"),
-        ]
+        ],
+        "fleet": ["ray"],
     },
     zip_safe=False,
     maintainer="trt_ssd_ros developers",

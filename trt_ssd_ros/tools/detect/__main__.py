@@ -10,6 +10,7 @@ Examples, with `ros2 run trt_ssd_ros detect` or `python -m trt_ssd_ros.tools.det
   detect bag_folder --topic /camera/image_raw      a rosbag2 folder or an MCAP file, without ROS
   detect monday.mcap tuesday.mcap --batch 2        several recordings at once, whose images share the batches
   detect photos/ --backend remote --remote-url http://gpu-server:8000    on an inference server (docs/fleet.md)
+  detect bags/*.mcap --no-draw --ray auto          the workers of a Ray cluster share the inputs
   detect webcam:0 --no-draw --json | jq .image     a camera until Ctrl-C, results as JSON lines on stdout
 """
 
@@ -19,11 +20,10 @@ import argparse
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from secrets import token_hex
+from shutil import rmtree
 from threading import Event
 from typing import NoReturn
 
@@ -32,74 +32,25 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.engines.backend import EngineChoice
-from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.images.source import AbsentSourceError, ImageSource
 from trt_ssd_ros.images.stream import exit_code
-from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.shipped import model_card_path
-from trt_ssd_ros.tools.command_line import REMOTE, add_options, count, remote_options, run_command
-from trt_ssd_ros.tools.detect.annotated import (
-    AnnotatedFiles,
-    AnnotatedOutput,
-    AnnotatedVideo,
-    AnnotatedVideos,
-    NotAnnotated,
-)
-from trt_ssd_ros.tools.detect.folder import LOG_NAME, expect_distinct, locked, resume_results, start_results
+from trt_ssd_ros.tools.cluster.connection import add_ray_options
+from trt_ssd_ros.tools.command_line import REMOTE, add_options, count, run_command
+from trt_ssd_ros.tools.detect.annotated import open_output
+from trt_ssd_ros.tools.detect.folder import LOG_NAME, UNITS, expect_distinct, locked
 from trt_ssd_ros.tools.detect.formats import FORMATS, kitti_name
-from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, opened_detectors, summary
-from trt_ssd_ros.tools.detect.several import SeveralSources, open_inputs
-from trt_ssd_ros.tools.detect.track_options import add_track_options, track_values
-from trt_ssd_ros.tools.detect.tracks import SourceTracks
-from trt_ssd_ros.tools.results import ResultError, ResultHeader, read_results
+from trt_ssd_ros.tools.detect.on_cluster import detect_on_cluster
+from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, summary
+from trt_ssd_ros.tools.detect.settings import RunSettings, begin_results, new_tracks, prepared_detectors
+from trt_ssd_ros.tools.detect.several import open_inputs
+from trt_ssd_ros.tools.detect.track_options import add_track_options
+from trt_ssd_ros.tools.results import ResultError, read_results
 from trt_ssd_ros.tools.view_options import add_view_options, views_of
-from trt_ssd_ros.tracking.association import load_solver
-from trt_ssd_ros.tracking.settings import TrackerSettings
 from trt_ssd_ros.version import add_version
 
 OUTPUT = "detect_output"
-
-
-def header(options: argparse.Namespace, detector: Detector, reduced: bool) -> ResultHeader:
-    """Return the settings that determine the results of this run, with whether images may be decoded reduced."""
-    thresholds = detector.thresholds
-    return ResultHeader(
-        {
-            "model": detector.card.name,
-            "sha256": detector.card.onnx.sha256,
-            "engine": detector.engine_name,
-            "precision": detector.precision,
-            "resize_on": detector.resize_on,
-            "jpeg": "reduced (--draw none)" if reduced else "whole",
-            "batch": options.batch,
-            "views": str(views_of(options)),
-            "score_threshold": thresholds.lowest,
-            "iou_threshold": thresholds.iou,
-            "max_detections": thresholds.max_detections,
-            "inputs": options.inputs,
-            "topic": " ".join(options.topic),
-            "track": track_values(options) if options.track else None,
-        },
-        detector.card.labels,
-        detector.card.first_class_id,
-    )
-
-
-def new_tracks(
-    options: argparse.Namespace, detectors: Sequence[Detector], stated: ResultHeader, live: bool
-) -> SourceTracks | None:
-    """Return the trackers of the run, and make the detectors find what they need; None: no tracking."""
-    if not options.track:
-        return None
-    thresholds = detectors[0].thresholds
-    settings = TrackerSettings(thresholds.classes, **track_values(options))
-    for detector in detectors:
-        detector.thresholds = replace(thresholds, classes=settings.wanted_scores)
-    load_solver()  # a missing SciPy is reported before the first image
-    return SourceTracks(settings, token_hex() if live else stated.line())
 
 
 def expect_trackable(options: argparse.Namespace, images: ImageSource) -> None:
@@ -114,17 +65,18 @@ def expect_trackable(options: argparse.Namespace, images: ImageSource) -> None:
         raise ResultError("--format mot: found no --track, expected it: the format lists objects by their ids")
 
 
-def open_output(options: argparse.Namespace, images: ImageSource) -> AnnotatedOutput:
-    """Open the output for annotated images: none, a video, one for each of several sources, or a folder."""
-    if options.draw == "none":
-        return NotAnnotated()
-    if isinstance(images, SeveralSources) and options.draw in ("auto", "mp4"):
-        return AnnotatedVideos(options.output / "annotated", images.labels)
-    if options.draw == "mp4" or (options.draw == "auto" and images.is_video):
-        return AnnotatedVideo(options.output / "annotated.mp4")
-    annotated = AnnotatedFiles(options.output / "annotated", "" if options.draw == "auto" else f".{options.draw}")
-    expect_distinct(images.names, annotated.file_name)
-    return annotated
+def expect_for_cluster(options: argparse.Namespace, images: ImageSource) -> None:
+    """Require inputs and options that fit a cluster.
+
+    Raises:
+        ResultError: The input is a camera, or a GPU is chosen.
+    """
+    if images.live:
+        raise ResultError("--ray: found a camera, expected files, videos or recordings")
+    if options.gpu:
+        raise ResultError(
+            f"--gpu: found {options.gpu} beside --ray, expected none: Ray chooses the GPU of a worker"
+        )
 
 
 def opened_inputs(options: argparse.Namespace, outputs: Collection[Path], stop: Event) -> ImageSource:
@@ -146,26 +98,17 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     again, folders = options.resume or options.overwrite, numbered_folders(OUTPUT, LOG_NAME)
     options.output = output_folder(options.output, folders, again)
     log = options.output / LOG_NAME
-    card = ModelCard.load(model_card_path(options.model))
-    build = BuildOptions(batch=options.batch)
-    choice = EngineChoice(
-        options.backend,
-        options.precision,
-        build,
-        options.cpu_threads,
-        options.resize_on,
-        options.gpu,
-        options.gpu_wait,
-        remote_options(options),
-    )
     with closing(opened_inputs(options, {options.output, *folders}, stop)) as images:
         expect_trackable(options, images)
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
-        views = views_of(options).count
-        with opened_detectors(card, choice, options.threshold, stop, views) as detectors, locked(options.output):
-            times = run(options, detectors, images, stop)
+        if options.ray:
+            expect_for_cluster(options, images)
+        if "kitti" in options.format:
+            expect_distinct(images.names, kitti_name)
+        with locked(options.output):
+            times = detect_somewhere(options, images, {options.output, *folders}, stop)
             written = [log, *(FORMATS[name](log, options.output) for name in options.format)]
             written += filter(Path.exists, (options.output / name for name in ("annotated", "annotated.mp4")))
     is_complete = not stop.is_set() and options.max_images is None
@@ -177,23 +120,35 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
     return int(nothing_read)
 
 
-def run(options: argparse.Namespace, detectors: Sequence[Detector], images: ImageSource, stop: Event) -> RunTimes:
+def detect_somewhere(
+    options: argparse.Namespace, images: ImageSource, exclude: Collection[Path], stop: Event
+) -> RunTimes:
+    """Detect on a cluster if the user names one, else on this machine; write all but the exports."""
+    if options.ray:
+        detect_on_cluster(options, images, exclude, stop)
+        return RunTimes()
+    with prepared_detectors(options, images.is_video, stop) as (detectors, settings):
+        times = run(options, detectors, settings, images, stop)
+    if not stop.is_set() and options.max_images is None:
+        rmtree(options.output / UNITS, ignore_errors=True)  # a resumed run may have begun on a cluster
+    return times
+
+
+def run(
+    options: argparse.Namespace,
+    detectors: Sequence[Detector],
+    settings: RunSettings,
+    images: ImageSource,
+    stop: Event,
+) -> RunTimes:
     """Process the images; read the completed ones of a resumed run again only if they must still be drawn."""
     log = options.output / LOG_NAME
-    if "kitti" in options.format:
-        expect_distinct(images.names, kitti_name)
     total = images.count if options.max_images is None else min(options.max_images, images.count or sys.maxsize)
-    with closing(open_output(options, images)) as output:
-        whole = views_of(options).is_whole_image
-        reduced = whole and not output.wanted and detectors[0].resize_on == "host" and not images.is_video
-        if reduced:
-            network_input = detectors[0].card.input
-            images.allow_reduced(network_input.width, network_input.height)
-        stated = header(options, detectors[0], reduced)
-        tracks = new_tracks(options, detectors, stated, images.live)
-        done = resume_results(log, stated, images.names, options.batch) if options.resume else 0
-        if not options.resume:
-            start_results(log, stated)
+    with closing(open_output(options.draw, options.output, images)) as output:
+        if settings.least is not None:
+            images.allow_reduced(*settings.least)
+        tracks = new_tracks(settings, images.live)
+        done = begin_results(options, settings, images)
         drawn = all(output.contains(result.name) for result in read_results(log) if not result.unreadable)
         first = done if drawn else 0
         most = None if options.max_images is None else max(0, options.max_images - first)
@@ -254,6 +209,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-draw", dest="draw", action="store_const", const="none", help="same as --draw none")
     parser.add_argument("--json", action="store_true", help="print each result as a line of JSON on stdout")
     add_track_options(parser)
+    add_ray_options(parser, images=256)
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="resume the run in DIR; default: the newest")
     again.add_argument("--overwrite", action="store_true", help="replace the results in DIR; default: the newest")

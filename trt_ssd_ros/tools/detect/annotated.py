@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.files import atomic_file
 from trt_ssd_ros.images.mp4 import Mp4Video
+from trt_ssd_ros.images.source import ImageSource
+from trt_ssd_ros.tools.detect.folder import expect_distinct
+from trt_ssd_ros.tools.detect.several import SeveralSources
 
 Image = NDArray[np.uint8]
 
@@ -179,3 +182,26 @@ class AnnotatedVideos:
         """Close the videos; delete the files unless `finish` has completed them."""
         for video in self._videos.values():
             video.close()
+
+
+def open_output(draw: str, folder: Path, images: ImageSource) -> AnnotatedOutput:
+    """Open the output for annotated images: none, a video, one for each of several sources, or a folder.
+
+    Args:
+        draw: Format as in `detect --draw`.
+        folder: Output folder of the run.
+        images: Images of the run.
+
+    Raises:
+        ResultError: Two images would be written to one file.
+        RuntimeError: PyAV is not installed, or has no H.264 encoder.
+    """
+    if draw == "none":
+        return NotAnnotated()
+    if isinstance(images, SeveralSources) and draw in ("auto", "mp4"):
+        return AnnotatedVideos(folder / "annotated", images.labels)
+    if draw == "mp4" or (draw == "auto" and images.is_video):
+        return AnnotatedVideo(folder / "annotated.mp4")
+    annotated = AnnotatedFiles(folder / "annotated", "" if draw == "auto" else f".{draw}")
+    expect_distinct(images.names, annotated.file_name)
+    return annotated

@@ -13,7 +13,9 @@ from trt_ssd_ros.files import try_lock
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, completed_images, read_header, read_results
 
 LOG_NAME = "results.jsonl"
-PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv", "mot", "mot.txt")
+UNITS = "units"
+"""Folder of the finished parts of a run on a cluster, which has not written all of its results."""
+PRODUCTS = (UNITS, "annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv", "mot", "mot.txt")
 
 
 @contextmanager

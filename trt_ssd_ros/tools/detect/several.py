@@ -35,13 +35,14 @@ class SeveralSources(ImageSource):
 
     Attributes:
         labels: Labels of the sources.
+        counts: Number of images of each source if known before reading, else None.
     """
 
     def __init__(self, sources: Mapping[str, ImageSource]) -> None:
         self.labels = tuple(sources)
         self._sources = sources
-        counts = [source.count for source in sources.values()]
-        self.count = None if None in counts else sum(count or 0 for count in counts)
+        self.counts = tuple(source.count for source in sources.values())
+        self.count = None if None in self.counts else sum(count or 0 for count in self.counts)
 
     def captures(self) -> Iterator[Capture]:
         """Take an image of each source in turn; see `ImageSource.captures`."""
@@ -164,12 +165,19 @@ def open_inputs(
             )
     opened: dict[str, ImageSource] = {}
     with ExitStack() as stack:
-        for (name, label), topic in product(_labels(names).items(), topics or [""]):
-            source = open_sources([name], topic, exclude, stop)
-            stack.callback(source.close)
-            opened["/".join(filter(None, (label, topic.strip("/") if len(topics) > 1 else "")))] = source
+        for label, (name, topic) in labelled_sources(names, topics).items():
+            opened[label] = open_sources([name], topic, exclude, stop)
+            stack.callback(opened[label].close)
         stack.pop_all()
     return SeveralSources(opened)
+
+
+def labelled_sources(names: Sequence[str], topics: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the name and the topic of each of several recordings, topics and videos, by its label."""
+    return {
+        "/".join(filter(None, (label, topic.strip("/") if len(topics) > 1 else ""))): (name, topic)
+        for (name, label), topic in product(_labels(names).items(), topics or [""])
+    }
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from threading import Event
 
@@ -28,6 +29,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.errors import INTERRUPTED, counted, load_pyplot
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
+from trt_ssd_ros.tools.cluster.connection import add_ray_options, connected
 from trt_ssd_ros.tools.command_line import (
     REMOTE,
     add_options,
@@ -40,6 +42,7 @@ from trt_ssd_ros.tools.command_line import (
 from trt_ssd_ros.tools.evaluate.annotation_options import add_annotation_options, read_annotated
 from trt_ssd_ros.tools.evaluate.average_precision import load_pycocotools
 from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
+from trt_ssd_ros.tools.evaluate.on_cluster import ClusterRun, observe_on_cluster
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
 from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, expect_results, open_runs
@@ -60,6 +63,8 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     options.output = output_folder(options.output, folders, options.overwrite)
     expect_writable(options.output)
     expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
+    if options.ray and options.gpu:
+        raise ValueError(f"--gpu: found {options.gpu} beside --ray, which chooses the GPU of each worker")
     settings = EngineChoice(
         cpu_threads=options.cpu_threads,
         gpu=options.gpu,
@@ -68,15 +73,21 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     )
     views = views_of(options)
     with ExitStack() as opened:
+        open_live = ClusterRun if options.ray else methodcaller("open", stop)
         runs = []
-        for run in open_runs(options.runs, options.model, options.threshold, stop, settings, views):
+        for run in open_runs(options.runs, options.model, options.threshold, settings, views, open_live):
             opened.callback(run.close)
             runs.append(run)
         evaluation = Evaluation(annotated, runs)
         evaluation.check(options.known_only)
-        bar = tqdm(total=len(annotated.images), unit=" images", disable=None)
+        images = evaluation.annotated.images
+        bar = tqdm(total=len(images), unit=" images", disable=None)
         with logging_redirect_tqdm(), bar:
-            evaluation.run(stop, bar.update)
+            if options.ray:
+                with connected(options.ray) as ray:
+                    evaluation.collect(observe_on_cluster(ray, images, runs, options.ray_slice, stop), bar.update)
+            else:
+                evaluation.run(stop, bar.update)
         if stop.is_set() and not evaluation.images:
             print("evaluate: interrupted before the first image", file=sys.stderr)
             return INTERRUPTED
@@ -127,6 +138,7 @@ def new_parser() -> argparse.ArgumentParser:
         help="lowest score in confusion matrix and pictures; default: 0.3",
     )
     parser.add_argument("--max-images", type=count, metavar="N", help="evaluate the first N images only")
+    add_ray_options(parser, images=64)
     return parser
 
 

@@ -22,6 +22,42 @@ DEPTH = 3
 """Number of prefetched images."""
 
 
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Detections of every run in one image.
+
+    Attributes:
+        size: Width and height of the image in pixels.
+        found: Detections by run.
+        problem: Reason why the image cannot be read; empty if it can.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    found: Sequence[Detections] = ()
+    problem: str = ""
+
+
+def observe(
+    images: Iterable[AnnotatedImage], runs: Sequence[EvaluatedRun], stop: Event
+) -> Iterator[tuple[AnnotatedImage, Observation]]:
+    """Yield the detections of all runs in each image until `stop` is set; images are read ahead."""
+    with closing(prefetch(_read(images), DEPTH, stop)) as ahead:
+        for image, pixels in ahead:
+            if isinstance(pixels, SourceError):
+                yield image, Observation(problem=str(pixels))
+            else:
+                found = [run.detect(image, pixels) for run in runs]
+                yield image, Observation((pixels.shape[1], pixels.shape[0]), found)
+
+
+def _read(images: Iterable[AnnotatedImage]) -> Iterator[tuple[AnnotatedImage, Image | SourceError]]:
+    for image in images:
+        try:
+            yield image, read_image_file(image.path)
+        except SourceError as error:
+            yield image, error
+
+
 @dataclass
 class Evaluation:
     """Detections of every run, image by image; pixels are not kept.
@@ -75,26 +111,30 @@ class Evaluation:
 
         Args:
             stop: Event that ends the evaluation; completed images stay.
-            on_image: Callback after each image.
+            on_image: Callback after each readable image.
         """
-        with closing(prefetch(self._read(), DEPTH, stop)) as images:
-            for image, pixels in images:
-                found = [run.detect(image, pixels) for run in self.runs]
-                height, width = pixels.shape[:2]
-                if image.size not in (None, (width, height)):
-                    self.size_mismatches.append(image.name)
-                self.images.append(image)
-                self.truths.append(GroundTruth(image.corners(width, height), image.boxes))
-                for kept, detections in zip(self.found, found, strict=True):
-                    kept.append(detections)
+        self.collect(observe(self.annotated.images, self.runs, stop), on_image)
+
+    def collect(
+        self, observations: Iterable[tuple[AnnotatedImage, Observation]], on_image: Callable[[], object]
+    ) -> None:
+        """Add the detections in all images, and call `on_image` after each readable image."""
+        for image, observation in observations:
+            self.add(image, observation)
+            if not observation.problem:
                 on_image()
 
-    def _read(self) -> Iterator[tuple[AnnotatedImage, Image]]:
-        for image in self.annotated.images:
-            try:
-                yield image, read_image_file(image.path)
-            except SourceError as error:
-                self.unreadable.append(str(error))
+    def add(self, image: AnnotatedImage, observation: Observation) -> None:
+        """Add the detections in the next image."""
+        if observation.problem:
+            self.unreadable.append(observation.problem)
+            return
+        if image.size not in (None, observation.size):
+            self.size_mismatches.append(image.name)
+        self.images.append(image)
+        self.truths.append(GroundTruth(image.corners(*observation.size), image.boxes))
+        for kept, detections in zip(self.found, observation.found, strict=True):
+            kept.append(detections)
 
     def precision(self, run: int) -> Precision:
         """Return precision and recall of a run."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from threading import Event
 from typing import Any, Protocol
@@ -80,6 +80,9 @@ class DetectorRun:
         threshold: Lowest reported score.
         stop: Event that cancels the build of a plan.
         views: Parts of the images that the detector sees.
+
+    Attributes:
+        cut: Number of images in which even the most candidates were too few.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class DetectorRun:
         self._stop = stop
         self._sizes = (own, *(size for size in MORE_CANDIDATES if size > own))
         self._detectors = [self._open(own)]
-        self._cut = 0
+        self.cut = 0
 
     def _open(self, candidates: int) -> Detector:
         card = replace(self._card, defaults=replace(self._card.defaults, candidates=candidates))
@@ -118,7 +121,7 @@ class DetectorRun:
             found, complete = _detect(self._detectors[number], pixels, self._views)
             if complete:
                 return found
-        self._cut += 1
+        self.cut += 1
         return found
 
     def described(self) -> str:
@@ -129,13 +132,7 @@ class DetectorRun:
 
     def warnings(self) -> list[str]:
         """Return the warnings about its figures."""
-        texts = truncation_warning(self._card.defaults.score_threshold)
-        if self._cut:
-            texts.append(
-                f"in {counted(self._cut, 'image')}, even {MAX_CANDIDATES} candidates were too few: "
-                "raise --threshold"
-            )
-        return texts
+        return detector_warnings(self._card.defaults.score_threshold, self.cut)
 
     def close(self) -> None:
         """Close the engines."""
@@ -159,6 +156,21 @@ def truncation_warning(threshold: float) -> list[str]:
         f"detections below a score of {threshold:.2f} are missing: the precision-recall curve is truncated and "
         f"average precision too low; run detect with --threshold 0.01"
     ]
+
+
+def detector_warnings(threshold: float, cut: int) -> list[str]:
+    """Return the warnings about a live detector.
+
+    Args:
+        threshold: Lowest reported score.
+        cut: Number of images in which even the most candidates were too few.
+    """
+    texts = truncation_warning(threshold)
+    if cut:
+        texts.append(
+            f"in {counted(cut, 'image')}, even {MAX_CANDIDATES} candidates were too few: raise --threshold"
+        )
+    return texts
 
 
 class ResultsRun:
@@ -268,13 +280,40 @@ def expect_results(specs: Sequence[str]) -> None:
             raise ValueError(f"run: {text} does not exist, expected a results.jsonl or coco.json of detect")
 
 
+@dataclass(frozen=True)
+class LiveRun:
+    """Detector of a command line.
+
+    Attributes:
+        name: Display name.
+        model: Name of a shipped model, or path of a model card.
+        choice: Engine to run.
+        threshold: Lowest reported score.
+        views: Parts of the images that the detector sees.
+    """
+
+    name: str
+    model: str
+    choice: EngineChoice
+    threshold: float
+    views: Views
+
+    def card(self) -> ModelCard:
+        """Read the model card."""
+        return ModelCard.load(model_card_path(self.model))
+
+    def open(self, stop: Event) -> DetectorRun:
+        """Open the detector; `stop` cancels the build of a plan."""
+        return DetectorRun(self.name, self.card(), self.choice, self.threshold, stop, self.views)
+
+
 def open_runs(
     specs: Sequence[str],
     model: str,
     threshold: float,
-    stop: Event,
     settings: EngineChoice,
-    views: Views = WHOLE,
+    views: Views,
+    open_live: Callable[[LiveRun], EvaluatedRun],
 ) -> Iterator[EvaluatedRun]:
     """Open the runs of a command line.
 
@@ -282,9 +321,9 @@ def open_runs(
         specs: Runs as [NAME=]BACKEND[:PRECISION][@MODEL], or [NAME=]FILE with results of `detect`.
         model: Default model: name of a shipped model, or path of a model card.
         threshold: Lowest score that detectors report.
-        stop: Event that cancels the build of a plan.
         settings: Settings of all detectors, without backend and precision.
         views: Parts of the images that all detectors see.
+        open_live: Function that opens a detector.
 
     Raises:
         ValueError: A run is invalid, or two have one name.
@@ -309,9 +348,8 @@ def open_runs(
             raise ValueError(f"run: found {text!r}, but ONNX Runtime runs the network as it is: give no precision")
         if backend == "remote" and precision:
             raise ValueError(f"run: found {text!r}, but the server chooses the precision: give none")
-        card = ModelCard.load(model_card_path(own or model))
         choice = replace(settings, backend=backend, precision=precision or "auto")
-        yield DetectorRun(name, card, choice, threshold, stop, views)
+        yield open_live(LiveRun(name, own or model, choice, threshold, views))
 
 
 def _is_results(text: str) -> bool:

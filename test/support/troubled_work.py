@@ -1,0 +1,53 @@
+"""Work of a cluster that ends its worker, fails, or has settings of its own; and a process that runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from threading import Event
+
+from trt_ssd_ros.bench.cluster.processes import process_cluster
+from trt_ssd_ros.tools.cluster.connection import connected
+from trt_ssd_ros.tools.cluster.needs import Needs
+from trt_ssd_ros.tools.cluster.work_queue import WorkQueue
+
+
+class TroubledWork:
+    def __init__(self, own_settings: bool = False) -> None:
+        if own_settings:
+            self.settings = f"process {os.getpid()}"
+        else:
+            self.settings = "common"
+
+    def run(self, unit: str) -> str:
+        if unit == "deadly":
+            os._exit(1)
+        if unit == "damaged":
+            raise ValueError("the file is damaged")
+        return unit.upper()
+
+
+def main() -> None:
+    """Run units on two nodes, and print the error that ends each run, and what was finished before."""
+    results = sys.stdout
+    with process_cluster(2) as cluster:
+        for units, own_settings in (("abc", False), (["a", "deadly"], False), (["damaged"], False), ("abc", True)):
+            with (
+                connected(cluster.address) as ray,
+                WorkQueue[str, str](ray, partial(TroubledWork, own_settings), Needs(), Event()) as queue,
+            ):
+                found: list[tuple[str, str]] = []
+                queue.add(units)
+                try:
+                    while queue.unfinished or (own_settings and queue.ready < 2):
+                        if own_settings and not queue.unfinished:
+                            queue.add(["more"] * 8)
+                        found += queue.step()
+                    print(sorted(found), file=results)
+                except RuntimeError as error:
+                    print(error, file=results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Offline tools on a Ray cluster: connection, workers, and the queue of units."""
