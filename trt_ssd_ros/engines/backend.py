@@ -258,20 +258,20 @@ def _open_remote(request: Request) -> list[Detector]:
     with ExitStack() as opened:
         detectors = []
         for _ in range(min(MAX_CONNECTIONS, request.max_detectors)):
-            engine = RemoteEngine(card, choice.remote)
-            opened.callback(engine.close)
-            problem = _problem(engine, choice)
-            detectors.append(Detector(FallbackEngine(engine, local, problem), card))
+            remote = RemoteEngine(card, choice.remote)
+            opened.callback(remote.close)
+            problem = _problem(remote, choice)
+            detectors.append(Detector(FallbackEngine(remote, local, problem), card))
             if not detectors[-1].batch_sizes:
                 detectors[-1].batch_sizes = (choice.build.batch,)  # more images at once are divided
         opened.pop_all()
     return detectors
 
 
-def _problem(engine: RemoteEngine, choice: EngineChoice) -> str:
+def _problem(remote: RemoteEngine, choice: EngineChoice) -> str:
     """Return why a server does not answer at the start, if another engine may replace it; empty if it answers."""
     try:
-        engine.check(1 if engine.inputs["image"].shape[0] == 1 else choice.build.batch, OPEN_TIMEOUT)
+        remote.check(1 if remote.inputs["image"].shape[0] == 1 else choice.build.batch, OPEN_TIMEOUT)
     except ServerRefusedError:
         raise
     except EngineUnavailableError as error:

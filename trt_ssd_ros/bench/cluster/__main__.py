@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from trt_ssd_ros.bench.cluster.kills import rounds
 from trt_ssd_ros.bench.cluster.speed import measure
 from trt_ssd_ros.tools.command_line import count
+from trt_ssd_ros.version import add_version
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_version(parser)
     parser.add_argument("what", choices=("speed", "kills"))
     parser.add_argument("--rounds", type=count, default=20, metavar="N", help="rounds of kills; default: 20")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the kills; default: 0")
