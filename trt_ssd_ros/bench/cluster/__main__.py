@@ -18,7 +18,9 @@ from trt_ssd_ros.version import add_version
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="cluster_benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_version(parser)
     parser.add_argument("what", choices=("speed", "kills"))
     parser.add_argument("--rounds", type=count, default=20, metavar="N", help="rounds of kills; default: 20")
