@@ -293,7 +293,7 @@ def measure(options: argparse.Namespace, stop: Event) -> int:
 def new_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = argparse.ArgumentParser(
-        prog="bench.remote", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="remote_benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_version(parser)
     add_options(parser, "model")
