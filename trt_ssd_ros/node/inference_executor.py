@@ -81,6 +81,7 @@ class InferenceExecutor(Executor):
         self._cycle_ended = Condition()
         self._cycles = 0
         self._waiting = False
+        self._postponed: Sequence[Input] = ()
         self._busy, self._busy_since = 0.0, inf
         self._wait_set: Any = None
         self._capacity = 0
@@ -91,6 +92,15 @@ class InferenceExecutor(Executor):
     def is_waiting(self) -> bool:
         """Whether the thread is idle."""
         return self._waiting
+
+    @property
+    def cycles(self) -> int:
+        """Number of waits for images that have ended."""
+        return self._cycles
+
+    def postpones(self, source: Input | None) -> bool:
+        """Return whether the input had an image at the last wait, and was not chosen."""
+        return source in self._postponed
 
     @property
     def busy_seconds(self) -> float:
@@ -237,7 +247,9 @@ class InferenceExecutor(Executor):
             wait_set.add_guard_condition(self._wake_condition.handle)
             wait_set.wait(timeout_ns)
             ready = [source for source in inputs if source.is_ready(wait_set)]
-            return [image for source in self._choose(ready) if (image := source.take()) is not None]
+            chosen = self._choose(ready)
+            self._postponed = [source for source in ready if source not in chosen]
+            return [image for source in chosen if (image := source.take()) is not None]
 
     def _wait_set_for(self, capacity: int) -> Any:
         """Return a wait set for a number of inputs; None after a shutdown of ROS, which forbids new wait sets."""

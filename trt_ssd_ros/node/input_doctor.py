@@ -38,6 +38,7 @@ class Evidence:
     Attributes:
         topic: Full name of the topic.
         type: Expected message type.
+        name: Name of the camera; empty if it is the detector's only one and has none.
         camera: State of the camera if it is in this process; None if the images come from the topic.
         publishers: All publishers of the topic.
         image_topics: Topics on which nodes publish the expected type.
@@ -51,6 +52,7 @@ class Evidence:
 
     topic: str
     type: str
+    name: str = ""
     camera: str | None = None
     publishers: Sequence[Publisher] = ()
     image_topics: Sequence[str] = ()
@@ -130,13 +132,19 @@ def _advice(evidence: Evidence) -> str:
             f"no topic of type {evidence.type} has a publisher: start the camera driver, with this node's "
             "ROS_DOMAIN_ID"
         )
-    return f"remap image (launch: image_topic) to one of {', '.join(evidence.image_topics)}"
+    return f"{_remap(evidence)} to one of {', '.join(evidence.image_topics)}"
+
+
+def _remap(evidence: Evidence) -> str:
+    if evidence.name:
+        return f"remap {evidence.name}/image (launch: {evidence.name}=topic:... in cameras)"
+    return "remap image (launch: image_topic)"
 
 
 def _other_type(evidence: Evidence) -> Finding:
     publisher = evidence.publishers[0]
     transports = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
-    advice = "remap image (launch: image_topic) to a topic of images"
+    advice = f"{_remap(evidence)} to a topic of images"
     if publisher.type in transports:
         advice = f"set the parameter image_transport to {transports[publisher.type]}"
     return Finding(

@@ -52,7 +52,7 @@ class InputWatch:
         self._executor = executor
         self._report = report
         self._clock_at, self._clock_since = -1, monotonic()
-        self._taken, self._arrived_at, self._accepted_at = 0, 0.0, 0.0
+        self._cycles, self._taken, self._arrived_at, self._accepted_at = 0, 0, 0.0, 0.0
         self._history: deque[tuple[float, int, int]] = deque(maxlen=LOSS_SPAN + 1)
         for period, callback in ((CHECK_PERIOD, self._check), (COUNT_PERIOD, self._count)):
             node.call_every(period, callback)
@@ -91,14 +91,14 @@ class InputWatch:
 
     def _evidence(self, timeout: float) -> Evidence:
         now, taken = monotonic(), self._channel.counts.taken
-        listening = self._executor.is_waiting and self._channel.throttle_delay(now) <= 0
-        if taken != self._taken or not listening:
+        if taken != self._taken or not self._is_listening(now):
             self._taken, self._arrived_at = taken, now
             if not self._channel.refusal:
                 self._accepted_at = now
         silent = now - self._accepted_at > timeout
         return Evidence(
             topic=self._input.topic,
+            name=self._channel.name,
             camera=self._input.camera,
             type=self._input.type_name,
             publishers=self._input.list_publishers() if silent else (),
@@ -109,6 +109,19 @@ class InputWatch:
             clock_stands=self._clock_stands(now, timeout),
             stamp=self._channel.stamps.problem(now),
             loss=self._loss(),
+        )
+
+    def _is_listening(self, now: float) -> bool:
+        """Return whether the executor would have taken an image since the last check.
+
+        Between two images of other cameras it waits for a moment only, so a wait that has ended counts as well.
+        """
+        before, self._cycles = self._cycles, self._executor.cycles
+        waited = self._executor.is_waiting or self._cycles != before
+        return (
+            waited
+            and not self._executor.postpones(self._channel.input.opened)
+            and self._channel.throttle_delay(now) <= 0
         )
 
     def _loss(self) -> float:
