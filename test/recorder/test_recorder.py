@@ -21,6 +21,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from probe import PATIENCE
 from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
@@ -324,9 +325,21 @@ def test_detectors_that_are_discovered_late_are_noted(recorder):
     assert other_detectors(recorder, followed, "found") == [rival]
 
 
-def test_the_status_of_a_detector_goes_by_its_name():
-    assert Detector("/detections", "/front").status == "front: detector"
-    assert Detector("/detections", "/robot/detector").status == "/robot/detector: detector"
+def test_the_status_of_a_detector_goes_by_its_name_or_by_the_camera():
+    assert Detector("/detections", "/front").statuses == {"front: detector"}
+    assert "/robot/detector: detector" in Detector("/robot/detections", "/robot/detector").statuses
+    assert Detector("/rear/detections", "/detector").statuses == {"detector: detector", "detector: rear"}
+    assert "/robot/detector: rear" in Detector("/robot/rear/detections", "/robot/detector").statuses
+
+
+def test_the_pictures_of_one_of_several_cameras_are_its_own(recorder):
+    for camera in ("front", "rear"):
+        recorder.create_publisher(Detection2DArray, f"/{camera}/detections", 1)
+        recorder.create_publisher(Image, f"/{camera}/debug_image", 1)
+        recorder.create_publisher(CompressedImage, f"/{camera}/debug_image/compressed", 1)
+    for camera in ("front", "rear"):
+        (found,) = publishers_of(recorder, f"/{camera}/detections")
+        assert found.pictures == f"/{camera}/debug_image/compressed"
 
 
 def test_one_detector_is_chosen_else_the_error_lists_them():
@@ -336,7 +349,7 @@ def test_one_detector_is_chosen_else_the_error_lists_them():
         choose([])
     with pytest.raises(RuntimeError, match=r" on /b: .*; found /a of /x: choose one with --topic$"):
         choose([], [front], "/b")
-    with pytest.raises(RuntimeError, match=r"\(/a of /x; /b of /y\): choose one with --topic /a$"):
+    with pytest.raises(RuntimeError, match=r"\(/a of /x; /b of /y\): choose one, e.g. --topic /a$"):
         choose([front, rear])
     with pytest.raises(RuntimeError, match=r"/a has several publishers \(/x, /z\)"):
         choose([front, Detector("/a", "/z")])

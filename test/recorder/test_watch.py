@@ -112,8 +112,10 @@ def test_several_detectors_are_listed_and_one_can_be_chosen(start_blank, start_w
     start_blank("__ns:=/front")
     start_blank("__ns:=/rear")
     refused = refused_watch(start_watch)
-    assert "several detectors run (/front/detections of /front/detector; /rear/detections of /rear" in refused.log
-    assert "choose one with --topic /front/detections" in refused.log
+    assert (
+        "several topics have detections (/front/detections of /front/detector; /rear/detections of" in refused.log
+    )
+    assert "choose one, e.g. --topic /front/detections" in refused.log
     chosen = start_watch("--topic", "rear/detections")
     chosen.wait_until_it_says("/rear/detections of /rear/detector")
 

@@ -41,10 +41,14 @@ class Detector:
         return f"{self.topic} of {self.node}"
 
     @property
-    def status(self) -> str:
-        """Name of the detector's status in /diagnostics; in the root namespace it has no slash."""
+    def statuses(self) -> set[str]:
+        """Names that its status in /diagnostics can have; in the root namespace they begin without a slash.
+
+        With several cameras, each has a status with the camera's name, which is the namespace of its topics.
+        """
         name = self.node.removeprefix("/")
-        return f"{self.node if '/' in name else name}: detector"
+        camera = _namespace(self.topic).rpartition("/")[2]
+        return {f"{self.node if '/' in name else name}: {part}" for part in ("detector", camera) if part}
 
 
 def detectors(node: Node) -> list[Detector]:
@@ -80,7 +84,13 @@ def _described(node: Node, topic: str, info: TopicEndpointInfo) -> Detector:
     services = {service for service, _ in node.get_service_names_and_types_by_node(*whose)}
     published = dict(node.get_publisher_names_and_types_by_node(*whose))
     pictures = [other for other, types in published.items() if PICTURE_TYPE in types and _raw(other) in published]
+    if sum(TYPE in types for types in published.values()) > 1:  # the other cameras have pictures, too
+        pictures.sort(key=lambda other: _namespace(_raw(other)) != _namespace(topic))
     return Detector(topic, name, pictures[0] if pictures else "", f"{name}/reload" in services)
+
+
+def _namespace(topic: str) -> str:
+    return topic.rpartition("/")[0]
 
 
 def _raw(topic: str) -> str:
@@ -104,7 +114,9 @@ def choose(found: Sequence[Detector], others: Sequence[Detector] = (), topic: st
         others_are = f"; found {_listed(others)}: choose one with --topic" if others else ""
         raise RuntimeError(f"no detector publishes {TYPE}{named}: start one, or check ROS_DOMAIN_ID{others_are}")
     if len({detector.topic for detector in found}) > 1:
-        raise RuntimeError(f"several detectors run ({_listed(found)}): choose one with --topic {found[0].topic}")
+        raise RuntimeError(
+            f"several topics have detections ({_listed(found)}): choose one, e.g. --topic {found[0].topic}"
+        )
     if len(found) > 1:
         nodes = ", ".join(detector.node for detector in found)
         raise RuntimeError(f"{found[0].topic} has several publishers ({nodes}): give each detector its own topic")

@@ -66,11 +66,12 @@ class RecorderNode(Node):
         self._video = video
         self._live = live
         self._view = view
-        self._status = self._seen = ""
+        self._statuses: set[str] = set()
+        self._seen = ""
 
     def follow(self, detector: Detector) -> None:
         """Subscribe to the detections, compressed debug images and diagnostics of a detector."""
-        self._status = detector.status
+        self._statuses = detector.statuses
         self.recording.has_pictures = bool(detector.pictures)
         self.create_subscription(Detection2DArray, detector.topic, self._on_detections, DETECTIONS)
         if detector.pictures:
@@ -98,7 +99,7 @@ class RecorderNode(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == self._status:
+            if status.name in self._statuses:
                 self.recording.counts = {item.key: printable(item.value) for item in status.values}
                 self.recording.counts_before = self.recording.counts_before or self.recording.counts
 
