@@ -52,7 +52,7 @@ def test_the_node_leaves_a_server_and_returns_and_says_both(start_node, client, 
     node: NodeProcess = start_node("detector_node", backend="remote", remote_url=server.url, remote_timeout=5.0)
     first = found(client.ask(picture(1)))
     assert [label for label, *_ in first] == ["cat"]
-    node.wait_until_it_says(f"at {server.url}, unknown, resize on the host")
+    node.wait_until_it_says(f"at {server.url}, precision unknown, resize on the host")
     server.behave("page")
     assert found(client.ask(picture(2))) == first
     node.wait_until_it_says("runs instead until the server answers again")

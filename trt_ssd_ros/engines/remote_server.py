@@ -176,6 +176,11 @@ class RemoteServer:
         except ssl.SSLCertVerificationError as error:
             reason = f"{self.url}: its certificate is not trusted ({error.verify_message})"
             raise ServerRefusedError(f"{reason}: set remote_ca_file") from error
+        except ConnectionRefusedError as error:
+            self.close()
+            raise EngineUnavailableError(
+                f"{self.url}: no server listens there: start it, or correct remote_url"
+            ) from error
         except (OSError, HTTPException, ValueError) as error:
             self.close()
             raise EngineUnavailableError(f"{self.url}: {type(error).__name__}: {one_line(error)}") from error
@@ -203,7 +208,8 @@ class RemoteServer:
             advice = f"set remote_token_file or {TOKEN_VARIABLE}"
             return ServerRefusedError(f"{self.url}: the server refuses the token (HTTP {status}): {advice}")
         kind = EngineUnavailableError if status >= 500 else ServerRefusedError
-        return kind(f"{self.url}: the server answered HTTP {status}: {text}")
+        advice = ": load the model (docs/fleet.md), or set remote_model" if status == 404 else ""
+        return kind(f"{self.url}: the server answered HTTP {status}: {text}{advice}")
 
     def close(self) -> None:
         """Close the connection; the next request opens another one."""

@@ -61,7 +61,9 @@ class OpenedModel:
         assert self.detector is not None, "the model is open"
         limit = f", {counted(self.cpu_threads, 'CPU thread')}" if self.cpu_threads else ""
         resize = f"resize on the {self.detector.resize_on}"
-        return f"{self.card.name} on {self.detector.engine_name}, {self.detector.precision}, {resize}{limit}"
+        precision = self.detector.precision
+        numbers = "precision unknown" if precision == "unknown" else precision
+        return f"{self.card.name} on {self.detector.engine_name}, {numbers}, {resize}{limit}"
 
     def open(self, views: int = 1) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.
