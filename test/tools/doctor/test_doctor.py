@@ -78,6 +78,14 @@ def test_this_machine_runs_detection_and_every_flaw_has_its_cost_and_remedy():
         assert bool(finding.cost) == bool(finding.remedy) == (finding.level != "OK"), finding
 
 
+def test_a_missing_optional_package_is_no_flaw_but_has_its_use_and_command(tmp_path):
+    (tmp_path / "aiohttp.py").write_text("raise ImportError('gone')")
+    done = doctor(PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("OK    aiohttp")]
+    assert line.endswith("gone; view:=web needs it: sudo apt install python3-aiohttp, or pip install aiohttp")
+
+
 def test_a_library_that_takes_its_process_down_is_a_finding_and_the_rest_is_looked_at(tmp_path):
     (tmp_path / "cv2.py").write_text("import os; os.abort()")
     done = doctor(PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")

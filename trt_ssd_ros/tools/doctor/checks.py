@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import starmap
 from pathlib import Path
 
@@ -170,6 +170,10 @@ print(re.search(r"GStreamer: +(.+)", cv2.getBuildInformation() + "GStreamer:  NO
 """
 
 
+OPTIONAL: Mapping[str, str] = {"scipy": "tracking", "aiohttp": "view:=web", "av": "an MP4 that browsers play"}
+"""Modules that only some users need, named as on PyPI, and their use."""
+
+
 def software_findings(machine: Machine) -> Iterator[Finding]:
     """Check Python and its packages."""
     yield Finding("Python", "OK", sys.version.split()[0])
@@ -179,6 +183,10 @@ def software_findings(machine: Machine) -> Iterator[Finding]:
             yield Finding(module, "OK", answer.text)
         else:
             yield Finding(module, "FAIL", answer.text, "nothing runs", f"pip install {package}")
+    for module, purpose in OPTIONAL.items():
+        answer = machine.version(module)
+        hint = f"{purpose} needs it: sudo apt install python3-{module}, or pip install {module}"
+        yield optional(module, answer.succeeded, answer.text, hint)
     yield from _gstreamer(machine)
 
 
