@@ -1,4 +1,4 @@
-"""Placement: where the object in each box is, from the depths in the box. docs/objects.md explains the steps."""
+"""Placement: where the object in each box is, from the depths in the box. docs/places.md explains the steps."""
 
 from __future__ import annotations
 
