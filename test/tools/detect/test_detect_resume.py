@@ -205,3 +205,15 @@ def test_a_run_that_was_killed_before_its_first_line_is_begun_anew(tmp_path, rep
     (tmp_path / "results.jsonl").touch()
     assert run(repository / "photos" / "coffee.jpg", "--output", tmp_path, "--resume", "--no-draw") == 0
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("again", [(), ("--overwrite",), ("--resume",)])
+def test_a_folder_of_the_user_with_the_name_of_the_units_stays(tmp_path, repository, again):
+    photo, mine = sorted((repository / "photos").glob("*.jpg"))[0], tmp_path / "units" / "notes.txt"
+    mine.parent.mkdir()
+    mine.write_text("metres")
+    if again:
+        assert run(photo, "--output", tmp_path, "--no-draw") == 0
+    (mine.parent / "0-0-256.jsonl").write_text("of an earlier run on a cluster")
+    assert run(photo, "--output", tmp_path, "--no-draw", *again) == 0
+    assert list(mine.parent.iterdir()) == [mine]

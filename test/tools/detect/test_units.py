@@ -107,8 +107,9 @@ def test_units_of_other_settings_and_unfinished_files_are_deleted(tmp_path):
     UnitFiles(tmp_path, other).add(Unit(0, 0, 4), line(0))
     (tmp_path / "0-4-8.jsonl.0123456789abcdef.part").write_text("half")
     (tmp_path / "0-8-12.jsonl").write_text("")
+    (tmp_path / "mine.jsonl").write_text("a file of the user")
     files = UnitFiles(tmp_path, HEADER)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine.jsonl"]
     files.add(Unit(0, 0, 4), line(0) + line(1))
     files.add(Unit(0, 0, 4), line(7))  # the result of a unit that was handed out twice
     again = UnitFiles(tmp_path, HEADER)

@@ -23,7 +23,6 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from shutil import rmtree
 from threading import Event
 from typing import NoReturn
 
@@ -46,6 +45,7 @@ from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, summary
 from trt_ssd_ros.tools.detect.settings import RunSettings, begin_results, new_tracks, prepared_detectors
 from trt_ssd_ros.tools.detect.several import open_inputs
 from trt_ssd_ros.tools.detect.track_options import add_track_options
+from trt_ssd_ros.tools.detect.units import delete_units
 from trt_ssd_ros.tools.results import ResultError, read_results
 from trt_ssd_ros.tools.view_options import add_view_options, views_of
 from trt_ssd_ros.version import add_version
@@ -130,7 +130,7 @@ def detect_somewhere(
     with prepared_detectors(options, images.is_video, stop) as (detectors, settings):
         times = run(options, detectors, settings, images, stop)
     if not stop.is_set() and options.max_images is None:
-        rmtree(options.output / UNITS, ignore_errors=True)  # a resumed run may have begun on a cluster
+        delete_units(options.output / UNITS)  # a resumed run may have begun on a cluster
     return times
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from shutil import rmtree
 
 from trt_ssd_ros.files import try_lock
+from trt_ssd_ros.tools.detect.units import delete_units
 from trt_ssd_ros.tools.results import ResultError, ResultHeader, completed_images, read_header, read_results
 
 LOG_NAME = "results.jsonl"
 UNITS = "units"
 """Folder of the finished parts of a run on a cluster, which has not written all of its results."""
-PRODUCTS = (UNITS, "annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv", "mot", "mot.txt")
+PRODUCTS = ("annotated", "annotated.mp4", "kitti", "coco.json", "detections.csv", "mot", "mot.txt")
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def clear(folder: Path) -> None:
     log = folder / LOG_NAME
     if not log.exists():
         return
+    delete_units(folder / UNITS)
     for product in (folder / name for name in PRODUCTS):
         if product.is_dir() and not product.is_symlink():
             rmtree(product)

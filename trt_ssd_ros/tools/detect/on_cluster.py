@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
-from shutil import rmtree
 from threading import Event
 from typing import NoReturn
 
@@ -34,7 +33,7 @@ from trt_ssd_ros.tools.detect.run import DEPTH, DetectionRun
 from trt_ssd_ros.tools.detect.settings import RunSettings, begin_results, new_tracks, prepared_detectors
 from trt_ssd_ros.tools.detect.several import SeveralSources, in_turns, labelled_sources, open_inputs
 from trt_ssd_ros.tools.detect.tracks import source_of
-from trt_ssd_ros.tools.detect.units import Unit, UnitFiles
+from trt_ssd_ros.tools.detect.units import Unit, UnitFiles, delete_units
 from trt_ssd_ros.tools.detect.writer import ResultWriter
 from trt_ssd_ros.tools.overlap import prefetch
 from trt_ssd_ros.tools.results import ImageResult, ResultError, read_results
@@ -297,7 +296,7 @@ def _merge(
     """Append the results of all units to the results file, which has `done` images."""
     log, header = options.output / LOG_NAME, settings.header
     if not options.resume:
-        rmtree(options.output / UNITS, ignore_errors=True)
+        delete_units(options.output / UNITS)
     files = UnitFiles(options.output / UNITS, header)
     tracks = new_tracks(settings, live=False)
     if tracks is not None:
@@ -320,7 +319,7 @@ def _merge(
                 whole = _in_run(result, index, order.sources[source].label)
                 _expect_name(whole, names)
                 writer.write(writer.tracked(whole))
-    rmtree(options.output / UNITS, ignore_errors=True)
+    delete_units(options.output / UNITS)
 
 
 def _first_images(log: Path, order: Order, done: int) -> list[int]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right, insort
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.tools.results import ImageResult, ResultError, ResultHeader, read_header, read_results
+
+UNIT_FILE = re.compile(r"\d+-\d+-\d+\.jsonl(\.[0-9a-f]+\.part)?")
+"""Names of the files of finished and unfinished units; other files in their folder are the user's."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +54,7 @@ class UnitFiles:
     """Finished units of a run in a folder, each a results file that is complete once it has its name.
 
     Args:
-        folder: Folder of the files. Those of a run with other settings are deleted.
+        folder: Folder of the files. Files of units with other settings are deleted.
         header: Settings of the run.
     """
 
@@ -57,7 +62,7 @@ class UnitFiles:
         self._folder = folder
         self._first_line = header.line()
         self._done: dict[int, list[Unit]] = {}
-        for path in folder.glob("*"):
+        for path in _unit_files(folder):
             if path.suffix == ".jsonl" and _is_of(path, header):
                 self._keep(Unit.of_file(path))
             else:
@@ -87,6 +92,19 @@ class UnitFiles:
     def read(self, unit: Unit) -> Iterator[ImageResult]:
         """Read the results of a finished unit."""
         return read_results(self._folder / unit.file_name)
+
+
+def delete_units(folder: Path) -> None:
+    """Delete the files of units in a folder, and the folder unless it holds other files."""
+    for path in (found := _unit_files(folder)):
+        path.unlink()
+    if found:
+        with suppress(OSError):  # it holds other files
+            folder.rmdir()
+
+
+def _unit_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if UNIT_FILE.fullmatch(path.name)]
 
 
 def _is_of(path: Path, header: ResultHeader) -> bool:
