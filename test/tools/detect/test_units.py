@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.tools.detect.on_cluster import Order, Source, UnitResults
+from trt_ssd_ros.tools.detect.on_cluster import Order, Source, UnitResults, _merge
+from trt_ssd_ros.tools.detect.settings import RunSettings
 from trt_ssd_ros.tools.detect.several import in_turns
 from trt_ssd_ros.tools.detect.units import Unit, UnitFiles
-from trt_ssd_ros.tools.results import ImageResult, ResultHeader
+from trt_ssd_ros.tools.results import ImageResult, ResultError, ResultHeader
 
 HEADER = ResultHeader({"model": "blind"}, ("Cat",))
 
@@ -31,6 +32,7 @@ class RandomQueue:
         self._chance = chance
         self._units: list[Unit] = []
         self.ran = Counter[int]()
+        self.ready = 1
 
     def add(self, units):
         self._units.extend(units)
@@ -116,3 +118,27 @@ def test_units_of_other_settings_and_unfinished_files_are_deleted(tmp_path):
     assert again.covering(0, 3) == Unit(0, 0, 4)
     assert again.covering(0, 4) is None
     assert [result.index for result in again.read(Unit(0, 0, 4))] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("length", "wrong", "found"),
+    [(7, {}, "nothing as image 7, expected 007"), (10, {5: "x"}, "005 as image 5, expected x")],
+)
+def test_a_node_with_other_images_ends_the_run_and_a_resumed_one_reads_them_again(tmp_path, length, wrong, found):
+    log, names = tmp_path / "results.jsonl", [wrong.get(index, f"{index:03d}") for index in range(10)]
+    log.write_text(HEADER.line() + "\n")
+    settings, chance = RunSettings(HEADER, None, None), random.Random(0)  # noqa: S311 - no secret
+
+    def merge_into_log(done: int, length: int, names: list[str], most: int | None = None) -> None:
+        options = Namespace(output=tmp_path, resume=True, max_images=most)
+        queue = RandomQueue([length], chance)
+        one = Order(Namespace(batch=1, ray_slice=4), (Source("", (), (), len(names)),), (), is_video=False)
+        _merge(options, one, names, settings, done, queue, lambda _: None)
+
+    merge_into_log(0, length, names, most=3)
+    with pytest.raises(ResultError, match=f"a node found {found}: all nodes must have"):
+        merge_into_log(3, length, names)
+    assert list(tmp_path.iterdir()) == [log]
+    done = len(log.read_text().splitlines()) - 1
+    merge_into_log(done, 10, [f"{index:03d}" for index in range(10)])
+    assert log.read_text() == HEADER.line() + "\n" + "".join(map(line, range(10)))

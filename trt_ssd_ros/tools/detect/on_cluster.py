@@ -293,7 +293,11 @@ def _merge(
     queue: WorkQueue[Unit, str],
     on_line: Callable[[str], None],
 ) -> None:
-    """Append the results of all units to the results file, which has `done` images."""
+    """Append the results of all units to the results file, which has `done` images.
+
+    Raises:
+        ResultError: A node has other images. No unit stays, because a resumed run would take the wrong ones again.
+    """
     log, header = options.output / LOG_NAME, settings.header
     if not options.resume:
         delete_units(options.output / UNITS)
@@ -304,22 +308,34 @@ def _merge(
     first, total = _first_images(log, order, done), sum(source.count or 0 for source in order.sources)
     bar = tqdm(total=total or None, initial=done, unit=" images", disable=None)
     with log.open("a", encoding="utf-8") as file, logging_redirect_tqdm(), bar:
-        writer = ResultWriter(
-            header.labels,
-            header.first_class_id,
-            file,
-            NotAnnotated(),
-            on_line,
-            tracks=tracks,
-        )
+        writer = ResultWriter(header.labels, header.first_class_id, file, NotAnnotated(), on_line, tracks=tracks)
         on_unit = partial(_report, bar, queue)
         merged = UnitResults(queue, files, order, first, options.max_images, on_unit).merged()
-        for index, (source, result) in enumerate(islice(merged, options.max_images)):
-            if result is not None:
-                whole = _in_run(result, index, order.sources[source].label)
-                _expect_name(whole, names)
-                writer.write(writer.tracked(whole))
+        try:
+            _write(writer, merged, order, names, options.max_images)
+        except ResultError:
+            delete_units(options.output / UNITS)
+            raise
     delete_units(options.output / UNITS)
+
+
+def _write(
+    writer: ResultWriter,
+    merged: Iterator[tuple[int, ImageResult | None]],
+    order: Order,
+    names: Sequence[str],
+    most: int | None,
+) -> None:
+    """Write merged results, at most those of the first `most` images; see `_expect_name`."""
+    images = 0
+    for index, (source, result) in enumerate(islice(merged, most)):
+        images += 1
+        if result is not None:
+            whole = _in_run(result, index, order.sources[source].label)
+            _expect_name(whole.name, index, names)
+            writer.write(writer.tracked(whole))
+    if images != most:
+        _expect_name("nothing", images, names)
 
 
 def _first_images(log: Path, order: Order, done: int) -> list[int]:
@@ -335,16 +351,21 @@ def _in_run(result: ImageResult, index: int, label: str) -> ImageResult:
     return replace(result, index=index, name=f"{label}/{result.name}" if label else result.name)
 
 
-def _expect_name(result: ImageResult, names: Sequence[str]) -> None:
+def _expect_name(name: str, index: int, names: Sequence[str]) -> None:
     """Require that a worker has read the image that is here at this place.
+
+    Args:
+        name: Name of the image; "nothing" behind the last one.
+        index: Index of the image in the run.
+        names: Names of the images here; empty if they are unknown.
 
     Raises:
         ResultError: The image has another name.
     """
-    expected = names[result.index] if result.index < len(names) else "nothing"
-    if names and result.name != expected:
+    expected = names[index] if index < len(names) else "nothing"
+    if names and name != expected:
         raise ResultError(
-            f"--ray: a node found {result.name} as image {result.index}, expected {expected}: "
+            f"--ray: a node found {name} as image {index}, expected {expected}: "
             "all nodes must have the same files under the same paths"
         )
 
