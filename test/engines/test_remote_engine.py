@@ -170,6 +170,10 @@ def test_a_file_without_a_token_is_refused_and_not_shown(card, tmp_path, content
         "ftp://gpu-server",
         "http://",
         "http://u:pass@gpu-server",
+        "http://:pass@gpu-server",
+        "http://u:/pass@gpu-server",
+        "http://u:[pass@gpu-server",
+        "http://u:pass/@gpu-server",
         "http://gpu:port",
         "http://[::1",
     ],
@@ -178,6 +182,7 @@ def test_an_address_that_is_none_is_refused(card, url):
     with pytest.raises(ValueError, match=r"remote_url: found .*expected the server's address") as refused:
         RemoteEngine(card, RemoteOptions(url))
     assert "pass@" not in str(refused.value)
+    assert "pass'" not in str(refused.value)
 
 
 def test_options_out_of_range_are_refused():

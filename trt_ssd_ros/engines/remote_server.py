@@ -88,16 +88,15 @@ def _read_text(path: str) -> str:
 
 def _split_url(url: str) -> tuple[str, str, int | None, str]:
     """Return scheme, host, port and path of a server's address."""
-    found = repr(url)
+    found = "an address with a password" if "@" in url else repr(url)  # also if no part of it can be told apart
     try:
         parts = urlsplit(url)
-        found = "an address with a password" if parts.username else found
-        is_server = parts.scheme in ("http", "https") and not (parts.username or parts.query or parts.fragment)
+        is_server = parts.scheme in ("http", "https") and not ("@" in url or parts.query or parts.fragment)
         if is_server and parts.hostname:
             return parts.scheme, parts.hostname, parts.port, parts.path
         reason = ""
     except ValueError as error:  # brackets or port
-        reason = f" ({error})"
+        reason = "" if "@" in url else f" ({error})"
     expected = "the server's address, as in http://gpu-server:8000"
     raise ValueError(f"remote_url: found {found}{reason}, expected {expected}")
 
