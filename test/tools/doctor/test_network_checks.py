@@ -37,14 +37,24 @@ def test_without_a_zenoh_router_no_node_finds_another():
     assert "rmw_zenohd" in finding.remedy
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:11811", "127.0.0.1", "localhost:14520", "UDPv4:[127.0.0.1]:5"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:11811", "127.0.0.1", "localhost:14520", "UDPv4:[127.0.0.1]:5", "TCPv4:[127.0.0.1]:5"]
+)
 def test_the_address_of_a_discovery_server_is_shown(address):
     [finding] = findings(ROS_DISCOVERY_SERVER=f";{address}")
     assert (finding.topic, finding.level) == ("discovery server", "OK")
     assert finding.found.startswith(address)
 
 
-@pytest.mark.parametrize("address", ["no-such-host.invalid:11811", "127.0.0.1:99999999999999999999"])
+@pytest.mark.parametrize("address", ["127.0.0.1:70000", "127.0.0.1:99999999999999999999", "a..b:7447"])
+def test_a_wrong_address_of_a_zenoh_router_is_named(address):
+    override = f'connect/endpoints=["tcp/{address}"]'
+    [finding] = findings(RMW_IMPLEMENTATION="rmw_zenoh_cpp", ZENOH_CONFIG_OVERRIDE=override)
+    assert (finding.level, finding.cost) == ("WARN", "nodes find no other node")
+    assert f"tcp/{address} (" in finding.found
+
+
+@pytest.mark.parametrize("address", ["no-such-host.invalid:11811", "127.0.0.1:99999999999999999999", "a..b"])
 def test_a_wrong_address_of_a_discovery_server_is_named(address):
     [finding] = findings(ROS_DISCOVERY_SERVER=address, RMW_IMPLEMENTATION="rmw_fastrtps_cpp")
     assert (finding.level, address in finding.found) == ("WARN", True)

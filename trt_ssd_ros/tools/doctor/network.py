@@ -11,8 +11,12 @@ from trt_ssd_ros.tools.doctor.machine import Finding, Machine, verdict
 ZENOH = "rmw_zenoh_cpp"
 ROUTER = ("localhost", 7447)
 """Router that a node of rmw_zenoh connects to, unless ZENOH_CONFIG_OVERRIDE names another one."""
+LOCATOR = re.compile(r"^(UDP|TCP)v[46]:")
+"""Transport before the address of a Fast DDS discovery server."""
 DISCOVERY_PORT = 11811
 """Port of a Fast DDS discovery server without a port in its address."""
+NO_ADDRESS = (OverflowError, UnicodeError)
+"""Errors of `socket` for ports and names that cannot exist."""
 PATIENCE = 2.0
 """Longest wait for a router in seconds."""
 
@@ -42,7 +46,7 @@ def _router(override: str) -> Finding:
     for host, port in addresses:
         try:
             socket.create_connection((host, port), PATIENCE).close()
-        except OSError as error:
+        except (OSError, *NO_ADDRESS) as error:
             found.append(f"tcp/{host}:{port} ({error})")
         else:
             found.append(f"tcp/{host}:{port} answers")
@@ -56,13 +60,13 @@ def _router(override: str) -> Finding:
 
 def _discovery_server(address: str) -> Finding:
     """Check an address in ROS_DISCOVERY_SERVER; the server itself speaks UDP, and answers only participants."""
-    host, _, port = address.strip().removeprefix("UDPv4:").rpartition(":")
+    host, _, port = (bare := LOCATOR.sub("", address.strip())).rpartition(":")
     if not port.isdecimal():
-        host, port = address.strip(), str(DISCOVERY_PORT)
+        host, port = bare, str(DISCOVERY_PORT)
     host = host.strip("[]")
     cost, remedy = "nodes find no other node", "correct ROS_DISCOVERY_SERVER: HOST:PORT, several separated by ;"
     try:
         socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
-    except (OSError, OverflowError) as error:
+    except (OSError, *NO_ADDRESS) as error:
         return Finding("discovery server", "WARN", f"{address} ({error})", cost, remedy)
     return Finding("discovery server", "OK", f"{address}; ros2 topic and ros2 node need ROS_SUPER_CLIENT=TRUE")
