@@ -68,6 +68,12 @@ def idler(session: onnxruntime.InferenceSession) -> Callable[..., dict[str, Any]
     return infer
 
 
+def batch_of(session: onnxruntime.InferenceSession, most: int) -> int:
+    """Return the most images at once: `most`, or those of a graph whose batch is fixed."""
+    batch = session.get_inputs()[0].shape[0]
+    return batch if isinstance(batch, int) else most
+
+
 def serve(options: argparse.Namespace, session: onnxruntime.InferenceSession) -> None:
     """Serve the model until Triton ends."""
     inputs, outputs = (
@@ -88,7 +94,7 @@ def serve(options: argparse.Namespace, session: onnxruntime.InferenceSession) ->
             infer_func=idler(session) if options.idle else runner(session),
             inputs=inputs,
             outputs=outputs,
-            config=ModelConfig(max_batch_size=options.batch, batcher=batcher),
+            config=ModelConfig(max_batch_size=batch_of(session, options.batch), batcher=batcher),
             strict=False,
         )
         triton.serve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import onnx
 import pytest
@@ -11,7 +12,7 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.served_graph import compose_served
 from trt_ssd_ros.tools.build_engine import main
-from trt_ssd_ros.tools.triton_model import triton_config
+from trt_ssd_ros.tools.triton_model import triton_config, write_triton_model
 
 
 def test_the_repository_has_the_graph_and_its_configuration(tmp_path, capsys, card, network):
@@ -49,3 +50,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["--triton", str(tmp_path / "file")]) == 1
     assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../above", "a/b", ".", 'a"b', "two\nlines"])
+def test_a_name_that_no_folder_of_the_repository_can_have_is_refused(tmp_path, card, name):
+    with pytest.raises(ValueError, match=r"name: found .* expected a name of a folder"):
+        write_triton_model(tmp_path / "models", replace(card, name=name), 1)
+    assert list(tmp_path.iterdir()) == []

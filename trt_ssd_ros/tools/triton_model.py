@@ -5,6 +5,7 @@ Configuration: https://github.com/triton-inference-server/common/blob/main/proto
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.models.served_graph import compose_served
 
 TYPES: Mapping[int, str] = {TensorProto.FLOAT: "FP32", TensorProto.INT32: "INT32", TensorProto.UINT8: "UINT8"}
+NAME = re.compile(r'[^./"\\][^/"\\]*')
+"""Names that a folder of the repository and the text of config.pbtxt can hold."""
 QUEUE_DELAY = 500
 """Longest wait in microseconds for the requests of other robots, to run them in one batch."""
 
@@ -34,10 +37,13 @@ def write_triton_model(folder: Path, card: ModelCard, batch: int) -> list[Path]:
     Raises:
         ModelCardError: The card does not fit its network, or the network cannot be served.
         OSError: A file cannot be written.
-        ValueError: The batch has no image.
+        ValueError: The batch has no image, or the card's name cannot name a folder.
     """
     if batch < 1:
         raise ValueError(f"batch: found {batch}, expected 1 or more")
+    if not (NAME.fullmatch(card.name) and card.name.isprintable()):
+        expected = "a name of a folder, without quotes"
+        raise ValueError(f"name: found {card.name!r} in the model card, expected {expected}: rename the model")
     graph = compose_served(load_network(card), card)
     files = {
         folder / card.name / "1" / "model.onnx": graph.SerializeToString(deterministic=True),
