@@ -224,7 +224,13 @@ def remote_options(options: argparse.Namespace) -> RemoteOptions:
     """Return the server of a command line with the options REMOTE.
 
     A tool does not fall back, because the images of a run shall have one engine; it waits longer instead.
+
+    Raises:
+        ValueError: A server is given, and another backend chosen.
     """
     names = ("url", "model", "token_file", "ca_file")
     values = {name: getattr(options, f"remote_{name}") for name in names}
+    backend = getattr(options, "backend", "remote")  # a tool without this option chooses backends otherwise
+    if options.remote_url and backend != "remote":
+        raise ValueError(f"--remote-url: found it beside --backend {backend}, expected --backend remote")
     return RemoteOptions(**values, timeout=MAX_TIMEOUT, fallback="none")

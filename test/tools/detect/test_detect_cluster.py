@@ -60,6 +60,7 @@ def test_without_ray_it_says_what_to_install(tmp_path, video, capsys):
             ["VIDEO", "--ray", "local", "--gpu", "1"],
             "--gpu: found 1 beside --ray, expected none: Ray chooses the GPU of a worker",
         ),
+        (["VIDEO", "--ray", ""], "--ray: found nothing, expected local, auto or HOST:PORT"),
         (["VIDEO", "--ray", "ray://host:1"], "found ray://host:1, expected local, auto or HOST:PORT"),
     ],
 )

@@ -29,6 +29,10 @@ OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
         (["{photos}", "--track"], "--track: found image files, expected a video, a recording or a camera"),
         (["{video}", "--format", "mot"], "--format mot: found no --track, expected it"),
         ([""], "source: found an empty name, expected an image"),
+        (
+            ["{photos}", "--remote-url", "http://gpu"],
+            "--remote-url: found it beside --backend onnxruntime",
+        ),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
 )

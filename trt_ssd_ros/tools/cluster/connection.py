@@ -91,7 +91,9 @@ def _expect_reachable(address: str) -> None:
     """
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdecimal():
-        raise RuntimeError(f"--ray: found {address}, expected local, auto or HOST:PORT, on a node of the cluster")
+        raise RuntimeError(
+            f"--ray: found {address or 'nothing'}, expected local, auto or HOST:PORT, on a node of the cluster"
+        )
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:

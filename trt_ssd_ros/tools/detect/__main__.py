@@ -103,7 +103,7 @@ def detect(options: argparse.Namespace, stop: Event) -> int:
         expect_new(log, again, "give --resume to continue this run, or --overwrite to start again")
         if options.resume and images.live:
             raise ResultError("--resume: found a camera, expected files, a video or a recording: give --overwrite")
-        if options.ray:
+        if options.ray is not None:
             expect_for_cluster(options, images)
         if "kitti" in options.format:
             expect_distinct(images.names, kitti_name)
@@ -124,7 +124,7 @@ def detect_somewhere(
     options: argparse.Namespace, images: ImageSource, exclude: Collection[Path], stop: Event
 ) -> RunTimes:
     """Detect on a cluster if the user names one, else on this machine; write all but the exports."""
-    if options.ray:
+    if options.ray is not None:
         detect_on_cluster(options, images, exclude, stop)
         return RunTimes()
     with prepared_detectors(options, images.is_video, stop) as (detectors, settings):

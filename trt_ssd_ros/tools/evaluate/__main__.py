@@ -63,7 +63,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     options.output = output_folder(options.output, folders, options.overwrite)
     expect_writable(options.output)
     expect_new(options.output / PAGE, options.overwrite, "give --overwrite to replace it, or another --output")
-    if options.ray and options.gpu:
+    if options.ray is not None and options.gpu:
         raise ValueError(f"--gpu: found {options.gpu} beside --ray, which chooses the GPU of each worker")
     settings = EngineChoice(
         cpu_threads=options.cpu_threads,
@@ -73,7 +73,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
     )
     views = views_of(options)
     with ExitStack() as opened:
-        open_live = ClusterRun if options.ray else methodcaller("open", stop)
+        open_live = ClusterRun if options.ray is not None else methodcaller("open", stop)
         runs = []
         for run in open_runs(options.runs, options.model, options.threshold, settings, views, open_live):
             opened.callback(run.close)
@@ -83,7 +83,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
         images = evaluation.annotated.images
         bar = tqdm(total=len(images), unit=" images", disable=None)
         with logging_redirect_tqdm(), bar:
-            if options.ray:
+            if options.ray is not None:
                 with connected(options.ray) as ray:
                     evaluation.collect(observe_on_cluster(ray, images, runs, options.ray_slice, stop), bar.update)
             else:
