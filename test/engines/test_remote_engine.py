@@ -122,6 +122,14 @@ def test_a_connection_that_the_server_closes_is_opened_again(server, engine, inp
         expect_equal(engine.run(inputs(name)), shipped_engine.run(inputs(name)))
 
 
+def test_a_connection_with_an_answer_to_another_request_is_not_used_again(server, engine, inputs, shipped_engine):
+    server.behave("behind")
+    expect_equal(engine.run(inputs("chelsea")), shipped_engine.run(inputs("chelsea")))
+    with pytest.raises(EngineUnavailableError, match="expected id"):
+        engine.run(inputs("astronaut"))
+    expect_equal(engine.run(inputs("coffee")), shipped_engine.run(inputs("coffee")))
+
+
 def test_another_model_is_named_with_what_the_card_needs(server, engine):
     server.behave("other model")
     with pytest.raises(ServerRefusedError, match=r"class_thresholds.*20.*expected FP32 \['N', 90\].*remote_model"):

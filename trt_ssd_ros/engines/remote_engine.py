@@ -170,6 +170,8 @@ class RemoteEngine:
         return tensors
 
     def _refusal(self, found: str, expected: str) -> ServerRefusedError:
+        """Close the connection, which may hold answers to other requests, and return the error."""
+        self._server.close()
         advice = "write the model with build_engine --triton, or correct remote_model"
         return ServerRefusedError(f"{self.name}: found {found}, expected {expected}: {advice}")
 
