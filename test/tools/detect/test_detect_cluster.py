@@ -165,6 +165,15 @@ def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path, video):
     assert said.startswith(f"detect: --ray {address}: no cluster: [Errno 111] Connection refused: start a cluster")
 
 
+def test_a_missing_token_is_said_on_one_line(tmp_path, video, one_node):
+    environment = {name: text for name, text in fleet_environment().items() if not name.startswith("RAY_")}
+    environment |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path)}  # Ray reads a token in the home folder, too
+    code, said = run_on_ray(environment, video, "--output", tmp_path / "out", "--ray", one_node.address)
+    assert code == 1
+    assert said.startswith(f"detect: --ray {one_node.address}: no cluster: Token authentication is enabled")
+    assert said.count("\n") == 1
+
+
 def test_a_killed_worker_node_and_driver_change_nothing():
     command = [sys.executable, "-m", "trt_ssd_ros.bench.cluster", "kills", "--rounds", "1", "--together"]
     done = subprocess.run(command, env=fleet_environment(), capture_output=True, text=True, check=False)

@@ -71,7 +71,7 @@ def connected(address: str) -> Iterator[Any]:
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             ray.init(address, **options)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise RuntimeError(f"--ray {address}: no cluster: {one_line(error)}: {ADVICE}") from error
         finally:
             for number, handler in before.items():  # Ray replaces the handler of SIGTERM
