@@ -13,6 +13,9 @@ from fleet import fleet_environment
 
 from trt_ssd_ros.bench.cluster.kills import expect_equal
 from trt_ssd_ros.tools.evaluate.__main__ import main
+from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage
+from trt_ssd_ros.tools.evaluate.evaluation import Observation
+from trt_ssd_ros.tools.evaluate.on_cluster import _with_results
 
 IMAGES = 70
 """More than one unit."""
@@ -54,3 +57,14 @@ def test_what_does_not_go_with_a_cluster_is_refused(arguments, said, tmp_path, p
     settings = ["--images", tmp_path / "images", "--annotations", annotations, "--output", tmp_path / "out"]
     assert main([*map(str, settings), *arguments]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_an_image_that_only_a_node_cannot_read_ends_the_evaluation(tmp_path, photo):
+    here, nowhere = tmp_path / "a.png", tmp_path / "b.png"
+    cv2.imwrite(str(here), photo("chelsea"))
+    lost = Observation(problem="cannot read it")
+    assert _with_results(lost, AnnotatedImage("b.png", nowhere, ()), []) == lost
+    with pytest.raises(
+        RuntimeError, match=r"a node cannot read a\.png, and this machine can: cannot read it: all"
+    ):
+        _with_results(lost, AnnotatedImage("a.png", here, ()), [])

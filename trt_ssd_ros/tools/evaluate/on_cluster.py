@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections
+from trt_ssd_ros.images.files import read_image_file
+from trt_ssd_ros.images.source import SourceError
 from trt_ssd_ros.tools.cluster.needs import Needs, needs_of
 from trt_ssd_ros.tools.cluster.work_queue import StoppedError, WorkQueue
 from trt_ssd_ros.tools.evaluate.annotations import AnnotatedImage
@@ -124,7 +126,7 @@ def observe_on_cluster(
         stop: Event that ends the evaluation.
 
     Raises:
-        RuntimeError: A worker fails, or the cluster is lost.
+        RuntimeError: A worker fails or lacks an image, or the cluster is lost.
         ValueError: No run is a detector.
     """
     remote = [run for run in runs if isinstance(run, ClusterRun)]
@@ -144,10 +146,25 @@ def observe_on_cluster(
 def _with_results(observation: Observation, image: AnnotatedImage, runs: Sequence[EvaluatedRun]) -> Observation:
     """Return an observation of the workers with the detections of the results files among the runs."""
     if observation.problem:
+        _expect_unreadable(image, observation.problem)
         return observation
     remote, nothing = iter(observation.found), np.empty((0, 0, 3), np.uint8)
     found = [next(remote) if isinstance(run, ClusterRun) else run.detect(image, nothing) for run in runs]
     return replace(observation, found=found)
+
+
+def _expect_unreadable(image: AnnotatedImage, problem: str) -> None:
+    """Require that an image which a node could not read cannot be read here: else the report would lack it.
+
+    Raises:
+        RuntimeError: The image can be read here.
+    """
+    with suppress(SourceError):
+        read_image_file(image.path)
+        raise RuntimeError(
+            f"--ray: a node cannot read {image.name}, and this machine can: {problem}: "
+            "all nodes must have the same files under the same paths"
+        )
 
 
 def _needs(ray: Any, live: Sequence[LiveRun]) -> Needs:
