@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -245,6 +246,21 @@ def test_several_detectors_share_the_local_engine_and_have_connections_of_their_
     assert len({id(detector._engine._remote) for detector in detectors}) == len(detectors) == 4
     for detector in detectors:
         detector.close()
+
+
+def test_an_opening_that_fails_leaves_no_thread(card, monkeypatch):
+    """The first connection finds no server, and the second one a server with another model."""
+    problems = iter([lambda: "not there", refuse])
+    monkeypatch.setattr(backend, "_problem", lambda *_: next(problems)())
+    before = set(threading.enumerate())
+    choice = EngineChoice("remote", remote=RemoteOptions("http://127.0.0.1:9"))
+    with LoggedProgress() as progress, pytest.raises(ServerRefusedError, match="another model"):
+        open_detectors(card, choice, (), progress)
+    assert [thread for thread in set(threading.enumerate()) - before if thread.name == "server_probe"] == []
+
+
+def refuse() -> str:
+    raise ServerRefusedError("another model")
 
 
 def test_without_a_server_and_a_fallback_the_opening_fails(card):

@@ -260,8 +260,9 @@ def _open_remote(request: Request) -> list[Detector]:
         for _ in range(min(MAX_CONNECTIONS, request.max_detectors)):
             remote = RemoteEngine(card, choice.remote)
             opened.callback(remote.close)
-            problem = _problem(remote, choice)
-            detectors.append(Detector(FallbackEngine(remote, local, problem), card))
+            fallback = FallbackEngine(remote, local, _problem(remote, choice))
+            opened.callback(fallback.close)  # it may probe the server in a thread
+            detectors.append(Detector(fallback, card))
             if not detectors[-1].batch_sizes:
                 detectors[-1].batch_sizes = (choice.build.batch,)  # more images at once are divided
         opened.pop_all()
