@@ -39,6 +39,11 @@ print(config.max_batch_size, len(config.input), len(config.output), len(config.m
 print(*config.parameters)
 """
 """Program that reads a config.pbtxt with Triton's own definition of it."""
+READ_BATCH = """
+import sys, serve_model
+print(serve_model.batch_of(serve_model.open_session(sys.argv[1], 1), 8))
+"""
+"""Program that prints how many images at once the server takes."""
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +131,11 @@ def test_triton_may_be_killed_and_restarted(triton, card, shipped_engine, pictur
             engine.run(pictures[0])
         triton.start()
         expect_own_outputs(engine, shipped_engine, pictures)
+
+
+def test_requests_for_a_network_for_single_images_are_not_joined(single_card_path, tmp_path):
+    model, _ = write_triton_model(tmp_path, ModelCard.load(single_card_path), BATCH)
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2] / "scripts")}
+    command = [PYTHON, "-c", READ_BATCH, str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "1"
