@@ -166,9 +166,8 @@ def _open(request: Request) -> list[Detector]:
     detectors, cores = _open_backend(request), len(os.sched_getaffinity(0))
     for detector in detectors:
         chosen = request.choice.resize_on
-        if (
-            chosen == "auto" or detector.engine_kind == "remote"
-        ):  # a server takes images of the network's size only
+        # A server takes images of the network's size only.
+        if chosen == "auto" or detector.engine_kind == "remote":
             chosen = CHEAPEST_RESIZE[detector.engine_kind]
         detector.resize_on = chosen
         threads = _host_threads(request.choice, detector.engine_kind, cores)
