@@ -1,4 +1,4 @@
-"""Flow control: a viewer that reads slowly skips frames, holds up nobody and holds little."""
+"""Flow control: a viewer that reads slowly skips frames, delays no other viewer and holds little."""
 
 from __future__ import annotations
 

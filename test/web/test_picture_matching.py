@@ -57,11 +57,23 @@ def test_delivers_a_picture_with_the_boxes_of_its_stamp(matcher, delivered, pict
 
 
 def test_a_picture_whose_boxes_do_not_come_is_dropped(matcher, delivered):
-    matcher.add_picture(picture(1))
-    matcher.add_picture(picture(2))
-    matcher.add_boxes(1, boxes())
+    for stamp in (1, 2, 3):
+        matcher.add_picture(picture(stamp))
     matcher.add_boxes(2, boxes())
     assert ([stamp for stamp, _ in delivered], matcher.unmatched) == ([2], 1)
+    matcher.add_boxes(1, boxes())
+    matcher.add_boxes(3, boxes())
+    assert ([stamp for stamp, _ in delivered], matcher.unmatched) == ([2, 3], 1)
+
+
+def test_the_pictures_that_wait_are_bounded(matcher, delivered):
+    for stamp in range(1, MOST_STAMPS + 3):
+        matcher.add_picture(picture(stamp))
+    assert matcher.unmatched == 2
+    matcher.add_picture(picture(MOST_STAMPS))
+    assert matcher.unmatched == 3, "of two pictures with one stamp, the later one waits"
+    matcher.add_boxes(3, boxes())
+    assert delivered == [(3, [])]
 
 
 def test_without_a_stamp_the_boxes_are_unknown(matcher, delivered):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import signal
 import sys
@@ -12,14 +13,19 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from image_messages import blank_image
 from parameter_client import ParameterClient
 from probe import BEST_EFFORT, PATIENCE, Probe
 from rcl_interfaces.msg import Log, Parameter, ParameterEvent, ParameterType, ParameterValue
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, Detection3D, Detection3DArray
+
+from trt_ssd_ros.images.compressed import encode_jpeg
+from trt_ssd_ros.node.messages import compressed_to_msg
 
 aiohttp = pytest.importorskip("aiohttp")
 
@@ -233,6 +239,31 @@ def test_follows_two_cameras_and_a_detector_that_restarts(probe, start_blank_det
             await page.text("state", lambda text: [c["name"] for c in text["cameras"]] == ["rear"])
             number = (await frame_that(page, lambda _: True, "rear")).header["frame"]
             await frame_that(page, lambda header: header["frame"] > number + 5, "rear")
+
+    asyncio.run(spinning(probe, watch()))
+
+
+def test_a_camera_s_own_jpeg_saves_the_preview(probe, start_blank_detector, start_process):
+    rule = ["-r", "preview/compressed:=image/compressed"]
+    port = port_of(
+        start_process([sys.executable, "-m", "trt_ssd_ros.web.web_node", "--ros-args", *rule, "-p", "port:=0"])
+    )
+    start_blank_detector(image_transport="compressed")
+    jpeg, seconds = encode_jpeg(np.full((48, 64, 3), 200, np.uint8), "bgr"), itertools.count(1)
+    camera = probe.node.create_publisher(CompressedImage, "image/compressed", BEST_EFFORT)
+
+    def send() -> None:
+        camera.publish(compressed_to_msg(jpeg, Header(stamp=Time(sec=next(seconds)))))
+
+    probe.node.create_timer(0.05, send)
+
+    async def watch() -> None:
+        async with viewer(port) as page:
+            await page.look("")
+            frame = await frame_that(page, lambda header: header["boxes"] is not None)
+            assert frame.jpeg == jpeg
+            assert (frame.header["width"], frame.header["height"], frame.header["boxes"]) == (64, 48, [])
+            assert probe.node.count_subscribers("preview/compressed") == 0
 
     asyncio.run(spinning(probe, watch()))
 

@@ -378,7 +378,7 @@ def handshake(port: int, *messages: Any) -> bytes:
     return opening + b"".join(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text for text in texts)
 
 
-def test_a_viewer_that_does_not_read_is_cut_and_holds_up_nobody(serve, monkeypatch):
+def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypatch):
     monkeypatch.setattr(server_module, "SEND_SECONDS", 0.5)
     served = serve()
     look = {"type": "look", "cameras": ["a"], "rate": 0}

@@ -167,25 +167,27 @@ class RemoteServer:
         sent = {**self._headers, **(headers or {})}
         exchange = _Exchange(method, self._prefix + path, body, sent, max_bytes, timeout)
         self._open_connection().start(exchange)
-        try:
-            status, length, content = exchange.done.result(timeout)
-        except (DeadlineError, TimeoutError) as error:  # of the future, and of the socket
-            self.close()
-            raise EngineUnavailableError(f"{self.url}: no answer within {timeout:g} s") from error
-        except ssl.SSLCertVerificationError as error:
-            reason = f"{self.url}: its certificate is not trusted ({error.verify_message})"
-            raise ServerRefusedError(f"{reason}: set remote_ca_file") from error
-        except ConnectionRefusedError as error:
-            self.close()
-            raise EngineUnavailableError(
-                f"{self.url}: no server listens there: start it, or correct remote_url"
-            ) from error
-        except (OSError, HTTPException, ValueError) as error:
-            self.close()
-            raise EngineUnavailableError(f"{self.url}: {type(error).__name__}: {one_line(error)}") from error
+        status, length, content = self._await(exchange)
         if status != 200:
             raise self._failure(status, content)
         return Answer(content[:length], content[length:])
+
+    def _await(self, exchange: _Exchange) -> tuple[int, int, bytes]:
+        """Wait for an answer; without one, close the connection and raise the error."""
+        cause: Exception
+        try:
+            return exchange.done.result(exchange.timeout)
+        except ssl.SSLCertVerificationError as error:
+            reason = f"{self.url}: its certificate is not trusted ({error.verify_message})"
+            raise ServerRefusedError(f"{reason}: set remote_ca_file") from error
+        except (DeadlineError, TimeoutError) as error:  # of the future, and of the socket
+            problem, cause = f"no answer within {exchange.timeout:g} s", error
+        except ConnectionRefusedError as error:
+            problem, cause = "no server listens there: start it, or correct remote_url", error
+        except (OSError, HTTPException, ValueError) as error:
+            problem, cause = f"{type(error).__name__}: {one_line(error)}", error
+        self.close()
+        raise EngineUnavailableError(f"{self.url}: {problem}") from cause
 
     def _open_connection(self) -> _Connection:
         """Return the connection, or a new one if it was closed; at most one closed one may still wait."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TypeVar
 
 from trt_ssd_ros.web.protocol import Box
 
 MOST_STAMPS = 30
-"""Number of images whose boxes wait for their picture: a preview shows only some of the images."""
+"""Number of images whose boxes wait for their picture, because a preview shows only some of the images, and of
+pictures that wait for their boxes, because a camera's own picture comes before its detections."""
 
 Value = TypeVar("Value")
 Distances = Mapping[Hashable, float]
@@ -66,8 +68,8 @@ class Picture:
 class FrameMatcher:
     """Matcher of one camera.
 
-    A picture waits for the boxes of its stamp. If `expects_distances` is set, it also waits for their distances,
-    but no longer than until the next picture comes.
+    A picture waits for the boxes of its stamp, until those of a later picture come. If `expects_distances` is set,
+    it then waits for their distances, but no longer than until the next picture comes.
 
     Args:
         deliver: Called with each picture and its boxes; None: the picture has no stamp.
@@ -83,7 +85,7 @@ class FrameMatcher:
         self._deliver = deliver
         self._detected: dict[int, Detected] = {}
         self._placed: dict[int, Placed] = {}
-        self._waiting: Picture | None = None
+        self._waiting: dict[int, Picture] = {}
 
     def add_boxes(self, stamp: int, detected: Detected) -> None:
         """Add the boxes of the image with a stamp in nanoseconds."""
@@ -96,38 +98,42 @@ class FrameMatcher:
         self._match()
 
     def add_picture(self, picture: Picture) -> None:
-        """Add a picture; the one before is delivered without distances, or dropped if its boxes are missing."""
+        """Add a picture; those before whose boxes are known are delivered without distances."""
         self._match(in_time=False)
-        if self._waiting is not None:
-            self.unmatched += 1
-            self._waiting = None
         if picture.stamp == 0:
             self._deliver(picture, None)
             return
-        self._waiting = picture
+        self.unmatched += _keep(self._waiting, picture.stamp, picture)
         self._match()
 
     def _match(self, in_time: bool = True) -> None:
-        picture = self._waiting
-        if picture is None or picture.stamp not in self._detected:
-            return
-        placed = self._placed.pop(picture.stamp, None)
-        if placed is None and self.expects_distances and in_time:
-            return
-        detected = self._detected.pop(picture.stamp)  # images that repeat a stamp need boxes of their own
-        self._waiting, boxes = None, detected.boxes
-        if placed is not None and placed.frame_id == detected.frame_id:
-            boxes = [_with_distance(box, placed.distances) for box in boxes]
-        self._deliver(picture, boxes)
+        for stamp in [stamp for stamp in self._waiting if stamp in self._detected]:
+            placed = self._placed.pop(stamp, None)
+            if placed is None and self.expects_distances and in_time:
+                return
+            detected = self._detected.pop(stamp)  # images that repeat a stamp need boxes of their own
+            boxes = detected.boxes
+            if placed is not None and placed.frame_id == detected.frame_id:
+                boxes = [_with_distance(box, placed.distances) for box in boxes]
+            self._deliver(self._take(stamp), boxes)
+
+    def _take(self, stamp: int) -> Picture:
+        """Return a waiting picture, and drop those before: their boxes do not come any more."""
+        for earlier in list(takewhile(lambda other: other != stamp, self._waiting)):
+            del self._waiting[earlier]
+            self.unmatched += 1
+        return self._waiting.pop(stamp)
 
 
 def _with_distance(box: Box, distances: Distances) -> Box:
     return replace(box, distance=distances.get(box_key(box.label, box.score, box.id)))
 
 
-def _keep(items: dict[int, Value], stamp: int, value: Value) -> None:
-    """Keep the values of the newest stamps."""
-    items.pop(stamp, None)
+def _keep(items: dict[int, Value], stamp: int, value: Value) -> bool:
+    """Keep the values of the newest stamps, and return whether one was lost."""
+    lost = items.pop(stamp, None) is not None
     items[stamp] = value
     if len(items) > MOST_STAMPS:
         items.pop(next(iter(items)))
+        lost = True
+    return lost

@@ -18,10 +18,10 @@ def test_viewers_and_a_stalled_one_are_measured(start_process, tmp_path):
     options = ["--seconds", "0.5", "--rounds", "1", "--cases", *cases, "--json", str(figures)]
     process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros.web", *options])
     assert process.wait(120) == 0, process.log
-    nobody, one, beside = json.loads(figures.read_text())["cases"]
-    assert (nobody["age"], nobody["frames"]) == (None, 0)
+    idle, one, beside = json.loads(figures.read_text())["cases"]
+    assert (idle["age"], idle["frames"]) == (None, 0)
     for its in (one, beside):
         assert its["frames"] > 0
         assert 0 < its["age"]["p50"] <= its["age"]["p99"]
-        assert its["web_cpu"] > nobody["web_cpu"]
+        assert its["web_cpu"] > idle["web_cpu"]
     assert "1 viewer and a stalled one" in process.log
