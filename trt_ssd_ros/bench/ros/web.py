@@ -16,8 +16,8 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -198,6 +198,18 @@ async def measure(nodes: Nodes, cases: Sequence[str], seconds: float, rounds: in
     return [await measure_case(case, nodes, seconds) for _ in range(rounds) for case in cases]
 
 
+@contextmanager
+def started_nodes() -> Iterator[Nodes]:
+    """Run a camera, a detector whose engine takes 10 ms, and the web node."""
+    os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
+    with ExitStack() as stack:
+        stack.enter_context(node_process(CAMERA, {"rate": "30.0"}, [NAMESPACE]))
+        detector = stack.enter_context(node_process(DETECTOR, {"preview_rate": "0.0"}, [NAMESPACE]))
+        port = free_port()
+        web = stack.enter_context(node_process(WEB, {"port": str(port)}, [NAMESPACE]))
+        yield Nodes(port, {"detector": detector.pid, "web": web.pid})
+
+
 def run(cases: Sequence[str], seconds: float, rounds: int) -> list[CaseReport]:
     """Start the processes and measure.
 
@@ -205,15 +217,8 @@ def run(cases: Sequence[str], seconds: float, rounds: int) -> list[CaseReport]:
         RuntimeError: No frame arrives, or aiohttp or psutil is not installed.
     """
     load_library("aiohttp", "aiohttp", "the benchmark of the web node")
-    os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
-    with ExitStack() as stack:
-        stack.enter_context(node_process(CAMERA, {"rate": "30.0"}, [NAMESPACE]))
-        detector = stack.enter_context(node_process(DETECTOR, {"preview_rate": "0.0"}, [NAMESPACE]))
-        port = free_port()
-        web = stack.enter_context(node_process(WEB, {"port": str(port)}, [NAMESPACE]))
-        return asyncio.run(
-            measure(Nodes(port, {"detector": detector.pid, "web": web.pid}), cases, seconds, rounds)
-        )
+    with started_nodes() as nodes:
+        return asyncio.run(measure(nodes, cases, seconds, rounds))
 
 
 def report(results: Sequence[CaseReport]) -> str:
