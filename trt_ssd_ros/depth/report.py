@@ -1,4 +1,4 @@
-"""LocatorReport: what became of each detection, for /diagnostics and the log."""
+"""LocatorReport: counts of placed and lost detections, for /diagnostics and the log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WINDOW = 300
 
 
 class LocatorReport:
-    """Counts of detections by what became of them: placed, or the reason why not.
+    """Counts of placed detections, and of lost ones by their reason.
 
     Args:
         logger: Logger of the node.

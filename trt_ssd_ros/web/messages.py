@@ -12,7 +12,6 @@ from rcl_interfaces.msg import Parameter as ParameterMsg
 from rcl_interfaces.msg import ParameterDescriptor, ParameterValue
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.parameter import parameter_value_to_python
-from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray, Detection3DArray, LabelInfo
 
 from trt_ssd_ros.ros.parameters import Kind
@@ -28,11 +27,6 @@ _UNFIT = re.compile("[\\0\\ud800-\\udfff]")
 """Characters of JSON that a ROS string cannot have: it ends at a NUL, and is UTF-8."""
 CHOICES = "one of "
 """Begin of `additional_constraints` of a parameter with choices; see `ParameterSpec.descriptor`."""
-
-
-def stamp_of(header: Header) -> int:
-    """Return the stamp of a header in nanoseconds."""
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
 def labels_of(message: LabelInfo) -> list[str]:

@@ -13,9 +13,10 @@ from sensor_msgs.msg import CompressedImage
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from trt_ssd_ros.images.compressed import original_size
+from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.ros.transport import newest_image, transport_topic, without_events
 from trt_ssd_ros.web.matching import Detected, FrameMatcher, Picture, Placed
-from trt_ssd_ros.web.messages import boxes_of, distances_of, stamp_of
+from trt_ssd_ros.web.messages import boxes_of, distances_of
 from trt_ssd_ros.web.protocol import Box, frame_message
 from trt_ssd_ros.web.viewers import Frame
 
@@ -77,16 +78,16 @@ class CameraPictures:
                 throttle_duration_sec=10.0,
             )
             return
-        stamp = stamp_of(message.header)
+        stamp = nanoseconds(message.header.stamp)
         self.matcher.add_picture(Picture(stamp, message.data.tobytes(), size))
 
     def _take_boxes(self, message: Detection2DArray) -> None:
         header = message.header
-        self.matcher.add_boxes(stamp_of(header), Detected(header.frame_id, boxes_of(message)))
+        self.matcher.add_boxes(nanoseconds(header.stamp), Detected(header.frame_id, boxes_of(message)))
 
     def _take_places(self, message: Detection3DArray) -> None:
         header = message.header
-        self.matcher.add_distances(stamp_of(header), Placed(header.frame_id, distances_of(message)))
+        self.matcher.add_distances(nanoseconds(header.stamp), Placed(header.frame_id, distances_of(message)))
 
     def _pack(self, picture: Picture, boxes: Sequence[Box] | None) -> None:
         number = next(self._numbers)
