@@ -16,6 +16,11 @@ def frame(number: int, camera: str = "a") -> Frame:
     return Frame(camera, number, f"{camera}{number}".encode())
 
 
+def refuse(_: bytes) -> bool:
+    """Take no packet, as a connection on which earlier bytes wait."""
+    return False
+
+
 def ready(viewer: Viewer) -> list[Any]:
     """Return what can be sent to a viewer now."""
     return list(iter(viewer.take_message, None))
@@ -40,13 +45,13 @@ def hub(demands: list[Demand]) -> Hub:
 
 
 def test_a_viewer_that_looks_at_nothing_gets_no_frame(hub):
-    viewer = hub.join()
+    viewer = hub.join(refuse)
     hub.offer(frame(1))
     assert ready(viewer) == []
 
 
 def test_a_viewer_that_acknowledges_nothing_gets_no_more_and_then_the_newest(hub):
-    slow, quick = hub.join(), hub.join()
+    slow, quick = hub.join(refuse), hub.join(refuse)
     seen = []
     for viewer in (slow, quick):
         viewer.follow(Look(frozenset("a"), 0.0))
@@ -66,8 +71,47 @@ def test_a_viewer_that_acknowledges_nothing_gets_no_more_and_then_the_newest(hub
     assert ready(slow) == [b"a102"]
 
 
+def test_a_frame_is_written_at_once_where_nothing_waits(hub):
+    written: list[bytes] = []
+    free = [True]
+
+    def write(packet: bytes) -> bool:
+        if free[0]:
+            written.append(packet)
+        return free[0]
+
+    viewer = hub.join(write)
+    viewer.follow(Look(frozenset("a"), 0.0))
+    for number in (1, 2, 3):
+        hub.offer(frame(number))
+    assert written == [b"\x82\x02a1", b"\x82\x02a2"], "as many as may be under way"
+    viewer.acknowledge(Ack("a", 1))
+    assert written[2:] == [b"\x82\x02a3"]
+    viewer.acknowledge(Ack("a", 3))
+    hub.tell("state", "text")
+    hub.offer(frame(4))
+    assert (written[3:], ready(viewer)) == ([], ["text", b"a4"]), "a text that waits comes first"
+    free[0] = False
+    hub.offer(frame(5))
+    assert ready(viewer) == [b"a5"]
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, b"\x82\0"),
+        (125, b"\x82\x7d"),
+        (126, b"\x82\x7e\0\x7e"),
+        (2**16 - 1, b"\x82\x7e\xff\xff"),
+        (2**16, b"\x82\x7f\0\0\0\0\0\1\0\0"),
+    ],
+)
+def test_a_packet_is_a_frame_of_a_websocket(size, head):
+    assert Frame("", 1, bytes(size)).packet == head + bytes(size)
+
+
 def test_cameras_take_turns(hub):
-    viewer = hub.join()
+    viewer = hub.join(refuse)
     viewer.follow(Look(frozenset("ab"), 0.0))
     for camera in "ab":
         hub.offer(frame(1, camera))
@@ -76,7 +120,7 @@ def test_cameras_take_turns(hub):
 
 
 def test_the_rate_of_a_viewer_is_its_own(hub):
-    slow, quick = hub.join(), hub.join()
+    slow, quick = hub.join(refuse), hub.join(refuse)
     slow.follow(Look(frozenset("a"), 0.001))
     quick.follow(Look(frozenset("a"), 0.0))
     hub.offer(frame(1))
@@ -86,7 +130,7 @@ def test_the_rate_of_a_viewer_is_its_own(hub):
 
 def test_texts_come_first_and_only_the_newest_of_a_kind(hub):
     hub.tell("state", "old")
-    viewer = hub.join()
+    viewer = hub.join(refuse)
     viewer.follow(Look(frozenset("a"), 0.0))
     hub.offer(frame(1))
     hub.tell("state", "new")
@@ -94,11 +138,11 @@ def test_texts_come_first_and_only_the_newest_of_a_kind(hub):
     assert ready(viewer) == ["new", "p", b"a1"]
     hub.tell("state", "new")
     assert ready(viewer) == []
-    assert ready(hub.join()) == ["new", "p"]
+    assert ready(hub.join(refuse)) == ["new", "p"]
 
 
 def test_a_viewer_that_reads_no_answers_is_refused(hub):
-    viewer = hub.join()
+    viewer = hub.join(refuse)
     for number in range(MAX_ANSWERS):
         viewer.answer(json.dumps(number))
     with pytest.raises(ViewerError, match="unread answers"):
@@ -106,7 +150,7 @@ def test_a_viewer_that_reads_no_answers_is_refused(hub):
 
 
 def test_a_viewer_that_asks_too_much_is_refused(hub):
-    viewer = hub.join()
+    viewer = hub.join(refuse)
     for _ in range(int(MAX_REQUESTS_PER_SECOND * BURST_SECONDS)):
         viewer.count_request()
     with pytest.raises(ViewerError, match="requests a second"):
@@ -114,7 +158,7 @@ def test_a_viewer_that_asks_too_much_is_refused(hub):
 
 
 def test_the_demand_is_that_of_all_viewers(hub, demands):
-    one, two = hub.join(), hub.join()
+    one, two = hub.join(refuse), hub.join(refuse)
     for viewer, cameras in ((one, "a"), (two, "ab"), (one, "")):
         viewer.follow(Look(frozenset(cameras), 0.0))
         hub.follow_demand()

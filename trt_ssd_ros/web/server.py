@@ -128,6 +128,13 @@ class _Connection(web.RequestHandler):
         if self._cut is not None:
             self._cut.cancel()
 
+    def write_whole(self, packet: bytes) -> bool:
+        """Write bytes beside aiohttp, which never leaves a message half written; False: earlier ones wait."""
+        if self._own.is_closing() or self._own.get_write_buffer_size():
+            return False
+        self._own.write(packet)
+        return True
+
     def end(self) -> None:
         """Give the client `SEND_SECONDS` to read the rest: closing a transport waits for it without limit."""
         if not self._own.is_closing() or self._own.get_write_buffer_size():
@@ -317,7 +324,11 @@ class WebServer:
         connection = request.protocol
         assert isinstance(connection, _Connection)
         connection.keep()
-        viewer, commands = self._hub.join(), _Commands()
+
+        def write(packet: bytes) -> bool:
+            return not socket.closed and connection.write_whole(packet)
+
+        viewer, commands = self._hub.join(write), _Commands()
         self._sockets.add(socket)
         sender = asyncio.create_task(self._send(socket, request.transport, viewer))
         try:
