@@ -80,6 +80,11 @@ class CaseReport:
     web_mib: float
     web_grown_mib: float
 
+    @property
+    def cpu(self) -> float:
+        """Processor time of both nodes, in cores."""
+        return self.web_cpu + self.detector_cpu
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -239,10 +244,13 @@ def report(results: Sequence[CaseReport]) -> str:
             f"{median(r.detector_p99 or float('nan') for r in its):9.1f}{max(r.web_mib for r in its):9.0f}"
             f"{max(r.web_grown_mib for r in its):7.1f}"
         )
-    one, ten = ([result.web_cpu for result in results if result.case == case] for case in CASES[1:3])
-    ratios = sorted(many / single for single, many in zip(one, ten, strict=False))
-    if ratios:
-        lines.append(f"web CPU of 10 viewers / 1: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    one, ten = ([result for result in results if result.case == case] for case in CASES[1:3])
+    if one and ten:
+        lines.append("CPU of 10 viewers / 1, in rounds:")
+        alone = [many.web_cpu / single.web_cpu for single, many in zip(one, ten, strict=True)]
+        together = [many.cpu / single.cpu for single, many in zip(one, ten, strict=True)]
+        for whose, ratios in (("web", alone), ("web and the detector, which encodes", together)):
+            lines.append(f"  {whose}: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     return "\n".join(lines)
 
 
