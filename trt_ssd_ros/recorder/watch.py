@@ -6,21 +6,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import rclpy
-from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
-from trt_ssd_ros.recorder.detectors import find
+from trt_ssd_ros.recorder.detectors import Detector, find, other_detectors
 from trt_ssd_ros.recorder.messages import DETECTIONS, best_hypothesis
-from trt_ssd_ros.ros.process import ros_context
+from trt_ssd_ros.ros.process import FailableNode, ros_context
 from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.version import add_version
 
+LOOK_SECONDS = 1.0
+"""Time between two looks for other detectors."""
 
-class WatchNode(Node):
+
+class WatchNode(FailableNode):
     """Node that prints the detections of one topic.
 
     Attributes:
@@ -32,10 +35,23 @@ class WatchNode(Node):
         super().__init__("watch")
         self.images = 0
         self.reader_left = False
+        self._notes: set[str] = set()
 
-    def follow(self, topic: str) -> None:
-        """Print each message of a topic from now on."""
-        self.create_subscription(Detection2DArray, topic, self._print, DETECTIONS)
+    def follow(self, detector: Detector, topic: str) -> None:
+        """Print each message of a detector from now on, and that another one runs if discovery finds it late.
+
+        Args:
+            detector: Detector to follow.
+            topic: Topic that the user named; empty: any.
+        """
+        self.create_subscription(Detection2DArray, detector.topic, self._print, DETECTIONS)
+        self.call_every(LOOK_SECONDS, partial(self._note_others, detector, topic))
+
+    def _note_others(self, detector: Detector, topic: str) -> None:
+        for note in other_detectors(self, detector, topic):
+            if note not in self._notes:
+                self._notes.add(note)
+                print(note, file=sys.stderr)
 
     def _print(self, message: Detection2DArray) -> None:
         self.images += 1
@@ -72,7 +88,7 @@ def watch(topic: str, once: bool) -> int:
         node = ros.add(WatchNode())
         detector = find(node, ros.executor, topic)
         print(f"watching {detector}", file=sys.stderr)
-        node.follow(detector.topic)
+        node.follow(detector, topic)
         while rclpy.ok() and not (once and node.images) and not node.reader_left:
             ros.executor.spin_once(timeout_sec=0.2)
     if node and node.reader_left:
