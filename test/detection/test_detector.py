@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.detection.region import Region
-from trt_ssd_ros.detection.thresholds import OFF, class_thresholds
+from trt_ssd_ros.detection.thresholds import OFF, Thresholds, class_thresholds
 from trt_ssd_ros.detection.views import WHOLE, Views
 from trt_ssd_ros.images.frame import Frame, frame_from_message
 from trt_ssd_ros.models.card import Defaults, ModelCard

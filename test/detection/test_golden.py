@@ -16,7 +16,8 @@ import pytest
 
 from trt_ssd_ros.detection.agreement import HALF, disagreements
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.models.card import ModelCard

@@ -12,7 +12,8 @@ from table_network import ANCHORS, CLASSES, ZERO, picture, table_card, table_net
 
 from trt_ssd_ros.detection import agreement
 from trt_ssd_ros.detection.agreement import has_greedy_nms
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.graph import compose
 

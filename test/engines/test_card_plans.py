@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from trt_ssd_ros.detection import agreement
-from trt_ssd_ros.detection.detector import Thresholds
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.detection.views import Views
 from trt_ssd_ros.engines import card_plans
 from trt_ssd_ros.engines.build_progress import BuildCancelledError, LoggedProgress

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from model_server import PATIENCE, ModelServer
 
-from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Thresholds
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.detection.engine import EngineUnavailableError, Tensors
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines import fallback_engine
 from trt_ssd_ros.engines.fallback_engine import FallbackEngine
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine

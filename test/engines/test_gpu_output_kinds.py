@@ -13,8 +13,9 @@ from output_kinds import HAND_MADE, any_corners, decoded_card, rows_card, rows_n
 from table_network import ANCHORS, CLASSES, ZERO, assert_same, picture, table_card, table_network
 
 from trt_ssd_ros.detection.detections import Detections, nms
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import InferenceEngine
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.cuda import CudaDevice
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.plan_builder import BuildOptions, build_plan

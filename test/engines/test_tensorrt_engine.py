@@ -13,7 +13,8 @@ import pytest
 from gpu import NEEDS_GPU, PHOTOS, SIZES, assert_agree, compare, synthetic_images
 
 from trt_ssd_ros.detection.agreement import TOLERANCES, disagreements
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda import CudaDevice, Gpu

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from model_server import TritonServer
 
-from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Thresholds
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.detection.engine import EngineUnavailableError, Tensors
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.remote_engine import RemoteEngine
 from trt_ssd_ros.engines.remote_server import RemoteOptions, ServerRefusedError

@@ -11,9 +11,9 @@ from probe import Probe
 from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.node.settings import DetectionParameters, declare_engine, declare_model
 from trt_ssd_ros.ros.parameters import Kind, ParameterNode, ParameterSpec
 from trt_ssd_ros.tracking.association import load_solver

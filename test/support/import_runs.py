@@ -11,7 +11,8 @@ import numpy as np
 from ssd_networks import Anatomy, grid_priors, raw_network
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Boxes, Detections, ious
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.tracking.settings import NANOSECONDS, TrackerSettings
 from trt_ssd_ros.tracking.tracker import Tracker

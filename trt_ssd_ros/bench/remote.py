@@ -31,8 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.bench.process_usage import ProcessUsage
-from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Thresholds
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.detection.engine import EngineUnavailableError, InferenceEngine, Tensors
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.detection.timing import Timing, time_rounds
 from trt_ssd_ros.engines.fallback_engine import FallbackEngine
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Boxes, Detections, ious, nms
-from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector, Thresholds
+from trt_ssd_ros.detection.detector import CHANNEL_ORDERS, Detector
 from trt_ssd_ros.detection.engine import InferenceEngine
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.models.card import ModelCard
 
 REFERENCE_SIDE = 1280

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby, islice
 from typing import TypeAlias
 
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
 from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, DegradableEngine, InferenceEngine, Tensors
 from trt_ssd_ros.detection.region import Window
-from trt_ssd_ros.detection.thresholds import class_thresholds
+from trt_ssd_ros.detection.started_run import StartedRun
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.detection.views import WHOLE, Views, merge_views
 from trt_ssd_ros.images.frame import ChannelOrder, Frame
 from trt_ssd_ros.images.resize import BatchResize, Resize
@@ -37,51 +37,6 @@ engine: the graph resizes the whole image.
 """
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """Thresholds that may change between two frames without a rebuild.
-
-    Attributes:
-        classes: Lowest reported score of each class; above 1 disables the class.
-        iou: Intersection over union in [0, 1] above which the lower-scoring of two boxes of a class is dropped.
-        max_detections: Most boxes reported per image.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-
-    classes: tuple[float, ...]
-    iou: float
-    max_detections: int
-
-    def __post_init__(self) -> None:
-        if not all(score >= 0 for score in self.classes):
-            raise ValueError(f"class thresholds: found {self.classes}, expected numbers of 0 or more")
-        if not 0 <= self.iou <= 1:
-            raise ValueError(f"IoU threshold: found {self.iou}, expected 0 to 1")
-        if self.max_detections < 1:
-            raise ValueError(f"max_detections: found {self.max_detections}, expected 1 or more")
-
-    @cached_property
-    def tensors(self) -> Tensors:
-        """Graph inputs class_threshold, (C,) float32, and iou_threshold, (1,) float32."""
-        return {
-            "class_threshold": np.array(self.classes, np.float32),
-            "iou_threshold": np.array([self.iou], np.float32),
-        }
-
-    @property
-    def lowest(self) -> float:
-        """Lowest reported score of any class."""
-        return min(self.classes)
-
-    @classmethod
-    def uniform(cls, card: ModelCard, score: float | None = None) -> Thresholds:
-        """Return a card's defaults, with one lowest score for all classes; None: the card's."""
-        score = card.defaults.score_threshold if score is None else score
-        return cls(class_thresholds(card.labels, score), card.defaults.iou_threshold, card.defaults.max_detections)
-
-
 @dataclass
 class DetectorCounts:
     """Counts of processed images; each view of an image counts as one.
@@ -95,51 +50,6 @@ class DetectorCounts:
     images: int = 0
     unsettled: int = 0
     saturated: int = 0
-
-
-class _StartedRun:
-    """Run of an asynchronous engine on one batch, whose detections or error are kept for the caller.
-
-    Args:
-        shape: Shape of the batch.
-        start: Function that starts the run, and returns a function that waits for its outputs.
-        finish: Function that returns the detections among the outputs.
-    """
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        start: Callable[[], Callable[[], Tensors]],
-        finish: Callable[[Tensors], list[Detections]],
-    ) -> None:
-        self.shape = shape
-        self._finish = finish
-        self._done: Future[list[Detections]] = Future()
-        try:
-            self._fetch = start()
-        except Exception as error:
-            self._done.set_exception(error)
-
-    @property
-    def is_done(self) -> bool:
-        return self._done.done()
-
-    @property
-    def ran_out(self) -> bool:
-        """Whether the engine failed to start the run, perhaps for want of memory."""
-        return self.is_done and isinstance(self._done.exception(), RuntimeError)
-
-    def complete(self) -> None:
-        if self.is_done:
-            return
-        try:
-            self._done.set_result(self._finish(self._fetch()))
-        except Exception as error:
-            self._done.set_exception(error)
-
-    def result(self) -> list[Detections]:
-        self.complete()
-        return self._done.result()
 
 
 class Detector:
@@ -168,7 +78,7 @@ class Detector:
         self.batch_sizes: tuple[int, ...] = (1,) if engine.inputs["image"].shape[0] == 1 else ()
         self._engine = engine
         self._host_nms = host_nms
-        self._running: deque[_StartedRun] = deque()
+        self._running: deque[StartedRun] = deque()
         self._most_running = IN_FLIGHT
 
     @property
@@ -376,17 +286,17 @@ class Detector:
         images: Images,
         channel_order: ChannelOrder,
         sizes: Sequence[Size],
-    ) -> _StartedRun:
+    ) -> StartedRun:
         """Start the engine on images of one size, after those in flight if it has no room for more."""
         inputs = _inputs(images, channel_order, self.thresholds)
         shape, finish = inputs["image"].shape, partial(self._finish_batch, sizes, self.thresholds)
         alike = self._running and self._running[-1].shape == shape
         self._complete(self._most_running - 1 if alike else 0)
-        run = _StartedRun(shape, partial(start, inputs), finish)
+        run = StartedRun(shape, partial(start, inputs), finish)
         if run.ran_out and self._running:  # each run in flight needs memory of its own
             self._most_running = 1
             self._complete(0)
-            run = _StartedRun(shape, partial(start, inputs), finish)
+            run = StartedRun(shape, partial(start, inputs), finish)
         self._running.append(run)
         return run
 

@@ -1,13 +1,65 @@
-"""Class thresholds: names and scores become one threshold per class."""
+"""Thresholds of a run, and how names and scores become one threshold per class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
+
+import numpy as np
+
+from trt_ssd_ros.detection.engine import Tensors
+from trt_ssd_ros.models.card import ModelCard
 
 OFF = 2.0
 """Threshold that no score reaches."""
 EXPECTED_SCORE = "Name=score with a score from 0 to 1, as in cat=0.5"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Thresholds that may change between two frames without a rebuild.
+
+    Attributes:
+        classes: Lowest reported score of each class; above 1 disables the class.
+        iou: Intersection over union in [0, 1] above which the lower-scoring of two boxes of a class is dropped.
+        max_detections: Most boxes reported per image.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    classes: tuple[float, ...]
+    iou: float
+    max_detections: int
+
+    def __post_init__(self) -> None:
+        if not all(score >= 0 for score in self.classes):
+            raise ValueError(f"class thresholds: found {self.classes}, expected numbers of 0 or more")
+        if not 0 <= self.iou <= 1:
+            raise ValueError(f"IoU threshold: found {self.iou}, expected 0 to 1")
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections: found {self.max_detections}, expected 1 or more")
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """Graph inputs class_threshold, (C,) float32, and iou_threshold, (1,) float32."""
+        return {
+            "class_threshold": np.array(self.classes, np.float32),
+            "iou_threshold": np.array([self.iou], np.float32),
+        }
+
+    @property
+    def lowest(self) -> float:
+        """Lowest reported score of any class."""
+        return min(self.classes)
+
+    @classmethod
+    def uniform(cls, card: ModelCard, score: float | None = None) -> Thresholds:
+        """Return a card's defaults, with one lowest score for all classes; None: the card's."""
+        score = card.defaults.score_threshold if score is None else score
+        return cls(class_thresholds(card.labels, score), card.defaults.iou_threshold, card.defaults.max_detections)
 
 
 def class_thresholds(

@@ -10,7 +10,7 @@ from typing import Any
 
 from std_msgs.msg import Header
 
-from trt_ssd_ros.detection.detector import Thresholds
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.images.rate_limit import RateLimit
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.node.activation_log import ActivationLog, Durations

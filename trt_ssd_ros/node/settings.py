@@ -9,10 +9,9 @@ from typing import Any
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 
-from trt_ssd_ros.detection.detector import Thresholds
 from trt_ssd_ros.detection.draw import DrawStyle
 from trt_ssd_ros.detection.region import Region
-from trt_ssd_ros.detection.thresholds import class_thresholds
+from trt_ssd_ros.detection.thresholds import Thresholds, class_thresholds
 from trt_ssd_ros.detection.views import Views, named_region
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.engines.plan_builder import BuildOptions

@@ -10,7 +10,8 @@ import warnings
 import numpy as np
 import pytest
 
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
 from trt_ssd_ros.detection.detections import Detections
-from trt_ssd_ros.detection.detector import Detector, Thresholds
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.detection.views import WHOLE, Views
 from trt_ssd_ros.engines.backend import EngineChoice, open_detectors
 from trt_ssd_ros.engines.build_progress import LoggedProgress
