@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -138,13 +138,23 @@ def report(stream: ImageStream, name: str, rounds: Sequence[float], seconds: flo
 
 @contextmanager
 def node_process(
-    module: Sequence[str], parameters: Mapping[str, str], remaps: Sequence[str]
+    module: Sequence[str],
+    parameters: Mapping[str, str],
+    remaps: Sequence[str],
+    wrap: Callable[[list[str]], list[str]] = list,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the nodes of a module in a process, with parameters by name and rules `FROM:=TO`."""
+    """Run the nodes of a module in a process.
+
+    Args:
+        module: Module and arguments, as after `python -m`.
+        parameters: Parameters by name.
+        remaps: Rules `FROM:=TO`.
+        wrap: Returns the command that runs a command, as the same process.
+    """
     rules = chain.from_iterable(("-r", rule) for rule in remaps)
     settings = chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
     command = [sys.executable, "-m", *module, "--ros-args", *rules, *settings, "--log-level", "warn"]
-    process = subprocess.Popen(command)  # noqa: S603 - our own module
+    process = subprocess.Popen(wrap(command))  # noqa: S603 - our own module
     try:
         yield process
     finally:
