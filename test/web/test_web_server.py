@@ -19,7 +19,9 @@ aiohttp = pytest.importorskip("aiohttp")
 
 from page_client import PATIENCE, viewer  # noqa: E402
 
+from trt_ssd_ros.web import connections  # noqa: E402
 from trt_ssd_ros.web import server as server_module  # noqa: E402
+from trt_ssd_ros.web.connections import MAX_CONNECTIONS  # noqa: E402
 from trt_ssd_ros.web.protocol import (  # noqa: E402
     MAX_IN_FLIGHT,
     MAX_REQUEST_BYTES,
@@ -28,7 +30,7 @@ from trt_ssd_ros.web.protocol import (  # noqa: E402
     Command,
 )
 from trt_ssd_ros.web.security import HEADERS, Access, RefusalLog  # noqa: E402
-from trt_ssd_ros.web.server import MAX_CONNECTIONS, MAX_VIEWERS, Backend, WebServer, page_files  # noqa: E402
+from trt_ssd_ros.web.server import MAX_VIEWERS, Backend, WebServer, page_files  # noqa: E402
 from trt_ssd_ros.web.viewers import BURST_SECONDS, Demand, Frame  # noqa: E402
 
 TOKEN = "0123456789abcdef"  # noqa: S105
@@ -314,7 +316,7 @@ def test_broken_bytes_are_refused_and_logged_once(serve):
 
 
 def test_a_slow_request_is_cut(serve, monkeypatch):
-    monkeypatch.setattr(server_module, "EXCHANGE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 0.3)
     served = serve()
     slow = [served.raw(data) for data in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ")]
     assert all(is_cut(client) for client in slow)
@@ -409,7 +411,7 @@ def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypat
 
 
 def test_a_viewer_that_leaves_without_reading_is_cut(serve, monkeypatch):
-    monkeypatch.setattr(server_module, "SEND_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "SEND_SECONDS", 1.0)
     served = serve()
     with socket.socket() as leaving:
         leaving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -7,8 +7,7 @@ files are read at the start; later requests look names up in a table and reach n
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from trt_ssd_ros.errors import one_line
+from trt_ssd_ros.web.connections import NOT_READ, SEND_SECONDS, Connection, LimitedServer
 from trt_ssd_ros.web.protocol import (
     MAX_REQUEST_BYTES,
     Ack,
@@ -35,15 +35,9 @@ from trt_ssd_ros.web.protocol import (
 from trt_ssd_ros.web.security import HEADERS, Access, Refusal, RefusalLog
 from trt_ssd_ros.web.viewers import Demand, Frame, Hub, Viewer, ViewerError
 
-MAX_CONNECTIONS = 100
 MAX_VIEWERS = 32
 MAX_COMMANDS = 16
 """Largest number of requests of a viewer that wait for the detector's answer."""
-EXCHANGE_SECONDS = 15.0
-"""Time for a request and its answer; a WebSocket has it for its opening only."""
-SEND_SECONDS = 10.0
-"""Time in which a viewer reads a message; after it, the connection is cut."""
-_NOT_READ = "a viewer that does not read", f"nothing for {SEND_SECONDS:g} s"
 PING_SECONDS = 20.0
 CLOSE_SECONDS = 1.0
 """Time that viewers have to answer the end of the server."""
@@ -89,89 +83,6 @@ def page_files(folder: Path, *others: Path) -> dict[str, tuple[str, bytes]]:
     """
     files = [path for path in (*sorted(folder.iterdir()), *others) if path.suffix in TYPES]
     return {path.name: (TYPES[path.suffix], path.read_bytes()) for path in files}
-
-
-class _Connection(web.RequestHandler):
-    """Connection that is cut if its request and answer take too long, or if there are too many connections."""
-
-    def __init__(self, server: _Server, logger: logging.Logger) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), logger=logger, lingering_time=0.0)
-        self._server = server
-        self._cut: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)
-        server, self._own = self._server, transport
-        server.transports.add(transport)
-        if len(server.transports) > MAX_CONNECTIONS:
-            server.refusals.note("too many connections", f"{MAX_CONNECTIONS} are open")
-            transport.abort()
-        else:
-            self._cut_after(EXCHANGE_SECONDS, "slow request", f"none is complete after {EXCHANGE_SECONDS:g} s")
-
-    def _cut_after(self, seconds: float, kind: str, detail: str) -> None:
-        def cut() -> None:
-            self._server.refusals.note(kind, detail)
-            self._own.abort()
-
-        self.keep()
-        self._cut = asyncio.get_running_loop().call_later(seconds, cut)
-
-    def connection_lost(self, error: BaseException | None) -> None:
-        self._server.transports.discard(self._own)
-        self.keep()
-        super().connection_lost(error)
-
-    def keep(self) -> None:
-        """Let the connection last."""
-        if self._cut is not None:
-            self._cut.cancel()
-
-    def write_whole(self, packet: bytes) -> bool:
-        """Write bytes beside aiohttp, which never leaves a message half written; False: earlier ones wait."""
-        if self._own.is_closing() or self._own.get_write_buffer_size():
-            return False
-        self._own.write(packet)
-        return True
-
-    def end(self) -> None:
-        """Give the client `SEND_SECONDS` to read the rest: closing a transport waits for it without limit."""
-        if not self._own.is_closing() or self._own.get_write_buffer_size():
-            self._cut_after(SEND_SECONDS, *_NOT_READ)
-
-
-class _LogHandler(logging.Handler):
-    """Handler that passes what aiohttp logs about a request to the log of refusals."""
-
-    def __init__(self, refusals: RefusalLog) -> None:
-        super().__init__(logging.INFO)
-        self._refusals = refusals
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        self._refusals.note("broken request", f"{type(error).__name__}: {one_line(error)[:200]}" if error else "")
-
-
-class _Server(web.Server):
-    """Server whose connections are limited.
-
-    Attributes:
-        refusals: Log of what is refused.
-        transports: Transports of the open connections.
-    """
-
-    def __init__(
-        self, handler: Callable[[web.BaseRequest], Coroutine[Any, Any, Any]], refusals: RefusalLog
-    ) -> None:
-        super().__init__(handler)
-        self.refusals = refusals
-        self.transports: set[asyncio.Transport] = set()
-        self._logger = logging.Logger(__name__)
-        self._logger.addHandler(_LogHandler(refusals))
-
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, self._logger)
 
 
 @dataclass
@@ -249,7 +160,7 @@ class WebServer:
 
     async def _run(self, host: str, port: int, started: Future[int]) -> None:
         self._stop = asyncio.Event()
-        server = _Server(self._handle, self._refusals)
+        server = LimitedServer(self._handle, self._refusals)
         runner = web.ServerRunner(server)
         await runner.setup()
         try:
@@ -322,7 +233,7 @@ class WebServer:
         socket.headers.update(HEADERS)
         await socket.prepare(request)
         connection = request.protocol
-        assert isinstance(connection, _Connection)
+        assert isinstance(connection, Connection)
         connection.keep()
 
         def write(packet: bytes) -> bool:
@@ -354,7 +265,7 @@ class WebServer:
         loop = asyncio.get_running_loop()
 
         def cut() -> None:
-            self._refusals.note(*_NOT_READ)
+            self._refusals.note(*NOT_READ)
             if transport is not None:
                 transport.abort()
 
