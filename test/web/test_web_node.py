@@ -243,6 +243,28 @@ def test_follows_two_cameras_and_a_detector_that_restarts(probe, start_blank_det
     asyncio.run(spinning(probe, watch()))
 
 
+def test_a_camera_is_left_although_the_viewer_comes_and_goes_at_another(
+    probe, start_blank_detector, start_process
+):
+    port = port_of(
+        start_process([sys.executable, "-m", "trt_ssd_ros.web.web_node", "--ros-args", "-p", "port:=0"])
+    )
+    start_blank_detector(cameras="[front, rear]", preview_rate=0.0)
+    senders = [probe.node.create_publisher(Image, f"{name}/image", BEST_EFFORT) for name in ("front", "rear")]
+    probe.node.create_timer(0.05, lambda: [sender.publish(blank_image()) for sender in senders])
+
+    async def watch() -> None:
+        async with viewer(port) as page:
+            await page.look("front")
+            await frame_that(page, lambda _: True, "front")
+            while probe.node.count_subscribers("front/preview/compressed"):
+                await page.look("rear")
+                await frame_that(page, lambda _: True, "rear")
+                await page.look()
+
+    asyncio.run(spinning(probe, watch()))
+
+
 def test_a_camera_s_own_jpeg_saves_the_preview(probe, start_blank_detector, start_process):
     rule = ["-r", "preview/compressed:=image/compressed"]
     port = port_of(

@@ -37,12 +37,14 @@ class CameraPictures:
 
     Attributes:
         matcher: Matcher of pictures and boxes.
+        idle: Periods since a viewer looked at the camera; the owner counts them.
     """
 
     def __init__(
         self, node: Node, namespace: str, camera: str, numbers: Iterator[int], deliver: Callable[[Frame], None]
     ) -> None:
         self.matcher = FrameMatcher(self._pack)
+        self.idle = 0
         self._numbers = numbers
         self._node = node
         self._camera = camera

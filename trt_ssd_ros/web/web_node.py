@@ -28,9 +28,9 @@ from trt_ssd_ros.web.viewers import Demand, Frame
 
 FOLLOW_SECONDS = 0.5
 LINGER = 4
-"""Periods of FOLLOW_SECONDS that the node stays subscribed after the last viewer. A page that is loaded again
-needs nothing new, and Fast DDS may crash if a subscription ends while its publisher is being discovered
-(https://github.com/eProsima/Fast-DDS/issues/3303)."""
+"""Periods of FOLLOW_SECONDS that the node stays subscribed to a camera, or to the detector, after its last viewer.
+A page that is loaded again needs nothing new, and Fast DDS may crash if a subscription ends while its publisher is
+being discovered (https://github.com/eProsima/Fast-DDS/issues/3303)."""
 EVERY_NETWORK = ("", "0.0.0.0", "::")  # noqa: S104 - to name this machine in the address
 FOLDER = Path(__file__).parent
 
@@ -65,7 +65,7 @@ class WebNode(FailableNode):
         self._pictures: dict[str, CameraPictures] = {}
         self._numbers = itertools.count(1)
         self._demand = Demand()
-        self._left = 0
+        self._idle = 0  # periods without viewers
         self._sent = self._unmatched = 0
         self._updater = StatusUpdater(self)
         self._updater.add("page", self._fill_status)
@@ -108,14 +108,15 @@ class WebNode(FailableNode):
         """Subscribe to what the viewers look at; `_follow` ends what they have left."""
         self._demand = demand
         if demand.viewers:
-            self._left = 0
+            self._idle = 0
             self._link.wake()
         self._open_pictures()
 
     def _open_pictures(self) -> None:
-        for camera in self._demand.cameras - self._pictures.keys():
-            if camera in self._link.cameras:
+        for camera in self._demand.cameras & set(self._link.cameras):
+            if camera not in self._pictures:
                 self._pictures[camera] = CameraPictures(self, self._space, camera, self._numbers, self._offer)
+            self._pictures[camera].idle = 0
 
     def _offer(self, frame: Frame) -> None:
         self._sent += 1
@@ -138,18 +139,18 @@ class WebNode(FailableNode):
 
     def _follow(self) -> None:
         """Follow the detector, and unsubscribe from what no viewer has looked at for some time."""
-        wanted = self._demand.cameras & set(self._link.cameras)
-        self._left = 0 if self._demand.viewers and wanted >= self._pictures.keys() else self._left + 1
-        if self._left > LINGER:
-            for camera in self._pictures.keys() - wanted:
-                self._close_pictures(camera)
-            if not self._demand.viewers:
-                self._link.sleep()
         if self._demand.viewers:
             self._link.follow()
-            self._open_pictures()
+        else:
+            self._idle += 1
+            if self._idle > LINGER:
+                self._link.sleep()
         for pictures in self._pictures.values():
+            pictures.idle += 1
             pictures.follow_graph()
+        self._open_pictures()
+        for camera in [name for name, pictures in self._pictures.items() if pictures.idle > LINGER]:
+            self._close_pictures(camera)
 
 
 def _require_aiohttp() -> None:
