@@ -21,8 +21,11 @@ from trt_ssd_ros.web import web_node
 from trt_ssd_ros.web.protocol import (
     Answer,
     Box,
+    CameraStatus,
     Command,
+    Figures,
     Parameter,
+    diagnostics_message,
     frame_message,
     parameters_message,
     state_message,
@@ -121,6 +124,32 @@ def test_shows_any_label_and_forgets_an_unreadable_picture(browser, node):
         node.show(3, "person")
         page.wait_for_selector("canvas[data-stamp='0.000000003']")
         page.wait_for_function("() => document.querySelector('article .refusal').textContent === ''")
+
+
+UNKNOWN = "\N{EN DASH}"
+FIGURES = "[...document.querySelectorAll('.figures dd')].map((figure) => figure.textContent)"
+
+
+def test_without_a_connection_level_and_figures_are_unknown(browser, node):
+    status = CameraStatus("", "ok", "120 images", True, Figures(12.34, input_hz=30.0), {"engine": "a"})
+    node.server.tell("diagnostics", diagnostics_message([status]))
+    with open_page(browser, node.address) as page:
+        level = page.locator("article .level")
+        level.filter(has_text="OK").wait_for()
+        assert page.evaluate(FIGURES) == ["12.3 ms", UNKNOWN, "30.0 Hz", UNKNOWN, "0.0 Hz", *[UNKNOWN] * 3]
+        node.server.close()
+        level.filter(has_text="Unknown").wait_for()
+        assert page.evaluate(FIGURES) == [*[UNKNOWN] * 4, "0.0 Hz", *[UNKNOWN] * 3]
+        assert page.locator("article .message").inner_text() == ""
+
+
+def test_each_figure_is_explained_to_the_keyboard_too(browser, node):
+    with open_page(browser, node.address) as page:
+        meanings = page.locator("#meanings")
+        meanings.locator("summary").press("Enter")
+        meanings.get_by_text("Pictures that this browser draws per second").wait_for()
+        names = page.locator(".figures dt").all_inner_texts()
+        assert meanings.locator("dt").all_inner_texts() == names
 
 
 def test_an_edit_that_ends_where_it_began_does_not_hide_the_nodes_value(browser, node):

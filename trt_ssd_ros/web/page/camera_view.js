@@ -2,11 +2,12 @@
 
 import { drawFrame, metres, percent, trackNumber } from "./boxes.js";
 import { element, newId, setText, shownName } from "./dom.js";
+import { figureTexts, MEANINGS, UNKNOWN } from "./figures.js";
 
 const STALE_MS = 2000;
 const RATE_SPAN_MS = 2000;
-const LEVELS = { ok: "OK", warn: "Warning", error: "Error", stale: "No report" };
-const UNKNOWN = "–";
+const LEVELS = { ok: "OK", warn: "Warning", error: "Error", stale: "No report", unknown: "Unknown" };
+const NO_STATUS = { level: "unknown", message: "", enabled: null, figures: {}, values: {} };
 
 export class CameraView {
   #newest = null; // {header, jpeg} to be decoded
@@ -41,7 +42,7 @@ export class CameraView {
     this.take.onclick = () => this.actions.snapshot(this.#shown);
     new ResizeObserver(() => this.#draw()).observe(this.canvas);
     this.#list([]);
-    this.tick();
+    this.report(NO_STATUS);
   }
 
   #layout() {
@@ -141,17 +142,7 @@ export class CameraView {
     this.element.dataset.level = level;
     setText(this.level, LEVELS[level] ?? level);
     setText(this.message, message);
-    const shown = (value, digits = 0) => value?.toFixed(digits) ?? UNKNOWN;
-    this.#fill(this.figures, {
-      "Latency p50": `${shown(figures.latency_p50_ms, 1)} ms`,
-      "Latency p99": `${shown(figures.latency_p99_ms, 1)} ms`,
-      "In": `${shown(figures.input_hz, 1)} Hz`,
-      "Out": `${shown(figures.output_hz, 1)} Hz`,
-      "Shown": `${this.#shownRate().toFixed(1)} Hz`,
-      "Dropped": shown(figures.dropped),
-      "Refused": shown(figures.refused),
-      "Tracks": shown(figures.tracks),
-    });
+    this.#fill(this.figures, figureTexts({ ...figures, drawn_hz: this.#drawnRate() }));
     this.#fill(this.values, values);
     this.tick();
   }
@@ -159,7 +150,9 @@ export class CameraView {
   /** Follow the page's settings: {paused, control, connected}. */
   configure(settings) {
     this.#settings = settings;
-    this.tick();
+    if (settings.connected) return this.tick();
+    this.#drawnAt = [];
+    return this.report(NO_STATUS);
   }
 
   #forgetOldTimes() {
@@ -167,7 +160,7 @@ export class CameraView {
     this.#drawnAt = this.#drawnAt.filter((time) => time > since);
   }
 
-  #shownRate() {
+  #drawnRate() {
     this.#forgetOldTimes();
     return (1000 * this.#drawnAt.length) / RATE_SPAN_MS;
   }
@@ -200,7 +193,8 @@ export class CameraView {
   #fill(list, entries) {
     const names = Object.keys(entries);
     if (list.dataset.names !== JSON.stringify(names)) {
-      const pairs = names.map((name) => element("div", {}, element("dt", {}, name), element("dd")));
+      const term = (name) => element("dt", { title: MEANINGS[name] ?? "" }, name);
+      const pairs = names.map((name) => element("div", {}, term(name), element("dd")));
       list.replaceChildren(...pairs);
       list.dataset.names = JSON.stringify(names);
     }

@@ -4,6 +4,7 @@ import { classColor } from "./boxes.js";
 import { CameraView } from "./camera_view.js";
 import { Connection } from "./connection.js";
 import { element, setText } from "./dom.js";
+import { meaningList } from "./figures.js";
 import { regionInPixels } from "./region.js";
 import { Settings } from "./settings.js";
 import { Snapshot } from "./snapshot.js";
@@ -133,6 +134,7 @@ part("pause").onclick = ({ target }) => {
 };
 part("rate").onchange = look;
 document.addEventListener("visibilitychange", look);
+part("meanings").append(meaningList());
 if (matchMedia("(prefers-reduced-motion: reduce)").matches) part("rate").value = CALM_RATE;
 history.replaceState(null, "", location.pathname); // the token of the first visit is in a cookie now
 setInterval(() => views.forEach((view) => view.tick()), TICK_MS);
