@@ -80,6 +80,14 @@ def violations(page: Any) -> list[str]:
     ]
 
 
+IS_WHITE = """([x, y]) => {
+    const canvas = document.querySelector('canvas');
+    const place = [Math.round(x * canvas.width), Math.round(y * canvas.height), 1, 1];
+    return [...canvas.getContext('2d').getImageData(...place).data].every((value) => value === 255);
+}"""
+"""Whether a point of the picture, in fractions of its size, is white."""
+
+
 def wait_for_new_picture(page: Any, camera: int = 0) -> str:
     """Wait until a camera's canvas shows the picture of another stamp, and return the stamp."""
     canvas = page.locator("article canvas").nth(camera)

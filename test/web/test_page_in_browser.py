@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import browser as browsers
 import cv2
 import pytest
-from browser import DARK, DESKTOP, PHONE, chromium, open_page, violations, wait_for_new_picture
+from browser import DARK, DESKTOP, IS_WHITE, PHONE, chromium, open_page, violations, wait_for_new_picture
 from node_process import NodeProcess
 from probe import Probe, new_domain
 from vision_msgs.msg import Detection2DArray
 
 from trt_ssd_ros.detection.draw import class_color, text_color
+from trt_ssd_ros.detection.views import Views
 from trt_ssd_ros.ros.stamps import nanoseconds
 
 pytestmark = [pytest.mark.ros, browsers.needs_browser]
@@ -167,14 +168,6 @@ def drag(page: Any, bounds: dict[str, float], start: tuple[float, float], end: t
     page.mouse.up()
 
 
-IS_WHITE = """([x, y]) => {
-    const canvas = document.querySelector('canvas');
-    const place = [Math.round(x * canvas.width), Math.round(y * canvas.height), 1, 1];
-    return [...canvas.getContext('2d').getImageData(...place).data].every((value) => value === 255);
-}"""
-"""Whether a point of the picture, in fractions of its size, is white."""
-
-
 def test_a_region_drawn_on_the_picture_becomes_the_roi(page, show):
     page.locator("summary", has_text="Region").click()
     page.get_by_role("button", name="Draw on a picture").click()
@@ -190,6 +183,13 @@ def test_a_region_drawn_on_the_picture_becomes_the_roi(page, show):
         page.get_by_role("group", name="roi").get_by_label(name).fill(value)
     page.keyboard.press("Enter")
     show.probe.spin_until(lambda: list(show.probe.get_parameter("roi")) == whole, "the whole image")
+
+
+def test_tiles_are_outlined(page, show):
+    _, _, right = Views(tiles=(2, 1)).windows(1280, 720)
+    assert show.probe.set_parameter("tiles", [2, 1]).successful
+    page.wait_for_function(IS_WHITE, arg=[right.left / 1280, 0.3])
+    assert show.probe.set_parameter("tiles", [1, 1]).successful
 
 
 def test_a_paused_picture_stays(page):

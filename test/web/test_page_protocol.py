@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from page_client import PageFrame
 
+from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.web.protocol import (
     Ack,
     Box,
@@ -71,7 +72,8 @@ def test_reads_or_refuses_any_text(text):
 
 def test_a_frame_holds_the_picture_and_its_boxes():
     box = Box(1.0, 2.0, 3.0, 4.0, "<b>", math.nan, "7", math.inf)
-    frame = PageFrame.of(frame_message("front", 5, 1_700_000_000_000_000_042, (1280, 720), [box], b"jpeg"))
+    size, seen = (1280, 720), [Window(1, 2, 4, 6, "gate")]
+    frame = PageFrame.of(frame_message("front", 5, 1_700_000_000_000_000_042, size, [box], b"jpeg", seen))
     assert frame.jpeg == b"jpeg"
     assert frame.header == {
         **{"camera": "front", "frame": 5, "stamp": "1700000000.000000042", "width": 1280, "height": 720},
@@ -81,6 +83,7 @@ def test_a_frame_holds_the_picture_and_its_boxes():
                 **{"label": "<b>", "score": None, "id": "7", "distance": None},
             }
         ],
+        "views": [{"x": 1, "y": 2, "width": 3, "height": 4, "name": "gate"}],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from browser import chromium, open_page
+from browser import IS_WHITE, chromium, open_page
 
+from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.web import server as server_module
 from trt_ssd_ros.web import web_node
 from trt_ssd_ros.web.protocol import (
@@ -69,10 +70,10 @@ class Node:
         while "" not in self.demands.get(timeout=PATIENCE).cameras:
             pass
 
-    def show(self, number: int, label: str, jpeg: bytes = JPEG) -> None:
+    def show(self, number: int, label: str, jpeg: bytes = JPEG, views: Sequence[Window] = ()) -> None:
         """Send a frame with one box."""
         boxes = [Box(8.0, 8.0, 20.0, 20.0, label, 0.5)]
-        self.server.offer(Frame("", number, frame_message("", number, number, (64, 36), boxes, jpeg)))
+        self.server.offer(Frame("", number, frame_message("", number, number, (64, 36), boxes, jpeg, views)))
 
     def tell(self, name: str, kind: str, value: Any) -> None:
         """Send the only parameter."""
@@ -150,6 +151,14 @@ def test_each_figure_is_explained_to_the_keyboard_too(browser, node):
         meanings.get_by_text("Pictures that this browser draws per second").wait_for()
         names = page.locator(".figures dt").all_inner_texts()
         assert meanings.locator("dt").all_inner_texts() == names
+
+
+def test_a_named_region_is_outlined_with_its_name(browser, node):
+    with open_page(browser, node.address) as page:
+        node.wait_for_look()
+        node.show(1, "person", views=[Window(32, 18, 64, 36, "gate")])
+        for point in ([0.5, 0.75], [0.75, 0.5], [0.5, 0.49]):  # left edge, upper edge, plate of the name
+            page.wait_for_function(IS_WHITE, arg=point)
 
 
 def test_an_edit_that_ends_where_it_began_does_not_hide_the_nodes_value(browser, node):

@@ -13,9 +13,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, qos_profile_parameter_events
 from vision_msgs.msg import LabelInfo
 
+from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.ros.transport import without_events
 from trt_ssd_ros.web.control import Control
-from trt_ssd_ros.web.live_parameters import LiveParameters
+from trt_ssd_ros.web.live_parameters import LiveParameters, views_of
 from trt_ssd_ros.web.messages import camera_status, labels_of, status_of
 from trt_ssd_ros.web.protocol import diagnostics_message, parameters_message, state_message
 from trt_ssd_ros.web.services import Services
@@ -72,6 +73,10 @@ class DetectorLink:
     def cameras(self) -> list[str]:
         """Names of the detector's cameras; empty while they are unknown."""
         return self._parameters.cameras or []
+
+    def views(self, camera: str, size: tuple[int, int]) -> list[Window]:
+        """Return the parts of a camera's image that the detector sees; see `views_of`."""
+        return views_of(self._parameters.values, camera, size)
 
     def wake(self) -> None:
         """Subscribe; if the link is awake, do nothing."""

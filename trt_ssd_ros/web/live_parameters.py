@@ -10,6 +10,8 @@ from typing import Any
 from rcl_interfaces.msg import ParameterDescriptor, ParameterEvent, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
 
+from trt_ssd_ros.detection.region import Region, Window
+from trt_ssd_ros.detection.views import Views, named_region
 from trt_ssd_ros.ros.overrides import OTHERS
 from trt_ssd_ros.ros.parameters import Kind
 from trt_ssd_ros.web.messages import SHOWN_TYPES, page_value, parameter_of
@@ -17,6 +19,7 @@ from trt_ssd_ros.web.protocol import Parameter
 from trt_ssd_ros.web.services import Services
 
 CAMERAS = "cameras"
+VIEWS = ("roi", "tiles", "tile_overlap", "regions", "whole_view")
 NOT_SET = Kind.NOT_SET.name.lower()
 
 
@@ -102,6 +105,31 @@ class LiveParameters:
             return False
         kind = Kind(value.type).name.lower()
         return NOT_SET in (kind, self.values[name].type) or kind == self.values[name].type
+
+
+def views_of(parameters: Mapping[str, Parameter], camera: str, size: tuple[int, int]) -> list[Window]:
+    """Return the parts of an image that the detector sees; empty: the whole image.
+
+    Empty also for an image that the detector refuses, and for values that it never has: any node can send an event
+    in its name.
+
+    Args:
+        parameters: Live parameters by their names.
+        camera: Name of the camera; those of its own values that are not set follow the detector's.
+        size: Width and height of the image in pixels.
+    """
+    roi, tiles, overlap, regions, whole = (_value(parameters, camera, name) for name in VIEWS)
+    try:
+        views = Views(Region.of(roi), tuple(tiles), overlap, tuple(map(named_region, regions)), whole)
+        return [] if views.is_whole_image else views.windows(*size)
+    except (TypeError, ValueError):
+        return []
+
+
+def _value(parameters: Mapping[str, Parameter], camera: str, name: str) -> Any:
+    """Return a camera's own value, or that of all cameras; None if there is none."""
+    found = (parameters.get(full) for full in (f"{camera}.{name}", name))
+    return next((parameter.value for parameter in found if parameter and parameter.value is not None), None)
 
 
 def _typed(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:

@@ -12,6 +12,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
+from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.images.compressed import original_size
 from trt_ssd_ros.ros.stamps import nanoseconds
 from trt_ssd_ros.ros.transport import newest_image, transport_topic, without_events
@@ -33,6 +34,7 @@ class CameraPictures:
         namespace: Namespace of the detector.
         camera: Name of the camera; empty: the detector's only one.
         numbers: Growing numbers for the frames.
+        views: Returns the parts of the image that the detector sees, from the camera and the image's size.
         deliver: Called with each frame.
 
     Attributes:
@@ -41,13 +43,20 @@ class CameraPictures:
     """
 
     def __init__(
-        self, node: Node, namespace: str, camera: str, numbers: Iterator[int], deliver: Callable[[Frame], None]
+        self,
+        node: Node,
+        namespace: str,
+        camera: str,
+        numbers: Iterator[int],
+        views: Callable[[str, tuple[int, int]], Sequence[Window]],
+        deliver: Callable[[Frame], None],
     ) -> None:
         self.matcher = FrameMatcher(self._pack)
         self.idle = 0
         self._numbers = numbers
         self._node = node
         self._camera = camera
+        self._views = views
         self._deliver = deliver
         # Full names, so that the node may be in another namespace; rules of its own namespace rename them as well.
         prefix = join(namespace, camera, "")
@@ -93,5 +102,6 @@ class CameraPictures:
 
     def _pack(self, picture: Picture, boxes: Sequence[Box] | None) -> None:
         number = next(self._numbers)
-        message = frame_message(self._camera, number, picture.stamp, picture.size, boxes, picture.jpeg)
+        views = self._views(self._camera, picture.size)
+        message = frame_message(self._camera, number, picture.stamp, picture.size, boxes, picture.jpeg, views)
         self._deliver(Frame(self._camera, number, message))

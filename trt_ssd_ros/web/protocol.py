@@ -24,13 +24,16 @@ Server to page, binary: one frame, the picture and its boxes from one image:
     uint32, little endian: length of the header in bytes
     header, JSON: {"camera": "front", "frame": 17, "stamp": "1700000000.000000042", "width": 1280, "height": 720,
                    "boxes": [{"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0, "label": "person",
-                              "score": 0.91, "id": "5", "distance": 2.5}, ...]}
+                              "score": 0.91, "id": "5", "distance": 2.5}, ...],
+                   "views": [{"x": 0, "y": 360, "width": 1280, "height": 360, "name": "road"}, ...]}
     picture: JPEG, at most as wide as the detector's parameter `preview_width`
 
 * `width` and `height` are those of the camera's image in pixels, and the boxes are in its pixels; x and y are the
   upper left corner. The JPEG may be smaller. `id` is "" for an object without a track; `distance` is in metres, or
   null.
 * `boxes` is null if the camera's images have no stamp: then nothing tells which boxes are those of a picture.
+* `views` are the parts of the image that the detector sees, in its pixels, by the parameters of now: region of
+  interest, tiles, or regions with a `name`. It is empty for the whole image.
 * `frame` grows from frame to frame. The server sends at most `MAX_IN_FLIGHT` frames of a camera that the page
   has not acknowledged, then waits, and goes on with the newest frame.
 
@@ -57,6 +60,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from trt_ssd_ros.detection.region import Window
 
 MAX_IN_FLIGHT = 2
 """Frames of a camera under way to one viewer: one is drawn while the next one travels."""
@@ -218,7 +223,13 @@ def _finite(value: Any) -> Any:
 
 
 def frame_message(
-    camera: str, frame: int, stamp: int, size: tuple[int, int], boxes: Sequence[Box] | None, jpeg: bytes
+    camera: str,
+    frame: int,
+    stamp: int,
+    size: tuple[int, int],
+    boxes: Sequence[Box] | None,
+    jpeg: bytes,
+    views: Sequence[Window] = (),
 ) -> bytes:
     """Return the binary message of a frame; see the module.
 
@@ -229,6 +240,7 @@ def frame_message(
         size: Width and height of the camera's image in pixels.
         boxes: Detections; None: unknown, because the image has no stamp.
         jpeg: Picture.
+        views: Parts of the image that the detector sees; empty: the whole image.
     """
     seconds, rest = divmod(stamp, 10**9)
     content = {
@@ -238,9 +250,15 @@ def frame_message(
         "width": size[0],
         "height": size[1],
         "boxes": None if boxes is None else [_finite(vars(box)) for box in boxes],
+        "views": [_view(window) for window in views],
     }
     header = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
     return b"".join((LENGTH.pack(len(header)), header, jpeg))
+
+
+def _view(window: Window) -> dict[str, Any]:
+    width, height = window.right - window.left, window.bottom - window.top
+    return {"x": window.left, "y": window.top, "width": width, "height": height, "name": window.name}
 
 
 @dataclass(frozen=True)

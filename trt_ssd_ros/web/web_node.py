@@ -115,7 +115,9 @@ class WebNode(FailableNode):
     def _open_pictures(self) -> None:
         for camera in self._demand.cameras & set(self._link.cameras):
             if camera not in self._pictures:
-                self._pictures[camera] = CameraPictures(self, self._space, camera, self._numbers, self._offer)
+                self._pictures[camera] = CameraPictures(
+                    self, self._space, camera, self._numbers, self._link.views, self._offer
+                )
             self._pictures[camera].idle = 0
 
     def _offer(self, frame: Frame) -> None:

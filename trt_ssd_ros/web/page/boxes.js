@@ -49,19 +49,18 @@ export function metres(distance) {
  *
  * @param {HTMLCanvasElement} canvas - Canvas; its width and height in pixels are kept.
  * @param {ImageBitmap} picture - Picture of any size.
- * @param {Object} header - Header of the frame, with boxes in pixels of the camera's image.
+ * @param {Object} header - Header of the frame, with boxes and views in pixels of the camera's image.
  * @param {function(string): number[]} colorOf - Returns the colour of a label.
- * @param {Object|null} region - Region of interest {x, y, width, height} in pixels of the camera's image.
  * @param {number} scale - Canvas pixels per pixel of the layout, for the size of letters.
  */
-export function drawFrame(canvas, picture, header, colorOf, region, scale) {
+export function drawFrame(canvas, picture, header, colorOf, scale) {
   const context = canvas.getContext("2d", { alpha: false });
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const pen = new Pen(context, canvas.width / header.width, canvas.height / header.height, scale);
-  if (region) pen.drawBox(region, WHITE, Math.max(1, Math.floor(pen.line / 3)));
+  for (const view of header.views) pen.drawView(view);
   const boxes = [...(header.boxes ?? [])].sort((a, b) => a.score - b.score); // the best ones on top
   for (const box of boxes) pen.drawBox(box, colorOf(box.label));
-  for (const box of boxes) pen.drawPlate(box, colorOf(box.label));
+  for (const box of boxes) pen.drawPlate(box, caption(box), colorOf(box.label));
 }
 
 class Pen {
@@ -94,6 +93,12 @@ class Pen {
     this.#drawEdges(x1, y1, x2, y2, line, rgb(color));
   }
 
+  /** Draw the outline of a view in white, thinner than boxes, and its name. */
+  drawView(view) {
+    this.drawBox(view, WHITE, Math.max(1, Math.floor(this.line / 3)));
+    if (view.name) this.drawPlate(view, view.name, WHITE);
+  }
+
   #drawEdges(x1, y1, x2, y2, line, style) {
     this.context.fillStyle = style;
     this.context.fillRect(x1, y1, x2 - x1, line);
@@ -102,10 +107,9 @@ class Pen {
     this.context.fillRect(x2 - line, y1, line, y2 - y1);
   }
 
-  /** Draw a caption on a filled plate: above the box, or inside its top where there is no room above. */
-  drawPlate(box, color) {
+  /** Draw a text on a filled plate: above the box, or inside its top where there is no room above. */
+  drawPlate(box, text, color) {
     const [x1, y1] = this.corners(box);
-    const text = caption(box);
     const margin = Math.round(this.letters / 3);
     const width = Math.ceil(this.context.measureText(text).width) + 2 * margin;
     const height = Math.round(this.letters * 1.4);

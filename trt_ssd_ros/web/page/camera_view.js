@@ -20,7 +20,7 @@ export class CameraView {
 
   /**
    * @param {string} name - Name of the camera; "" for the only camera of a detector.
-   * @param {Object} actions - colorOf(label), regionOf(header), acknowledge(camera, frame), enable(camera, value),
+   * @param {Object} actions - colorOf(label), acknowledge(camera, frame), enable(camera, value),
    *   snapshot(frame).
    */
   constructor(name, actions) {
@@ -111,8 +111,7 @@ export class CameraView {
     const height = Math.round((width * header.height) / header.width);
     if (width === 0) return;
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    const { colorOf, regionOf } = this.actions;
-    drawFrame(this.canvas, picture, header, colorOf, regionOf(header), scale);
+    drawFrame(this.canvas, picture, header, this.actions.colorOf, scale);
   }
 
   #list(boxes) {

@@ -5,7 +5,6 @@ import { CameraView } from "./camera_view.js";
 import { Connection } from "./connection.js";
 import { element, setText } from "./dom.js";
 import { meaningList } from "./figures.js";
-import { regionInPixels } from "./region.js";
 import { Settings } from "./settings.js";
 import { Snapshot } from "./snapshot.js";
 
@@ -19,7 +18,7 @@ const visible = new Set(); // names of the cameras on the screen
 let labels = [];
 let page = { paused: false, control: false, connected: false };
 
-const actions = { colorOf, regionOf, acknowledge, enable, snapshot: (frame) => snapshot.show(frame) };
+const actions = { colorOf, acknowledge, enable, snapshot: (frame) => snapshot.show(frame) };
 const snapshot = new Snapshot(part("snapshot"), colorOf);
 const settings = new Settings(part("groups"), part("control-note"), set, canvases);
 const screenWatch = new IntersectionObserver((entries) => {
@@ -34,11 +33,6 @@ const screenWatch = new IntersectionObserver((entries) => {
 function colorOf(label) {
   const number = labels.indexOf(label);
   return classColor(number >= 0 ? number : Math.abs(Number.parseInt(label, 10)) || 0);
-}
-
-/** Return the region of interest of the camera of a frame, to be outlined. */
-function regionOf(header) {
-  return regionInPixels(settings.valueOf(header.camera, "roi"), header);
 }
 
 /** Ask for the pictures that are on the screen now. */

@@ -1,22 +1,9 @@
-/** The region of interest: its place in an image, and its choice on a picture by dragging. */
+/** The choice of a region of interest on a picture by dragging. */
 
 import { element } from "./dom.js";
 
 const DIGITS = 3;
 const LEAST = 0.01; // smaller rectangles come from a click, not from a drag
-
-/**
- * Return the region of interest in pixels of an image, or null if it is the whole image.
- *
- * @param {number[]|undefined} roi - Parameter `roi`: fractions if all are at most 1, else pixels.
- * @param {Object} header - Header of a frame, with width and height.
- */
-export function regionInPixels(roi, { width, height }) {
-  if (roi?.length !== 4) return null;
-  const scaled = roi.every((value) => value <= 1) ? [width, height, width, height] : [1, 1, 1, 1];
-  const [x, y, w, h] = roi.map((value, index) => value * scaled[index]);
-  return x <= 0 && y <= 0 && x + w >= width && y + h >= height ? null : { x, y, width: w, height: h };
-}
 
 /**
  * Let the user drag a rectangle on one of some canvases; Escape or a click without a drag gives up.

@@ -55,12 +55,6 @@ export class Settings {
     for (const control of this.#controls.values()) control.update(values, this.#control);
   }
 
-  /** Return a camera's own value of a parameter, or that of all cameras; undefined if there is none. */
-  valueOf(camera, name) {
-    const find = (full) => this.#parameters.find((parameter) => parameter.name === full)?.value;
-    return (camera ? find(`${camera}.${name}`) : undefined) ?? find(name);
-  }
-
   #build() {
     const open = new Map([...this.place.querySelectorAll("details.group")].map((d) => [d.dataset.title, d.open]));
     const shown = this.#parameters.filter(({ camera }) => camera === this.#camera);

@@ -23,7 +23,7 @@ export class Snapshot {
   /** Show a frame {header, picture}. */
   async show({ header, picture }) {
     Object.assign(this.canvas, { width: picture.width, height: picture.height });
-    drawFrame(this.canvas, picture, header, this.colorOf, null, Math.max(1, picture.width / LETTERS_FIT));
+    drawFrame(this.canvas, picture, header, this.colorOf, Math.max(1, picture.width / LETTERS_FIT));
     this.canvas.setAttribute("aria-label", `Snapshot of ${shownName(header.camera)}, stamp ${header.stamp}`);
     this.dialog.showModal();
     const name = `${shownName(header.camera)}_${header.stamp}`;
