@@ -78,6 +78,8 @@ def test_the_pictures_move_and_show_the_boxes_of_their_stamp(page, show, card, t
 
     said, answer, picture = next(filter(None, (snapshot(page, show, tmp_path) for _ in range(5))))
     assert [box_of(box) for box in said["boxes"]] == [box_of_message(item) for item in answer.detections]
+    assert (said["width"], said["height"], picture.shape) == (1280, 720, (540, 960, 3))
+    assert said["picture"] == {"width": 960, "height": 540}
     assert_drawn(picture, said, card.labels)
 
 

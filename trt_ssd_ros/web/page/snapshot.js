@@ -30,7 +30,9 @@ export class Snapshot {
     const png = await new Promise((resolve) => { this.canvas.toBlob(resolve, "image/png"); });
     if (!this.dialog.open) return; // closed meanwhile
     const { frame, ...content } = header; // the frame's number has no meaning beyond this connection
-    const json = new Blob([`${JSON.stringify(content, null, 2)}\n`], { type: "application/json" });
+    // The boxes are in pixels of the camera's image, which may be larger than the PNG.
+    const said = { ...content, picture: { width: this.canvas.width, height: this.canvas.height } };
+    const json = new Blob([`${JSON.stringify(said, null, 2)}\n`], { type: "application/json" });
     this.#offer("png", png, `${name}.png`);
     this.#offer("json", json, `${name}.json`);
   }
