@@ -1,4 +1,4 @@
-"""Markers: one box and one label for each object, kept by its id, deleted when it is gone."""
+"""Markers: one box and one label for each object, kept by its id through missed images, else deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from trt_ssd_ros.depth.frames import Transform
 from trt_ssd_ros.depth.located_frame import THINNEST, LocatedFrame, LocatedObject
-from trt_ssd_ros.depth.markers import BOXES, LABELS, Markers
+from trt_ssd_ros.depth.markers import BOXES, LABELS, MISSES, Markers
 from trt_ssd_ros.depth.placement import Placement
 
 pytestmark = pytest.mark.ros
@@ -36,25 +36,40 @@ def ids(message: MarkerArray, action: int, namespace: str = BOXES) -> list[int]:
 def test_nothing_is_drawn_and_deleted_without_objects():
     markers = Markers()
     assert markers.message(frame()).markers == []
-    assert markers.clear().markers == []
+    assert markers.miss().markers == []
 
 
-def test_an_object_keeps_its_marker_and_one_that_is_gone_is_deleted():
+def test_an_object_keeps_its_marker_through_missed_images_and_one_that_is_gone_is_deleted():
     markers = Markers()
     seven, eight = ids(markers.message(frame("run-7", "run-8")), Marker.ADD)
-    after = markers.message(frame("run-8", "run-9"))
-    assert ids(after, Marker.DELETE) == ids(after, Marker.DELETE, LABELS) == [seven]
-    kept, new = ids(after, Marker.ADD)
-    assert (kept, new not in (seven, eight)) == (eight, True)
-    assert sorted(ids(markers.clear(), Marker.DELETE)) == sorted([kept, new])
-    assert ids(markers.message(frame("run-7")), Marker.ADD)[0] not in (seven, kept, new)
+    for _ in range(MISSES):
+        after = markers.message(frame("run-8", "run-9"))
+        kept, new = ids(after, Marker.ADD)
+        assert (kept, new not in (seven, eight), ids(after, Marker.DELETE)) == (eight, True, [])
+    assert ids(markers.message(frame("run-7", "run-8", "run-9")), Marker.ADD) == [seven, eight, new]
+    for _ in range(MISSES):
+        assert ids(markers.message(frame("run-8")), Marker.DELETE) == []
+    after = markers.message(frame("run-8"))
+    assert sorted(ids(after, Marker.DELETE)) == sorted(ids(after, Marker.DELETE, LABELS)) == [seven, new]
+    assert ids(markers.message(frame("run-7")), Marker.ADD)[0] not in (seven, eight, new)
+
+
+@pytest.mark.parametrize("names", [("run-7", "run-8"), ("", "")])
+def test_images_without_places_delete_the_markers_of_all_objects_after_a_while(names):
+    markers = Markers()
+    drawn = ids(markers.message(frame(*names)), Marker.ADD)
+    for _ in range(MISSES - 1):
+        assert markers.miss().markers == []
+    assert markers.message(frame()).markers == []
+    assert sorted(ids(markers.miss(), Marker.DELETE)) == drawn
+    assert markers.miss().markers == []
 
 
 def test_objects_without_ids_take_the_markers_of_their_places_in_the_message():
     markers = Markers()
     first, second = ids(markers.message(frame("", "")), Marker.ADD)
     after = markers.message(frame(""))
-    assert (ids(after, Marker.ADD), ids(after, Marker.DELETE)) == ([first], [second])
+    assert (ids(after, Marker.ADD), ids(after, Marker.DELETE)) == ([first], [second]), "none is known again"
 
 
 def test_objects_with_one_id_have_a_marker_each():

@@ -166,7 +166,7 @@ class LocatorNode(FailableNode):
             if error.may_come and monotonic() < waiting.until:
                 return False
             self._report.note_failure(len(waiting.message.detections), error)
-            self._outputs.clear_markers()
+            self._outputs.miss()
             return True
         self._report.note_frame(frame)
         self._outputs.publish(frame, settings)

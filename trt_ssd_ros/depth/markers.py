@@ -1,8 +1,8 @@
-"""Markers: a box and a label for each object, which rviz2 draws without a plugin, and deletes when it is gone."""
+"""Markers: a box and a label for each object, which rviz2 draws without a plugin, until the object is gone."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, Vector3
@@ -16,41 +16,60 @@ BOXES, LABELS = "boxes", "labels"
 """Namespaces of the markers, which rviz2 switches on and off."""
 LIFETIME = Duration(sec=2)
 """Time after which rviz2 deletes a marker if this node does not: it has ended, or gets no detections."""
+MISSES = 5
+"""Images in a row without an object up to which it keeps its marker: detectors miss an object in single images."""
 OPACITY = 0.5
 LETTER = 0.12
 """Height of the letters in metres."""
 
 
+Name = str | int
+"""Name under which an object keeps its marker: its id, or its place in the message."""
+
+
 class Markers:
-    """Markers of one camera's objects; an object with an id keeps its marker and its colour."""
+    """Markers of one camera's objects.
+
+    An object with an id keeps its marker through `MISSES` images without it. Objects without ids are not known
+    again: their markers are those of the newest image with objects, and stay through `MISSES` images without any.
+    """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[Name, int] = {}
+        self._misses: dict[Name, int] = {}
         self._colors: dict[str, int] = {}
         self._next = 0
         self._header = Header()
 
     def message(self, frame: LocatedFrame) -> MarkerArray:
         """Return the markers of one image: those of its objects, and the deletion of those that are gone."""
-        names: dict[str, LocatedObject] = {}
+        names: dict[Name, LocatedObject] = {}
         for index, item in enumerate(frame.objects):
             names[_name(item, index, names)] = item
-        gone = [number for name, number in self._numbers.items() if name not in names]
-        self._numbers = {name: self._number(name) for name in names}
+        gone = self._gone(names)
         self._header = frame.header
-        drawn = [marker for name, item in names.items() for marker in self._draw(item, self._numbers[name], frame)]
-        return MarkerArray(markers=[*self._deletions(gone), *drawn])
+        drawn = [marker for name, item in names.items() for marker in self._draw(item, self._number(name), frame)]
+        return MarkerArray(markers=[*gone, *drawn])
 
-    def clear(self) -> MarkerArray:
-        """Return the deletion of all markers."""
-        gone, self._numbers = list(self._numbers.values()), {}
-        return MarkerArray(markers=self._deletions(gone))
+    def miss(self) -> MarkerArray:
+        """Return the deletions after an image whose objects have no places."""
+        return MarkerArray(markers=self._gone(()))
 
-    def _number(self, name: str) -> int:
+    def _number(self, name: Name) -> int:
         if name not in self._numbers:
             self._next = (self._next + 1) % 2**31
-            return self._next
+            self._numbers[name] = self._next
         return self._numbers[name]
+
+    def _gone(self, seen: Collection[Name]) -> list[Marker]:
+        """Count the objects that an image misses, forget those that are gone, and return their deletions."""
+        self._misses = {name: 0 if name in seen else self._misses.get(name, 0) + 1 for name in self._numbers}
+        gone = [
+            name
+            for name, misses in self._misses.items()
+            if misses > MISSES or (misses and seen and isinstance(name, int))
+        ]
+        return self._deletions([self._numbers.pop(name) for name in gone])
 
     def _deletions(self, numbers: list[int]) -> list[Marker]:
         return [
@@ -98,6 +117,6 @@ def caption(item: LocatedObject) -> str:
     return " ".join(filter(None, (item.label, number, f"{item.distance:.1f} m")))
 
 
-def _name(item: LocatedObject, index: int, taken: Container[str]) -> str:
+def _name(item: LocatedObject, index: int, taken: Container[Name]) -> Name:
     """Return the name under which an object keeps its marker; without an id of its own, a place in the message."""
-    return item.detection.id if item.detection.id and item.detection.id not in taken else f"#{index}"
+    return item.detection.id if item.detection.id and item.detection.id not in taken else index

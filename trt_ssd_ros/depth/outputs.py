@@ -89,9 +89,9 @@ class MarkersOutput(TopicOutput):
         """Return the message for one image; see `TopicOutput.message`."""
         return self._markers.message(frame)
 
-    def clear(self) -> None:
-        """Delete all markers."""
-        deletions = self._markers.clear()
+    def miss(self) -> None:
+        """Delete the markers of objects that have had no place for some images."""
+        deletions = self._markers.miss()
         if deletions.markers:
             self._publisher.publish(deletions)
 
@@ -182,9 +182,9 @@ class Outputs:
         for output in self._outputs:
             output.publish(frame, settings)
 
-    def clear_markers(self) -> None:
-        """Delete all markers, because the objects of an image have no place; the other topics stay silent."""
-        self._markers.clear()
+    def miss(self) -> None:
+        """Count an image whose objects have no place, for the markers; the other topics stay silent."""
+        self._markers.miss()
 
 
 def _pose(item: LocatedObject, frame: LocatedFrame) -> Pose:
