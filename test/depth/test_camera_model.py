@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ LENSES = {
         640, 480, 525, 520, 310, 250, "rational_polynomial", (0.5, -2.4, 0.001, -0.0002, 1.4, 0.4, -2.2, 1.3)
     ),
     "equidistant": PinholeCamera(640, 480, 285, 286, 310, 250, "equidistant", (-0.007, 0.04, -0.03, 0.005)),
+    "ideal equidistant": PinholeCamera(640, 480, 285, 286, 310, 250, "equidistant", (0.0, 0.0, 0.0, 0.0)),
     "turned": PinholeCamera(640, 480, 525, 520, 310, 250, "plumb_bob", (-0.2, 0.06, 0, 0, 0), TURNED),
 }
 COORDINATES = st.tuples(st.floats(0, 639), st.floats(0, 479), st.floats(0.1, 50))
@@ -73,6 +75,34 @@ def test_raw_images_are_described_by_k_and_d_and_rectified_ones_by_p_without_its
     rectified = PinholeCamera.from_info(camera_info(), rectified=True)
     assert (rectified.fx, rectified.fy, rectified.cx, rectified.cy) == (500, 500, 315, 245)
     assert not rectified.distortion
+
+
+def fisheye(d: Sequence[float]) -> PinholeCamera:
+    """The raw camera of a camera_info with the equidistant model and a focal length of 200 pixels."""
+    k = [200.0, 0, 320, 0, 200, 240, 0, 0, 1]
+    return PinholeCamera.from_info(camera_info(distortion_model="equidistant", d=d, k=k), rectified=False)
+
+
+@pytest.mark.parametrize("coefficients", [[0.0] * 4, [-0.01, 0.002, 0.0, 0.0]])
+def test_an_equidistant_camera_is_no_pinhole_camera_even_without_coefficients(coefficients):
+    angles = np.linspace(0, 1.5, 16)
+    powers = angles[:, None] ** np.arange(0, 9, 2)
+    columns = 320 + 200 * angles * (powers @ [1, *coefficients])
+    rays = fisheye(coefficients).rays(np.stack([columns, np.full_like(columns, 240)], axis=1))
+    np.testing.assert_allclose(rays, np.stack([np.tan(angles), np.zeros_like(angles)], axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("coefficients", [[0.0] * 4, [-0.01, 0.002, 0.0, 0.0], [0.1, -0.5, 0.3, -0.1]])
+def test_pixels_that_see_behind_the_camera_have_no_ray(coefficients):
+    camera = fisheye(coefficients)
+    assert np.isnan(camera.rays([[320 + 200 * 1.7, 240], [320, 240 - 200 * 3]])).all()
+    assert np.isfinite(camera.rays([330, 240])).all()
+    assert np.isnan(map_boxes([[400, 100, 320 + 200 * 1.7, 300]], camera, PLAIN)).any()
+
+
+def test_zero_coefficients_of_other_models_are_no_distortion():
+    plain = camera_info(d=[0.0] * 5, p=[0.0] * 12)
+    assert PinholeCamera.from_info(plain, rectified=False) == PinholeCamera(640, 480, 525, 520, 310, 250)
 
 
 def test_without_p_a_rectified_image_is_described_by_k():

@@ -163,6 +163,13 @@ def test_a_distorted_camera_gives_places_on_its_rays():
     np.testing.assert_allclose(found.centre, [*lens.rays([59.5, 59.5]) * 2, 2], atol=0.01)
 
 
+def test_a_box_that_a_fisheye_camera_sees_behind_itself_has_no_place():
+    lens = PinholeCamera(320, 240, 80, 80, 159.5, 119.5, "equidistant", (0.0, 0.0, 0.0, 0.0))
+    depth = DepthImage(np.full((240, 320), 2.0, np.float32))
+    ahead, behind = place_objects(depth, [[140, 100, 180, 140], [300, 100, 320, 140]], lens, SETTINGS)
+    assert (ahead.centre[2], behind) == (2.0, Reason.OUT_OF_RANGE)
+
+
 def test_a_depth_image_of_another_size_than_its_camera_is_refused():
     with pytest.raises(CameraModelError, match="160x120 pixels, but its camera_info is for 320x240"):
         place(np.ones((120, 160), np.float32), BOX)

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = "equidistant"
 ITERATIONS = 50
+ROUND_TRIP = 1e-6
+"""Largest error of a ray that is projected again, in focal lengths."""
 EXCESS = 0.1
 """Part of the image's width or height by which boxes may reach beyond it: some detectors do not clip them."""
 _EDGE, _AXIS = [0, 1, 2, 3], [0, 1, 0, 1]
@@ -119,7 +121,8 @@ class PinholeCamera:
         Raises:
             CameraModelError: The camera is not calibrated, or a field is wrong.
         """
-        distortion = tuple(map(float, info.d)) if any(info.d) else ()
+        # Zeros are no distortion of a pinhole's image, but the equidistant projection is none of a pinhole.
+        distortion = tuple(map(float, info.d)) if any(info.d) or info.distortion_model == FISHEYE else ()
         p, k = _numbers(info.p, 12, "p"), _numbers(info.k, 9, "k")
         if rectified and p[0] and p[5]:
             # P[3], the baseline of a stereo pair, is left out: rays begin at this camera, not at the left one.
@@ -194,7 +197,10 @@ class PinholeCamera:
         return self.rays(np.stack([u, v], axis=-1)).astype(np.float32)
 
     def rays(self, pixels: ArrayLike) -> Array:
-        """Return x / z and y / z (..., 2) of the rays through pixels (..., 2) u v: a point is `z * (x, y, 1)`."""
+        """Return x / z and y / z (..., 2) of the rays through pixels (..., 2) u v: a point is `z * (x, y, 1)`.
+
+        NaN for pixels of a fisheye lens that see to the side or behind the camera.
+        """
         at = np.asarray(pixels, np.float64)
         undistorted = self._undistorted(at) if self.distortion else self._normalised(at)
         if self.rotation == IDENTITY:
@@ -223,13 +229,18 @@ class PinholeCamera:
         if not len(flat):
             return pixels
         if self.model == FISHEYE:
-            rays = cv2.fisheye.undistortPoints(flat, self.matrix, np.array(self.distortion))
-        else:
-            stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, ITERATIONS, 1e-9)
-            rays = cv2.undistortPointsIter(
-                flat, self.matrix, np.array(self.distortion), np.eye(3), np.eye(3), stop
-            )
+            return self._fisheye_rays(flat).reshape(pixels.shape)
+        stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, ITERATIONS, 1e-9)
+        rays = cv2.undistortPointsIter(flat, self.matrix, np.array(self.distortion), np.eye(3), np.eye(3), stop)
         return np.asarray(rays, np.float64).reshape(pixels.shape)
+
+    def _fisheye_rays(self, pixels: Array) -> Array:
+        found = cv2.fisheye.undistortPoints(pixels, self.matrix, np.array(self.distortion))
+        rays = np.array(found, np.float64)
+        # From 90 degrees on, OpenCV returns a ray to the other side, or -1e6.
+        lost = np.abs(self._distorted(rays) - self._normalised(pixels)) > ROUND_TRIP
+        rays[lost.any(axis=-1)] = np.nan
+        return rays
 
     def _distorted(self, rays: Array) -> Array:
         flat = np.ascontiguousarray(rays).reshape(-1, 1, 2)

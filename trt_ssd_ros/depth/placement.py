@@ -132,7 +132,7 @@ def _places(samples: BoxSamples, camera: PinholeCamera, settings: PlacementSetti
         )
     points = _points(samples, layer, camera, settings.max_points)
     return [
-        Placement(ray * z, size, covariance, own) if len(own) else _reason(inner)
+        Placement(ray * z, size, covariance, own) if len(own) and np.isfinite(ray).all() else _reason(inner)
         for ray, z, size, covariance, own, inner in zip(
             rays, depths, sizes, covariances, points, samples.inner, strict=True
         )
