@@ -116,7 +116,7 @@ def test_a_text_that_is_no_region_is_refused(text, message):
 
 def test_a_region_outside_of_the_image_or_the_roi_is_refused():
     views = Views(Region(0, 0, 0.5, 1), regions=(named_region("gate=0.6,0,0.2,1"),))
-    with pytest.raises(ValueError, match="regions: found gate outside of roi, expected an overlap with it"):
+    with pytest.raises(ValueError, match="regions: gate: found it outside of roi, expected an overlap with it"):
         views.windows(200, 100)
     with pytest.raises(ValueError, match="regions: gate: found its corner at 300, 0, expected it inside"):
         Views(regions=(named_region("gate=300,0,20,20"),)).windows(200, 100)

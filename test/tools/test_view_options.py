@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 
 import cv2
 import numpy as np
@@ -51,15 +52,37 @@ def test_options_become_views(arguments, views, text):
     ("arguments", "message"),
     [
         (("--tiles", "3"), "argument --tiles: found '3', expected columns and rows, as in 3x2"),
-        (("--roi", "0,0,1"), "argument --roi: roi: found [0.0, 0.0, 1.0], expected four numbers"),
+        (("--roi", "0,0,1"), "argument --roi: found [0.0, 0.0, 1.0], expected four numbers"),
         (("--roi", "left"), "argument --roi: found 'left', expected four numbers"),
-        (("--region", "gate"), "argument --region: regions: found 'gate', expected a name and four numbers"),
+        (("--region", "gate"), "argument --region: found 'gate', expected a name and four numbers"),
+        (("--region", "gate=0,0,1"), "argument --region: gate: found [0.0, 0.0, 1.0], expected four numbers"),
     ],
 )
 def test_mistyped_options_are_named(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         parsed(*arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tiles", "0x2"), "--tiles: found [0, 2], expected columns and rows from 1"),
+        (("--tile-overlap", "1.5"), "--tile-overlap: found 1.5, expected 0 to 0.9"),
+        (("--region", "a=0,0,1,1", "--region", "a=0,0,1,1"), "--region: found a twice, expected different names"),
+    ],
+)
+def test_options_out_of_range_are_named(arguments, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parsed(*arguments)
+
+
+def test_images_that_do_not_fit_the_options_name_them():
+    with pytest.raises(ValueError, match=r"^--roi: found its corner at 300, 0, expected it inside the image"):
+        parsed("--roi", "300,0,10,10").windows(200, 100)
+    views = parsed("--roi", "0,0,10,10", "--region", "gate=20,0,10,10")
+    with pytest.raises(ValueError, match=r"^--region: gate: found it outside of --roi, expected an overlap"):
+        views.windows(200, 100)
 
 
 def test_detect_sees_tiles_and_says_so_in_its_results(tmp_path, repository, detector):
@@ -88,7 +111,9 @@ def test_an_image_without_the_region_is_reported_and_the_others_are_processed(tm
     assert run(repository / "photos", "--no-draw", "--roi", "520,0,80,400", "--output", out) == 0
     problems = {result.name: result.unreadable for result in read_results(out / "results.jsonl")}
     assert problems["coffee.jpg"] == ""
-    assert "roi: found its corner at 520, 0, expected it inside the image of 512x512" in problems["astronaut.jpg"]
+    assert (
+        "--roi: found its corner at 520, 0, expected it inside the image of 512x512" in problems["astronaut.jpg"]
+    )
 
 
 def test_evaluate_sees_tiles(tmp_path, repository):

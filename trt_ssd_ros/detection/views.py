@@ -100,20 +100,33 @@ class Views:
         area = self.region.window(width, height)
         if self.count == 1 and not self.regions:
             return [area]
-        parts = [_inside(area, region.window(width, height), name) for name, region in self.regions]
+        parts = [self._inside(area, region.window(width, height), name, region) for name, region in self.regions]
         parts = parts or _tiles(area, self.tiles, self.overlap)
         return [area, *parts] if self.whole else parts
+
+    def _inside(self, area: Window, window: Window, name: str, region: Region) -> Window:
+        """Return the part of a named region in the region of interest."""
+        left, top = max(window.left, area.left), max(window.top, area.top)
+        right, bottom = min(window.right, area.right), min(window.bottom, area.bottom)
+        if left >= right or top >= bottom:
+            expected = f"found it outside of {self.region.parameter}, expected an overlap with it"
+            raise ValueError(f"{region.parameter}: {expected}")
+        return Window(left, top, right, bottom, name)
 
 
 WHOLE = Views()
 """The whole image as the only view."""
 
 
-def named_region(text: str) -> tuple[str, Region]:
+def named_region(text: str, parameter: str = "regions") -> tuple[str, Region]:
     """Parse a region like `gate=0.1,0.2,0.3,0.4`: x, y, width, height, as in `Region`.
 
+    Args:
+        text: Name and numbers.
+        parameter: Name of the parameter, for errors.
+
     Raises:
-        ValueError: The text is no region; the message begins with `regions`.
+        ValueError: The text is no region; the message begins with `parameter`.
     """
     name, _, numbers = text.partition("=")
     name = name.strip()
@@ -122,17 +135,9 @@ def named_region(text: str) -> tuple[str, Region]:
     except ValueError:
         values = []
     if not name or not values:
-        raise ValueError(f"regions: found {text!r}, expected a name and four numbers, as in gate=0.1,0.2,0.3,0.4")
-    return name, Region.of(values, f"regions: {name}")
-
-
-def _inside(area: Window, window: Window, name: str) -> Window:
-    """Return the part of a named region in the region of interest."""
-    left, top = max(window.left, area.left), max(window.top, area.top)
-    right, bottom = min(window.right, area.right), min(window.bottom, area.bottom)
-    if left >= right or top >= bottom:
-        raise ValueError(f"regions: found {name} outside of roi, expected an overlap with it")
-    return Window(left, top, right, bottom, name)
+        expected = "a name and four numbers, as in gate=0.1,0.2,0.3,0.4"
+        raise ValueError(f"{parameter}: found {text!r}, expected {expected}")
+    return name, Region.of(values, f"{parameter}: {name}")
 
 
 def _tiles(area: Window, tiles: tuple[int, int], overlap: float) -> list[Window]:

@@ -7,6 +7,9 @@ import argparse
 from trt_ssd_ros.detection.region import EXPECTED, WHOLE_IMAGE, Region
 from trt_ssd_ros.detection.views import Views, named_region
 
+OPTIONS = {"tiles": "--tiles", "tile_overlap": "--tile-overlap", "regions": "--region"}
+"""Options by the names that the errors of `Views` begin with, those of the node's parameters."""
+
 
 def _roi(text: str) -> Region:
     """Parse x,y,width,height."""
@@ -15,9 +18,9 @@ def _roi(text: str) -> Region:
     except ValueError:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected {EXPECTED}") from None
     try:
-        return Region.of(numbers)
+        return Region.of(numbers, "--roi")
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--roi: ")) from error
 
 
 def _tiles(text: str) -> tuple[int, int]:
@@ -31,9 +34,9 @@ def _tiles(text: str) -> tuple[int, int]:
 def _region(text: str) -> tuple[str, Region]:
     """Parse NAME=x,y,width,height."""
     try:
-        return named_region(text)
+        return named_region(text, "--region")
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--region: ")) from error
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
@@ -81,4 +84,8 @@ def views_of(options: argparse.Namespace) -> Views:
     Raises:
         ValueError: The options contradict each other, or a number is out of range.
     """
-    return Views(options.roi, options.tiles, options.tile_overlap, tuple(options.region), options.whole_view)
+    try:
+        return Views(options.roi, options.tiles, options.tile_overlap, tuple(options.region), options.whole_view)
+    except ValueError as error:
+        parameter, _, problem = str(error).partition(": ")
+        raise ValueError(f"{OPTIONS[parameter]}: {problem}") from error
