@@ -8,8 +8,7 @@ import sys
 from contextlib import closing
 
 import pytest
-
-from trt_ssd_ros.ros.transport import PROFILE_VARIABLES
+from discovery_server import discovery_server
 
 pytestmark = [
     pytest.mark.ros,
@@ -17,31 +16,6 @@ pytestmark = [
         os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp", reason="needs Fast DDS"
     ),
 ]
-SERVER_PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
-<dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"><profiles>
-  <participant profile_name="server" is_default_profile="true"><rtps>
-    <prefix>44.53.00.5f.45.50.52.4f.53.49.4d.41</prefix>
-    <builtin>
-      <discovery_config><discoveryProtocol>SERVER</discoveryProtocol></discovery_config>
-      <metatrafficUnicastLocatorList><locator><udpv4>
-        <address>127.0.0.1</address><port>{port}</port>
-      </udpv4></locator></metatrafficUnicastLocatorList>
-    </builtin>
-  </rtps></participant>
-</profiles></dds>
-"""
-"""Participant that is server 0 of ROS_DISCOVERY_SERVER, as `fastdds discovery` starts one."""
-SERVER = """
-import rclpy
-from rclpy.executors import ExternalShutdownException
-rclpy.init()
-node = rclpy.create_node("discovery_server")
-print("the server is up", flush=True)
-try:
-    rclpy.spin(node)
-except (KeyboardInterrupt, ExternalShutdownException):
-    pass
-"""
 
 
 def free_port() -> int:
@@ -55,8 +29,6 @@ def test_the_detector_gets_images_through_a_discovery_server_and_none_without_it
     start_process, small_picture, tmp_path
 ):
     port = free_port()
-    profile = tmp_path / "server.xml"
-    profile.write_text(SERVER_PROFILE.format(port=port))
     client = {"ROS_DISCOVERY_SERVER": f"127.0.0.1:{port}"}
     run = [sys.executable, "-m"]
     detector = start_process([*run, "trt_ssd_ros.node.detector_node"], **client)
@@ -64,7 +36,7 @@ def test_the_detector_gets_images_through_a_discovery_server_and_none_without_it
     start_process([*run, *camera, "-r", "image_raw:=image"], **client)
     detector.wait_until_it_says("waiting for images")
     detector.wait_until_it_says("no publisher")
-    settings = {name: str(profile) for name in PROFILE_VARIABLES}
-    server = start_process([sys.executable, "-c", SERVER], ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", **settings)
+    command, environment = discovery_server(tmp_path, "127.0.0.1", port)
+    server = start_process(command, **environment)
     server.wait_until_it_says("the server is up")
     detector.wait_until_it_says("first image on /image")

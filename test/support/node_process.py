@@ -50,10 +50,10 @@ class NodeProcess:
         """Send it and its children a signal, as a terminal does."""
         os.killpg(self.pid, number)
 
-    def wait_until_it_says(self, text: str, patience: float = PATIENCE) -> None:
-        """Wait for it to print something."""
+    def wait_until_it_says(self, text: str, patience: float = PATIENCE, after: int = 0) -> None:
+        """Wait for it to print something, behind the first characters of its log."""
         end = time.monotonic() + patience
-        while text not in self.log:
+        while text not in self.log[after:]:
             if not self.running or time.monotonic() > end:
                 pytest.fail(f"waited in vain for the process to say {text!r}; it said:\n{self.log}")
             time.sleep(0.02)

@@ -1,0 +1,69 @@
+"""Nodes on two machines: two network namespaces, joined by a cable that can be pulled out."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from discovery_server import discovery_server
+
+from trt_ssd_ros.bench.two_machines import CABLE, missing, run, two_machines
+
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.skipif(bool(missing()), reason=f"two machines: {missing()}"),
+    pytest.mark.skipif(
+        os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp", reason="needs Fast DDS"
+    ),
+]
+
+
+@pytest.fixture
+def machines():
+    """A robot and a base station."""
+    with two_machines() as made:
+        yield made
+
+
+@pytest.fixture
+def start_on(start_process):
+    """Start a module on a machine: start_on(machine, module, discovery_server, rate=10.0) sets parameters."""
+
+    def start(machine, module, server="", **parameters):
+        rules = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        command = [sys.executable, "-m", f"trt_ssd_ros.{module}", "--ros-args", *rules]
+        found_by = {"ROS_DISCOVERY_SERVER": server} if server else {}
+        return start_process(machine.command(command), ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", **found_by)
+
+    return start
+
+
+def test_a_robot_is_served_by_a_detector_elsewhere_and_again_after_a_cut(machines, start_on):
+    robot, base = machines
+    detector = start_on(base, "node.detector_node", image_transport="compressed", input_timeout=1.0)
+    watch = start_on(robot, "recorder.watch")
+    start_on(robot, "bench.ros.stand_in_camera", rate=10.0, compressed="true")
+    detector.wait_until_it_says("first image on /image/compressed: 1280x720")
+    watch.wait_until_it_says("watching /detections of /detector")
+    watch.wait_until_it_says(" ms  ")
+    robot.plug(False)
+    detector.wait_until_it_says("publishes /image/compressed, but no image arrives")
+    seen = len(watch.log)
+    robot.plug(True)
+    detector.wait_until_it_says("the problem with /image/compressed is solved")
+    watch.wait_until_it_says(" ms  ", after=seen)
+
+
+def test_without_multicast_a_discovery_server_brings_them_together(machines, start_on, start_process, tmp_path):
+    robot, base = machines
+    for machine in machines:
+        run(machine.command(["ip", "link", "set", CABLE, "multicast", "off"]))
+    address = f"{base.address}:11811"
+    detector = start_on(base, "node.detector_node", address, image_transport="compressed")
+    start_on(robot, "bench.ros.stand_in_camera", address, rate=10.0, compressed="true")
+    detector.wait_until_it_says("no publisher")
+    command, environment = discovery_server(tmp_path, base.address, 11811)
+    server = start_process(base.command(command), **environment)
+    server.wait_until_it_says("the server is up")
+    detector.wait_until_it_says("first image on /image/compressed: 1280x720")
