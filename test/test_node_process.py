@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.ros
+pytest.importorskip("rclpy", reason="the processes under test run in ROS domains")
 SUPPORT = Path(__file__).parent / "support"
 TEST_RUN = """
 import sys

@@ -19,6 +19,7 @@ if {quiet}:
     quiet_opencv()
 cv2.imread("/does/not/exist.png")
 cv2.VideoCapture("/does/not/exist.mp4")
+cv2.VideoCapture(77)  # of these, OpenCV 4.5 reports only a camera
 """
 
 
