@@ -18,6 +18,7 @@ from trt_ssd_ros.images.frame import Frame
 
 Row = tuple[tuple[float, float, float, float], float, int]
 IOU = 0.6
+OUTSIDE = "regions: gate: found it outside of roi, expected an overlap with it"
 
 
 def found(*rows: Row) -> Detections:
@@ -93,6 +94,9 @@ def test_tiles_cover_every_pixel_and_are_of_one_size(width, height, columns, row
             r"regions: found them beside tiles \[2, 1\]",
         ),
         ({"regions": (named_region("a=0,0,1,1"), named_region("a=0,0,1,1"))}, "regions: found a twice"),
+        ({"region": Region(0, 0, 0.5, 1), "regions": (named_region("gate=0.6,0,0.2,1"),)}, OUTSIDE),
+        ({"region": Region(0.1, 0, 0.2, 1), "regions": (named_region("gate=0.3,0,0.2,1"),)}, OUTSIDE),
+        ({"region": Region(0, 0, 50, 90), "regions": (named_region("gate=0,90,10,10"),)}, OUTSIDE),
     ],
 )
 def test_views_that_no_image_has_are_refused(changes, message):
@@ -114,9 +118,10 @@ def test_a_text_that_is_no_region_is_refused(text, message):
         named_region(text)
 
 
-def test_a_region_outside_of_the_image_or_the_roi_is_refused():
-    views = Views(Region(0, 0, 0.5, 1), regions=(named_region("gate=0.6,0,0.2,1"),))
-    with pytest.raises(ValueError, match="regions: gate: found it outside of roi, expected an overlap with it"):
+def test_a_region_outside_of_this_image_or_of_the_roi_in_it_is_refused():
+    views = Views(Region(0, 0, 0.5, 1), regions=(named_region("gate=120,0,20,20"),))
+    assert views.windows(400, 100)[1] == Window(120, 0, 140, 20)
+    with pytest.raises(ValueError, match=OUTSIDE):
         views.windows(200, 100)
     with pytest.raises(ValueError, match="regions: gate: found its corner at 300, 0, expected it inside"):
         Views(regions=(named_region("gate=300,0,20,20"),)).windows(200, 100)

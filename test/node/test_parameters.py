@@ -121,6 +121,7 @@ REFUSED = [
     ),
     ({"class_thresholds": ["cat=0.5", "cat=0.6"]}, "class_thresholds: found 'cat' twice"),
     ({"roi": [0.0, 0.0, 1.0]}, "roi: found [0.0, 0.0, 1.0], expected four numbers"),
+    ({"roi": [0.0, 0.0, 0.5, 1.0], "regions": ["gate=0.6,0,0.2,1"]}, "regions: gate: found it outside of roi"),
     ({"max_detections": None}, "max_detections: found nothing, expected a whole number"),
     (
         {"debug_image": False, "model": "other"},
@@ -179,6 +180,7 @@ def test_other_parameters_of_a_node_are_left_to_rclpy(node, card):
         ({"exclude_classes": ["kat"]}, "exclude_classes: found 'kat', expected perhaps 'cat'"),
         ({"class_id_format": "rune"}, "class_id_format: found 'rune', expected one of name, id"),
         ({"roi": [0.5, 0.5, 0.6, 0.1]}, "roi: found"),
+        ({"roi": [0.0, 0.0, 0.5, 1.0], "regions": ["gate=0.6,0,0.2,1"]}, "regions: gate: found it outside of roi"),
     ],
 )
 def test_a_node_does_not_start_with_what_it_refuses_later(probe, card, overrides, reason):

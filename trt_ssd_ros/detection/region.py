@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from trt_ssd_ros.detection.detections import Detections
 
 EXPECTED = "four numbers (x, y, width, height), fractions of the image or whole pixels; whole image: 0, 0, 1, 1"
+ROUNDING = 1e-9
+"""Largest rounding error of sums of fractions."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Region:
             self._refuse("positive sizes, and no number below 0")
         if not self.fractions and any(number != round(number) for number in self._numbers):
             self._refuse("whole pixels, because one of them is above 1")
-        if self.fractions and max(self.x + self.width, self.y + self.height) > 1 + 1e-9:
+        if self.fractions and max(self.x + self.width, self.y + self.height) > 1 + ROUNDING:
             self._refuse("x + width and y + height of 1 or less, because these are fractions")
 
     @classmethod
@@ -98,6 +100,12 @@ class Region:
         """Whether the numbers are fractions of the image, not pixels."""
         return max(self._numbers) <= 1
 
+    def is_apart_from(self, other: Region) -> bool:
+        """Return whether the two share no part of any image; fractions and pixels may meet in some images."""
+        return self.fractions == other.fractions and not (
+            _share(self.x, self.width, other.x, other.width) and _share(self.y, self.height, other.y, other.height)
+        )
+
     def window(self, width: int, height: int) -> Window:
         """Return the region in a width x height image, clipped to the image.
 
@@ -115,6 +123,11 @@ class Region:
             )
         end_x, end_y = min(self.x + self.width, width), min(self.y + self.height, height)
         return Window(int(self.x), int(self.y), int(end_x), int(end_y))
+
+
+def _share(start: float, extent: float, other: float, other_extent: float) -> bool:
+    """Return whether two ranges of an axis overlap by more than a rounding error."""
+    return min(start + extent, other + other_extent) - max(start, other) > ROUNDING
 
 
 def _pixels(start: float, extent: float, size: int) -> tuple[int, int]:

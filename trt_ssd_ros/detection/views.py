@@ -45,7 +45,8 @@ class Views:
         whole: Whether the region of interest as a whole is one more view beside tiles or named regions.
 
     Raises:
-        ValueError: Tiles and named regions are both given, or a number is out of range.
+        ValueError: Tiles and named regions are both given, a named region is outside of the region of interest in
+            all images, or a number is out of range.
     """
 
     region: Region = WHOLE_IMAGE
@@ -68,6 +69,9 @@ class Views:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"regions: found {name} twice, expected different names")
+        for _, region in self.regions:
+            if region.is_apart_from(self.region):
+                raise self._apart(region)
 
     def __str__(self) -> str:
         """Return the views as text, for the settings of a run."""
@@ -109,9 +113,12 @@ class Views:
         left, top = max(window.left, area.left), max(window.top, area.top)
         right, bottom = min(window.right, area.right), min(window.bottom, area.bottom)
         if left >= right or top >= bottom:
-            expected = f"found it outside of {self.region.parameter}, expected an overlap with it"
-            raise ValueError(f"{region.parameter}: {expected}")
+            raise self._apart(region)
         return Window(left, top, right, bottom, name)
+
+    def _apart(self, region: Region) -> ValueError:
+        expected = f"found it outside of {self.region.parameter}, expected an overlap with it"
+        return ValueError(f"{region.parameter}: {expected}")
 
 
 WHOLE = Views()
