@@ -78,12 +78,11 @@ def test_a_row_is_the_best_frame_that_has_a_picture():
     cat = recording.sightings["cat"]
     assert (cat.best, cat.picture, cat.frames) == (Found("cat", 0.6, (0, 0, 1, 1)), b"5", 5)
     assert recording.sightings["cup"].picture == b"3"
-    assert (recording.frames, recording.pictures, recording.dropped) == (5, 3, 1), (
-        "the first is before the pictures"
-    )
+    assert (recording.frames, recording.pictures, recording.early, recording.dropped) == (5, 3, 1, 1)
     recording.add_detections(6, [])
     recording.finish()
     assert recording.dropped == 2, "the picture of the last frame has not arrived"
+    assert pictures(recording).startswith("3 of 6 frames recorded, 1 before the first picture, 2 dropped: ")
 
 
 def test_a_picture_may_arrive_before_its_detections():
@@ -101,7 +100,8 @@ def test_images_without_a_stamp_match_no_picture():
     for _ in range(2):
         recording.add_picture(0, b"")
         recording.add_detections(0, [Found("cat", 0.5, BOX)])
-    assert recording.pictures == 0
+    recording.finish()
+    assert (recording.pictures, recording.early) == (0, 2)
     assert recording.sightings["cat"].picture is None
 
 

@@ -67,6 +67,7 @@ class Recording:
     Attributes:
         frames: Number of received detection arrays.
         pictures: Number of frames whose picture was received.
+        early: Number of frames before the first picture.
         dropped: Number of frames after the first picture whose picture was not received.
         sightings: Detections by label.
         has_pictures: Whether the detector publishes debug images.
@@ -77,6 +78,7 @@ class Recording:
 
     frames: int = 0
     pictures: int = 0
+    early: int = 0
     dropped: int = 0
     sightings: dict[str, Sighting] = field(default_factory=dict)
     has_pictures: bool = True
@@ -100,6 +102,8 @@ class Recording:
             sighting.frames += 1
             if sighting.picture is None and item.score > sighting.best.score:
                 sighting.best = item
+        if stamp in self._waiting:  # no stamp, or the same one again
+            self._give_up(stamp)
         self._waiting[stamp] = best
         if stamp in self._early:
             self._match(stamp, self._early.pop(stamp))
@@ -133,10 +137,13 @@ class Recording:
 
     def _give_up(self, stamp: int) -> None:
         del self._waiting[stamp]
-        self.dropped += self.pictures > 0
+        if self.pictures:
+            self.dropped += 1
+        else:
+            self.early += 1
 
     def finish(self) -> None:
-        """Give up the pictures that have not arrived; call it after the last message."""
+        """Give up the pictures that have not arrived, so that the counts add up; call it at the end."""
         for stamp in list(self._waiting):
             self._give_up(stamp)
 
@@ -218,6 +225,8 @@ def images(recording: Recording) -> str:
 def pictures(recording: Recording) -> str:
     """Return the picture counts as text."""
     text = f"{recording.pictures} of {counted(recording.frames, 'frame')} recorded"
+    if recording.pictures and recording.early:
+        text += f", {recording.early} before the first picture"
     if recording.dropped:
         text += f", {recording.dropped} dropped: the recorder leaves the processor to the detector"
     if not recording.has_pictures:
