@@ -1,10 +1,16 @@
-"""Entry points of the executables; each imports its module on use, so that Ctrl-C prints no traceback."""
+"""Entry points of the executables; each imports its module on use, so that Ctrl-C prints no traceback.
+
+SIGINT waits for the end of the imports: NumPy turns a KeyboardInterrupt in its own import into an ImportError. The
+threads that start meanwhile (OpenBLAS) take no SIGINT later; the main thread handles it.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from trt_ssd_ros.errors import INTERRUPTED, missing_package
 from trt_ssd_ros.version import version_line
@@ -101,7 +107,7 @@ def _run(module: str, interrupted: int = INTERRUPTED) -> int:
         sys.stdout.write(version_line(Path(sys.argv[0]).name))
         return 0
     try:
-        code: int = import_module(module).main()
+        code: int = _imported(module).main()
     except KeyboardInterrupt:
         return interrupted
     except ImportError as error:
@@ -111,3 +117,12 @@ def _run(module: str, interrupted: int = INTERRUPTED) -> int:
         name = module.removesuffix(".__main__").rpartition(".")[2]
         raise SystemExit(f"{name}: {text}") from None
     return code
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module, and raise KeyboardInterrupt afterwards if SIGINT arrived meanwhile."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return import_module(module)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -142,10 +142,10 @@ def ros_context(args: Sequence[str] | None = None) -> Iterator[RosProcess]:
     Args:
         args: Command line; None: sys.argv.
     """
-    # SIGINT only shuts down ROS. Python's own handler would raise KeyboardInterrupt in the middle of a callback.
-    python_handler = signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
     with signals_blocked():
+        # SIGINT only shuts down ROS. Python's own handler would raise KeyboardInterrupt in a callback.
+        python_handler = signal.signal(signal.SIGINT, lambda *_: None)
         rclpy.init(args=None if args is None else list(args))
         ros = RosProcess(new_executor(get_default_context()))
     try:
