@@ -59,6 +59,14 @@ def test_a_node_can_end_its_process(start_process, start, code):
     assert "Traceback" not in process.log
 
 
+def test_a_task_that_raises_ends_the_process_in_order(start_process):
+    task = "self.call_in_executor(dict().__getitem__, 'missing')"
+    process = start_process(program(f"self.create_timer(0.1, lambda: {task})"))
+    assert process.wait() == 1
+    assert "KeyError: 'missing'" in process.log
+    assert process.log.split()[-1] == "destroyed"
+
+
 def test_a_node_that_cannot_be_destroyed_is_an_error(start_process):
     broken = "self.destroy_node = lambda: (_ for _ in ()).throw(RuntimeError('it is stuck'))"
     process = start_process(program(broken))

@@ -260,8 +260,8 @@ class ManagedNode(FailableNode, LifecycleNode):
             return
         if configured.result():
             self.fail(configured.result())
-        elif self.executor is not None:
-            self.executor.create_task(self._activate_by_itself)
+        else:
+            self.call_in_executor(self._activate_by_itself)
 
     def _activate_by_itself(self) -> None:
         if self.state == "inactive" and not self._in_progress:
