@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import rclpy
 from message_filters import Subscriber, TimeSynchronizer
+from missing_topics import name_missing_topics
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -68,7 +69,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rclpy.init()
     try:
-        rclpy.spin(CropDetections(folder))
+        node = CropDetections(folder)
+        name_missing_topics(node)
+        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

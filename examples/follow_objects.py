@@ -4,6 +4,7 @@ python3 examples/follow_objects.py
 """
 
 import rclpy
+from missing_topics import name_missing_topics
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -41,7 +42,9 @@ def main() -> None:
     """Run the node until Ctrl-C."""
     rclpy.init()
     try:
-        rclpy.spin(FollowObjects())
+        node = FollowObjects()
+        name_missing_topics(node)
+        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -7,6 +7,7 @@ python3 examples/locate_objects.py --ros-args -r __ns:=/front    # the locator o
 import math
 
 import rclpy
+from missing_topics import name_missing_topics
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from vision_msgs.msg import Detection3D, Detection3DArray
@@ -38,7 +39,9 @@ def main() -> None:
     """Run the node until Ctrl-C."""
     rclpy.init()
     try:
-        rclpy.spin(LocateObjects())
+        node = LocateObjects()
+        name_missing_topics(node)
+        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

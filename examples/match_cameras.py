@@ -6,6 +6,7 @@ python3 examples/match_cameras.py
 
 import rclpy
 from message_filters import ApproximateTimeSynchronizer, Subscriber
+from missing_topics import name_missing_topics
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.time import Time
@@ -45,7 +46,9 @@ def main() -> None:
     """Run the node until Ctrl-C."""
     rclpy.init()
     try:
-        rclpy.spin(MatchCameras())
+        node = MatchCameras()
+        name_missing_topics(node)
+        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -5,6 +5,7 @@ python3 examples/print_detections.py --ros-args -r __ns:=/left    # the detector
 """
 
 import rclpy
+from missing_topics import name_missing_topics
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
@@ -40,7 +41,9 @@ def main() -> None:
     """Run the node until Ctrl-C."""
     rclpy.init()
     try:
-        rclpy.spin(PrintDetections())
+        node = PrintDetections()
+        name_missing_topics(node)
+        rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -74,6 +74,18 @@ def test_the_examples_run_with_two_cameras_and_a_bag(
     assert re.search(r"^cat 0\.9\d left \d top \d width 40\d height 29\d$", printed.log, re.MULTILINE)
 
 
+def test_an_example_names_the_topics_that_it_misses_and_the_others_of_their_type(probe, start_example):
+    publishers = [probe.node.create_publisher(Detection2DArray, f"/{name}/detections", 1) for name in ("a", "b")]
+    example = start_example("print_detections")
+    example.wait_until_it_says("waiting for /label_info, which no node publishes\n")
+    found = "found /a/detections, /b/detections: choose with --ros-args -r /detections:=/a/detections"
+    example.wait_until_it_says(f"waiting for /detections, which no node publishes; {found}\n")
+    chosen = start_example("print_detections", "--ros-args", "-r", "/detections:=/a/detections")
+    probe.spin_until(publishers[0].get_subscription_count, "its subscription")
+    chosen.wait_until_it_says("waiting for /label_info")
+    assert "waiting for /a/detections" not in chosen.log
+
+
 def readers(probe: Probe) -> list[str]:
     """Names of the nodes that subscribe to the detections."""
     return [info.node_name for info in probe.node.get_subscriptions_info_by_topic(DETECTIONS)]
