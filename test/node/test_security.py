@@ -31,6 +31,8 @@ LATER = {"get_type_description"} if os.environ.get("ROS_DISTRO") == "humble" els
 """Services that came with a later ROS 2."""
 OPTIONAL = {"/annotations", "/tf", "/tf_static"}
 """Names that are used where foxglove_msgs is installed, and once a place needs a transform or gets a frame."""
+SHARED = {"/label_info", "/clock", "/diagnostics", "/parameter_events", "/rosout"}
+"""Topics that all cameras of a detector share."""
 EVERYTHING = {"publish": ["/*"], "subscribe": ["/*"], "reply": ["/*"], "request": []}
 
 
@@ -76,6 +78,24 @@ def test_names_exactly_what_the_nodes_have(probe, start_process, policy, node, e
         assert process.wait() == 0
         probe.spin_until(lambda: node not in probe.node.get_node_names(), "its end")
     assert needed == allowed
+
+
+def test_a_named_camera_has_the_topics_with_its_prefix_and_enable(probe, start_process, policy):
+    command = [sys.executable, "-m", MODULES["detector_node"], "--ros-args", "-p", "cameras:=[front]"]
+    start_process([*command, "-r", "front/image:=front/image_raw", "-p", SIMULATED])
+    allowed = {verb: set(names) for verb, names in policy[DETECTOR].items()}
+    topics = {name for verb in ("publish", "subscribe") for name in allowed[verb]} - SHARED
+    named = {name: f"/front{name}" for name in topics if not name.startswith("/detector/")}
+    expected = {verb: {named.get(name, name) for name in names} for verb, names in allowed.items()}
+    expected["reply"].add("/detector/front/enable")
+    expected["reply"] -= {f"/detector/{name}" for name in LATER}
+    expected["subscribe"].remove("/front/image_raw/compressed")
+    expected["publish"].remove("/front/annotations")
+    probe.spin_until(lambda: "detector" in probe.node.get_node_names(), "the detector")
+    for verb, names in expected.items():
+        probe.spin_until(lambda v=verb, its=names: graph_of(probe, "detector")[v] >= its, f"all it may {verb}")
+    found = graph_of(probe, "detector")
+    assert {verb: names - {"/front/annotations"} for verb, names in found.items()} == expected
 
 
 def look_at_the_page(process: Any, seen: Callable[[], None]) -> None:
