@@ -42,12 +42,19 @@ class ProcessCluster:
 
     def kill_worker(self) -> bool:
         """Kill a worker with SIGKILL; return False if there is none."""
+        return self._signal_worker(signal.SIGKILL)
+
+    def stop_worker(self) -> bool:
+        """Stop a worker with SIGSTOP, so that it hangs without dying; return False if there is none."""
+        return self._signal_worker(signal.SIGSTOP)
+
+    def _signal_worker(self, number: signal.Signals) -> bool:
         psutil = load_library("psutil", "psutil", "finding the processes of a cluster")
         for node in self._nodes:
             for raylet in node.all_processes["raylet"]:
                 for process in psutil.Process(raylet.process.pid).children():
                     if process.name().startswith(f"ray::{Worker.__name__}"):
-                        process.send_signal(signal.SIGKILL)
+                        process.send_signal(number)
                         return True
         return False
 

@@ -41,11 +41,13 @@ class SleepingWork:
     """Work without an engine."""
 
     settings = "none"
+    done = 0
 
     def run(self, unit: Nap) -> int:
         """Sleep, and return the number of the unit."""
         for _ in range(unit.times):
             time.sleep(unit.seconds)
+            self.done += 1
         return unit.number
 
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
 from trt_ssd_ros.errors import load_library, one_line
+from trt_ssd_ros.tools.cluster.work_queue import TIMEOUT_SECONDS
 from trt_ssd_ros.tools.command_line import count
 
 LOCAL, AUTO = "local", "auto"
@@ -31,7 +32,7 @@ LOCAL_SETTINGS = {
 
 
 def add_ray_options(parser: argparse.ArgumentParser, images: int) -> None:
-    """Add `--ray` and `--ray-slice`, with its default number of images, to a command line."""
+    """Add `--ray` and its settings to a command line, with the default number of images of `--ray-slice`."""
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -44,6 +45,24 @@ def add_ray_options(parser: argparse.ArgumentParser, images: int) -> None:
         metavar="N",
         help=f"images that a worker takes at a time; default: {images}",
     )
+    parser.add_argument(
+        "--ray-timeout",
+        type=_seconds,
+        default=TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="time without an image or an opened engine after which a worker is killed and its images given to "
+        f"another one; default: {TIMEOUT_SECONDS:g}",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of seconds above 0")
+    return seconds
 
 
 @contextmanager

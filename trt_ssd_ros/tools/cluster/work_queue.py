@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -14,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from trt_ssd_ros.errors import counted, one_line
 from trt_ssd_ros.tools.cluster.needs import Needs
-from trt_ssd_ros.tools.cluster.worker import Failure, Work, Worker
+from trt_ssd_ros.tools.cluster.worker import WATCH, Failure, Work, Worker
 
 LOGGER = logging.getLogger(__name__)
 Unit = TypeVar("Unit")
@@ -24,6 +25,10 @@ TICK_SECONDS = 0.5
 """Longest wait for a worker, after which signals and nodes are looked at again."""
 PATIENCE_SECONDS = 5.0
 """Time without a ready worker after which the log says so."""
+TIMEOUT_SECONDS = 600.0
+"""Default time without progress after which a worker is killed. The build of a plan takes minutes."""
+ASK_SHARE = 0.25
+"""Share of this time after which a worker is asked for its progress."""
 MAX_LOSSES = 5
 """Workers that one unit, or the opening of an engine, may cost before the run ends."""
 
@@ -40,11 +45,21 @@ class _Hired:
         actor: Handle of the actor.
         node: Name of the node; empty until the engine is open.
         calls: Units in order by the reference of their result; None: the opening.
+        question: Reference of the answer to the last question for its progress; None: the answer is there.
+        progress: Last answer; None until the first one, because the actor may wait for room.
+        silent: Seconds with calls and without progress.
     """
 
     actor: Any
     node: str = ""
     calls: dict[Any, Any] = field(default_factory=dict)
+    question: Any = None
+    progress: int | None = None
+    silent: float = 0.0
+
+    def ask(self) -> None:
+        """Ask the worker for its progress."""
+        self.question = self.actor.progress.options(concurrency_group=WATCH).remote()
 
 
 class WorkQueue(Generic[Unit, Result]):
@@ -58,18 +73,29 @@ class WorkQueue(Generic[Unit, Result]):
         open_work: Function that opens the engine of a worker, importable on each node.
         needs: Part of a node that a worker takes.
         stop: Event that ends all waiting.
+        timeout: Seconds without progress after which a worker counts as lost.
 
     Attributes:
         settings: Settings of the first worker, which all others must share; None until it is open.
     """
 
-    def __init__(self, ray: Any, open_work: Callable[[], Work], needs: Needs, stop: Event) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        open_work: Callable[[], Work],
+        needs: Needs,
+        stop: Event,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
         self.settings: Any = None
         self._ray = ray
         self._open_work = open_work
         self._needs = needs
         self._stop = stop
-        self._actors = ray.remote(Worker).options(num_cpus=needs.cores, num_gpus=needs.gpus)
+        self._timeout = timeout
+        self._watched_at = time.monotonic()
+        part_of_node = {"num_cpus": needs.cores, "num_gpus": needs.gpus}
+        self._actors = ray.remote(**part_of_node, concurrency_groups={WATCH: 1})(Worker)
         self._waiting: deque[Unit] = deque()
         self._losses = Counter[Unit | None]()
         self._workers: list[_Hired] = []
@@ -129,6 +155,7 @@ class WorkQueue(Generic[Unit, Result]):
         self._hire()
         self._hand_out()
         self._say_waiting()
+        self._watch()
         owners = {call: worker for worker in self._workers for call in worker.calls}
         if not owners:
             self._stop.wait(TICK_SECONDS)
@@ -150,6 +177,7 @@ class WorkQueue(Generic[Unit, Result]):
         while len(self._workers) < wanted:
             worker = _Hired(self._actors.remote(self._open_work, str(Path.cwd())))
             worker.calls[worker.actor.open.remote()] = None
+            worker.ask()
             self._workers.append(worker)
 
     def _hand_out(self) -> None:
@@ -169,9 +197,10 @@ class WorkQueue(Generic[Unit, Result]):
         except errors.RayTaskError:  # a defect, with its traceback
             raise
         except errors.RayError as error:
-            self._lose(worker, error)
+            self._lose(worker, one_line(error))
             return []
         unit = worker.calls.pop(call)
+        worker.silent = 0.0
         if not worker.node:
             self._welcome(worker, *answer)
             return []
@@ -193,13 +222,36 @@ class WorkQueue(Generic[Unit, Result]):
         self._losses[None] = 0
         LOGGER.info("worker %d is ready on node %s", self.ready, node)
 
-    def _lose(self, worker: _Hired, error: Exception) -> None:
+    def _watch(self) -> None:
+        """Ask silent workers for their progress, and lose those that have made none for too long."""
+        now = time.monotonic()
+        passed, self._watched_at = min(now - self._watched_at, 2 * TICK_SECONDS), now  # the driver may have slept
+        self._take_progress()
+        for worker in list(self._workers):
+            is_running = worker.calls and worker.progress is not None
+            worker.silent = worker.silent + passed if is_running else 0.0
+            if worker.silent >= self._timeout:
+                self._lose(worker, f"it made no progress for {self._timeout:g} s")
+            elif worker.silent >= ASK_SHARE * self._timeout and worker.question is None:
+                worker.ask()
+
+    def _take_progress(self) -> None:
+        """Take the answers of the workers that were asked for their progress."""
+        asked = {worker.question: worker for worker in self._workers if worker.question is not None}
+        answers = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)[0] if asked else []
+        for worker in (asked[answer] for answer in answers):
+            question, worker.question = worker.question, None
+            with suppress(self._ray.exceptions.RayActorError):  # the call that is under way tells the loss
+                progress = self._ray.get(question)
+                if progress != worker.progress:
+                    worker.progress, worker.silent = progress, 0.0
+
+    def _lose(self, worker: _Hired, reason: str) -> None:
         """Put the units of a lost worker back, before all others."""
         self._workers.remove(worker)
         self._ray.kill(worker.actor)
         units = [unit for unit in worker.calls.values() if unit is not None]
         worker.calls.clear()
-        reason = one_line(error)
         self._losses.update(units[:1] or [None])  # the second unit had not begun
         if self._losses[units[0] if units else None] >= MAX_LOSSES:
             what = str(units[0]) if units else "opening an engine"

@@ -14,15 +14,20 @@ import cv2
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.quiet_opencv import quiet_opencv
 
+WATCH = "watch"
+"""Concurrency group of `Worker.progress`, which answers while the worker runs a unit."""
+
 
 class Work(Protocol):
     """Engine of a worker, with all that it needs to run units.
 
     Attributes:
         settings: Settings that the results depend on. They must be equal in all workers of a run.
+        done: Number that grows with each image or other step, also while a unit runs.
     """
 
     settings: Any
+    done: int
 
     def run(self, unit: Any) -> Any:
         """Return the result of a unit."""
@@ -71,6 +76,10 @@ class Worker:
             return self._work.run(unit)
         except (OSError, RuntimeError, ValueError) as error:
             return _failure(error)
+
+    def progress(self) -> int:
+        """Return the number of steps done; it answers while `run` runs, which has a thread of its own."""
+        return 0 if self._work is None else self._work.done
 
 
 def _failure(error: Exception) -> Failure:

@@ -107,10 +107,12 @@ class DetectWork:
 
     Attributes:
         settings: Settings of the run, see `RunSettings`.
+        done: Number of images that are read over or detected in.
     """
 
     def __init__(self, order: Order) -> None:
         self._order = order
+        self.done = 0
         self._open_until_the_end = ExitStack()
         opened = prepared_detectors(order.options, order.is_video, Event())
         self._detectors, self.settings = self._open_until_the_end.enter_context(opened)
@@ -124,7 +126,7 @@ class DetectWork:
         """Return the lines of the results of a unit, as in a results file, indexed in the source."""
         lines = io.StringIO()
         task = DetectionRun(
-            self._detectors, self._order.options.batch, lines, NotAnnotated(), _ignore, self._views
+            self._detectors, self._order.options.batch, lines, NotAnnotated(), self._count, self._views
         )
         try:
             task.run(self._images(unit), Event())
@@ -137,10 +139,13 @@ class DetectWork:
         if self._number != unit.source or unit.begin < self._at:
             self._open(unit.source)
         for _ in islice(self._captures, unit.begin - self._at):
-            pass  # these images are not decoded
+            self.done += 1  # these images are not decoded
         self._at = unit.end
         for capture in islice(self._captures, unit.end - unit.begin):
             yield capture()
+
+    def _count(self, _: str) -> None:
+        self.done += 1
 
     def _open(self, number: int) -> None:
         self._close()
@@ -273,7 +278,7 @@ def detect_on_cluster(
     with connected(options.ray) as ray, closing(open_output(options.draw, options.output, images)) as output:
         needs = needs_of(ray.nodes(), options.backend, options.cpu_threads)
         order = order_of(options, images, exclude, needs)
-        with WorkQueue[Unit, str](ray, partial(DetectWork, order), needs, stop) as queue:
+        with WorkQueue[Unit, str](ray, partial(DetectWork, order), needs, stop, options.ray_timeout) as queue:
             try:
                 settings: RunSettings = queue.await_settings()
             except StoppedError:

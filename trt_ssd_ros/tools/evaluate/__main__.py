@@ -85,7 +85,8 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
         with logging_redirect_tqdm(), bar:
             if options.ray is not None:
                 with connected(options.ray) as ray:
-                    evaluation.collect(observe_on_cluster(ray, images, runs, options.ray_slice, stop), bar.update)
+                    length, timeout = options.ray_slice, options.ray_timeout
+                    evaluation.collect(observe_on_cluster(ray, images, runs, length, timeout, stop), bar.update)
             else:
                 evaluation.run(stop, bar.update)
         if stop.is_set() and not evaluation.images:

@@ -100,21 +100,31 @@ class EvaluateWork:
 
     Attributes:
         settings: Descriptions of the detectors.
+        done: Number of images in which they have detected.
     """
 
     def __init__(self, live: Sequence[LiveRun]) -> None:
         self._runs: list[DetectorRun] = [run.open(Event()) for run in live]
         self.settings = [run.described() for run in self._runs]
+        self.done = 0
 
     def run(self, unit: Slice) -> SliceResult:
         """Detect in the images of a unit."""
         before = [run.cut for run in self._runs]
-        found = [observation for _, observation in observe(unit.images, self._runs, Event())]
+        found = []
+        for _, observation in observe(unit.images, self._runs, Event()):
+            found.append(observation)
+            self.done += 1
         return SliceResult(found, [run.cut - old for run, old in zip(self._runs, before, strict=True)])
 
 
 def observe_on_cluster(
-    ray: Any, images: Sequence[AnnotatedImage], runs: Sequence[EvaluatedRun], length: int, stop: Event
+    ray: Any,
+    images: Sequence[AnnotatedImage],
+    runs: Sequence[EvaluatedRun],
+    length: int,
+    timeout: float,
+    stop: Event,
 ) -> Iterator[tuple[AnnotatedImage, Observation]]:
     """Yield the detections of all runs in each image, in order, until `stop` is set; see `observe`.
 
@@ -123,6 +133,7 @@ def observe_on_cluster(
         images: Images that all nodes can read under the same paths.
         runs: Runs to evaluate; the workers open those that are a `ClusterRun`.
         length: Number of images of a unit.
+        timeout: Seconds without an image after which a worker counts as lost.
         stop: Event that ends the evaluation.
 
     Raises:
@@ -133,8 +144,9 @@ def observe_on_cluster(
     if not remote:
         raise ValueError("--ray: found results files only, expected a detector among the runs")
     needs = _needs(ray, [run.live for run in remote])
+    open_work = partial(EvaluateWork, _fitting(remote, needs))
     with (
-        WorkQueue[Slice, SliceResult](ray, partial(EvaluateWork, _fitting(remote, needs)), needs, stop) as queue,
+        WorkQueue[Slice, SliceResult](ray, open_work, needs, stop, timeout) as queue,
         suppress(StoppedError),
     ):
         for run, description in zip(remote, queue.await_settings(), strict=True):
