@@ -58,7 +58,7 @@ def test_a_run_does_not_mix_images_that_are_decoded_whole_and_reduced(tmp_path, 
     arguments = repository / "photos", "--output", tmp_path / "out", "--max-images"
     assert run(*arguments, 1, "--draw", "none") == 0
     assert run(*arguments, 2, "--draw", "jpg", "--resume") == 1
-    assert "has jpeg 'reduced (--draw none)', this run has 'whole': give the earlier" in capsys.readouterr().err
+    assert "jpeg whole instead of reduced (--draw none): give the earlier settings" in capsys.readouterr().err
     assert run(*arguments, 2, "--draw", "none", "--resume") == 0
 
 
@@ -120,11 +120,16 @@ def test_resuming_in_another_way_is_refused(tmp_path, video, capsys):
     assert (
         f"{out}/results.jsonl exists: give --resume to continue this run, or --overwrite to start again" in error
     )
-    assert run(video, "--output", out, "--no-draw", "--resume", "--threshold", 0.5) == 1
-    assert (
-        "has score_threshold 0.3, this run has 0.5: give the earlier settings, or --overwrite"
-        in capsys.readouterr().err
+    assert run(video, "--output", out, "--no-draw", "--resume", "--threshold", 0.5, "--batch", 2) == 1
+    assert capsys.readouterr().err == (
+        f"detect: --resume: this run differs from {out}/results.jsonl: batch 2 instead of 1; "
+        "score threshold 0.5 instead of 0.3: give the earlier settings, or --overwrite\n"
     )
+    other = [line.replace('"cat"', '"lion"', 1) for line in before.decode().splitlines(keepends=True)]
+    (out / "results.jsonl").write_text("".join(other))
+    assert run(video, "--output", out, "--no-draw", "--resume") == 1
+    assert "results.jsonl: label 16 cat instead of lion: give the earlier" in capsys.readouterr().err
+    (out / "results.jsonl").write_bytes(before)
     assert (out / "results.jsonl").read_bytes() == before
     assert run(video, "--output", out, "--no-draw", "--overwrite", "--max-images", 1) == 0
     assert len((out / "results.jsonl").read_text().splitlines()) == 2

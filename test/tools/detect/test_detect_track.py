@@ -75,11 +75,12 @@ def test_a_run_that_goes_on_continues_the_tracks(tmp_path, hidden_cat, draw):
 
 
 def test_a_run_whose_ids_cannot_be_continued_is_refused(tmp_path, hidden_cat, capsys):
-    options = (hidden_cat, "--track", "--no-draw", "--output", tmp_path)
+    options, log = (hidden_cat, "--track", "--no-draw", "--output", tmp_path), tmp_path / "results.jsonl"
     assert run(*options, "--max-images", 3) == 0
     assert run(*options, "--track-max-gap", 2, "--resume") == 1
-    assert "this run has {'low_threshold': 0.1, 'max_gap': 2.0, 'confirm_after': 2}" in capsys.readouterr().err
-    log = tmp_path / "results.jsonl"
+    assert f"differs from {log}: track max gap 2.0 instead of 1.0: give the" in capsys.readouterr().err
+    assert run(*options[:1], *options[2:], "--resume") == 1
+    assert f"differs from {log}: track none instead of on: give the" in capsys.readouterr().err
     log.write_text(log.read_text().replace('-1"', '-7"'))
     assert run(*options, "--resume") == 1
     assert "--resume: tracking 000001 again gives other ids than the earlier run" in capsys.readouterr().err

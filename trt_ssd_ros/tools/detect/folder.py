@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice, repeat
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from trt_ssd_ros.files import try_lock
 from trt_ssd_ros.tools.detect.units import delete_units
@@ -95,12 +96,9 @@ def resume_results(log: Path, header: ResultHeader, names: Sequence[str], batch:
     if not (log.exists() and log.stat().st_size):
         start_results(log, header)
         return 0
-    earlier = read_header(log)
-    before = {**earlier.detector, "labels": earlier.labels}
-    for name, value in {**header.detector, "labels": header.labels}.items():
-        if before.get(name) != value:
-            found = f"{log} has {name} {before.get(name)!r}, this run has {value!r}"
-            raise ResultError(f"--resume: {found}: give the earlier settings, or --overwrite")
+    if differing := "; ".join(_differences(read_header(log), header)):
+        found = f"this run differs from {log}: {differing}"
+        raise ResultError(f"--resume: {found}: give the earlier settings, or --overwrite")
     done, size = completed_images(log, batch)
     wanted = chain(names, repeat("nothing")) if names else ()
     for result, name in zip(islice(read_results(log), done), wanted, strict=False):
@@ -110,3 +108,24 @@ def resume_results(log: Path, header: ResultHeader, names: Sequence[str], batch:
             )
     os.truncate(log, size)
     return done
+
+
+def _differences(before: ResultHeader, now: ResultHeader) -> Iterator[str]:
+    """Yield the settings that differ in words, as in "batch 1 instead of 2", but only the first label."""
+    yield from _differing(before.detector, now.detector)
+    yield from islice(_differing(dict(enumerate(before.labels)), dict(enumerate(now.labels)), "label "), 1)
+
+
+def _differing(before: Mapping[Any, Any], now: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    for name in {**now, **before}:
+        old, new, words = before.get(name), now.get(name), f"{prefix}{name}".replace("_", " ")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differing(old, new, f"{words} ")
+        elif old != new:
+            yield f"{words} {_in_words(new)} instead of {_in_words(old)}"
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return "on" if isinstance(value, Mapping) else str(value or "none")
