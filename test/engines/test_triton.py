@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,14 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_server import TritonServer
+from model_server import PATIENCE, TritonServer
 
 from trt_ssd_ros.detection.detector import CHANNEL_ORDERS
 from trt_ssd_ros.detection.engine import EngineUnavailableError, Tensors
 from trt_ssd_ros.detection.thresholds import Thresholds
+from trt_ssd_ros.engines import fallback_engine
+from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.remote_engine import RemoteEngine
-from trt_ssd_ros.engines.remote_server import RemoteOptions, ServerRefusedError
+from trt_ssd_ros.engines.remote_server import RemoteOptions, RemoteServer, ServerRefusedError
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.tools.triton_model import write_triton_model
 
@@ -113,9 +116,29 @@ def test_robots_that_share_batches_get_their_own_answers(triton, card, shipped_e
 
 
 def test_a_model_that_triton_does_not_have_is_named(triton, card):
-    engine = RemoteEngine(card, RemoteOptions(triton.url, "stranger", timeout=PATIENT))
-    with pytest.raises(ServerRefusedError, match="unknown model: 'stranger'"):
-        engine.check()
+    choice = EngineChoice("remote", remote=RemoteOptions(triton.url, "stranger", timeout=PATIENT, fallback="none"))
+    with pytest.raises(EngineUnavailableError, match=r"unknown model: 'stranger'.*load the model.*remote_model"):
+        open_detector(card, choice)
+
+
+def test_a_detector_starts_without_its_model_and_uses_it_once_triton_has_it(triton, card, photo, monkeypatch):
+    monkeypatch.setattr(fallback_engine, "PROBE_PERIOD", 0.02)
+    RemoteServer(RemoteOptions(triton.url)).request(
+        "POST", f"/v2/repository/models/{card.name}/unload", PATIENT, b"{}"
+    )
+    choice = EngineChoice("remote", remote=RemoteOptions(triton.url, timeout=PATIENT))
+    with closing(open_detector(card, choice)) as detector:
+        assert f"unknown model: '{card.name}' has no available versions" in detector.degraded
+        expected = detector.detect(photo("chelsea"))
+        assert detector.engine_name.startswith("ONNX Runtime")
+        triton.kill()
+        triton.start()
+        end = time.monotonic() + PATIENCE
+        while detector.degraded:
+            assert time.monotonic() < end
+            found = detector.detect(photo("chelsea"))
+        assert detector.engine_name == f"{card.name} at {triton.url}"
+        np.testing.assert_array_equal(found.boxes, expected.boxes)
 
 
 def test_a_batch_above_triton_s_limit_is_refused(triton, card):

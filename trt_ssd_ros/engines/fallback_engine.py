@@ -9,6 +9,7 @@ from threading import Event, Thread
 
 from trt_ssd_ros.detection.engine import EngineUnavailableError, InferenceEngine, Tensors, TensorSpec
 from trt_ssd_ros.engines.remote_engine import RemoteEngine
+from trt_ssd_ros.engines.remote_server import ServerRefusedError
 
 LOGGER = logging.getLogger(__name__)
 PROBE_PERIOD = 1.0
@@ -113,6 +114,9 @@ class FallbackEngine:
             try:
                 for _ in range(PROBES):
                     self._remote.check()
+            except ServerRefusedError as error:
+                self.degraded = str(error)  # a server that was gone may be back with another model
+                continue
             except EngineUnavailableError:
                 continue
             except Exception as error:  # belongs to the thread of the engine

@@ -162,7 +162,7 @@ class RemoteServer:
 
         Raises:
             ServerRefusedError: The server refuses the request or the token, or its certificate is not trusted.
-            EngineUnavailableError: No complete answer came in time.
+            EngineUnavailableError: No complete answer came in time, or the server does not have the model.
         """
         sent = {**self._headers, **(headers or {})}
         exchange = _Exchange(method, self._prefix + path, body, sent, max_bytes, timeout)
@@ -208,8 +208,9 @@ class RemoteServer:
         if status in (401, 403):
             advice = f"set remote_token_file or {TOKEN_VARIABLE}"
             return ServerRefusedError(f"{self.url}: the server refuses the token (HTTP {status}): {advice}")
-        kind = EngineUnavailableError if status >= 500 else ServerRefusedError
-        advice = ": load the model (docs/fleet.md), or set remote_model" if status == 404 else ""
+        is_absent = status == 404  # like a server that is gone: it may load the model later
+        kind = EngineUnavailableError if status >= 500 or is_absent else ServerRefusedError
+        advice = ": load the model (docs/fleet.md), or correct remote_model" if is_absent else ""
         return kind(f"{self.url}: the server answered HTTP {status}: {text}{advice}")
 
     def close(self) -> None:
