@@ -11,10 +11,13 @@ Runtime runs them. There is neither TLS nor a check of tokens: use a proxy (docs
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +36,25 @@ except ImportError as error:
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 QUEUE_DELAY = 500
 """Longest wait in microseconds for the requests of other robots, as in the configuration of build_engine."""
+UNIMPORTANT = re.compile(
+    r"[IW]\d{4} |[|+]|Signal |\s*$|E.*CudaDriverHelper has not|E.*set config modification time"
+)
+"""Lines of Triton that no user needs: infos, warnings, tables, and two errors that come without a fault."""
+
+
+class Errors(io.TextIOBase):
+    """Stands in for stdout, to which pytriton prints the lines of Triton, and passes the errors on to stderr."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Take a text, which may begin and end within a line."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            if not UNIMPORTANT.match(line):
+                print(line, file=sys.stderr, flush=True)
+        return len(text)
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -84,8 +106,10 @@ def serve(options: argparse.Namespace, session: onnxruntime.InferenceSession) ->
         http_address=options.address, http_port=options.port, allow_grpc=False, allow_metrics=False
     )
     security = TritonSecurityConfig(restricted_endpoints=[])
-    batcher = DynamicBatcher(max_queue_delay_microseconds=QUEUE_DELAY)
+    batcher, most = DynamicBatcher(max_queue_delay_microseconds=QUEUE_DELAY), batch_of(session, options.batch)
+    address, terminal = f"http://{options.address}:{options.port}", sys.stdout
     with (
+        redirect_stdout(Errors()),
         TemporaryDirectory(prefix="serve_model") as folder,
         Triton(config=config, security_config=security, workspace=Path(folder, "triton")) as triton,
     ):
@@ -94,9 +118,12 @@ def serve(options: argparse.Namespace, session: onnxruntime.InferenceSession) ->
             infer_func=idler(session) if options.idle else runner(session),
             inputs=inputs,
             outputs=outputs,
-            config=ModelConfig(max_batch_size=batch_of(session, options.batch), batcher=batcher),
+            config=ModelConfig(max_batch_size=most, batcher=batcher),
             strict=False,
         )
+        triton.run()
+        ready = f"{options.model} is ready at {address}, up to {most} images at once; Ctrl-C ends it"
+        print(f"serve_model: {ready}", file=terminal, flush=True)
         triton.serve()
 
 
@@ -125,7 +152,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))  # leaves the `with` of `serve`, which ends Triton's process
     serve(options, open_session(path, options.cpu_threads))
-    print("serve_model: Triton has ended; its messages are above", file=sys.stderr)
+    print("serve_model: Triton has ended; its errors are above", file=sys.stderr)
     return 1
 
 

@@ -91,6 +91,11 @@ def expect_own_outputs(engine: RemoteEngine, reference: OnnxRuntimeEngine, pictu
             np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
+def test_the_server_says_that_it_is_ready_and_nothing_else(triton, card):
+    ready = f"serve_model: {card.name} is ready at {triton.url}, up to 8 images at once; Ctrl-C ends it"
+    assert triton.log.read_text().splitlines() == [ready]
+
+
 def test_triton_reads_the_configuration(models, card):
     command = [PYTHON, "-c", READ_CONFIG, str(models / card.name / "config.pbtxt")]
     environment = {"PATH": "/usr/bin:/bin"}

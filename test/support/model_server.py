@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from reaper import reaper
@@ -70,13 +69,12 @@ class ModelServer:
 
 
 class TritonServer:
-    """Triton by pip, as scripts/serve_model.py starts it."""
+    """Triton by pip, as scripts/serve_model.py starts it; `log` is the file with its messages."""
 
     def __init__(self, python: Path, script: Path, repository: Path, model: str, port: int, log: Path) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._model = model
         command = [str(python), str(script), str(repository), model, "--port", str(port)]
-        self._command, self._log = command, log
+        self._command, self.log = command, log
         self.start()
 
     def start(self) -> None:
@@ -87,7 +85,7 @@ class TritonServer:
             text=True,
             check=True,
         ).stdout.strip()
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,
                 stdout=log,
@@ -97,17 +95,10 @@ class TritonServer:
             )
         reaper().watch(self._process.pid)
         end = time.monotonic() + PATIENCE
-        while not self._is_ready():
+        while "is ready at" not in self.log.read_text(errors="replace"):
             if self._process.poll() is not None or time.monotonic() > end:
-                pytest.fail(f"Triton does not start: {self._log.read_text(errors='replace')[-2000:]}")
+                pytest.fail(f"Triton does not start: {self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.2)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urlopen(f"{self.url}/v2/models/{self._model}/ready", timeout=5) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        except OSError:  # URLError is one
-            return False
 
     def kill(self) -> None:
         """End the server and its processes by force."""
