@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -176,6 +177,33 @@ def test_a_server_that_answers_probes_only_is_probed_less_and_less(server, engin
     run.until(is_degraded=False)
 
 
+def test_a_server_that_takes_single_images_only_gets_no_batch_again(
+    server, card, shipped_engine, pictures, monkeypatch
+):
+    monkeypatch.setattr(fallback_engine, "PROBE_PERIOD", 0.02)
+    remote = RemoteEngine(card, RemoteOptions(server.url, timeout=DEADLINE))
+    answers = SimpleQueue[str]()
+    check = remote.check
+
+    def heard(*arguments: int) -> None:
+        try:
+            check(*arguments)
+        except EngineUnavailableError:
+            answers.put("refused")
+            raise
+        answers.put("taken")
+
+    monkeypatch.setattr(remote, "check", heard)
+    batch = {**pictures[0], "image": np.concatenate([picture["image"] for picture in pictures])}
+    with closing(FallbackEngine(remote, shipped_engine, batch=len(pictures))) as engine:
+        run = Run(engine, shipped_engine, [batch])
+        server.behave("single images")
+        run.until(is_degraded=True)
+        assert [answers.get(timeout=PATIENCE) for _ in range(2)] == ["refused"] * 2
+        server.behave()
+        run.until(is_degraded=False)
+
+
 def test_without_a_local_engine_runs_are_refused_and_the_server_is_used_again(
     server, card, pictures, shipped_engine, monkeypatch
 ):
@@ -209,7 +237,7 @@ def test_an_engine_may_start_without_its_server(server, card, pictures, shipped_
 
 
 def test_an_error_of_our_own_in_a_probe_is_raised_and_not_taken_for_one_of_the_server(engine, run, monkeypatch):
-    def break_down() -> None:
+    def break_down(_: int) -> None:
         raise AssertionError("a mistake")
 
     monkeypatch.setattr(engine._remote, "check", break_down)

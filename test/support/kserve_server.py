@@ -91,6 +91,9 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour == "probes only" and tensors["image"].any():
             self._answer(503, b'{"error": "queue full"}')
             return
+        if behaviour == "single images" and len(tensors["image"]) > 1:
+            self._answer(400, b'{"error": "batch-size must be <= 1"}')
+            return
         with self.server.lock:
             outputs = dict(self.server.engine.run(tensors))
         header = {"id": request["id"], "model_name": "model"}

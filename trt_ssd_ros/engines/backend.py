@@ -259,7 +259,8 @@ def _open_remote(request: Request) -> list[Detector]:
         for _ in range(min(MAX_CONNECTIONS, request.max_detectors)):
             remote = RemoteEngine(card, choice.remote)
             opened.callback(remote.close)
-            fallback = FallbackEngine(remote, local, _problem(remote, choice))
+            batch = 1 if remote.inputs["image"].shape[0] == 1 else choice.build.batch
+            fallback = FallbackEngine(remote, local, _problem(remote, batch, choice.remote.fallback), batch)
             opened.callback(fallback.close)  # it may probe the server in a thread
             detectors.append(Detector(fallback, card))
             if not detectors[-1].batch_sizes:
@@ -268,14 +269,14 @@ def _open_remote(request: Request) -> list[Detector]:
     return detectors
 
 
-def _problem(remote: RemoteEngine, choice: EngineChoice) -> str:
+def _problem(remote: RemoteEngine, batch: int, fallback: str) -> str:
     """Return why a server does not answer at the start, if another engine may replace it; empty if it answers."""
     try:
-        remote.check(1 if remote.inputs["image"].shape[0] == 1 else choice.build.batch, OPEN_TIMEOUT)
+        remote.check(batch, OPEN_TIMEOUT)
     except ServerRefusedError:
         raise
     except EngineUnavailableError as error:
-        if choice.remote.fallback == "none":
+        if fallback == "none":
             raise
         return str(error)
     return ""

@@ -31,6 +31,7 @@ class FallbackEngine:
         remote: Engine on the server.
         local: Engine that runs meanwhile; None: runs raise an error meanwhile.
         problem: Reason why the server is left from the start; empty: it answers.
+        batch: Number of images of a probe: the most that a run has, or the server might refuse the runs again.
 
     Attributes:
         degraded: Reason why the server is left; empty while it is used.
@@ -38,9 +39,12 @@ class FallbackEngine:
 
     kind = "remote"
 
-    def __init__(self, remote: RemoteEngine, local: InferenceEngine | None, problem: str = "") -> None:
+    def __init__(
+        self, remote: RemoteEngine, local: InferenceEngine | None, problem: str = "", batch: int = 1
+    ) -> None:
         self._remote = remote
         self._local = local
+        self._batch = batch
         self._closing = Event()
         self._probing: Future[None] | None = None
         self._prober: Thread | None = None
@@ -113,7 +117,7 @@ class FallbackEngine:
         while not self._closing.wait(self._period):
             try:
                 for _ in range(PROBES):
-                    self._remote.check()
+                    self._remote.check(self._batch)
             except ServerRefusedError as error:
                 self.degraded = str(error)  # a server that was gone may be back with another model
                 continue
