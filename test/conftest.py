@@ -37,11 +37,12 @@ if importlib.util.find_spec("hypothesis") is not None:
         "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=slow
     )
     hypothesis.settings.load_profile("repeatable")
+pytest_plugins = ["server_fixtures"]
 if importlib.util.find_spec("rclpy") is None:
     collect_ignore = list(ROS_LAYERS)
     collect_ignore_glob = ["depth/test_locator*.py"]
 else:
-    pytest_plugins = ["ros_fixtures"]
+    pytest_plugins.append("ros_fixtures")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
@@ -27,14 +26,6 @@ from trt_ssd_ros.models.card import ModelCard
 
 DEADLINE = 2.0
 """Deadline in seconds of a request: a busy machine answers in it, and a frozen server does not."""
-
-
-@pytest.fixture(scope="module")
-def server(card_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    """A server for all tests, each of which leaves it in good order."""
-    server = ModelServer(card_path, tmp_path_factory.mktemp("server"))
-    yield server
-    server.kill()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,22 +24,6 @@ PATIENT = 10.0
 """Deadline in seconds of requests that must not fail on a busy machine."""
 SHORT = 0.3
 """Deadline in seconds of requests that a test lets fail."""
-
-
-@pytest.fixture(scope="module")
-def shared_server(card_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    """A server for all tests, which leave it running."""
-    server = ModelServer(card_path, tmp_path_factory.mktemp("server"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def server(shared_server: ModelServer) -> Iterator[ModelServer]:
-    """A server that behaves well before and after the test."""
-    yield shared_server
-    shared_server.behave()
-    shared_server.expect("")
 
 
 @pytest.fixture

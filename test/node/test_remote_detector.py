@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
-from model_server import ModelServer
 from node_process import NodeProcess
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -18,21 +16,6 @@ from vision_msgs.msg import BoundingBox2D, Detection2DArray
 from trt_ssd_ros.node.messages import image_to_msg
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture(scope="module")
-def shared_server(card_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    """A server for all tests, each of which leaves it in good order."""
-    server = ModelServer(card_path, tmp_path_factory.mktemp("server"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def server(shared_server: ModelServer) -> Iterator[ModelServer]:
-    """A server that behaves well before and after the test."""
-    yield shared_server
-    shared_server.behave()
 
 
 @pytest.fixture
