@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from model_server import SERVER, ModelServer
 
+from trt_ssd_ros.bench.__main__ import main as benchmark
 from trt_ssd_ros.bench.remote import main
 
 
@@ -49,6 +50,23 @@ def test_a_frozen_and_a_killed_server_are_measured(server, card_path, folder, ca
     )
     assert "killed 1 times" in said
     assert "wrong answers 0 of" in said
+
+
+@pytest.mark.usefixtures("opencv_threads")
+def test_the_benchmark_without_ros_measures_a_server_beside_another_engine(server, capsys):
+    engines = ["--backend", "onnxruntime", "remote", "--remote-url", server.url]
+    assert benchmark([*engines, "--size", "64x48", "--repeats", "3"]) == 0
+    assert f"at {server.url}" in capsys.readouterr().out
+
+
+def test_the_benchmark_without_ros_refuses_what_a_server_decides(capsys):
+    assert (
+        benchmark(["--backend", "remote", "--remote-url", "http://127.0.0.1:9", "--precision", "fp32", "fp16"])
+        == 1
+    )
+    assert capsys.readouterr().err == (
+        "benchmark: --precision: found fp32 fp16 beside the backend remote, expected none: the server decides\n"
+    )
 
 
 def test_a_missing_server_is_one_line(capsys):

@@ -200,9 +200,13 @@ def test_tls_needs_the_certificates_that_signed_the_server_s(card_path, card, tm
 
 def test_a_detector_sends_images_of_the_size_of_the_network(server, card, hear, photo, detector):
     heard = hear(backend)
-    choice = EngineChoice("remote", resize_on="engine", remote=RemoteOptions(server.url, timeout=PATIENT))
+    options = RemoteOptions(server.url, timeout=PATIENT)
+    choice = EngineChoice("remote", "fp16", resize_on="engine", gpu=1, remote=options)
     with closing(open_detector(card, choice)) as remote:
         assert "resizes on the host" in heard.text
+        assert "precision: found fp16, but backend remote ignores it: the server decides" in heard.text
+        assert "gpu: found 1, but backend remote ignores it" in heard.text
+        assert "gpu_wait" not in heard.text
         assert (remote.engine_kind, remote.resize_on, remote.precision) == ("remote", "host", "unknown")
         assert remote.engine_name == f"{card.name} at {server.url}"
         detector.resize_on = "host"

@@ -61,6 +61,24 @@ def test_wrong_arguments_are_refused(arguments):
         main(arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["--triton", "models", "--batch", "8", "--precision", "fp16"], "--precision"),
+        (["--triton", "models", "--model", "card.yaml", "--workspace-mib", "64"], "--workspace-mib"),
+        (["--triton", "models", "--list"], "--list"),
+        (["--list", "--gpu", "1"], "--gpu"),
+        (["--clean", "--batch", "8"], "--batch"),
+    ],
+)
+def test_options_that_a_task_ignores_are_refused(arguments, wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    task = next(name for name in arguments if name in ("--triton", "--list", "--clean"))
+    said = f"build_engine: error: {wrong}: found it beside {task}, which ignores it, expected none\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_options_have_the_defaults_of_a_build():
     options = new_parser().parse_args([])
     assert (options.batch, options.max_image_side, options.workspace_mib) == (1, 4096, 1024)

@@ -38,7 +38,15 @@ from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.images.open_source import open_sources
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import REMOTE, add_options, count, progress, remote_options, run_command
+from trt_ssd_ros.tools.command_line import (
+    REMOTE,
+    add_options,
+    count,
+    given,
+    progress,
+    remote_options,
+    run_command,
+)
 from trt_ssd_ros.tools.detect.run import opened_detectors
 from trt_ssd_ros.version import add_version
 
@@ -57,7 +65,7 @@ def choices(options: argparse.Namespace) -> Iterator[EngineChoice]:
             options.resize_on,
             options.gpu,
             options.gpu_wait,
-            remote_options(options),
+            remote_options(options, options.backend),
         )
 
 
@@ -203,9 +211,8 @@ def main(args: Sequence[str] | None = None) -> int:
         parser.error("--ros: found no ROS 2, expected: ros2 run trt_ssd_ros benchmark --ros")
     is_video = options.video is not None
     unused = ("size", "json", "plot", "rate") if is_video else ("threshold", "topic")
-    given = [f"--{name}" for name in unused if getattr(options, name) != parser.get_default(name)]
-    if given:
-        parser.error(f"{given[0]} {'does not go with' if is_video else 'needs'} --video")
+    if wrong := given(parser, options, unused):
+        parser.error(f"{wrong[0]} {'does not go with' if is_video else 'needs'} --video")
     return run_command("benchmark", partial(measure_video if is_video else run, options))
 
 

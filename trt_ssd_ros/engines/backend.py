@@ -38,6 +38,8 @@ MAX_CONNECTIONS = 4
 """Most connections to a server: their requests overlap, and the server may run them in one batch."""
 OPEN_TIMEOUT = 5.0
 """Deadline in seconds of the first requests to a server, which may still load its kernels."""
+SERVER_DECIDES = ("precision", "gpu", "gpu_wait")
+"""Fields of `EngineChoice` that the backend `remote` ignores."""
 COPY_THREADS = {"tensorrt": 4}
 """Most threads that copy or resize images, by backend, unless `cpu_threads` is given (docs/engines.md)."""
 MAX_CPU_THREADS = 256
@@ -254,6 +256,9 @@ def _open_remote(request: Request) -> list[Detector]:
         local = _onnxruntime_engine(card, choice.cpu_threads)
     if choice.resize_on == "engine":
         LOGGER.warning("resize_on: found engine, but backend remote resizes on the host, so that little is sent")
+    for name in SERVER_DECIDES:
+        if (found := getattr(choice, name)) != getattr(EngineChoice(), name):
+            LOGGER.warning("%s: found %s, but backend remote ignores it: the server decides", name, found)
     with ExitStack() as opened:
         detectors = []
         for _ in range(min(MAX_CONNECTIONS, request.max_detectors)):

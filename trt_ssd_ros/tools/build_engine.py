@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -30,7 +30,7 @@ from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.errors import INTERRUPTED, counted
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import add_options
+from trt_ssd_ros.tools.command_line import add_options, given
 from trt_ssd_ros.tools.triton_model import write_triton_model
 from trt_ssd_ros.version import add_version
 
@@ -185,9 +185,23 @@ def new_parser() -> argparse.ArgumentParser:
     return parser
 
 
+USED: Mapping[str, Collection[str]] = {"triton": ("model", "batch"), "list": (), "clean": ()}
+"""Options that each task but the build of a plan uses."""
+
+
+def expect_used(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the command if its line has an option that its task ignores."""
+    for task, used in USED.items():
+        ignored = [name for name in vars(options) if name not in (task, *used)]
+        if getattr(options, task) and (wrong := given(parser, options, ignored)):
+            parser.error(f"{wrong[0]}: found it beside --{task}, which ignores it, expected none")
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = new_parser().parse_args(args)
+    parser = new_parser()
+    options = parser.parse_args(args)
+    expect_used(parser, options)
     cache = PlanCache(cache_folder())
     try:
         if options.triton:

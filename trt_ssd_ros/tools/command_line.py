@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -16,7 +16,14 @@ from typing import Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
+from trt_ssd_ros.engines.backend import (
+    BACKENDS,
+    MAX_CPU_THREADS,
+    MAX_GPU,
+    RESIZE_CHOICES,
+    SERVER_DECIDES,
+    WAIT_CHOICES,
+)
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
 from trt_ssd_ros.engines.remote_server import MAX_TIMEOUT, TOKEN_VARIABLE, RemoteOptions
@@ -220,17 +227,42 @@ def add_options(parser: argparse.ArgumentParser, *names: str, **changes: Any) ->
         parser.add_argument(f"--{name}", **{**OPTIONS[name], **changes})
 
 
-def remote_options(options: argparse.Namespace) -> RemoteOptions:
+def given(parser: argparse.ArgumentParser, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """Return those of some options that differ from their defaults, as they stand on a command line."""
+    differing = (name for name in names if getattr(options, name) != parser.get_default(name))
+    return [f"--{name.replace('_', '-')}" for name in differing]
+
+
+def remote_options(options: argparse.Namespace, backends: Collection[str]) -> RemoteOptions:
     """Return the server of a command line with the options REMOTE.
 
     A tool does not fall back, because the images of a run shall have one engine; it waits longer instead.
 
+    Args:
+        options: Command line.
+        backends: Backends that it chooses.
+
     Raises:
-        ValueError: A server is given, and another backend chosen.
+        ValueError: A server is given without the backend remote, or an option that this backend, alone, ignores.
     """
     names = ("url", "model", "token_file", "ca_file")
     values = {name: getattr(options, f"remote_{name}") for name in names}
-    backend = getattr(options, "backend", "remote")  # a tool without this option chooses backends otherwise
-    if options.remote_url and backend != "remote":
-        raise ValueError(f"--remote-url: found it beside --backend {backend}, expected --backend remote")
+    if "remote" not in backends and any(values.values()):
+        name = next(name for name, value in values.items() if value).replace("_", "-")
+        found = f"found it beside the backend {', '.join(backends) or 'none'}"
+        raise ValueError(f"--remote-{name}: {found}, expected the backend remote")
+    if set(backends) == {"remote"}:
+        _expect_undecided(options)
     return RemoteOptions(**values, timeout=MAX_TIMEOUT, fallback="none")
+
+
+def _expect_undecided(options: argparse.Namespace) -> None:
+    """Require that no option is given on which an inference server decides."""
+    for name in SERVER_DECIDES:
+        found, flag = getattr(options, name, None), name.replace("_", "-")
+        default = OPTIONS[flag]["default"]
+        if found not in (None, default, [default]):
+            text = " ".join(map(str, found)) if isinstance(found, list) else found
+            raise ValueError(
+                f"--{flag}: found {text} beside the backend remote, expected none: the server decides"
+            )

@@ -77,11 +77,10 @@ def test_a_local_cluster_gives_the_same_files_and_leaves_none(tmp_path, video):
     twins = [tmp_path / f"{number}.mp4" for number in range(2)]
     for twin in twins:
         twin.write_bytes(video.read_bytes())
-    arguments = *twins, "--track", "--ray-slice", 16, "--format", "coco", "csv", "mot"
+    arguments = *twins, "--track", "--format", "coco", "csv", "mot"
+    on_ray = *arguments, "--ray", "local", "--ray-slice", 16
     assert run(*arguments, "--output", tmp_path / "one") == 0
-    code, said = run_on_ray(
-        {**environment, "RAY_TMPDIR": str(short)}, *arguments, "--output", tmp_path / "many", "--ray", "local"
-    )
+    code, said = run_on_ray({**environment, "RAY_TMPDIR": str(short)}, *on_ray, "--output", tmp_path / "many")
     assert code == 0, said
     assert "worker 1 is ready on node" in said
     assert files(tmp_path / "many") == [
@@ -94,13 +93,14 @@ def test_a_local_cluster_gives_the_same_files_and_leaves_none(tmp_path, video):
 
 def test_images_with_batches_and_an_unreadable_one_are_the_same(tmp_path, photos, one_node, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the message about the unreadable image has the relative path
-    arguments = photos.name, "--batch", 2, "--ray-slice", 3, "--draw", "none", "--format", "kitti", "csv"
+    arguments = photos.name, "--batch", 2, "--draw", "none", "--format", "kitti", "csv"
+    on_ray = *arguments, "--output", "many", "--ray-slice", 3
     assert run(*arguments, "--output", "one") == 0
-    code, said = run_on_ray(one_node.environment, *arguments, "--output", "many", "--ray", one_node.address)
+    code, said = run_on_ray(one_node.environment, *on_ray, "--ray", one_node.address)
     assert code == 0, said
     assert said.count("skipped 4.jpg: cannot read in/4.jpg as an image") == 1
     expect_equal(tmp_path / "one", tmp_path / "many")
-    code, said = run_on_ray(one_node.environment, *arguments, "--output", "many", "--ray", "auto", "--resume")
+    code, said = run_on_ray(one_node.environment, *on_ray, "--ray", "auto", "--resume")
     assert code == 0, said
     expect_equal(tmp_path / "one", tmp_path / "many")
 

@@ -31,7 +31,15 @@ OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
         ([""], "source: found an empty name, expected an image"),
         (
             ["{photos}", "--remote-url", "http://gpu"],
-            "--remote-url: found it beside --backend onnxruntime",
+            "--remote-url: found it beside the backend onnxruntime, expected the backend remote",
+        ),
+        (["{photos}", "--remote-ca-file", "ca.pem"], "--remote-ca-file: found it beside the backend onnxruntime"),
+        *(
+            (
+                ["{photos}", "--backend", "remote", option, value],
+                f"{option}: found {value} beside the backend remote",
+            )
+            for option, value in (("--gpu", "1"), ("--precision", "fp16"), ("--gpu-wait", "block"))
         ),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
@@ -58,6 +66,7 @@ def test_a_network_of_one_image_takes_no_batch(tmp_path, repository, single_card
 
 WRONG = [["--batch", "0"], ["--threshold", "2"], ["--format", "xml"], []]
 WRONG += [["--cpu-threads", number] for number in ("-1", "257", "all")]
+WRONG += [["--ray", "local", "--ray-timeout", seconds] for seconds in ("0", "nan", "inf")]
 WRONG += [["--track", "--track-max-gap", seconds] for seconds in ("-1", "nan", "61")]
 
 
@@ -66,6 +75,15 @@ def test_wrong_arguments_are_refused(wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["photo.jpg", *wrong] if wrong else [])
     assert "usage: detect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "missing"), [("--ray-slice", "--ray"), ("--ray-timeout", "--ray"), ("--track-max-gap", "--track")]
+)
+def test_settings_of_an_option_that_is_not_given_are_refused(option, missing, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["drive.mp4", option, "7"])
+    assert capsys.readouterr().err.endswith(f"detect: error: {option}: found no {missing}, expected it\n")
 
 
 def test_measuring_is_a_command_of_its_own(capsys):

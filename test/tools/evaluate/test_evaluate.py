@@ -205,6 +205,12 @@ def test_no_label_in_common_is_refused_even_so(place, capsys):
         ),
         ([], ("x=onnxruntime:fp16",), "ONNX Runtime runs the network as it is: give no precision"),
         ([], ("x=tensorrt",), "TensorRT cannot be imported"),
+        (["--gpu", "1"], ("results.jsonl", "x=remote"), "--gpu: found 1 beside the backend remote, expected none"),
+        (
+            ["--remote-url", "http://gpu"],
+            ("results.jsonl", "x=onnxruntime@card.yaml"),
+            "--remote-url: found it beside the backend onnxruntime, expected the backend remote",
+        ),
         ([], ("results.jsonl", "results.jsonl"), "twice, expected different names"),
         (
             [],

@@ -16,7 +16,7 @@ from typing import Any
 
 from trt_ssd_ros.errors import load_library, one_line
 from trt_ssd_ros.tools.cluster.work_queue import TIMEOUT_SECONDS
-from trt_ssd_ros.tools.command_line import count
+from trt_ssd_ros.tools.command_line import count, given
 
 LOCAL, AUTO = "local", "auto"
 CONNECT_SECONDS = 5.0
@@ -53,6 +53,13 @@ def add_ray_options(parser: argparse.ArgumentParser, images: int) -> None:
         help="time without an image or an opened engine after which a worker is killed and its images given to "
         f"another one; default: {TIMEOUT_SECONDS:g}",
     )
+
+
+def expect_ray(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the command if its line has settings of `--ray` without it."""
+    wrong = given(parser, options, ("ray_slice", "ray_timeout"))
+    if options.ray is None and wrong:
+        parser.error(f"{wrong[0]}: found no --ray, expected it")
 
 
 def _seconds(text: str) -> float:

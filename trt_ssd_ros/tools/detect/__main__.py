@@ -35,7 +35,7 @@ from trt_ssd_ros.errors import INTERRUPTED
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
 from trt_ssd_ros.images.source import AbsentSourceError, ImageSource
 from trt_ssd_ros.images.stream import exit_code
-from trt_ssd_ros.tools.cluster.connection import add_ray_options
+from trt_ssd_ros.tools.cluster.connection import add_ray_options, expect_ray
 from trt_ssd_ros.tools.command_line import REMOTE, add_options, count, run_command
 from trt_ssd_ros.tools.detect.annotated import open_output
 from trt_ssd_ros.tools.detect.folder import LOG_NAME, UNITS, expect_distinct, locked
@@ -44,7 +44,7 @@ from trt_ssd_ros.tools.detect.on_cluster import detect_on_cluster
 from trt_ssd_ros.tools.detect.run import DetectionRun, RunTimes, summary
 from trt_ssd_ros.tools.detect.settings import RunSettings, begin_results, new_tracks, prepared_detectors
 from trt_ssd_ros.tools.detect.several import open_inputs
-from trt_ssd_ros.tools.detect.track_options import add_track_options
+from trt_ssd_ros.tools.detect.track_options import add_track_options, expect_track
 from trt_ssd_ros.tools.detect.units import delete_units
 from trt_ssd_ros.tools.results import ResultError, read_results
 from trt_ssd_ros.tools.view_options import add_view_options, views_of
@@ -223,6 +223,8 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     if options.measure:
         parser.error("--measure is now a command: benchmark --video VIDEO, or benchmark --video demo")
+    expect_ray(parser, options)
+    expect_track(parser, options)
     cv2.setNumThreads(1)  # OpenCV's threads spin while they wait, and take the cores from the network
     return exit_code(run_command("detect", partial(detect, options)))
 

@@ -65,7 +65,7 @@ def prepared_detectors(
         options.resize_on,
         options.gpu,
         options.gpu_wait,
-        remote_options(options),
+        remote_options(options, [options.backend]),
     )
     views = views_of(options)
     with opened_detectors(card, choice, options.threshold, stop, views.count) as detectors:

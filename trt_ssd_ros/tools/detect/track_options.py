@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from trt_ssd_ros.tools.command_line import count, fraction
+from trt_ssd_ros.tools.command_line import count, fraction, given
 from trt_ssd_ros.tracking.settings import TrackerSettings
 
 _TRACKER = TrackerSettings((0.5,))
@@ -53,6 +53,13 @@ def add_track_options(parser: argparse.ArgumentParser) -> None:
     tracking.add_argument("--track", action="store_true", help="give each object one id in consecutive images")
     for name, keywords in TRACKER_OPTIONS.items():
         tracking.add_argument(f"--track-{name.replace('_', '-')}", **keywords)
+
+
+def expect_track(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End the command if its line has settings of `--track` without it."""
+    wrong = given(parser, options, (f"track_{name}" for name in TRACKER_OPTIONS))
+    if wrong and not options.track:
+        parser.error(f"{wrong[0]}: found no --track, expected it")
 
 
 def track_values(options: argparse.Namespace) -> dict[str, Any]:

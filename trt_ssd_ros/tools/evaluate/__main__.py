@@ -29,7 +29,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trt_ssd_ros.engines.backend import EngineChoice
 from trt_ssd_ros.errors import INTERRUPTED, counted, load_pyplot
 from trt_ssd_ros.files import expect_new, numbered_folders, output_folder
-from trt_ssd_ros.tools.cluster.connection import add_ray_options, connected
+from trt_ssd_ros.tools.cluster.connection import add_ray_options, connected, expect_ray
 from trt_ssd_ros.tools.command_line import (
     REMOTE,
     add_options,
@@ -45,7 +45,7 @@ from trt_ssd_ros.tools.evaluate.evaluation import Evaluation
 from trt_ssd_ros.tools.evaluate.on_cluster import ClusterRun, observe_on_cluster
 from trt_ssd_ros.tools.evaluate.page import load_template, write_page
 from trt_ssd_ros.tools.evaluate.report import EvaluationReport
-from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, expect_results, open_runs
+from trt_ssd_ros.tools.evaluate.runs import LOWEST_SCORE, backends_of, expect_results, open_runs
 from trt_ssd_ros.tools.view_options import add_view_options, views_of
 from trt_ssd_ros.version import add_version
 
@@ -69,7 +69,7 @@ def evaluate(options: argparse.Namespace, stop: Event) -> int:
         cpu_threads=options.cpu_threads,
         gpu=options.gpu,
         gpu_wait=options.gpu_wait,
-        remote=remote_options(options),
+        remote=remote_options(options, backends_of(options.runs)),
     )
     views = views_of(options)
     with ExitStack() as opened:
@@ -145,7 +145,9 @@ def new_parser() -> argparse.ArgumentParser:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command."""
-    options = new_parser().parse_args(args)
+    parser = new_parser()
+    options = parser.parse_args(args)
+    expect_ray(parser, options)
     return run_command("evaluate", partial(evaluate, options))
 
 

@@ -352,6 +352,12 @@ def open_runs(
         yield open_live(LiveRun(name, own or model, choice, threshold, views))
 
 
+def backends_of(specs: Sequence[str]) -> list[str]:
+    """Return the backends of the detectors among the runs of a command line, in order."""
+    texts = (text for _, text in map(_split_name, specs) if not _is_results(text))
+    return list(dict.fromkeys(text.partition("@")[0].partition(":")[0] for text in texts))
+
+
 def _is_results(text: str) -> bool:
     return Path(text).suffix in {".jsonl", ".json"}
 
