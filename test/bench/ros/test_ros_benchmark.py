@@ -44,10 +44,26 @@ def test_measures_every_layer(start_process, tmp_path):
     assert f"node: {node['received']} of 10 images at 10 Hz" in process.log
 
 
+def test_the_node_is_measured_on_a_server(start_process, server, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("secret")
+    server.expect("secret")
+    engine = ["--backend", "remote", "--remote-url", server.url, "--remote-token-file", str(token)]
+    stream = ["--cameras", "1", "--one-node", "--rate", "5", "--seconds", "1", "--width", "320", "--height", "240"]
+    process = start_process([sys.executable, "-m", "trt_ssd_ros.bench.ros", *engine, *stream])
+    assert process.wait(120) == 0, process.log
+    [answered] = re.findall(r"^ +1 +1 +([\d.]+)%", process.log, re.MULTILINE)
+    assert float(answered) > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--model", "nope"], "expected the path of a model card"), (["--width", "0"], "")],
-    ids=["no such model", "no pixels"],
+    [
+        (["--model", "nope"], "expected the path of a model card"),
+        (["--width", "0"], ""),
+        (["--remote-url", "http://gpu"], "beside the backend"),
+    ],
+    ids=["no such model", "no pixels", "no backend remote"],
 )
 def test_a_wrong_argument_ends_with_one_line(capsys, arguments, said):
     assert main(["benchmark", *arguments]) == 1

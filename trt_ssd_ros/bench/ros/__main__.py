@@ -38,11 +38,11 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
-from trt_ssd_ros.tools.command_line import add_options
+from trt_ssd_ros.tools.command_line import REMOTE, add_options, remote_options
 from trt_ssd_ros.version import add_version
 
 PARAMETERS = ("model", "backend", "precision", "gpu", "gpu_wait", "cpu_threads")
-"""Options that are parameters of the node."""
+"""Options that are parameters of the node, beside those of a server."""
 OVERHEAD = {
     name: ("trt_ssd_ros.bench.ros.reference_nodes", kind)
     for name, kind in (("echo", "echo"), ("detector", "blank"))
@@ -166,6 +166,7 @@ def measure_layers(parameters: Mapping[str, str], options: argparse.Namespace) -
         cpu_threads=options.cpu_threads,
         gpu=options.gpu,
         gpu_wait=options.gpu_wait,
+        remote=remote_options(options, [options.backend]),
     )
     inference = time_inference(card, choice, image, options.repeats)
     [node] = measure_nodes({"node": DETECTOR}, parameters, image, options.rate, options.seconds).values()
@@ -184,7 +185,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     add_version(parser)
     parser.add_argument("--ros", action="store_true", help="measure the node over DDS")
-    add_options(parser, "model", "precision", "gpu", "gpu-wait", "cpu-threads")
+    add_options(parser, "model", "precision", "gpu", "gpu-wait", "cpu-threads", *REMOTE)
     add_options(parser, "backend", default="onnxruntime", help="inference backend; default: onnxruntime")
     parser.add_argument("--width", type=int, default=1280, help="image width in pixels (default: 1280)")
     parser.add_argument("--height", type=int, default=720, help="image height in pixels (default: 720)")
@@ -225,6 +226,20 @@ def new_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def node_parameters(options: argparse.Namespace) -> dict[str, str]:
+    """Return the parameters of the node for a command line; without a fallback, only the server is measured.
+
+    Raises:
+        ValueError: The options of the server do not fit the backend.
+    """
+    remote_options(options, [options.backend])
+    parameters = {name: str(getattr(options, name)) for name in PARAMETERS}
+    if options.backend == "remote":
+        given = {name: getattr(options, name) for name in (option.replace("-", "_") for option in REMOTE)}
+        parameters |= {"remote_fallback": "none", **{name: text for name, text in given.items() if text}}
+    return parameters
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     options = new_parser().parse_args(remove_ros_args(args)[1:])
@@ -234,7 +249,7 @@ def main(args: Sequence[str] | None = None) -> int:
     elif options.cameras:
         measure = compare_cameras
     try:
-        measure({name: str(getattr(options, name)) for name in PARAMETERS}, options)
+        measure(node_parameters(options), options)
     except (OSError, RuntimeError, ValueError, cv2.error) as error:
         print(f"benchmark: {one_line(error)}", file=sys.stderr)
         return 1
