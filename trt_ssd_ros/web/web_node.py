@@ -6,7 +6,7 @@ import itertools
 import re
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from importlib import import_module
@@ -56,7 +56,7 @@ class WebNode(FailableNode):
 
         token = choose_token(values["host"], values["token"])
         self._refusals = RefusalLog(self.get_logger().warning)
-        backend = Backend(self._execute, partial(self._in_executor, self._follow_demand), self._refusals)
+        backend = Backend(self._execute, partial(self.call_in_executor, self._follow_demand), self._refusals)
         files = page_files(FOLDER / "page", FOLDER.parent / "common.css")
         self._server = WebServer(files, Access.of(token, values["allowed_hosts"]), backend)
         name = _full_name(self.get_namespace(), values["detector"])
@@ -94,14 +94,9 @@ class WebNode(FailableNode):
         self._server.close()
         super().destroy_node()
 
-    def _in_executor(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the executor's thread, from another one."""
-        if self.executor is not None and self.context.ok():
-            self.executor.create_task(function, *arguments)
-
     def _execute(self, command: Command) -> Future[Answer]:
         answer: Future[Answer] = Future()
-        self._in_executor(self._link.control.execute, command, answer)
+        self.call_in_executor(self._link.control.execute, command, answer)
         return answer
 
     def _follow_demand(self, demand: Demand) -> None:
