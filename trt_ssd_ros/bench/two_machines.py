@@ -10,10 +10,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from shutil import which
+from typing import Any
 
 CABLE = "cable"
 """Name of the network interface on both machines."""
@@ -21,6 +23,7 @@ BURST = 65536
 """Bytes that pass a limited cable at once."""
 QUEUE_MS = 100
 """Longest wait of a packet before a limited cable, in ms; the packets behind it are lost."""
+LINK_SECONDS = 10.0
 _UNSHARE = ("unshare", "--net", "--mount", "--ipc")
 _SETUP = "mount -t tmpfs none /dev/shm && ip link set lo up && echo ready && exec cat"
 """Commands that make a machine, which lasts until its standard input ends, also by the death of the writer."""
@@ -70,8 +73,23 @@ class Machine:
     @property
     def sent_bytes(self) -> int:
         """Bytes that this machine has sent."""
+        return int(self._cable()["stats64"]["tx"]["bytes"])
+
+    def await_link(self) -> None:
+        """Wait until both ends are plugged in: Fast DDS never uses an interface that was down when it started.
+
+        Raises:
+            RuntimeError: The other end is not plugged in within LINK_SECONDS.
+        """
+        end = time.monotonic() + LINK_SECONDS
+        while self._cable()["operstate"] != "UP":
+            if time.monotonic() > end:
+                raise RuntimeError(f"the cable of {self.address} has no link within {LINK_SECONDS:g} s")
+            time.sleep(0.01)
+
+    def _cable(self) -> Any:
         [cable] = json.loads(self._run("ip", "-s", "-j", "link", "show", CABLE))
-        return int(cable["stats64"]["tx"]["bytes"])
+        return cable
 
     def _run(self, *command: str) -> str:
         return run(self.command(command))
@@ -106,6 +124,8 @@ def two_machines() -> Iterator[tuple[Machine, Machine]]:
         for machine in (one, two):
             run(machine.command(["ip", "address", "add", f"{machine.address}/24", "dev", CABLE]))
             machine.plug(True)
+        for machine in (one, two):
+            machine.await_link()
         yield one, two
 
 
