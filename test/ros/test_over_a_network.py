@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from discovery_server import discovery_server
+from model_server import ModelServer
 
 from trt_ssd_ros.bench.two_machines import CABLE, missing, run, two_machines
 
@@ -67,3 +68,21 @@ def test_without_multicast_a_discovery_server_brings_them_together(machines, sta
     server = start_process(base.command(command), **environment)
     server.wait_until_it_says("the server is up")
     detector.wait_until_it_says("first image on /image/compressed: 1280x720")
+
+
+def test_a_robot_that_is_cut_off_from_its_server_falls_back_and_returns(machines, start_on, card_path, tmp_path):
+    robot, base = machines
+    server = ModelServer(card_path, tmp_path, machine=base)
+    try:
+        detector = start_on(robot, "node.detector_node", backend="remote", remote_url=server.url)
+        watch = start_on(robot, "recorder.watch")
+        start_on(robot, "bench.ros.stand_in_camera", rate=5.0)
+        watch.wait_until_it_says(" ms  ")
+        robot.plug(False)
+        detector.wait_until_it_says("runs instead until the server answers again")
+        seen = len(watch.log)
+        watch.wait_until_it_says(" ms  ", after=seen)
+        robot.plug(True)
+        detector.wait_until_it_says("answers again and runs")
+    finally:
+        server.kill()

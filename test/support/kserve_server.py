@@ -164,13 +164,14 @@ class Server(ThreadingHTTPServer):
         self._folder = folder
         self.lock = Lock()
         self.engine = OnnxRuntimeEngine(compose_served(load_network(card), card), 1)
-        super().__init__(("127.0.0.1", int(self.word("port") or 0)), Handler)
+        address = self.word("address") or "127.0.0.1"
+        super().__init__((address, int(self.word("port") or 0)), Handler)
         if files:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*files)
             self.socket = context.wrap_socket(self.socket, server_side=True)
         (folder / "port").write_text(str(self.server_port))
-        print(f"serving at {'https' if files else 'http'}://127.0.0.1:{self.server_port}", flush=True)
+        print(f"serving at {'https' if files else 'http'}://{address}:{self.server_port}", flush=True)
 
     def word(self, name: str) -> str:
         """Return the content of a file in the folder; empty: none."""

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from reaper import reaper
 
+from trt_ssd_ros.bench.two_machines import Machine
+
 PATIENCE = 60.0
 SERVER = Path(__file__).parent / "kserve_server.py"
 
@@ -26,11 +28,17 @@ class ModelServer:
         card_path: Card of the served model.
         folder: Folder of the server.
         files: Certificate and key, for https.
+        machine: Machine to run on; None: this one.
     """
 
-    def __init__(self, card_path: Path, folder: Path, files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, card_path: Path, folder: Path, files: Sequence[Path] = (), machine: Machine | None = None
+    ) -> None:
         self._folder = folder
         self._command = [sys.executable, str(SERVER), str(card_path), str(folder), *map(str, files)]
+        if machine is not None:
+            self._command = machine.command(self._command)
+            (folder / "address").write_text(machine.address)
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
         self.start()
