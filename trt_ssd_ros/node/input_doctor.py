@@ -100,8 +100,8 @@ def _loss(evidence: Evidence) -> Finding:
         "loss",
         f"{evidence.loss:.0%} of the images on {evidence.topic} are lost in transport, although the detector has "
         "time for them: start the publisher with the Fast DDS profile config/fastdds_large_images.xml, make the "
-        "publisher reliable, or set the parameter image_transport to compressed; if it is on another machine, also "
-        "raise net.core.rmem_max on this one (doctor)",
+        "publisher reliable, or set the parameter image_transport to compressed; if it is on another machine, "
+        "also raise net.core.rmem_max on this one (doctor)",
         severe=False,
     )
 
