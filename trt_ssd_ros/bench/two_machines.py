@@ -57,7 +57,7 @@ class Machine:
 
     def command(self, command: Sequence[str]) -> list[str]:
         """Return the command that runs a command on this machine, as the same process."""
-        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--ipc", *command]
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--ipc", "--wd", *command]
 
     def plug(self, plugged: bool) -> None:
         """Plug this machine's end of the cable in, or pull it out."""
