@@ -1,7 +1,8 @@
-"""Used by the other examples: says which topics they wait for, and which others of the same type there are."""
+"""Names the topics for which the other examples wait, and others of the same type."""
 
 import sys
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 PERIOD = 3.0
@@ -24,4 +25,4 @@ def name_missing_topics(node: Node) -> None:
                 print(line, file=sys.stderr, flush=True)
                 printed.add(line)
 
-    node.create_timer(PERIOD, look)
+    node.create_timer(PERIOD, look, clock=Clock(clock_type=ClockType.STEADY_TIME))  # ROS time may stand still

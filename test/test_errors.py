@@ -75,21 +75,22 @@ class CtrlC:
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, CtrlC())
-print([getattr(commands, name)() for name in sys.argv[2:]])
+sys.exit(getattr(commands, sys.argv[2])())
 """
 
 
 @pytest.mark.parametrize(
-    ("module", "commands", "codes"),
+    ("module", "executable", "code"),
     [
-        ("any", ("detector_node", "camera_node", "detect", "record"), [0, 0, 130, 130]),
-        ("datetime", ("detect",), [130]),  # NumPy turns an interrupt in its import of datetime into ImportError
+        ("any", "detector_node", 0),
+        ("any", "record", 130),
+        ("datetime", "detect", 130),  # NumPy turns an interrupt in its import of datetime into ImportError
     ],
 )
-def test_ctrl_c_during_the_imports_is_an_orderly_end(module, commands, codes):
-    command = [sys.executable, "-c", INTERRUPTED_IMPORTS, module, *commands]
+def test_ctrl_c_during_the_imports_is_an_orderly_end(module, executable, code):
+    command = [sys.executable, "-c", INTERRUPTED_IMPORTS, module, executable]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == (f"{codes}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 def test_onnxruntime_is_asked_for_when_it_is_needed(without, repository, tmp_path):

@@ -1,11 +1,11 @@
 """Entry points of the executables; each imports its module on use, so that Ctrl-C prints no traceback.
 
-SIGINT waits for the end of the imports: NumPy turns a KeyboardInterrupt in its own import into an ImportError. The
-threads that start meanwhile (OpenBLAS) take no SIGINT later; the main thread handles it.
+During the imports, Ctrl-C is no exception: NumPy turns a KeyboardInterrupt in its own import into an ImportError.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -107,7 +107,7 @@ def _run(module: str, interrupted: int = INTERRUPTED) -> int:
         sys.stdout.write(version_line(Path(sys.argv[0]).name))
         return 0
     try:
-        code: int = _imported(module).main()
+        code: int = _imported(module, interrupted).main()
     except KeyboardInterrupt:
         return interrupted
     except ImportError as error:
@@ -119,10 +119,12 @@ def _run(module: str, interrupted: int = INTERRUPTED) -> int:
     return code
 
 
-def _imported(module: str) -> ModuleType:
-    """Import a module, and raise KeyboardInterrupt afterwards if SIGINT arrived meanwhile."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _imported(module: str, interrupted: int) -> ModuleType:
+    """Import a module; Ctrl-C meanwhile ends the process with an exit code, as there is nothing to close yet."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # e.g. ignored in a background job
+        return import_module(module)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(interrupted))
     try:
         return import_module(module)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

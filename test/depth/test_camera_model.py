@@ -83,7 +83,7 @@ def fisheye(d: Sequence[float]) -> PinholeCamera:
     return PinholeCamera.from_info(camera_info(distortion_model="equidistant", d=d, k=k), rectified=False)
 
 
-@pytest.mark.parametrize("coefficients", [[0.0] * 4, [-0.01, 0.002, 0.0, 0.0]])
+@pytest.mark.parametrize("coefficients", [[0.0] * 4, [-0.01, 0.002, 0.0, 0.0], [0.1, -0.05, 0.02, -0.003]])
 def test_an_equidistant_camera_is_no_pinhole_camera_even_without_coefficients(coefficients):
     angles = np.linspace(0, 1.5, 16)
     powers = angles[:, None] ** np.arange(0, 9, 2)
@@ -98,6 +98,10 @@ def test_pixels_that_see_behind_the_camera_have_no_ray(coefficients):
     assert np.isnan(camera.rays([[320 + 200 * 1.7, 240], [320, 240 - 200 * 3]])).all()
     assert np.isfinite(camera.rays([330, 240])).all()
     assert np.isnan(map_boxes([[400, 100, 320 + 200 * 1.7, 300]], camera, PLAIN)).any()
+
+
+def test_an_equidistant_camera_needs_no_coefficients():
+    assert fisheye([]) == fisheye([0.0] * 4)
 
 
 def test_zero_coefficients_of_other_models_are_no_distortion():

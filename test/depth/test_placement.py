@@ -168,6 +168,11 @@ def test_a_box_that_a_fisheye_camera_sees_behind_itself_has_no_place():
     depth = DepthImage(np.full((240, 320), 2.0, np.float32))
     ahead, behind = place_objects(depth, [[140, 100, 180, 140], [300, 100, 320, 140]], lens, SETTINGS)
     assert (ahead.centre[2], behind) == (2.0, Reason.OUT_OF_RANGE)
+    (at_the_side,) = place_objects(
+        depth, [[190, 20, 270, 110]], lens, SETTINGS
+    )  # a part of it is beyond 90 degrees
+    assert np.isfinite(at_the_side.points).all()
+    assert 0 < len(at_the_side.points) < len(ahead.points)
 
 
 def test_a_depth_image_of_another_size_than_its_camera_is_refused():

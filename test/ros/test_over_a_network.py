@@ -48,11 +48,12 @@ def test_a_robot_is_served_by_a_detector_elsewhere_and_again_after_a_cut(machine
     detector.wait_until_it_says("first image on /image/compressed: 1280x720")
     watch.wait_until_it_says("watching /detections of /detector")
     watch.wait_until_it_says(" ms  ")
+    said = len(detector.log)
     robot.plug(False)
-    detector.wait_until_it_says("publishes /image/compressed, but no image arrives")
-    seen = len(watch.log)
+    detector.wait_until_it_says("publishes /image/compressed, but no image arrives", after=said)
+    seen, said = len(watch.log), len(detector.log)
     robot.plug(True)
-    detector.wait_until_it_says("the problem with /image/compressed is solved")
+    detector.wait_until_it_says("the problem with /image/compressed is solved", after=said)
     watch.wait_until_it_says(" ms  ", after=seen)
 
 
@@ -74,15 +75,18 @@ def test_a_robot_that_is_cut_off_from_its_server_falls_back_and_returns(machines
     robot, base = machines
     server = ModelServer(card_path, tmp_path, machine=base)
     try:
-        detector = start_on(robot, "node.detector_node", backend="remote", remote_url=server.url)
+        remote = {"remote_url": server.url, "remote_timeout": 5.0}
+        detector = start_on(robot, "node.detector_node", backend="remote", **remote)
         watch = start_on(robot, "recorder.watch")
         start_on(robot, "bench.ros.stand_in_camera", rate=5.0)
         watch.wait_until_it_says(" ms  ")
+        said = len(detector.log)
         robot.plug(False)
-        detector.wait_until_it_says("runs instead until the server answers again")
+        detector.wait_until_it_says("runs instead until the server answers again", after=said)
         seen = len(watch.log)
         watch.wait_until_it_says(" ms  ", after=seen)
+        said = len(detector.log)
         robot.plug(True)
-        detector.wait_until_it_says("answers again and runs")
+        detector.wait_until_it_says("answers again and runs", after=said)
     finally:
         server.kill()

@@ -85,7 +85,7 @@ IS_WHITE = """([x, y]) => {
     const place = [Math.round(x * canvas.width), Math.round(y * canvas.height), 1, 1];
     return [...canvas.getContext('2d').getImageData(...place).data].every((value) => value === 255);
 }"""
-"""Whether a point of the picture, in fractions of its size, is white."""
+"""Function of JavaScript: true if a point of the picture, in fractions of its size, is white."""
 
 
 def wait_for_new_picture(page: Any, camera: int = 0) -> str:

@@ -14,7 +14,7 @@ from trt_ssd_ros.tools.cluster.connection import connected
 from trt_ssd_ros.tools.cluster.needs import Needs
 from trt_ssd_ros.tools.cluster.work_queue import WorkQueue
 
-TIMEOUT = 2.0
+TIMEOUT = 4.0
 """Seconds without progress after which a worker is killed."""
 
 
@@ -33,7 +33,7 @@ class TroubledWork:
         if unit == "hanging":
             time.sleep(1e6)
         if unit == "slow":  # longer than TIMEOUT
-            for self.done in range(40):
+            for self.done in range(25):
                 time.sleep(TIMEOUT / 20)
         if unit == "damaged":
             raise ValueError("the file is damaged")

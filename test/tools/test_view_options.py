@@ -70,6 +70,10 @@ def test_mistyped_options_are_named(arguments, message, capsys):
         (("--tiles", "0x2"), "--tiles: found [0, 2], expected columns and rows from 1"),
         (("--tile-overlap", "1.5"), "--tile-overlap: found 1.5, expected 0 to 0.9"),
         (("--region", "a=0,0,1,1", "--region", "a=0,0,1,1"), "--region: found a twice, expected different names"),
+        (
+            ("--roi", "0,0,10,10", "--region", "gate=20,0,10,10"),
+            "--region: gate: found it outside of --roi, expected an overlap with it",
+        ),
     ],
 )
 def test_options_out_of_range_are_named(arguments, message):
@@ -80,7 +84,7 @@ def test_options_out_of_range_are_named(arguments, message):
 def test_images_that_do_not_fit_the_options_name_them():
     with pytest.raises(ValueError, match=r"^--roi: found its corner at 300, 0, expected it inside the image"):
         parsed("--roi", "300,0,10,10").windows(200, 100)
-    views = parsed("--roi", "0,0,10,10", "--region", "gate=20,0,10,10")
+    views = parsed("--roi", "0,0,0.5,1", "--region", "gate=120,0,10,10")
     with pytest.raises(ValueError, match=r"^--region: gate: found it outside of --roi, expected an overlap"):
         views.windows(200, 100)
 

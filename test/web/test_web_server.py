@@ -381,7 +381,7 @@ def handshake(port: int, *messages: Any) -> bytes:
 
 
 def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypatch):
-    monkeypatch.setattr(server_module, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "SEND_SECONDS", 0.5)
     served = serve()
     look = {"type": "look", "cameras": ["a"], "rate": 0}
     stalled = socket.socket()
@@ -408,6 +408,20 @@ def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypat
     asyncio.run(visit())
     stalled.close()
     assert len(served.log) == 1
+
+
+def test_a_viewer_that_neither_reads_nor_acknowledges_is_cut(serve, monkeypatch):
+    monkeypatch.setattr(connections, "SEND_SECONDS", 0.5)
+    served = serve()
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", served.port))
+        stalled.sendall(handshake(served.port, {"type": "look", "cameras": ["a"], "rate": 0}))
+        served.wait_for_demand(1, "a")
+        served.server.offer(Frame("a", 1, bytes(1000)))
+        served.server.offer(Frame("a", 2, bytes(20_000_000)))
+        served.wait_for_demand(0)
+    served.wait_for_log("does not read")
 
 
 def test_a_viewer_that_leaves_without_reading_is_cut(serve, monkeypatch):

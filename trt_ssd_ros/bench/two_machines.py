@@ -25,6 +25,7 @@ QUEUE_MS = 100
 """Longest wait of a packet before a limited cable, in ms; the packets behind it are lost."""
 LINK_SECONDS = 10.0
 _UNSHARE = ("unshare", "--net", "--mount", "--ipc")
+_TRIAL = f"ip link add {CABLE} type veth && tc qdisc add dev {CABLE} root tbf rate 1mbit burst {BURST} latency 1ms"
 _SETUP = "mount -t tmpfs none /dev/shm && ip link set lo up && echo ready && exec cat"
 """Commands that make a machine, which lasts until its standard input ends, also by the death of the writer."""
 
@@ -37,9 +38,9 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "needs root"
     try:
-        run([*_UNSHARE, "true"])
+        run([*_UNSHARE, "sh", "-c", _TRIAL])
     except RuntimeError as error:
-        return f"this root may not make namespaces, as in most containers ({error})"
+        return f"needs namespaces, virtual cables and limits of their rate, as few containers have ({error})"
     return ""
 
 

@@ -22,7 +22,7 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FISHEYE = "equidistant"
 ITERATIONS = 50
 ROUND_TRIP = 1e-6
-"""Largest error of a ray that is projected again, in focal lengths."""
+"""Largest error of a ray of a fisheye lens when it is projected again, in focal lengths."""
 EXCESS = 0.1
 """Part of the image's width or height by which boxes may reach beyond it: some detectors do not clip them."""
 _EDGE, _AXIS = [0, 1, 2, 3], [0, 1, 0, 1]
@@ -122,7 +122,9 @@ class PinholeCamera:
             CameraModelError: The camera is not calibrated, or a field is wrong.
         """
         # Zeros are no distortion of a pinhole's image, but the equidistant projection is none of a pinhole.
-        distortion = tuple(map(float, info.d)) if any(info.d) or info.distortion_model == FISHEYE else ()
+        distortion = tuple(map(float, info.d)) if any(info.d) else ()
+        if info.distortion_model == FISHEYE:
+            distortion = distortion or (0.0, 0.0, 0.0, 0.0)
         p, k = _numbers(info.p, 12, "p"), _numbers(info.k, 9, "k")
         if rectified and p[0] and p[5]:
             # P[3], the baseline of a stereo pair, is left out: rays begin at this camera, not at the left one.
@@ -225,22 +227,36 @@ class PinholeCamera:
         return rays
 
     def _undistorted(self, pixels: Array) -> Array:
-        flat = np.ascontiguousarray(pixels).reshape(-1, 1, 2)  # cv2.fisheye ignores the strides of views
+        if self.model == FISHEYE:
+            return self._fisheye_rays(pixels)
+        flat = np.ascontiguousarray(pixels).reshape(-1, 1, 2)
         if not len(flat):
             return pixels
-        if self.model == FISHEYE:
-            return self._fisheye_rays(flat).reshape(pixels.shape)
         stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, ITERATIONS, 1e-9)
         rays = cv2.undistortPointsIter(flat, self.matrix, np.array(self.distortion), np.eye(3), np.eye(3), stop)
         return np.asarray(rays, np.float64).reshape(pixels.shape)
 
     def _fisheye_rays(self, pixels: Array) -> Array:
-        found = cv2.fisheye.undistortPoints(pixels, self.matrix, np.array(self.distortion))
-        rays = np.array(found, np.float64)
-        # From 90 degrees on, OpenCV returns a ray to the other side, or -1e6.
-        lost = np.abs(self._distorted(rays) - self._normalised(pixels)) > ROUND_TRIP
-        rays[lost.any(axis=-1)] = np.nan
-        return rays
+        """Return the rays (..., 2) of pixels (..., 2), by Newton's method.
+
+        Source: Kannala and Brandt, 2006: r = a (1 + k1 a^2 + k2 a^4 + k3 a^6 + k4 a^8) for a ray at the angle a.
+        """
+        at = self._normalised(pixels)
+        radius = np.hypot(at[..., 0], at[..., 1])
+        powers = np.array([*reversed(self.distortion), 1.0])
+        slopes = powers * np.array([9, 7, 5, 3, 1])
+        angle = radius
+        with np.errstate(all="ignore"):
+            for _ in range(ITERATIONS):
+                square = angle * angle
+                slopes = [
+                    power * (2 * n + 1) for n, power in zip(range(len(powers) - 1, -1, -1), powers, strict=True)
+                ]
+                angle = angle - (angle * np.polyval(powers, square) - radius) / np.polyval(slopes, square)
+            missed = np.abs(angle * np.polyval(powers, angle * angle) - radius)
+            rays = at * (np.tan(angle) / np.where(radius > 0, radius, 1.0))[..., None]
+        rays[~((missed < ROUND_TRIP) & (angle >= 0) & (angle < np.pi / 2))] = np.nan
+        return np.asarray(rays)
 
     def _distorted(self, rays: Array) -> Array:
         flat = np.ascontiguousarray(rays).reshape(-1, 1, 2)

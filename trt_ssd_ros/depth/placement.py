@@ -205,4 +205,6 @@ def _points(
         camera.rays(np.stack([samples.columns[box, column], samples.rows[box, row]], axis=1)) * z[:, None]
     )
     points[:, 2] = z
+    seen = np.isfinite(points).all(axis=1)  # a fisheye lens also sees to the side, where no depth image measures
+    points, box = points[seen], box[seen]
     return np.split(points, np.searchsorted(box, np.arange(1, len(counts))))

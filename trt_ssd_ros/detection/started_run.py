@@ -34,12 +34,12 @@ class StartedRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether detections or an error are known."""
+        """True if detections or an error are known."""
         return self._done.done()
 
     @property
     def ran_out(self) -> bool:
-        """Whether the engine failed to start the run, perhaps for want of memory."""
+        """True if the engine failed to start the run, perhaps for want of memory."""
         return self.is_done and isinstance(self._done.exception(), RuntimeError)
 
     def complete(self) -> None:

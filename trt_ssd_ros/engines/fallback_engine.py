@@ -118,8 +118,10 @@ class FallbackEngine:
             try:
                 for _ in range(PROBES):
                     self._remote.check(self._batch)
-            except ServerRefusedError as error:
-                self.degraded = str(error)  # a server that was gone may be back with another model
+            except ServerRefusedError as error:  # a server that was gone may be back with another model
+                if str(error) != self.degraded:
+                    self.degraded = str(error)
+                    LOGGER.warning("%s", error)
                 continue
             except EngineUnavailableError:
                 continue

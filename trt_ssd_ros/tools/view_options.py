@@ -88,4 +88,4 @@ def views_of(options: argparse.Namespace) -> Views:
         return Views(options.roi, options.tiles, options.tile_overlap, tuple(options.region), options.whole_view)
     except ValueError as error:
         parameter, _, problem = str(error).partition(": ")
-        raise ValueError(f"{OPTIONS[parameter]}: {problem}") from error
+        raise ValueError(f"{OPTIONS.get(parameter, parameter)}: {problem}") from error  # regions name their option

@@ -58,6 +58,23 @@ class Connection(web.RequestHandler):
         """Let the connection last."""
         if self._cut is not None:
             self._cut.cancel()
+            self._cut = None
+
+    def watch_reading(self) -> None:
+        """From now on, cut the connection if bytes wait for SEND_SECONDS."""
+        self._own.set_write_buffer_limits(high=0)  # `pause_writing` is called as soon as bytes wait
+
+    def pause_writing(self) -> None:
+        """Note that bytes wait for the client."""
+        super().pause_writing()
+        if self._cut is None:
+            self._cut_after(SEND_SECONDS, *NOT_READ)
+
+    def resume_writing(self) -> None:
+        """Note that no bytes wait any more."""
+        super().resume_writing()
+        if self._own.get_write_buffer_limits() == (0, 0):
+            self.keep()
 
     def write_whole(self, packet: bytes) -> bool:
         """Write bytes beside aiohttp, which never leaves a message half written; False: earlier ones wait."""

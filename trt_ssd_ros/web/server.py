@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.web.connections import NOT_READ, SEND_SECONDS, Connection, LimitedServer
+from trt_ssd_ros.web.connections import Connection, LimitedServer
 from trt_ssd_ros.web.protocol import (
     MAX_REQUEST_BYTES,
     Ack,
@@ -235,13 +235,14 @@ class WebServer:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.keep()
+        connection.watch_reading()
 
         def write(packet: bytes) -> bool:
             return not socket.closed and connection.write_whole(packet)
 
         viewer, commands = self._hub.join(write), _Commands()
         self._sockets.add(socket)
-        sender = asyncio.create_task(self._send(socket, request.transport, viewer))
+        sender = asyncio.create_task(self._send(socket, viewer))
         try:
             await self._receive(socket, viewer, commands)
         except (ProtocolError, ViewerError) as error:
@@ -258,25 +259,13 @@ class WebServer:
             await asyncio.gather(sender, *commands.tasks, return_exceptions=True)
         return socket
 
-    async def _send(
-        self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, viewer: Viewer
-    ) -> None:
-        """Send a viewer's messages, and cut the connection if it does not read them."""
-        loop = asyncio.get_running_loop()
-
-        def cut() -> None:
-            self._refusals.note(*NOT_READ)
-            if transport is not None:
-                transport.abort()
-
+    @staticmethod
+    async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+        """Send the messages of a viewer that are not written at once."""
         with suppress(ConnectionError):  # the viewer has left
             while True:
                 message = await viewer.next_message()
-                deadline = loop.call_later(SEND_SECONDS, cut)
-                try:
-                    await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
-                finally:
-                    deadline.cancel()
+                await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
 
     async def _receive(self, socket: web.WebSocketResponse, viewer: Viewer, commands: _Commands) -> None:
         """Take the requests of a viewer until the socket is closed.

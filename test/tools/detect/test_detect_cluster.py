@@ -159,15 +159,14 @@ def test_missing_room_is_said_and_a_new_node_ends_the_waiting(tmp_path, video):
 def test_a_worker_that_hangs_is_killed_and_its_images_go_to_another_one(tmp_path, video):
     arguments = video, "--draw", "none", "--track", "--format", "csv", "mot"
     assert run(*arguments, "--output", tmp_path / "one") == 0
-    on_ray = *arguments, "--output", tmp_path / "many", "--ray-slice", 8, "--ray-timeout", 8, "--json"
+    on_ray = *arguments, "--output", tmp_path / "many", "--ray-slice", 4, "--ray-timeout", 8, "--json"
     with fleet(1) as nodes:
         process = start(nodes.environment, *on_ray, "--ray", nodes.address)
-        for _ in range(8):
-            assert process.stdout.readline()
+        assert process.stdout.readline()
         nodes.order("stop_worker")
         _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert "units run again: it made no progress for 8 s" in said
+    assert ": it made no progress for 8 s" in said
     expect_equal(tmp_path / "one", tmp_path / "many")
 
 

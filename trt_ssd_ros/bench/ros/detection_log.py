@@ -1,4 +1,4 @@
-"""Listen to detections for some seconds, and print the latencies of their images as JSON.
+"""Listen to detections for some seconds, and print the latencies of their images as JSON, after a line BEGIN.
 
 python -m trt_ssd_ros.bench.ros.detection_log TOPIC SECONDS
 """
@@ -16,6 +16,7 @@ from trt_ssd_ros.ros.process import ros_context
 
 FIRST_SECONDS, SETTLING = 60.0, 3.0
 """Seconds to wait for the first detections, and from them to the measurement."""
+BEGIN = "measuring"
 
 
 def listen(topic: str, seconds: float) -> list[float]:
@@ -31,7 +32,8 @@ def listen(topic: str, seconds: float) -> list[float]:
             if answers.first.wait(FIRST_SECONDS):
                 time.sleep(SETTLING)
                 listener.forget()
-                time.sleep(seconds)
+            print(BEGIN, flush=True)
+            time.sleep(seconds)
             return list(answers.latencies)
     raise RuntimeError("interrupted")
 

@@ -6,7 +6,6 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -241,10 +240,16 @@ class WorkQueue(Generic[Unit, Result]):
         answers = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)[0] if asked else []
         for worker in (asked[answer] for answer in answers):
             question, worker.question = worker.question, None
-            with suppress(self._ray.exceptions.RayActorError):  # the call that is under way tells the loss
+            try:
                 progress = self._ray.get(question)
-                if progress != worker.progress:
-                    worker.progress, worker.silent = progress, 0.0
+            except self._ray.exceptions.RayTaskError:  # a defect, with its traceback
+                raise
+            except self._ray.exceptions.RayError:  # if the worker is lost, the call that is under way tells it
+                if worker.progress is None:
+                    worker.ask()
+                continue
+            if progress != worker.progress:
+                worker.progress, worker.silent = progress, 0.0
 
     def _lose(self, worker: _Hired, reason: str) -> None:
         """Put the units of a lost worker back, before all others."""
@@ -258,7 +263,7 @@ class WorkQueue(Generic[Unit, Result]):
             raise RuntimeError(f"{what} ended {MAX_LOSSES} workers; the last one: {reason}")
         self._waiting.extendleft(reversed(units))
         where = f"on node {worker.node}" if worker.node else "that opened its engine"
-        LOGGER.warning("lost a worker %s, %s run again: %s", where, counted(len(units), "unit"), reason)
+        LOGGER.warning("lost a worker %s, to run again: %s: %s", where, counted(len(units), "unit"), reason)
 
     def _say_waiting(self) -> None:
         """Say once that no worker is ready, and why."""

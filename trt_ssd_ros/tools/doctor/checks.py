@@ -198,8 +198,8 @@ def _gstreamer(machine: Machine) -> Iterator[Finding]:
 
 
 SHARED_MEMORY_MIB = 128
-RECEIVE_BYTES = 10 << 20
-"""Receive buffer in bytes that Cyclone DDS recommends for large messages."""
+RECEIVE_BYTES = 32 << 20
+"""Receive buffer in bytes for which our Fast DDS profile asks."""
 FRAGMENT_BYTES = 128 << 20
 LOAD_FOLLOWING_DRIVERS = ("intel_pstate", "amd-pstate-epp")
 
