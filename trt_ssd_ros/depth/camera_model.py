@@ -249,9 +249,6 @@ class PinholeCamera:
         with np.errstate(all="ignore"):
             for _ in range(ITERATIONS):
                 square = angle * angle
-                slopes = [
-                    power * (2 * n + 1) for n, power in zip(range(len(powers) - 1, -1, -1), powers, strict=True)
-                ]
                 angle = angle - (angle * np.polyval(powers, square) - radius) / np.polyval(slopes, square)
             missed = np.abs(angle * np.polyval(powers, angle * angle) - radius)
             rays = at * (np.tan(angle) / np.where(radius > 0, radius, 1.0))[..., None]

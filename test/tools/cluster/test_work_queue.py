@@ -21,7 +21,7 @@ def test_units_that_cannot_succeed_end_the_run_with_the_reason():
     good, deadly, hanging, damaged, different = done.stdout.splitlines()
     assert good == "[('a', 'A'), ('b', 'B'), ('slow', 'SLOW')]"
     assert deadly.startswith("deadly ended 2 workers; the last one: ")
-    assert hanging == "hanging ended 2 workers; the last one: it made no progress for 2 s"
+    assert hanging == "hanging ended 2 workers; the last one: it made no progress for 4 s"
     assert re.fullmatch(r"damaged: node \S+: the file is damaged", damaged)
     assert re.match(
         r"the worker on node \S+ would give other results: found process \d+, expected process", different

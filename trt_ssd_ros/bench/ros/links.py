@@ -3,8 +3,8 @@
 sudo -E python3 -m trt_ssd_ros.bench.ros.links [--rates 1000 50 20] [--seconds 10] [--json FILE]
 
 Both machines are network namespaces of this one (`two_machines`). The robot has the camera, which publishes the
-demo at 1280x720, and consumes the detections; if it detects itself, the base station consumes them. The engine finds nothing, in no time: the figures are
-those of the network.
+demo at 1280x720, and consumes the detections; if it detects itself, the base station consumes them. The engine
+finds nothing, in no time: the figures are those of the network.
 """
 
 from __future__ import annotations
