@@ -227,6 +227,25 @@ def test_an_engine_may_start_without_its_server(server, card, pictures, shipped_
         run.until(is_degraded=False)
 
 
+def test_a_server_that_returns_with_another_model_is_said_once(
+    server, card, pictures, shipped_engine, hear, monkeypatch
+):
+    monkeypatch.setattr(fallback_engine, "PROBE_PERIOD", 0.02)
+    heard = hear(fallback_engine, logging.WARNING)
+    server.kill()
+    remote = RemoteEngine(card, RemoteOptions(server.url, timeout=DEADLINE))
+    with closing(FallbackEngine(remote, shipped_engine, "not there")) as engine:
+        server.behave("other graph")
+        server.start()
+        end = time.monotonic() + PATIENCE
+        while "found another graph" not in engine.degraded:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        server.behave()
+        Run(engine, shipped_engine, pictures).until(is_degraded=False)
+    assert [record.getMessage().count("found another graph") for record in heard.records] == [0, 1]
+
+
 def test_an_error_of_our_own_in_a_probe_is_raised_and_not_taken_for_one_of_the_server(engine, run, monkeypatch):
     def break_down(_: int) -> None:
         raise AssertionError("a mistake")

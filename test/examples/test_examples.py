@@ -80,10 +80,10 @@ def test_an_example_names_the_topics_that_it_misses_and_the_others_of_their_type
     example.wait_until_it_says("waiting for /label_info, which no node publishes\n")
     found = "found /a/detections, /b/detections: choose with --ros-args -r /detections:=/a/detections"
     example.wait_until_it_says(f"waiting for /detections, which no node publishes; {found}\n")
-    chosen = start_example("print_detections", "--ros-args", "-r", "/detections:=/a/detections")
-    probe.spin_until(publishers[0].get_subscription_count, "its subscription")
-    chosen.wait_until_it_says("waiting for /label_info")
-    assert "waiting for /a/detections" not in chosen.log
+    start_example("print_detections", "--ros-args", "-r", "/detections:=/a/detections")
+    probe.spin_until(
+        publishers[0].get_subscription_count, "the subscription of an example that follows the advice"
+    )
 
 
 def readers(probe: Probe) -> list[str]:

@@ -50,6 +50,7 @@ class FallbackEngine:
         self._prober: Thread | None = None
         self._period = PROBE_PERIOD
         self._answers = STEADY
+        self._refused = False  # the log says that the server refuses the requests
         self.degraded = ""
         if problem:
             self._leave(problem)
@@ -85,6 +86,7 @@ class FallbackEngine:
             try:
                 outputs = self._remote.run(inputs)
             except EngineUnavailableError as error:
+                self._refused = isinstance(error, ServerRefusedError)
                 self._leave(str(error))
             else:
                 self._answers += 1
@@ -119,9 +121,10 @@ class FallbackEngine:
                 for _ in range(PROBES):
                     self._remote.check(self._batch)
             except ServerRefusedError as error:  # a server that was gone may be back with another model
-                if str(error) != self.degraded:
-                    self.degraded = str(error)
+                self.degraded = str(error)
+                if not self._refused:
                     LOGGER.warning("%s", error)
+                    self._refused = True
                 continue
             except EngineUnavailableError:
                 continue
