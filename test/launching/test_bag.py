@@ -55,8 +55,8 @@ def test_a_bag_is_detected_in_to_its_last_image(probe, client, start_process, ba
     assert {answer.header.frame_id for answer in answers} == {"recorded"}
     assert len(images) == IMAGES
     assert not old
-    # Images that pass while a slow node changes the reliability of its subscription are not counted. Answers that it
-    # sends before it discovers the probe do not arrive.
+    # Images that pass while a slow node changes the reliability of its subscription are not counted. Answers from
+    # before it discovers the probe do not arrive.
     seen: list[tuple[int, str]] = []
 
     def adds_up() -> bool:
