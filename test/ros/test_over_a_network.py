@@ -20,6 +20,10 @@ pytestmark = [
 ]
 
 
+EVERY_MACHINE = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_LOCALHOST_ONLY": "0"}
+"""Variables of the environment with which nodes find those of other machines."""
+
+
 @pytest.fixture
 def machines():
     """A robot and a base station."""
@@ -35,7 +39,7 @@ def start_on(start_process):
         rules = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
         command = [sys.executable, "-m", f"trt_ssd_ros.{module}", "--ros-args", *rules]
         found_by = {"ROS_DISCOVERY_SERVER": server} if server else {}
-        return start_process(machine.command(command), ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", **found_by)
+        return start_process(machine.command(command), **EVERY_MACHINE, **found_by)
 
     return start
 
@@ -66,7 +70,7 @@ def test_without_multicast_a_discovery_server_brings_them_together(machines, sta
     start_on(robot, "bench.ros.stand_in_camera", address, rate=10.0, compressed="true")
     detector.wait_until_it_says("no publisher")
     command, environment = discovery_server(tmp_path, base.address, 11811)
-    server = start_process(base.command(command), **environment)
+    server = start_process(base.command(command), **EVERY_MACHINE | environment)
     server.wait_until_it_says("the server is up")
     detector.wait_until_it_says("first image on /image/compressed: 1280x720")
 
