@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -380,14 +380,19 @@ def handshake(port: int, *messages: Any) -> bytes:
     return opening + b"".join(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text for text in texts)
 
 
+@contextmanager
+def stalled_viewer(port: int) -> Iterator[socket.socket]:
+    """Connect a viewer of camera a that has a small buffer and reads nothing."""
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", port))
+        stalled.sendall(handshake(port, {"type": "look", "cameras": ["a"], "rate": 0}))
+        yield stalled
+
+
 def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypatch):
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.5)
     served = serve()
-    look = {"type": "look", "cameras": ["a"], "rate": 0}
-    stalled = socket.socket()
-    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    stalled.connect(("127.0.0.1", served.port))
-    stalled.sendall(handshake(served.port, look))
     huge = b"\x02\0\0\0{}" + bytes(20_000_000)
 
     async def visit() -> None:
@@ -405,18 +410,15 @@ def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypat
                 await page.socket.send_json({"type": "ack", "camera": "b", "frame": number})
             assert number > MAX_IN_FLIGHT
 
-    asyncio.run(visit())
-    stalled.close()
+    with stalled_viewer(served.port):
+        asyncio.run(visit())
     assert len(served.log) == 1
 
 
 def test_a_viewer_that_neither_reads_nor_acknowledges_is_cut(serve, monkeypatch):
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.5)
     served = serve()
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stalled.connect(("127.0.0.1", served.port))
-        stalled.sendall(handshake(served.port, {"type": "look", "cameras": ["a"], "rate": 0}))
+    with stalled_viewer(served.port):
         served.wait_for_demand(1, "a")
         served.server.offer(Frame("a", 1, bytes(1000)))
         served.server.offer(Frame("a", 2, bytes(20_000_000)))
@@ -427,10 +429,7 @@ def test_a_viewer_that_neither_reads_nor_acknowledges_is_cut(serve, monkeypatch)
 def test_a_viewer_that_leaves_without_reading_is_cut(serve, monkeypatch):
     monkeypatch.setattr(connections, "SEND_SECONDS", 1.0)
     served = serve()
-    with socket.socket() as leaving:
-        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        leaving.connect(("127.0.0.1", served.port))
-        leaving.sendall(handshake(served.port, {"type": "look", "cameras": ["a"], "rate": 0}))
+    with stalled_viewer(served.port) as leaving:
         served.wait_for_demand(1, "a")
         served.server.offer(Frame("a", 1, bytes(20_000_000)))
         while len(leaving.recv(1000, socket.MSG_PEEK)) < 1000:  # the frame is under way
