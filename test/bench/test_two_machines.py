@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from network import needs_two_machines
 
-from trt_ssd_ros.bench.two_machines import missing, run, two_machines
+from trt_ssd_ros.bench.two_machines import run, two_machines
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"two machines: {missing()}")
+pytestmark = needs_two_machines
 SERVE = """
 import socket
 with socket.create_server(("", 7000)) as server:

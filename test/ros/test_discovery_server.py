@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from contextlib import closing
 
 import pytest
 from discovery_server import discovery_server
+from network import needs_fast_dds
 
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.skipif(
-        os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp", reason="needs Fast DDS"
-    ),
-]
+pytestmark = [pytest.mark.ros, needs_fast_dds]
 
 
 def free_port() -> int:

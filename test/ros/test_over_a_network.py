@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import pytest
 from discovery_server import discovery_server
 from model_server import ModelServer
+from network import needs_fast_dds, needs_two_machines
 
-from trt_ssd_ros.bench.two_machines import CABLE, missing, run, two_machines
+from trt_ssd_ros.bench.two_machines import CABLE, run, two_machines
 
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.skipif(bool(missing()), reason=f"two machines: {missing()}"),
-    pytest.mark.skipif(
-        os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp", reason="needs Fast DDS"
-    ),
-]
+pytestmark = [pytest.mark.ros, needs_two_machines, needs_fast_dds]
 
 
 EVERY_MACHINE = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "ROS_LOCALHOST_ONLY": "0"}

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from shutil import which
 from typing import Any
 
@@ -30,6 +31,7 @@ _SETUP = "mount -t tmpfs none /dev/shm && ip link set lo up && echo ready && exe
 """Commands that make a machine, which lasts until its standard input ends, also by the death of the writer."""
 
 
+@cache
 def missing() -> str:
     """Return what this computer lacks for two machines; empty: nothing."""
     absent = [name for name in ("unshare", "nsenter", "ip", "tc") if which(name) is None]
@@ -64,12 +66,10 @@ class Machine:
         """Plug this machine's end of the cable in, or pull it out."""
         self._run("ip", "link", "set", CABLE, "up" if plugged else "down")
 
-    def limit(self, mbit: float | None) -> None:
-        """Limit what this machine sends to a rate in Mbit/s; None: no limit."""
-        self._run("tc", "qdisc", "replace", "dev", CABLE, "root", "pfifo", "limit", "1000")
-        if mbit is not None:
-            shape = ("rate", f"{mbit}mbit", "burst", str(BURST), "latency", f"{QUEUE_MS}ms")
-            self._run("tc", "qdisc", "replace", "dev", CABLE, "root", "tbf", *shape)
+    def limit(self, mbit: float) -> None:
+        """Limit what this machine sends to a rate in Mbit/s."""
+        shape = ("rate", f"{mbit}mbit", "burst", str(BURST), "latency", f"{QUEUE_MS}ms")
+        self._run("tc", "qdisc", "replace", "dev", CABLE, "root", "tbf", *shape)
 
     @property
     def sent_bytes(self) -> int:

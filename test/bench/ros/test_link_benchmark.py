@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
+from network import needs_fast_dds, needs_two_machines
 
 from trt_ssd_ros.bench.ros.links import LOCAL_VARIABLES, SETUPS, header, measure, row
-from trt_ssd_ros.bench.two_machines import missing
 
-pytestmark = [
-    pytest.mark.ros,
-    pytest.mark.skipif(bool(missing()), reason=f"two machines: {missing()}"),
-    pytest.mark.skipif(
-        os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp") != "rmw_fastrtps_cpp", reason="needs Fast DDS"
-    ),
-]
+pytestmark = [pytest.mark.ros, needs_two_machines, needs_fast_dds]
 
 
 def test_images_cross_the_cable_and_detections_come_back(monkeypatch):

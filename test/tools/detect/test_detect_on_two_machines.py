@@ -8,13 +8,13 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 
-import pytest
 from fleet import fleet_environment
+from network import needs_two_machines
 from reaper import reaper
 
-from trt_ssd_ros.bench.two_machines import missing, run, two_machines
+from trt_ssd_ros.bench.two_machines import run, two_machines
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"two machines: {missing()}")
+pytestmark = needs_two_machines
 RAY = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start"]
 DETECT = [sys.executable, "-m", "trt_ssd_ros.tools.detect", "--no-draw", "--cpu-threads", "1"]
 MEMORY = 100_000_000

@@ -23,15 +23,14 @@ from pathlib import Path
 from rclpy.utilities import remove_ros_args
 
 from trt_ssd_ros.bench.report import this_machine
+from trt_ssd_ros.bench.ros.cameras import CAMERA
 from trt_ssd_ros.bench.ros.node import node_process
 from trt_ssd_ros.bench.two_machines import QUEUE_MS, Machine, two_machines
 from trt_ssd_ros.detection.timing import Timing
 from trt_ssd_ros.errors import one_line
-from trt_ssd_ros.files import share_folder, write_atomically
-from trt_ssd_ros.ros.transport import profile_environment
+from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.version import add_version
 
-CAMERA = ("trt_ssd_ros.bench.ros.stand_in_camera",)
 DETECTOR = ("trt_ssd_ros.bench.ros.reference_nodes", "blank")
 LISTENER = ("trt_ssd_ros.bench.ros.detection_log", "/detections")
 LOCAL_VARIABLES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS")
@@ -155,7 +154,6 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(remove_ros_args(args)[1:])
     for name in LOCAL_VARIABLES:
         os.environ.pop(name, None)
-    os.environ.update(profile_environment(share_folder() / "config" / "fastdds_large_images.xml"))
     results = []
     print(f"1280x720, 30 Hz; packets that would wait {QUEUE_MS} ms for the cable are lost\n{header()}", flush=True)
     try:
