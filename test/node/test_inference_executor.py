@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 
 from trt_ssd_ros.node.hidden_subscriptions import HiddenSubscriptions, InferenceCallbackGroup
 from trt_ssd_ros.node.image_input import ImageSubscription
+from trt_ssd_ros.node.image_messages import read_raw
 from trt_ssd_ros.node.inference_executor import InferenceExecutor
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 from trt_ssd_ros.ros.process import new_executor
@@ -173,7 +174,7 @@ class Camera:
             callback_group=InferenceCallbackGroup(),
             event_callbacks=without_events(),
         )
-        self.opened = ImageSubscription(subscription, Image, self, self.gaps)
+        self.opened = ImageSubscription(subscription, read_raw, self, self.gaps)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from trt_ssd_ros.node.messages import image_to_msg
 pytestmark = [
     pytest.mark.ros,
     pytest.mark.skipif(
-        get_rmw_implementation_identifier() != "rmw_fastrtps_cpp" or os.environ.get("ROS_DISTRO") == "humble",
+        get_rmw_implementation_identifier() != "rmw_fastrtps_cpp",
         reason="needs the shared-memory profile, and sequence numbers to count what the middleware drops",
     ),
 ]

@@ -17,16 +17,16 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.node.channel_input import Receiver
 from trt_ssd_ros.node.frame_counts import FrameCounts
 from trt_ssd_ros.node.hidden_subscriptions import InferenceCallbackGroup
+from trt_ssd_ros.node.image_messages import read_compressed, read_raw
 from trt_ssd_ros.node.input_doctor import Publisher
 from trt_ssd_ros.node.lost_images import LostImages
 from trt_ssd_ros.node.sequence_gaps import SequenceGaps
 from trt_ssd_ros.ros.publishers import Publishers, fitting_reliability
+from trt_ssd_ros.ros.serialized_take import SerializedTake
 from trt_ssd_ros.ros.transport import transport_topic, without_events
 
 TRANSPORTS = ("raw", "compressed")
 RELIABILITIES = ("auto", "best_effort", "reliable")
-SEQUENCE_NUMBER = "publication_sequence_number"
-"""Key of the publisher's message count in a message info: None with Cyclone DDS, missing in Humble."""
 
 
 class ImageSubscription:
@@ -34,7 +34,7 @@ class ImageSubscription:
 
     Args:
         subscription: Subscription of the node; the node destroys it.
-        kind: Message type.
+        read: Reads a serialised message.
         receiver: Channel of the camera.
         gaps: Counter of images that are not taken.
 
@@ -43,12 +43,19 @@ class ImageSubscription:
         lost: Counter of images that are lost in transport.
     """
 
-    def __init__(self, subscription: Subscription, kind: Any, receiver: Receiver, gaps: SequenceGaps) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        read: Callable[[memoryview], Any],
+        receiver: Receiver,
+        gaps: SequenceGaps,
+    ) -> None:
         self.subscription = subscription
         self.handle = subscription.handle
         self.lost = LostImages(self.handle)
         self._gaps = gaps
-        self._kind = kind
+        self._take = SerializedTake(self.handle)
+        self._read = read
         self.receiver = receiver
         self._reason = "dropped"
 
@@ -70,17 +77,22 @@ class ImageSubscription:
     def take(self) -> Any:
         """Take the newest image; see `Input.take`."""
         try:
-            taken = self.handle.take_message(self._kind, False)
-        except Exception as error:  # rclpy and the type support raise various exceptions for unreadable bytes
+            taken = self._take()
+        except RuntimeError as error:
             self._gaps.skip()
-            self.receiver.reject(f"the message cannot be read: {one_line(error)}")
-            return None
+            return self._reject(error)
         if taken is None:
             return None
-        message, info = taken
-        self._gaps.note(info.get(SEQUENCE_NUMBER), self._reason)
+        self._gaps.note(taken.number, self._reason)
         self._reason = "dropped"
+        try:
+            message = self._read(taken.content)
+        except ValueError as error:
+            return self._reject(error)
         return self.receiver.receive(message)
+
+    def _reject(self, error: Exception) -> None:
+        self.receiver.reject(f"the message cannot be read: {one_line(error)}")
 
 
 class ImageInput:
@@ -226,7 +238,8 @@ class ImageInput:
             event_callbacks=without_events(),
             qos_overriding_options=QoSOverridingOptions([QoSPolicyKind.DURABILITY]),
         )
-        self.opened = ImageSubscription(subscription, self._type, self._receiver, self.gaps)
+        read = read_compressed if self._type is CompressedImage else read_raw
+        self.opened = ImageSubscription(subscription, read, self._receiver, self.gaps)
 
     def _unsubscribe(self, opened: ImageSubscription) -> None:
         opened.lost.close()
