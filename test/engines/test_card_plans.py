@@ -175,7 +175,7 @@ def test_nothing_runs_beside_a_library_that_measures_while_it_builds(make, photo
 def test_nothing_is_compiled_beside_where_the_kernels_are_kept(make, photo, monkeypatch):
     monkeypatch.setattr(card_plans, "ChildProcess", None)
     plans = make(library=CompilingLibrary)
-    plans.path("fp16").with_suffix(".kernels").touch()
+    plans.kernels_path("fp16").touch()
     assert plans.choose([photo("chelsea")]) in PRECISIONS
 
 

@@ -17,11 +17,20 @@ from trt_ssd_ros.engines import backend, cuda
 from trt_ssd_ros.engines.backend import EngineChoice, open_detector
 from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
+from trt_ssd_ros.engines.plan_cache import PlanCache
 
 ENGINES = Path(cuda.__file__).parent
 PYCUDA = {
     "Context": {"detach", "pop", "push"},
-    "Device": {"compute_capability", "count", "get_attribute", "name", "retain_primary_context", "total_memory"},
+    "Device": {
+        "compute_capability",
+        "count",
+        "get_attribute",
+        "name",
+        "pci_bus_id",
+        "retain_primary_context",
+        "total_memory",
+    },
     "Error": set(),
     "Event": {"record", "synchronize"},
     "MemoryError": set(),
@@ -74,6 +83,10 @@ class Driver:
             """See pycuda."""
             return (self.index + 1) << 30
 
+        def pci_bus_id(self) -> str:
+            """See pycuda."""
+            return f"0000:0{self.index}:00.0"
+
         def get_attribute(self, _: int) -> int:
             """See pycuda."""
             return 0
@@ -97,8 +110,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_each_gpu_has_its_number_name_and_memory(shown):
     shown += ["A", "B"]
     assert list(map(str, Gpu.find_all())) == ["GPU 0: A, 1024 MiB", "GPU 1: B, 2048 MiB"]
-    assert Gpu.find() == Gpu("A", "8.6", False, 0, 1 << 30)
-    assert Gpu.find(1) == Gpu("B", "8.7", False, 1, 2 << 30)
+    assert Gpu.find() == Gpu("A", "8.6", False, 0, 1 << 30, "0000:00:00.0")
+    assert Gpu.find(1) == Gpu("B", "8.7", False, 1, 2 << 30, "0000:01:00.0")
 
 
 @pytest.mark.parametrize("index", [2, -1])
@@ -138,11 +151,12 @@ def test_an_unknown_wait_is_named_with_the_known_ones():
 
 
 @pytest.mark.parametrize("names", [("A", "A"), ("A", "B")])
-def test_gpus_of_one_model_share_their_plans(card, names):
-    gpus = [Gpu(name, "8.6", False, index) for index, name in enumerate(names)]
-    library = SimpleNamespace(flavour="tensorrt", version="11.4")
-    first, second = (CardPlans(card, library, gpu, backend.BuildOptions(), None, None).key("fp32") for gpu in gpus)
-    assert (first == second) == (names[0] == names[1])
+def test_gpus_of_one_model_share_their_plans_but_not_their_kernels(card, names, tmp_path):
+    gpus = [Gpu(name, "8.6", False, index, pci_bus_id=f"0000:0{index}:00.0") for index, name in enumerate(names)]
+    library, cache = SimpleNamespace(flavour="tensorrt", version="11.4"), PlanCache(tmp_path)
+    plans = [CardPlans(card, library, gpu, backend.BuildOptions(), cache, None) for gpu in gpus]
+    assert len({each.path("fp32") for each in plans}) == len(set(names))
+    assert len({each.kernels_path("fp32") for each in plans}) == len(gpus)
 
 
 # ---- pycuda's names -------------------------------------------------------------------------------

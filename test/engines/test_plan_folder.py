@@ -17,10 +17,12 @@ from plan_process import KEY, PLAN
 
 from trt_ssd_ros.engines import plan_cache
 from trt_ssd_ros.engines.build_progress import LoggedProgress
-from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanMissingError, cache_folder
+from trt_ssd_ros.engines.plan_cache import Plan, PlanCache, PlanKey, PlanMissingError, cache_folder
 
 OTHER = replace(KEY, model="another/model")
 UNPRIVILEGED = 65534
+KERNELS = (".kernels", "-0000_01_00.0.kernels", "-0000_02_00.0.kernels")
+"""Endings of the kernels of a plan: of a former version, and of two GPUs."""
 
 
 @pytest.fixture
@@ -43,6 +45,12 @@ def forbidden(cache: PlanCache) -> Iterator[PlanCache]:
 
 def obtain(cache: PlanCache, content: bytes = PLAN) -> bytes:
     return cache.obtain(KEY, lambda: content, LoggedProgress()).content
+
+
+def touch_kernels(cache: PlanCache, key: PlanKey) -> None:
+    cache.path(key, ".kernels").touch()
+    for bus in (1, 2):
+        cache.kernels_path(key, f"0000:0{bus}:00.0").touch()
 
 
 def names(folder: Path) -> set[str]:
@@ -108,18 +116,18 @@ def test_all_plans_are_listed_by_name_with_what_they_are_for(cache):
 def test_discarding_a_plan_leaves_the_others(cache):
     for key in (KEY, OTHER):
         cache.store(key, Plan(PLAN, {}))
-        cache.path(key, ".kernels").touch()
+        touch_kernels(cache, key)
     cache.discard(KEY)
-    assert names(cache.folder) == {f"{OTHER.stem}{ending}" for ending in (".plan", ".json", ".kernels")}
+    assert names(cache.folder) == {f"{OTHER.stem}{ending}" for ending in (".plan", ".json", *KERNELS)}
     cache.discard(KEY)
 
 
 def test_cleaning_deletes_all_that_is_kept_and_says_what(cache):
     obtain(cache)
-    cache.path(KEY, ".kernels").touch()
+    touch_kernels(cache, KEY)
     cache.path(KEY, ".planx7_2.part").touch()
     (cache.folder / "README.md").touch()
-    deleted = {f"{KEY.stem}{ending}" for ending in (".plan", ".json", ".kernels", ".planx7_2.part")}
+    deleted = {f"{KEY.stem}{ending}" for ending in (".plan", ".json", ".planx7_2.part", *KERNELS)}
     assert {path.name for path in cache.clean()} == deleted
     assert names(cache.folder) == {"README.md", f"{KEY.stem}.lock"}
 

@@ -194,7 +194,7 @@ def kernels(
 ) -> Path:
     if load_tensorrt().flavour == "tensorrt":
         pytest.skip("TensorRT itself compiles nothing when a plan is opened")
-    return plans().path(precision).with_suffix(".kernels")
+    return plans().kernels_path(precision)
 
 
 def test_kept_plans_and_kernels_are_used_again(plans, precision, kernels, caplog):

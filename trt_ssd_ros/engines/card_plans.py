@@ -110,6 +110,10 @@ class CardPlans:
         """Return the path of a plan in the cache."""
         return self._cache.path(self.key(precision), ".plan")
 
+    def kernels_path(self, precision: str) -> Path:
+        """Return the path of a plan's compiled kernels for this GPU in the cache."""
+        return self._cache.kernels_path(self.key(precision), self._gpu.pci_bus_id)
+
     def notes(self, precision: str) -> Mapping[str, Any]:
         """Return the metadata of a cached plan; empty if no plan is cached."""
         return self._cache.notes(self.key(precision))
@@ -155,8 +159,7 @@ class CardPlans:
     def _open(self, precision: str, capture: bool) -> TensorRtEngine:
         plan = self.obtain(precision)
         self._progress.report("opening the plan", None)
-        path = self._cache.path(self.key(precision), ".kernels")
-        kernels = KernelCache(path, plan.content) if self._caches_kernels else None
+        kernels = KernelCache(self.kernels_path(precision), plan.content) if self._caches_kernels else None
         with ExitStack() as opened:
             computed_in = "int8" if is_quantized(self._network) else precision
             device = CudaDevice(self._gpu.index, self._wait)
@@ -241,7 +244,7 @@ class CardPlans:
         Raises:
             BuildCancelledError: `progress` cancelled the build.
         """
-        kept = os.path.exists(self._cache.path(self.key(precision), ".kernels"))  # noqa: PTH110 - forbidden is missing
+        kept = os.path.exists(self.kernels_path(precision))  # noqa: PTH110 - forbidden is missing
         if kept or not self._caches_kernels or not self._cache.is_writable():
             yield
             return

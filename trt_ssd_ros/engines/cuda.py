@@ -47,6 +47,7 @@ class Gpu:
         integrated: Whether the GPU shares its memory with the CPU, as on Jetson.
         index: Number of the GPU, from 0, in the order of CUDA (see CUDA_DEVICE_ORDER).
         memory: Size of its memory in bytes.
+        pci_bus_id: Address on the PCI bus, as "0000:01:00.0", which no other GPU of this machine has.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Gpu:
     integrated: bool
     index: int = 0
     memory: int = 0
+    pci_bus_id: str = ""
 
     def __str__(self) -> str:
         return f"GPU {self.index}: {self.name}, {self.memory >> 20} MiB"
@@ -93,7 +95,8 @@ class Gpu:
         device = cuda.Device(index)
         major, minor = device.compute_capability()
         integrated = bool(device.get_attribute(cuda.device_attribute.INTEGRATED))
-        return cls(device.name(), f"{major}.{minor}", integrated, index, device.total_memory())
+        capability, bus = f"{major}.{minor}", device.pci_bus_id()
+        return cls(device.name(), capability, integrated, index, device.total_memory(), bus)
 
 
 @contextmanager

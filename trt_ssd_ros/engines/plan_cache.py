@@ -1,8 +1,9 @@
 """PlanCache: folder of plans. PlanKey: everything that a plan is valid for.
 
 A plan is a file NAME-PRECISION-DIGEST.plan. Its sidecar (.json) holds its key and its SHA-256; a plan is used only
-if both match. The building process holds the lock of that name, so that two processes build once. Files are
-written under a temporary name first, so a file under its final name is complete.
+if both match. Its compiled kernels are a file NAME-PRECISION-DIGEST-BUS.kernels for each GPU, by its PCI bus id.
+The building process holds the lock of that name, so that two processes build once. Files are written under a
+temporary name first, so a file under its final name is complete.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class PlanKey:
 LOGGER = logging.getLogger(__name__)
 FORMAT = 1
 LOCK_POLL_SECONDS = 0.1
-CACHE_FILES = re.compile(r".*-[0-9a-f]{16}\.(json|plan|kernels)([^/]*\.part)?")
+CACHE_FILES = re.compile(r".*-[0-9a-f]{16}(\.json|\.plan|(-[\w.]*)?\.kernels)([^/]*\.part)?")
 
 
 class PlanMissingError(LookupError):
@@ -109,6 +110,13 @@ class PlanCache:
     def path(self, key: PlanKey, ending: str) -> Path:
         """Return the path of one of a plan's files."""
         return self.folder / f"{key.stem}{ending}"
+
+    def kernels_path(self, key: PlanKey, pci_bus_id: str) -> Path:
+        """Return the path of a plan's compiled kernels for one GPU.
+
+        The kernels that TensorRT for RTX stores on one GPU are refused by another one, even of the same model.
+        """
+        return self.path(key, f"-{re.sub(r'[^0-9A-Za-z.]', '_', pci_bus_id)}.kernels")
 
     def obtain(self, key: PlanKey, build: Callable[[], bytes], progress: BuildProgress) -> Plan:
         """Return the cached plan; if there is none, build and cache it.
@@ -158,10 +166,11 @@ class PlanCache:
         return sidecar["notes"] if sidecar and not key.differences(sidecar["key"]) else {}
 
     def discard(self, key: PlanKey) -> None:
-        """Delete a plan's files; ignore files that cannot be deleted."""
-        for ending in (".json", ".plan", ".kernels"):
-            with suppress(OSError):
-                self.path(key, ending).unlink()
+        """Delete a plan's files, with the kernels for all GPUs; ignore files that cannot be deleted."""
+        for path in self._files():
+            if path.name.startswith(key.stem) and CACHE_FILES.fullmatch(path.name):
+                with suppress(OSError):
+                    path.unlink()
 
     def entries(self) -> list[tuple[Path, Mapping[str, Any] | None]]:
         """Return all plans by name, each with its sidecar; None if the sidecar cannot be read."""
