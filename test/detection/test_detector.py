@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -396,3 +398,26 @@ def test_frames_of_different_channel_orders_run_in_one_batch(card, orders):
     [asked] = engine.asked
     red_green_blue = asked["image"][..., asked["channel_order"]]
     assert (red_green_blue == (0, 0, 255)).all()
+
+
+def test_a_bayer_pattern_is_converted_once_for_all_bands(card, monkeypatch):
+    converted = []
+    samples = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    message = SimpleNamespace(
+        height=HEIGHT, width=WIDTH, encoding="bayer_rggb8", is_bigendian=0, step=WIDTH, data=samples.tobytes()
+    )
+
+    def convert(pattern, code, convert=cv2.cvtColor):
+        converted.append(threading.get_ident())
+        return convert(pattern, code)
+
+    monkeypatch.setattr(cv2, "cvtColor", convert)
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.resize_on = "host"
+    for threads in (1, 3):
+        detector.batch_resize.threads = detector.batch_resize.bands = threads
+        detector.detect_frame(frame_from_message(message))
+    detector.close()
+    assert converted == [threading.get_ident()] * 2
+    whole, divided = (asked["image"] for asked in engine.asked)
+    np.testing.assert_array_equal(divided, whole)

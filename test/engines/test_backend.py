@@ -13,6 +13,7 @@ import pytest
 
 from trt_ssd_ros.engines import backend
 from trt_ssd_ros.engines.backend import BACKENDS, EngineChoice, open_detector
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS
 from trt_ssd_ros.models.card import ModelCard, ModelCardError
 
@@ -47,7 +48,19 @@ def test_the_host_resizes_a_batch_in_as_many_threads_as_the_detector_has_cores(
 ):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     with closing(open_detector(card, EngineChoice("onnxruntime", cpu_threads=asked))) as detector:
-        assert detector.resize_threads == threads
+        assert detector.batch_resize.threads == threads
+
+
+@pytest.mark.usefixtures("opencv_threads")
+@pytest.mark.parametrize(
+    ("kind", "cores", "bands"),
+    [("tensorrt", 16, 4), ("tensorrt", 4, 2), ("tensorrt", 1, 1), ("onnxruntime", 16, 1)],
+)
+def test_one_image_is_resized_in_bands_for_a_gpu_on_half_of_the_cores(card, monkeypatch, kind, cores, bands):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(OnnxRuntimeEngine, "kind", kind)
+    with closing(open_detector(card, EngineChoice("onnxruntime"))) as detector:
+        assert detector.batch_resize.bands == bands
 
 
 def test_an_unknown_resize_is_named_with_the_known_ones():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise, product
 from types import SimpleNamespace
 
 import cv2
@@ -141,12 +142,67 @@ def test_the_threads_of_a_batch_work_at_the_same_time():
     together.close()
 
 
-def test_one_image_starts_no_thread():
-    together = BatchResize(Resize(20, 10, "asymmetric"))
-    together.threads = 4
+@pytest.mark.parametrize(("rule", "bands"), [("asymmetric", 1), ("half_pixel", 4)])
+def test_one_image_that_is_not_divided_starts_no_thread(rule, bands):
+    together = BatchResize(Resize(20, 10, rule))
+    together.threads, together.bands = 4, bands
     before = threading.active_count()
     together([sample_photos()[0]])
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("images", "threads", "most", "bands"),
+    [
+        (1, 4, 4, 4),
+        (2, 4, 4, 2),
+        (3, 4, 4, 4),
+        (1, 16, 4, 4),
+        (1, 3, 4, 3),
+        (1, 4, 1, 1),
+        (4, 4, 4, 1),
+        (5, 4, 4, 1),
+    ],
+)
+def test_fewer_images_than_threads_are_divided_into_bands(images, threads, most, bands):
+    together, resized = BatchResize(Resize(200, 100, "asymmetric")), []
+    together.threads, together.bands = threads, most
+
+    def note(image, band, place):
+        assert place.shape == (band.height, 200, 3)
+        resized.append((image, band.above, band.above + band.height))
+
+    together(range(images), note)
+    together.close()
+    edges = [100 * number // bands for number in range(bands + 1)]
+    assert sorted(resized) == [(image, *band) for image in range(images) for band in pairwise(edges)]
+
+
+@pytest.mark.parametrize("bands", [1, 3, 300])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("size", [(1281, 719), (1920, 1080), (37, 1000), (1, 1), (5, 1)])
+def test_bands_have_the_pixels_of_the_whole(size, rule, bands):
+    photo, resize = cv2.resize(sample_photos()[0], size), Resize(200, 240, rule)
+    for pixels in (photo, photo[size[1] // 3 :, size[0] // 4 :], photo[..., ::-1]):
+        divided = [band(pixels) for band in resize.bands(bands)]
+        assert len(divided) == (1 if rule == "half_pixel" else min(bands, 240))
+        np.testing.assert_array_equal(np.concatenate(divided), resize(pixels))
+
+
+@pytest.mark.parametrize("bands", [2, 3, 7])
+@pytest.mark.parametrize("encoding", SUPPORTED_ENCODINGS)
+def test_bands_of_a_frame_have_the_pixels_of_the_whole(encoding, bands):
+    frame = frame_from_message(message(encoding, padding=13))
+    for window, width, rule in product([(0, 0, 450, 300), (11, 21, 212, 119)], [201, 300], RULES):
+        part, resize = frame.cropped(*window), Resize(width, 240, rule)
+        divided = [part.resized(band) for band in resize.bands(bands)]
+        np.testing.assert_array_equal(np.concatenate(divided), part.resized(resize))
+
+
+def test_bands_of_bands_are_bands_of_the_whole():
+    photo, resize = sample_photos()[0], Resize(200, 101, "align_corners")
+    divided = [part(photo) for band in resize.bands(3) for part in band.bands(2)]
+    np.testing.assert_array_equal(np.concatenate(divided), resize(photo))
 
 
 @pytest.mark.parametrize("bad", range(3))

@@ -65,14 +65,14 @@ class Detector:
     Attributes:
         resize_on: Where images are resized to the network's input, one of RESIZES_ON.
         batch_sizes: Numbers of images that run together, largest first; empty: any number.
+        batch_resize: Resize on the host; by default in one thread.
     """
 
     resize_on = "engine"
 
     def __init__(self, engine: InferenceEngine, card: ModelCard, host_nms: bool = False) -> None:
         self.card = card
-        self._resize = Resize(card.input.width, card.input.height, card.input.resize)
-        self._batch_resize = BatchResize(self._resize)
+        self.batch_resize = BatchResize(Resize(card.input.width, card.input.height, card.input.resize))
         self.thresholds = Thresholds.uniform(card)
         self.counts = DetectorCounts()
         self.batch_sizes: tuple[int, ...] = (1,) if engine.inputs["image"].shape[0] == 1 else ()
@@ -95,15 +95,6 @@ class Detector:
     def degraded(self) -> str:
         """Reason why the engine does not run as chosen; empty while it does."""
         return self._engine.degraded if isinstance(self._engine, DegradableEngine) else ""
-
-    @property
-    def resize_threads(self) -> int:
-        """Most threads in which the host resizes the images of a batch; by default one."""
-        return self._batch_resize.threads
-
-    @resize_threads.setter
-    def resize_threads(self, threads: int) -> None:
-        self._batch_resize.threads = threads
 
     @property
     def in_flight(self) -> int:
@@ -168,15 +159,16 @@ class Detector:
 
     def _detect_parts(self, parts: Sequence[Frame]) -> list[Detections]:
         """Resize images on the host, and detect in as few batches as possible."""
+        parts = [part.demosaiced() for part in parts]  # once, not in each thread that resizes a band
         order = parts[0].channel_order
 
-        def resize(part: Frame, place: NDArray[np.uint8]) -> None:
-            pixels = part.resized(self._resize)
+        def resize(part: Frame, band: Resize, place: NDArray[np.uint8]) -> None:
+            pixels = part.resized(band)
             np.copyto(place, pixels if part.channel_order == order else pixels[..., ::-1])
 
         found: list[Detections] = []
         for batch in self._batches(len(parts)):
-            images = self._batch_resize(parts[batch], resize)
+            images = self.batch_resize(parts[batch], resize)
             found += self._run(images, order, [part.size for part in parts[batch]])
         return found
 
@@ -259,7 +251,7 @@ class Detector:
                 )
         sizes = [(image.shape[0], image.shape[1]) for image in images] if sizes is None else sizes
         if self.resize_on == "host":
-            images = self._batch_resize(images)
+            images = self.batch_resize(images)
         rest = iter(sizes)
         for alike in [images] if isinstance(images, np.ndarray) else _of_one_size(images):
             for batch in self._batches(len(alike)):
@@ -330,7 +322,7 @@ class Detector:
     def close(self) -> None:
         """Complete the batches that are running, then close the engine; further calls do nothing."""
         self._complete(0)
-        self._batch_resize.close()
+        self.batch_resize.close()
         self._engine.close()
 
 

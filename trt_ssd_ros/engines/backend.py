@@ -42,6 +42,8 @@ SERVER_DECIDES = ("precision", "gpu", "gpu_wait")
 """Fields of `EngineChoice` that the backend `remote` ignores."""
 COPY_THREADS = {"tensorrt": 4}
 """Most threads that copy or resize images, by backend, unless `cpu_threads` is given (docs/engines.md)."""
+RESIZE_BANDS = {"tensorrt": 4}
+"""Most bands in which the host resizes one image, by backend; each has two cores (docs/performance.md)."""
 MAX_CPU_THREADS = 256
 """Largest number of CPU threads that can be asked for."""
 MAX_GPU = 63
@@ -173,7 +175,8 @@ def _open(request: Request) -> list[Detector]:
             chosen = CHEAPEST_RESIZE[detector.engine_kind]
         detector.resize_on = chosen
         threads = _host_threads(request.choice, detector.engine_kind, cores)
-        detector.resize_threads = max(1, min(threads, cores) // len(detectors))
+        detector.batch_resize.threads = max(1, min(threads, cores) // len(detectors))
+        detector.batch_resize.bands = max(1, min(RESIZE_BANDS.get(detector.engine_kind, 1), cores // 2))
     return detectors
 
 

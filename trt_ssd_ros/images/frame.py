@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.images.resize import Part, Resize, resize_nv12, resize_yuyv
+from trt_ssd_ros.images.resize import Part, Resize, native, resize_nv12, resize_yuyv
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -116,20 +116,22 @@ class Frame:
             return np.asarray(resize(self.pixels), np.uint8)
         if layout.planes is not None:
             return layout.planes(self._samples, self._part, resize)
-        samples = self._samples[self._part]
-        resized = resize(samples if layout.dtype == BYTE else _native(samples))
+        resized = resize(self._samples[self._part])
         return layout.convert(resized.reshape(resize.height, resize.width, layout.samples))
+
+    def demosaiced(self) -> Frame:
+        """Return the image with its Bayer pattern converted; an image of another encoding is returned itself."""
+        return Frame(self.pixels, self.channel_order) if self._layout.mosaic else self
 
     def cropped(self, left: int, top: int, right: int, bottom: int) -> Frame:
         """Return part of the image, in whole pixels; right and bottom are exclusive.
 
         The part keeps the samples of this frame, and nothing is copied; a Bayer pattern is converted as a whole.
         """
-        if self._layout.mosaic:
-            return Frame(self.pixels[top:bottom, left:right], self.channel_order)
-        y, x = (axis.start for axis in self._part)
+        frame = self.demosaiced()
+        y, x = (axis.start for axis in frame._part)
         part = slice(y + top, y + bottom), slice(x + left, x + right)
-        return Frame._of_samples(self._samples, self._layout, part)
+        return Frame._of_samples(frame._samples, frame._layout, part)
 
 
 BYTE = np.dtype(np.uint8)
@@ -188,14 +190,9 @@ def _by_opencv(code: int) -> Converter:
     return lambda samples: np.asarray(cv2.cvtColor(samples, code), np.uint8)
 
 
-def _native(samples: NDArray[Any]) -> NDArray[Any]:
-    """Return 16-bit samples as OpenCV takes them: in this machine's byte order, aligned, with no odd step."""
-    return np.require(samples, np.uint16, ("C_CONTIGUOUS", "ALIGNED"))
-
-
 def _mono16_to_bgr(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale 0..65535 to 0..255, to the nearest; 65535 / 255 is odd, so no value lies half way."""
-    grey = cv2.convertScaleAbs(_native(samples), alpha=255 / 65535)
+    grey = cv2.convertScaleAbs(native(samples), alpha=255 / 65535)
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
 
 

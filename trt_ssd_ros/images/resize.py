@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
+from math import gcd
 from typing import Any, Literal
 
 import cv2
@@ -34,23 +36,40 @@ Part = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Resize:
-    """Bilinear resize to a fixed size, without antialiasing.
+    """Bilinear resize to a fixed size, or to a band of its rows, without antialiasing.
 
     Attributes:
         width: Width of the output in pixels.
         height: Height of the output in pixels.
         rule: Coordinate transformation.
+        above: Rows of the whole output above the band; see `bands`.
+        below: Rows of the whole output below the band.
     """
 
     width: int
     height: int
     rule: ResizeRule
+    above: int = 0
+    below: int = 0
+
+    def bands(self, count: int) -> list[Resize]:
+        """Divide the output into bands of rows, from top to bottom, each with the pixels of the whole.
+
+        Returns:
+            At most `count` resizes; one for half_pixel, because cv2.resize computes whole outputs only.
+        """
+        count = 1 if self.rule == "half_pixel" else min(count, self.height)
+        edges = (self.height * number // count for number in range(count + 1))
+        return [
+            replace(self, height=stop - start, above=self.above + start, below=self.below + self.height - stop)
+            for start, stop in pairwise(edges)
+        ]
 
     def __call__(self, samples: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return samples (H, W) or (H, W, C), with at most 4 channels and any row stride, in the new size.
 
         Args:
-            samples: Samples to resize.
+            samples: Samples to resize, of 8 bits, or of 16 bits in any byte order.
             out: Contiguous memory for the result, of its shape and type; None: new memory.
 
         Raises:
@@ -59,7 +78,7 @@ class Resize:
         if samples.shape[:2] == (1, 1):
             samples = np.repeat(samples, 2, axis=1)  # OpenCV 4.5 refuses a single pixel of several channels
         if self.rule == "half_pixel":
-            return cv2.resize(samples, (self.width, self.height), dst=out, interpolation=cv2.INTER_LINEAR)
+            return cv2.resize(native(samples), (self.width, self.height), dst=out, interpolation=cv2.INTER_LINEAR)
         rows, columns = samples.shape[:2]
         if max(rows, columns) > LONGEST_SIDE:
             raise ValueError(
@@ -67,11 +86,19 @@ class Resize:
                 f"resize on the host ({self.rule}): set a smaller roi, or, with one camera and one view, "
                 "resize_on to engine"
             )
-        coordinates, fractions = _map(columns, rows, self)
+        sampled, coordinates, fractions = _map(columns, rows, self)
+        samples = native(samples[sampled])
         return cv2.remap(samples, coordinates, fractions, cv2.INTER_LINEAR, out, borderMode=cv2.BORDER_REPLICATE)
 
-    def positions(self, count: int, outputs: int) -> NDArray[np.float32]:
-        """Return the sampled positions along an axis of `count` samples."""
+    def rows(self, count: int) -> NDArray[np.float32]:
+        """Return the position of each row of the output among `count` rows of samples."""
+        return self._positions(count, self.above + self.height + self.below)[self.above :][: self.height]
+
+    def columns(self, count: int) -> NDArray[np.float32]:
+        """Return the position of each column of the output among `count` columns of samples."""
+        return self._positions(count, self.width)
+
+    def _positions(self, count: int, outputs: int) -> NDArray[np.float32]:
         index = np.arange(outputs)
         if self.rule == "asymmetric":
             return (index * (count / outputs)).astype(np.float32)
@@ -90,33 +117,43 @@ class BatchResize:
 
     Attributes:
         threads: Most threads, with the calling one.
+        bands: Most bands of rows that an image is divided into, if there are fewer images than threads.
     """
 
     def __init__(self, resize: Resize) -> None:
         self.threads = 1
+        self.bands = 1
         self._resize = resize
         self._pool: ThreadPoolExecutor | None = None
 
     def __call__(
-        self, images: Sequence[Any] | Pixels, resize: Callable[[Any, Pixels], object] | None = None
+        self, images: Sequence[Any] | Pixels, resize: Callable[[Any, Resize, Pixels], object] | None = None
     ) -> Pixels:
         """Return images (H, W, 3) of any sizes as an array (N, height, width, 3).
 
         Args:
             images: Images.
-            resize: Function that writes one of `images` in the new size to its place (height, width, 3); None: the
-                resize of this object.
+            resize: Function that applies a resize to one of `images`, and writes the pixels to their place
+                (height, width, 3); None: `images` are arrays.
 
         Raises:
             ValueError: A side is too long; see `Resize`.
         """
-        resize = resize or self._resize
-        batch = np.empty((len(images), self._resize.height, self._resize.width, 3), np.uint8)
-        parts = max(1, min(self.threads, len(images)))
+        resize = resize or _resize_array
+        count, threads = len(images), self.threads
+        batch = np.empty((count, self._resize.height, self._resize.width, 3), np.uint8)
+        # lcm(images, threads) bands in all, so that each thread has the same share
+        bands = self._resize.bands(min(self.bands, threads // gcd(count, threads)) if count < threads else 1)
+        work = [
+            (image, band, place[band.above :][: band.height])
+            for image, place in zip(images, batch, strict=True)
+            for band in bands
+        ]
+        parts = max(1, min(threads, len(work)))
 
         def fill(part: int) -> None:
-            for image, place in zip(images[part::parts], batch[part::parts], strict=True):
-                resize(image, place)
+            for image, band, place in work[part::parts]:
+                resize(image, band, place)
 
         if parts > 1 and self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "resize")
@@ -133,11 +170,25 @@ class BatchResize:
             self._pool = None
 
 
+def _resize_array(samples: NDArray[Any], resize: Resize, place: Pixels) -> None:
+    resize(samples, place)
+
+
 @lru_cache(maxsize=256)
-def _map(columns: int, rows: int, resize: Resize) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the fixed-point maps of cv2.remap for images of columns x rows."""
-    x, y = np.meshgrid(resize.positions(columns, resize.width), resize.positions(rows, resize.height))
-    return cv2.convertMaps(x, y, cv2.CV_16SC2)
+def _map(columns: int, rows: int, resize: Resize) -> tuple[slice, NDArray[Any], NDArray[Any]]:
+    """Return the rows that are sampled in images of columns x rows, and cv2.remap's fixed-point maps for these.
+
+    They are a few rows more, so that rounding needs no border; if cv2 copies a view, it copies no other rows.
+    """
+    positions = resize.rows(rows)
+    first = max(int(positions[0]) - 1, 0)
+    x, y = np.meshgrid(resize.columns(columns), positions - first)
+    return slice(first, int(positions[-1]) + 3), *cv2.convertMaps(x, y, cv2.CV_16SC2)
+
+
+def native(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return 16-bit samples as OpenCV takes them: in this machine's byte order, aligned, with no odd step."""
+    return samples if samples.itemsize == 1 else np.require(samples, np.uint16, ("C_CONTIGUOUS", "ALIGNED"))
 
 
 def resize_yuyv(samples: Pixels, part: Part, resize: Resize, luma: int) -> Pixels:
@@ -174,8 +225,8 @@ def resize_nv12(samples: Pixels, part: Part, resize: Resize, swapped: bool = Fal
 def _nearest(part: Part, resize: Resize) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the row and the column of the image that are nearest to each output row and column."""
     rows, columns = (
-        axis.start + np.rint(resize.positions(axis.stop - axis.start, outputs)).clip(0, axis.stop - axis.start - 1)
-        for axis, outputs in zip(part, (resize.height, resize.width), strict=True)
+        axis.start + np.rint(positions(axis.stop - axis.start)).clip(0, axis.stop - axis.start - 1)
+        for axis, positions in zip(part, (resize.rows, resize.columns), strict=True)
     )
     return rows.astype(np.intp), columns.astype(np.intp)
 

@@ -139,7 +139,9 @@ def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
         pool = open_detectors(card, choice, [], progress)
     assert len(pool) == detectors
     assert opened == [threads]
-    assert {detector.resize_threads for detector in pool} == {max(1, min(cores, detectors * threads) // detectors)}
+    assert {detector.batch_resize.threads for detector in pool} == {
+        max(1, min(cores, detectors * threads) // detectors)
+    }
 
 
 def test_detectors_at_the_same_time_find_what_one_finds(card, photo, detector):
