@@ -58,7 +58,9 @@ class Resize:
         Returns:
             At most `count` resizes; one for half_pixel, because cv2.resize computes whole outputs only.
         """
-        count = 1 if self.rule == "half_pixel" else min(count, self.height)
+        count = min(count, self.height)
+        if count == 1 or self.rule == "half_pixel":
+            return [self]
         edges = (self.height * number // count for number in range(count + 1))
         return [
             replace(self, height=stop - start, above=self.above + start, below=self.below + self.height - stop)
