@@ -6,6 +6,7 @@ import ctypes
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from trt_ssd_ros.detection.thresholds import Thresholds
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.engines.card_plans import CardPlans
 from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
+from trt_ssd_ros.engines.locked_pages import MAX_MAPS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
 from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
@@ -166,6 +168,22 @@ def test_batches_in_flight_are_one_by_one(plans, precision, card, photo, capture
         flying.close()
     for wait, wanted in zip(waits, expected, strict=False):
         np.testing.assert_array_equal(wait()[0].class_ids, wanted.class_ids)
+
+
+def test_images_in_memory_maps_are_uploaded_from_there(on_gpu, engine, photo):
+    for number in range(3 * MAX_MAPS):
+        image = photo(PHOTOS[number % 3], 1280, 720)
+        mapped = np.frombuffer(mmap(-1, image.nbytes + 52), np.uint8)[52:].reshape(image.shape)
+        expected = on_gpu.detect(image)
+        assert engine._newest.slots[0].source is None
+        np.copyto(mapped, image)
+        for memory in (mapped, mapped):
+            wait = on_gpu.start_batch([memory])
+            assert np.shares_memory(engine._newest.slots[0].source, mapped)
+            [found] = wait()
+            np.testing.assert_array_equal(found.boxes, expected.boxes)
+            np.testing.assert_array_equal(found.scores, expected.scores)
+        assert len(expected)
 
 
 def test_a_run_that_is_not_fetched_before_the_engine_is_closed_says_so(plans, precision, photo):

@@ -23,7 +23,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from trt_ssd_ros.images.frame import frame_from_message
 from trt_ssd_ros.node.image_messages import read_compressed, read_raw
+from trt_ssd_ros.ros.message_memory import MAX_BLOCKS, MessageMemory
 from trt_ssd_ros.ros.serialized_take import SerializedMessage, SerializedTake
 from trt_ssd_ros.ros.transport import without_events
 
@@ -162,14 +164,38 @@ def test_an_error_of_rcl_is_raised_with_its_text(wire):
 
 
 def test_too_little_memory_is_an_error_and_not_a_crash(wire, monkeypatch):
-    def allocate(size: int, kind: Any) -> Any:
+    def borrow(memory: MessageMemory, size: int) -> Any:
         if size > 500:
             raise MemoryError
-        return np.empty(size, kind)
+        return lend(memory, size)
 
+    lend = MessageMemory.borrow
     with monkeypatch.context() as patch:
-        patch.setattr("trt_ssd_ros.ros.serialized_take.np", SimpleNamespace(empty=allocate, uint8=np.uint8))
+        patch.setattr(MessageMemory, "borrow", borrow)
         wire.publisher.publish(Image(data=bytes(1000)))
         with pytest.raises(RuntimeError, match="rcl_take_serialized_message returned"):
             wire.until(wire.take)
     assert wire.send(1000)
+
+
+def test_memory_is_used_again_once_the_message_is_gone(wire):
+    places = set()
+    for _ in range(20):
+        taken = wire.send(100_000)
+        places.add(np.asarray(taken.content).ctypes.data)
+    assert len(places) == 2, "the message before is in use while the next one is taken"
+    kept = [wire.send(100_000) for _ in range(2 * MAX_BLOCKS)]
+    assert len({np.asarray(message.content).ctypes.data for message in kept}) == len(kept)
+
+
+def test_a_view_of_the_pixels_keeps_the_memory(wire):
+    image = frame_from_message(read_raw(wire.send(100_000).content)).pixels
+    before = image.tobytes()
+    for _ in range(2 * MAX_BLOCKS):
+        wire.send(100_000)
+    assert image.tobytes() == before
+
+
+def test_more_memory_than_there_is_is_an_error():
+    with pytest.raises(MemoryError, match="bytes: "):
+        MessageMemory().borrow(2**60)

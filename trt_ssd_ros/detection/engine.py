@@ -87,6 +87,8 @@ class AsynchronousEngine(Protocol):
     def start(self, inputs: Tensors) -> Callable[[], Tensors]:
         """Start to run the graph; see `InferenceEngine.run`. All runs in flight have inputs of the same shapes.
 
+        The inputs must not change before the run has ended.
+
         Returns:
             Function that waits for the run and returns the graph's outputs, valid until the next start.
 

@@ -217,10 +217,15 @@ class SharedMemory:
             for (name, (dtype, shape)), start, size in zip(tensors.items(), starts, sizes, strict=True)
         }
 
-    def upload(self) -> None:
-        """Enqueue a copy of all tensors to the GPU."""
+    def upload(self, source: NDArray[Any] | None = None) -> None:
+        """Enqueue a copy of all tensors to the GPU.
+
+        Args:
+            source: Page-locked memory to copy the only tensor from, in place of its host view; contiguous.
+        """
         if self._allocation is not None:
-            self._cuda.memcpy_htod_async(self._allocation, self._host, self._device.stream)
+            host = self._host if source is None else source
+            self._cuda.memcpy_htod_async(self._allocation, host, self._device.stream)
 
     def download(self) -> None:
         """Enqueue a copy of all tensors from the GPU."""

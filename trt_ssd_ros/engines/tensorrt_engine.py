@@ -16,6 +16,7 @@ import numpy as np
 from trt_ssd_ros.detection.engine import IN_FLIGHT, Tensors, TensorSpec, check_inputs
 from trt_ssd_ros.engines.cuda import CudaDevice, CudaGraph, Scratch, SharedMemory, copy_images, load_pycuda
 from trt_ssd_ros.engines.kernel_cache import KernelCache, Shapes
+from trt_ssd_ros.engines.locked_pages import LockedPages
 from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
@@ -33,17 +34,22 @@ class _Slot:
     """Memory of one run in flight, its work as a CUDA graph, and the event at its end.
 
     Attributes:
-        inputs: Memory of the inputs.
+        image: Memory of the images.
+        inputs: Memory of the other inputs.
         results: Memory of the outputs.
         end: CUDA event behind the run in the stream; None once the memory is freed.
-        graph: CUDA graph of upload, network and download; None: they are enqueued step by step.
+        graph: CUDA graph of upload (but that of the images), network and download; None: they are enqueued step by
+            step.
+        source: Images of the caller that are uploaded from where they are, until the outputs are fetched.
         is_busy: Whether a run was started whose outputs are not fetched yet.
     """
 
+    image: SharedMemory
     inputs: SharedMemory
     results: SharedMemory
     end: Any
     graph: CudaGraph | None = None
+    source: Any = None
     is_busy: bool = False
 
 
@@ -58,11 +64,14 @@ class _Prepared:
 class TensorRtEngine:
     """Deserialised plan, its memory, and a frame's work as one CUDA graph.
 
-    Each batch size has its own execution context and CUDA graph (upload from pinned memory, network, download),
-    because a graph is bound to the state of its context. They are made for the first batch of this size, and kept
-    until the image size changes. The contexts share their scratch memory where TensorRT allows it, because their
-    work follows in one stream. If the driver refuses the capture, the work is enqueued step by step. One thread
-    opens, uses and closes the engine.
+    Images are uploaded from where they are if their memory can be locked (see `LockedPages`), else they are copied
+    to pinned memory before.
+
+    Each batch size has its own execution context and CUDA graph (upload of thresholds, network, download), because
+    a graph is bound to the state of its context. They are made for the first batch of this size, and kept until
+    the image size changes. The contexts share their scratch memory where TensorRT allows it, because their work
+    follows in one stream. If the driver refuses the capture, the work is enqueued step by step. One thread opens,
+    uses and closes the engine.
 
     Runs in flight share the stream, so they follow each other on the GPU: while one runs, the host copies the
     inputs of the next one and reads the outputs of the one before. Each has its own memory and CUDA graph, made
@@ -98,6 +107,7 @@ class TensorRtEngine:
         self._may_capture = capture
         self._kernels = kernels
         self._memory = ExitStack()
+        self._locked = LockedPages(device)
         self._prepared: dict[tuple[Any, ...], _Prepared] = {}
         self._scratch: Any = None
         self._newest: _Prepared | None = None
@@ -192,7 +202,11 @@ class TensorRtEngine:
             prepared = self._newest = self._prepared.get(_key(shapes)) or self._prepare(shapes)
             slot = self._free_slot(prepared)
             for name, array in slot.inputs.arrays.items():
-                (copy_images if name == IMAGE else np.copyto)(array, inputs[name])
+                np.copyto(array, inputs[name])
+            slot.source = inputs[IMAGE] if self._locked.hold(inputs[IMAGE]) else None
+            if slot.source is None:
+                copy_images(slot.image.arrays[IMAGE], inputs[IMAGE])
+            slot.image.upload(slot.source)
             if slot.graph is not None:
                 slot.graph.launch()
             else:
@@ -209,6 +223,7 @@ class TensorRtEngine:
         slot.is_busy = False
         with self._device.bound():
             slot.end.synchronize()
+        slot.source = None
         return slot.results.arrays
 
     def _free_slot(self, prepared: _Prepared) -> _Slot:
@@ -228,13 +243,14 @@ class TensorRtEngine:
         Raises:
             RuntimeError: No CUDA graph is captured.
         """
-        graph = self._newest.slots[0].graph if self._newest is not None else None
-        if graph is None:
+        slot = self._newest.slots[0] if self._newest is not None else None
+        if slot is None or slot.graph is None:
             raise RuntimeError("no CUDA graph is captured: run an image first, with capture enabled")
         with self._device.bound():
             start = time.perf_counter()
             for _ in range(runs):
-                graph.launch()
+                slot.image.upload()
+                slot.graph.launch()
             self._device.stream.synchronize()
         return (time.perf_counter() - start) / runs * 1e3
 
@@ -270,10 +286,13 @@ class TensorRtEngine:
 
     def _new_slot(self, context: Any) -> _Slot:
         """Allocate a slot and run once, because kernels may be compiled only now; then capture its work."""
-        inputs = {name: tuple(context.get_tensor_shape(name)) for name in self.inputs}
-        results = {name: tuple(context.get_tensor_shape(name)) for name in self._outputs}
-        slot = _Slot(self._share(inputs), self._share(results), self._device.new_event())
+        image, others, results = (
+            self._share({name: tuple(context.get_tensor_shape(name)) for name in names})
+            for names in ((IMAGE,), self.inputs.keys() - {IMAGE}, self._outputs)
+        )
+        slot = _Slot(image, others, results, self._device.new_event())
         self._bind(context, slot)
+        slot.image.upload()
         self._enqueue(context, slot)
         self._device.stream.synchronize()
         if self._may_capture:
@@ -295,12 +314,12 @@ class TensorRtEngine:
 
     def _bind(self, context: Any, slot: _Slot) -> None:
         """Make the next work that is enqueued use the memory of a slot."""
-        for name, address in {**slot.inputs.addresses, **slot.results.addresses}.items():
+        for name, address in {**slot.image.addresses, **slot.inputs.addresses, **slot.results.addresses}.items():
             if not context.set_tensor_address(name, address):
                 raise self._library.failure(f"rejects the memory for {name}")
 
     def _enqueue(self, context: Any, slot: _Slot) -> None:
-        """Enqueue one frame's work, on the memory of the slot that is bound, in the stream."""
+        """Enqueue one frame's work behind the upload of its images, on the memory of the slot that is bound."""
         slot.inputs.upload()
         if not context.execute_async_v3(self._device.stream.handle):
             raise self._library.failure("failed to run")
@@ -340,7 +359,8 @@ class TensorRtEngine:
         if any(slot.is_busy for slot in slots):
             self._device.stream.synchronize()
         for slot in slots:
-            slot.end = slot.graph = None
+            slot.end = slot.graph = slot.source = None
+        self._locked.close()
         self._memory.close()
         self._newest = self._scratch = None
         self._prepared.clear()

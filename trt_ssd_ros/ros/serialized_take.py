@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from trt_ssd_ros.ros.message_memory import MessageMemory
 
 TAKE_FAILED = 401
 """RCL_RET_SUBSCRIPTION_TAKE_FAILED: there is no message."""
@@ -21,6 +22,7 @@ NUMBERS_SUPPORTED = 0
 """RMW_FEATURE_MESSAGE_INFO_PUBLICATION_SEQUENCE_NUMBER."""
 NO_NUMBER = 2**64 - 1
 """RMW_MESSAGE_INFO_SEQUENCE_NUMBER_UNSUPPORTED."""
+NOTHING = np.empty(0, np.uint8)
 
 _Reallocate = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 _Deallocate = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -88,7 +90,8 @@ class SerializedTake:
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
-        self._memory = np.empty(0, np.uint8)
+        self._reserve = MessageMemory()
+        self._memory = NOTHING
         self._expected = 0
         self._message = _SerializedMessage(allocator=_library("rcutils").rcutils_get_default_allocator())
         self._message.allocator.reallocate = _Reallocate(self._grown)
@@ -101,29 +104,26 @@ class SerializedTake:
         Raises:
             RuntimeError: rcl or the middleware failed, or the memory is too small.
         """
-        self._use(np.empty(self._expected, np.uint8))
-        self._message.length, self._message.capacity = 0, self._memory.nbytes
+        memory = self._memory = self._reserve.borrow(self._expected)
+        self._message.buffer, self._message.capacity = memory.ctypes.data, memory.nbytes
         code = _library("rcl").rcl_take_serialized_message(
             self._handle.pointer, ctypes.byref(self._message), ctypes.byref(self._info), None
         )
+        memory, self._memory = self._memory, NOTHING
         if code == TAKE_FAILED:
             return None
         if code:
             raise RuntimeError(_last_error(code))
         self._expected = self._message.length  # images of a camera have one size, so none is copied to grow
         number = self._info.publication_sequence_number
-        content = memoryview(self._memory)[: self._message.length]
+        content = memoryview(memory)[: self._message.length]
         return SerializedMessage(content, None if number == NO_NUMBER or not _has_numbers() else number)
-
-    def _use(self, memory: NDArray[np.uint8]) -> None:
-        self._memory = memory
-        self._message.buffer = memory.ctypes.data
 
     def _grown(self, _: int | None, size: int, __: int | None) -> int | None:
         """Return the address of `size` bytes that begin with the present content; None if memory is out."""
         if size > self._memory.nbytes:
             try:
-                grown = np.empty(size, np.uint8)
+                grown = self._reserve.borrow(size)
             except MemoryError:
                 return None
             grown[: self._memory.nbytes] = self._memory

@@ -1,0 +1,106 @@
+"""LockedPages: memory maps of the caller are locked when they first come, and only a few at once."""
+
+from __future__ import annotations
+
+from mmap import mmap
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trt_ssd_ros.engines import locked_pages
+from trt_ssd_ros.engines.locked_pages import MAX_MAPS, LockedPages
+
+
+class Driver:
+    """Stands for pycuda.driver: keeps the addresses that are locked."""
+
+    class Error(Exception):
+        """See pycuda."""
+
+    def __init__(self) -> None:
+        self.locked: list[int] = []
+        self.refuses = False
+
+    def register_host_memory(self, array: np.ndarray[Any, Any]) -> Any:
+        """See pycuda."""
+        if self.refuses:
+            raise self.Error("cuMemHostRegister failed: invalid argument")
+        self.locked.append(address := array.ctypes.data)
+        return SimpleNamespace(base=SimpleNamespace(unregister=lambda: self.locked.remove(address)))
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """One in place of pycuda's."""
+    driver = Driver()
+    monkeypatch.setattr(locked_pages, "load_pycuda", lambda: driver)
+    return driver
+
+
+def new_pages(integrated: bool = False) -> LockedPages:
+    """Those of a GPU with memory of its own, or with the CPU's."""
+    return LockedPages(SimpleNamespace(gpu=SimpleNamespace(integrated=integrated)))
+
+
+def mapped(size: int = 4096) -> np.ndarray[Any, Any]:
+    """An array in a memory map of its own."""
+    return np.frombuffer(mmap(-1, size), np.uint8)
+
+
+def test_views_of_a_map_are_held_and_lock_it_once(driver):
+    pages, memory = new_pages(), mapped()
+    message = memoryview(memory[:])[52:]
+    image = np.ndarray((10, 20, 3), np.uint8, message)
+    assert pages.hold(image)
+    assert pages.hold(image[None])
+    assert pages.hold(image[5:])
+    assert driver.locked == [memory.ctypes.data]
+    pages.close()
+    assert driver.locked == []
+    pages.close()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros(10, np.uint8), np.frombuffer(b"1234", np.uint8), mapped()[::2], mapped().reshape(64, 64)[:, :32]],
+    ids=["array", "bytes", "stepped", "part of rows"],
+)
+def test_other_memory_and_gaps_are_not_held(driver, image):
+    assert not new_pages().hold(image)
+    assert driver.locked == []
+
+
+def test_nothing_is_locked_on_a_gpu_that_shares_the_memory(driver):
+    assert not new_pages(integrated=True).hold(mapped())
+    assert driver.locked == []
+
+
+def test_the_map_that_was_used_longest_ago_is_unlocked(driver):
+    pages, maps = new_pages(), [mapped() for _ in range(MAX_MAPS + 1)]
+    for memory in (*maps[:MAX_MAPS], maps[0], maps[-1]):
+        assert pages.hold(memory)
+    assert sorted(driver.locked) == sorted(memory.ctypes.data for memory in (maps[0], *maps[2:]))
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_map_lives_while_it_is_locked():
+    pages = new_pages()
+    addresses = set()
+    for _ in range(MAX_MAPS):
+        memory = mapped()
+        addresses.add(memory.ctypes.data)
+        pages.hold(memory)
+    assert len(addresses) == MAX_MAPS, "none was freed and mapped again"
+
+
+def test_a_refusal_of_the_driver_is_logged_and_kept(driver, hear):
+    said = hear(locked_pages)
+    driver.refuses = True
+    pages, memory = new_pages(), mapped()
+    assert not pages.hold(memory)
+    assert not pages.hold(memory)
+    [line] = said.messages
+    assert "the driver cannot lock theirs: cuMemHostRegister failed: invalid argument" in line
+    pages.close()
