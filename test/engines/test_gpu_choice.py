@@ -47,7 +47,6 @@ PYCUDA = {
     "memcpy_htod": set(),
     "memcpy_htod_async": set(),
     "pagelocked_empty": set(),
-    "register_host_memory": set(),
 }
 """Names in pycuda.driver and their attributes, from pycuda's src/wrapper/wrap_cudadrv.cpp and pycuda/driver.py."""
 

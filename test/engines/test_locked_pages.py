@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from mmap import mmap
 from types import SimpleNamespace
 from typing import Any
@@ -12,30 +13,34 @@ import pytest
 from trt_ssd_ros.engines import locked_pages
 from trt_ssd_ros.engines.locked_pages import MAX_MAPS, LockedPages
 
+PAGE = 4096
+
 
 class Driver:
-    """Stands for pycuda.driver: keeps the addresses that are locked."""
-
-    class Error(Exception):
-        """See pycuda."""
+    """Stands for CUDA's driver library: keeps the addresses that are locked."""
 
     def __init__(self) -> None:
         self.locked: list[int] = []
-        self.refuses = False
+        self.status = 0
 
-    def register_host_memory(self, array: np.ndarray[Any, Any]) -> Any:
-        """See pycuda."""
-        if self.refuses:
-            raise self.Error("cuMemHostRegister failed: invalid argument")
-        self.locked.append(address := array.ctypes.data)
-        return SimpleNamespace(base=SimpleNamespace(unregister=lambda: self.locked.remove(address)))
+    def cuMemHostRegister_v2(self, address: ctypes.c_void_p, size: ctypes.c_size_t, _: int) -> int:  # noqa: N802
+        """See CUDA."""
+        assert size.value >= PAGE
+        if not self.status:
+            self.locked.append(address.value)
+        return self.status
+
+    def cuMemHostUnregister(self, address: ctypes.c_void_p) -> int:  # noqa: N802
+        """See CUDA."""
+        self.locked.remove(address.value)
+        return 0
 
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
-    """One in place of pycuda's."""
+    """One in place of the library."""
     driver = Driver()
-    monkeypatch.setattr(locked_pages, "load_pycuda", lambda: driver)
+    monkeypatch.setattr(locked_pages.ctypes, "CDLL", lambda _: driver)
     return driver
 
 
@@ -44,7 +49,7 @@ def new_pages(integrated: bool = False) -> LockedPages:
     return LockedPages(SimpleNamespace(gpu=SimpleNamespace(integrated=integrated)))
 
 
-def mapped(size: int = 4096) -> np.ndarray[Any, Any]:
+def mapped(size: int = PAGE) -> np.ndarray[Any, Any]:
     """An array in a memory map of its own."""
     return np.frombuffer(mmap(-1, size), np.uint8)
 
@@ -97,10 +102,10 @@ def test_a_map_lives_while_it_is_locked():
 
 def test_a_refusal_of_the_driver_is_logged_and_kept(driver, hear):
     said = hear(locked_pages)
-    driver.refuses = True
+    driver.status = 801
     pages, memory = new_pages(), mapped()
     assert not pages.hold(memory)
     assert not pages.hold(memory)
     [line] = said.messages
-    assert "the driver cannot lock theirs: cuMemHostRegister failed: invalid argument" in line
+    assert "the driver cannot lock theirs (CUDA error 801)" in line
     pages.close()

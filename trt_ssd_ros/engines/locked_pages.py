@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections import OrderedDict
 from mmap import mmap
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.engines.cuda import CudaDevice, load_pycuda
+from trt_ssd_ros.engines.cuda import CudaDevice
 
 LOGGER = logging.getLogger(__name__)
 MAX_MAPS = 4
@@ -29,7 +30,7 @@ class LockedPages:
 
     def __init__(self, device: CudaDevice) -> None:
         self._integrated = device.gpu.integrated
-        self._maps: OrderedDict[int, tuple[mmap, Any]] = OrderedDict()
+        self._maps: OrderedDict[int, _LockedMap] = OrderedDict()
 
     def hold(self, image: NDArray[Any]) -> bool:
         """Return whether an array is contiguous and lies in a locked map; if it lies in another map, lock it.
@@ -41,15 +42,15 @@ class LockedPages:
             return False
         if id(pages) not in self._maps:
             if len(self._maps) == MAX_MAPS:
-                _unlock(*self._maps.popitem(last=False)[1])
-            self._maps[id(pages)] = pages, _lock(pages)
+                self._maps.popitem(last=False)[1].close()
+            self._maps[id(pages)] = _LockedMap(pages)
         self._maps.move_to_end(id(pages))
-        return self._maps[id(pages)][1] is not None
+        return self._maps[id(pages)].is_locked
 
     def close(self) -> None:
         """Unlock all maps; further calls do nothing."""
         while self._maps:
-            _unlock(*self._maps.popitem()[1])
+            self._maps.popitem()[1].close()
 
 
 def _map_of(image: NDArray[Any]) -> mmap | None:
@@ -60,16 +61,24 @@ def _map_of(image: NDArray[Any]) -> mmap | None:
     return owner
 
 
-def _lock(pages: mmap) -> Any:
-    """Lock a map, and return pycuda's array of it; None if the driver refuses, as for a file that is read-only."""
-    cuda = load_pycuda()
-    try:
-        return cuda.register_host_memory(np.frombuffer(pages, np.uint8))
-    except cuda.Error as error:
-        LOGGER.info("copying images to page-locked memory, because the driver cannot lock theirs: %s", error)
-        return None
+class _LockedMap:
+    """Memory map that is page-locked, unless the driver refuses, as it does for a file that is read-only.
 
+    It calls the driver library, because pycuda's `register_host_memory` fails with NumPy 2 (SystemError).
+    """
 
-def _unlock(_: mmap, locked: Any) -> None:
-    if locked is not None:
-        locked.base.unregister()
+    def __init__(self, pages: mmap) -> None:
+        self._driver = ctypes.CDLL("libcuda.so.1")
+        self._memory = np.frombuffer(pages, np.uint8)
+        self._address = ctypes.c_void_p(self._memory.ctypes.data)
+        status = self._driver.cuMemHostRegister_v2(self._address, ctypes.c_size_t(self._memory.nbytes), 0)
+        self.is_locked: bool = status == 0
+        if status:
+            LOGGER.info(
+                "copying images to page-locked memory: the driver cannot lock theirs (CUDA error %d)", status
+            )
+
+    def close(self) -> None:
+        """Unlock the map; the GPU must be done with it."""
+        if self.is_locked:
+            self._driver.cuMemHostUnregister(self._address)
