@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
+from trt_ssd_ros.bench.acknowledgements import Acknowledgements
 
 PATIENCE = 30.0
 """Seconds to wait for what has to happen."""
@@ -35,6 +39,7 @@ class PageClient:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.texts: dict[str, dict[str, Any]] = {}
+        self._acknowledgements: defaultdict[str, Acknowledgements] = defaultdict(Acknowledgements)
 
     async def next(self, patience: float = PATIENCE) -> PageFrame | dict[str, Any]:
         """Return the next message; raise ConnectionError if the server has closed the socket."""
@@ -80,9 +85,10 @@ class PageClient:
         await self.socket.send_json({"type": "look", "cameras": cameras, "rate": rate})
 
     async def acknowledge(self, frame: PageFrame) -> None:
-        """Make room for the next frame."""
-        header = frame.header
-        await self.socket.send_json({"type": "ack", "camera": header["camera"], "frame": header["frame"]})
+        """Make room for the next frames, as the page does."""
+        camera, number = frame.header["camera"], frame.header["frame"]
+        if self._acknowledgements[camera].is_due(time.monotonic()):
+            await self.socket.send_json({"type": "ack", "camera": camera, "frame": number})
 
     async def command(self, **content: Any) -> dict[str, Any]:
         """Send a request, and return its answer."""

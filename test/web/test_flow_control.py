@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
+from trt_ssd_ros.bench.acknowledgements import Acknowledgements
 from trt_ssd_ros.web.protocol import MAX_IN_FLIGHT, MAX_REQUESTS_PER_SECOND, Ack, Look
 from trt_ssd_ros.web.viewers import BURST_SECONDS, MAX_ANSWERS, Demand, Frame, Hub, Viewer, ViewerError
 
@@ -94,6 +99,90 @@ def test_a_frame_is_written_at_once_where_nothing_waits(hub):
     free[0] = False
     hub.offer(frame(5))
     assert ready(viewer) == [b"a5"]
+
+
+class Link:
+    """A connection to a page, in simulated time.
+
+    Args:
+        travel: Seconds from the web node to the pixels.
+        back: Seconds of an acknowledgement from the page to the web node.
+        transfer: Seconds for which a frame occupies the connection.
+        is_due: Tells whether the page acknowledges a frame that is drawn at a time in seconds.
+    """
+
+    def __init__(self, travel: float, back: float, transfer: float, is_due: Callable[[float], bool]) -> None:
+        self.viewer = Viewer(self._write)
+        self.viewer.follow(Look(frozenset("a"), 0.0))
+        self.acknowledged = 0
+        self.drawn: dict[int, float] = {}
+        self._travel, self._back, self._transfer, self._is_due = travel, back, transfer, is_due
+        self._now = self._free = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+
+    def _at(self, time: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (time, next(self._count), event))
+
+    def _write(self, packet: bytes) -> bool:
+        self._free = max(self._now, self._free) + self._transfer
+        self._at(self._free + self._travel, partial(self._draw, int(packet[3:])))
+        return True
+
+    def _draw(self, number: int) -> None:
+        self.drawn[number] = self._now
+        if self._is_due(self._now):
+            self.acknowledged += 1
+            self._at(self._now + self._back, partial(self.viewer.acknowledge, Ack("a", number)))
+
+    def run(self, rate: float, frames: int = 200) -> None:
+        """Offer frames at a rate in Hz."""
+        for number in range(frames):
+            self._at(number / rate, partial(self.viewer.offer, frame(number)))
+        while self._events:
+            self._now, _, event = heapq.heappop(self._events)
+            event()
+
+
+@pytest.mark.parametrize(
+    ("rate", "share"), [(60.0, 0.5), (30.0, 0.5), (15.0, 1.0)], ids=["60 Hz", "30 Hz", "15 Hz"]
+)
+@pytest.mark.parametrize("way", [0.1, 0.9, 1.2, 1.9], ids=lambda way: f"{way} periods")
+def test_a_frame_waits_for_no_acknowledgement_that_the_page_holds_back(rate, share, way):
+    link = Link(0.75 * way / rate, 0.25 * way / rate, 0.0, Acknowledgements().is_due)
+    link.run(rate)
+    first = 10  # at first, the node does not know that the page holds acknowledgements back
+    late = {number: at - number / rate for number, at in link.drawn.items() if number >= first}
+    assert late == pytest.approx(dict.fromkeys(range(first, 200), 0.75 * way / rate))
+    assert link.acknowledged == pytest.approx(200 * share, abs=first)
+
+
+def test_a_slow_page_acknowledges_each_frame_and_gets_what_it_got_then():
+    slow, each = Link(0.005, 0.005, 0.1, Acknowledgements().is_due), Link(0.005, 0.005, 0.1, lambda _: True)
+    for link in (slow, each):
+        link.run(30.0)
+    assert (slow.drawn, slow.acknowledged) == (each.drawn, len(each.drawn))
+
+
+def test_one_more_frame_is_under_way_until_the_page_is_slow():
+    written: list[bytes] = []
+
+    def write(packet: bytes) -> bool:
+        written.append(packet[2:])
+        return True
+
+    viewer = Viewer(write)
+    viewer.follow(Look(frozenset("a"), 0.0))
+    for number in (1, 2):
+        viewer.offer(frame(number))
+    viewer.acknowledge(Ack("a", 2))
+    for number in (3, 4, 5, 6):
+        viewer.offer(frame(number))
+    assert written == [b"a1", b"a2", b"a3", b"a4", b"a5"]
+    viewer.acknowledge(Ack("a", 3))
+    assert len(written) == 5, "frame 6 waited, so two are under way again"
+    viewer.acknowledge(Ack("a", 4))
+    assert written[5:] == [b"a6"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ pytest.importorskip("aiohttp")
 
 from browser import IS_WHITE, chromium, open_page
 
+from trt_ssd_ros.bench.acknowledgements import Acknowledgements
 from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.web import server as server_module
 from trt_ssd_ros.web import web_node
@@ -109,13 +110,18 @@ def test_says_why_it_is_refused_until_it_is_served(browser, node, monkeypatch):
         connection.filter(has_text="Connected").wait_for()
 
 
+def show_all_pictures(page: Any, node: Node) -> None:
+    """Choose all pictures, and wait until the node has the choice."""
+    node.wait_for_look()
+    page.locator("#rate").select_option("all")
+    for _ in range(2):  # the node has the new rate when it has these demands
+        page.get_by_role("button", name="Pause").click()
+    node.wait_for_look()
+
+
 def test_shows_any_label_and_forgets_an_unreadable_picture(browser, node):
     with open_page(browser, node.address) as page:
-        node.wait_for_look()
-        page.locator("#rate").select_option("all")
-        for _ in range(2):  # the node has the new rate when it has these demands
-            page.get_by_role("button", name="Pause").click()
-        node.wait_for_look()
+        show_all_pictures(page, node)
         node.show(1, "-1")
         page.wait_for_selector("canvas[data-stamp='0.000000001']")
         refusal = page.locator("article .refusal")
@@ -181,3 +187,43 @@ def test_the_button_that_begins_a_region_gives_it_up(browser, node):
             draw.click()
             page.locator(f".region button[aria-pressed={pressed}]").wait_for()
             assert page.locator("canvas.choosing").count() == (pressed == "true")
+
+
+ACKNOWLEDGE = """(times) => import("/static/acknowledgements.js").then(({ Acknowledgements }) => {
+    const acknowledgements = new Acknowledgements();
+    return times.map((time) => acknowledgements.isDue(time));
+})"""
+
+
+def test_chooses_what_it_acknowledges_as_the_viewers_of_the_benchmark_do(browser, node):
+    longest = np.repeat([1000 / rate for rate in (60, 15, 7)], 100)
+    times = np.random.default_rng(1).uniform(0.0, longest).cumsum().tolist()
+    with open_page(browser, node.address) as page:
+        due = page.evaluate(ACKNOWLEDGE, times)
+    acknowledgements = Acknowledgements()
+    assert due == [acknowledgements.is_due(time / 1000) for time in times]
+    assert 150 < sum(due) < 300
+
+
+KEEP_ACKNOWLEDGED = """() => {
+    globalThis.acknowledged = [];
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (text) {
+        const { type, frame } = JSON.parse(text);
+        if (type === "ack") acknowledged.push(frame);
+        send.call(this, text);
+    };
+}"""
+
+
+def test_draws_each_frame_and_holds_back_one_acknowledgement_at_most(browser, node):
+    frames = range(1, 31)
+    with open_page(browser, node.address) as page:
+        show_all_pictures(page, node)
+        page.evaluate(KEEP_ACKNOWLEDGED)
+        for number in frames:
+            node.show(number, "person")
+            page.wait_for_selector(f"canvas[data-stamp='0.{number:09d}']")
+        acknowledged = page.evaluate("acknowledged")
+    assert acknowledged == sorted(set(acknowledged))
+    assert [number for number in frames[:-1] if not {number, number + 1} & set(acknowledged)] == []

@@ -62,19 +62,31 @@ class _CameraView:
 
     def __init__(self) -> None:
         self.in_flight: deque[int] = deque()
+        self.room = MAX_IN_FLIGHT
         self.waiting: Frame | None = None
         self.rate_limit = RateLimit()
 
     @property
     def due(self) -> Frame | None:
         """The waiting frame, if there is room for it."""
-        return self.waiting if len(self.in_flight) < MAX_IN_FLIGHT else None
+        return self.waiting if len(self.in_flight) < self.room else None
 
     def note_sent(self) -> None:
         """Note that the waiting frame is under way."""
         assert self.waiting is not None
         self.in_flight.append(self.waiting.number)
         self.waiting = None
+
+    def note_drawn(self, number: int) -> None:
+        """Note that the frames up to a number are drawn."""
+        before = len(self.in_flight)
+        while self.in_flight and self.in_flight[0] <= number:
+            self.in_flight.popleft()
+        drawn = before - len(self.in_flight)
+        if drawn > 1:
+            self.room = MAX_IN_FLIGHT + 1  # one of them is drawn and held back by the page
+        elif self.waiting is not None:
+            self.room = MAX_IN_FLIGHT
 
 
 class Viewer:
@@ -124,8 +136,7 @@ class Viewer:
         view = self._views.get(ack.camera)
         if view is None:
             return
-        while view.in_flight and view.in_flight[0] <= ack.frame:
-            view.in_flight.popleft()
+        view.note_drawn(ack.frame)
         self._send(view)
 
     def offer(self, frame: Frame) -> None:

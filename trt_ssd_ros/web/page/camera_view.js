@@ -1,5 +1,6 @@
 /** CameraView: one camera's picture with boxes, its figures, its status in words and its buttons. */
 
+import { Acknowledgements } from "./acknowledgements.js";
 import { drawFrame, metres, percent, trackNumber } from "./boxes.js";
 import { element, newId, setText, shownName } from "./dom.js";
 import { figureTexts, MEANINGS, UNKNOWN } from "./figures.js";
@@ -12,6 +13,7 @@ const NO_STATUS = { level: "unknown", message: "", enabled: null, figures: {}, v
 export class CameraView {
   #newest = null; // {header, jpeg} to be decoded
   #decoding = false;
+  #acknowledgements = new Acknowledgements();
   #shown = null; // {header, picture} on the canvas
   #drawnAt = [];
   #enabled = null;
@@ -85,7 +87,7 @@ export class CameraView {
         setText(this.refusal, `The newest picture is not readable: ${error.message}`);
         this.#unreadable = true;
       }
-      this.actions.acknowledge(this.name, header.frame);
+      if (this.#acknowledgements.isDue(performance.now())) this.actions.acknowledge(this.name, header.frame);
     }
     this.#decoding = false;
   }
