@@ -15,10 +15,12 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import cycle
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
+import cv2
 import numpy as np
 
 from trt_ssd_ros.bench.depth.baselines import centre_pixel, median_depth, median_of_box, pixels_of
@@ -26,10 +28,12 @@ from trt_ssd_ros.bench.depth.rendering import Array
 from trt_ssd_ros.bench.depth.scenes import CAMERA, RECIPES, STRESS, Scene, new_scene
 from trt_ssd_ros.bench.report import this_machine
 from trt_ssd_ros.depth.depth_samples import DepthImage
-from trt_ssd_ros.depth.placement import Placement, PlacementSettings, place_objects
+from trt_ssd_ros.depth.placement import Placement, PlacementSettings, Reason, place_objects
 from trt_ssd_ros.detection.timing import Timing, time_interleaved
 from trt_ssd_ros.files import write_atomically
 from trt_ssd_ros.version import add_version
+
+T = TypeVar("T")
 
 SETTINGS = PlacementSettings()
 LEAST_AIM, RELATIVE_AIM = 0.03, 0.02
@@ -37,6 +41,8 @@ BOUND = 7.8147
 """95 % quantile of the chi-squared distribution with three degrees of freedom."""
 BASELINES = {"median of the box": median_of_box, "centre pixel": centre_pixel}
 BOXES = (1, 5, 20)
+IMAGES = 8
+"""Images of the time measurement, in turn: if there is one, the processor learns the branches of its median."""
 OURS = "ours"
 ALL = "all but the last"
 
@@ -132,18 +138,29 @@ def accuracy(seeds: Sequence[int]) -> dict[str, Result]:
 
 def times(repeats: int) -> dict[int, dict[str, Timing]]:
     """Return the milliseconds per image by number of boxes, for 16UC1 images of 640x480 pixels."""
-    depth = new_scene("20 % holes", 0).depth
-    return {count: time_interleaved(_calls(depth, _random_boxes(count)), repeats) for count in BOXES}
+    cv2.setNumThreads(1)  # as the locator
+    depths = [new_scene("20 % holes", seed).depth for seed in range(IMAGES)]
+    return {count: time_interleaved(_calls(depths, _random_boxes(count)), repeats) for count in BOXES}
 
 
-def _calls(depth: DepthImage, boxes: Array) -> dict[str, Callable[[], object]]:
-    metres = depth.metres()
-    parts = [metres[pixels_of(box, depth.size)] for box in boxes]
+def _calls(depths: Sequence[DepthImage], boxes: Array) -> dict[str, Callable[[], object]]:
+    parts = [[depth.metres(*pixels_of(box, depth.size)) for box in boxes] for depth in depths]
+
+    def place(depth: DepthImage) -> list[Placement | Reason]:
+        return place_objects(depth, boxes, CAMERA, SETTINGS)
+
     return {
-        OURS: partial(place_objects, depth, boxes, CAMERA, SETTINGS),
-        "median of the box": lambda: [median_depth(depth, box) for box in boxes],
-        "np.median alone": lambda: [np.median(part) for part in parts],
+        OURS: _of_each(place, depths),
+        "ours and points": _of_each(lambda d: [p.points for p in place(d) if isinstance(p, Placement)], depths),
+        "median of the box": _of_each(lambda depth: [median_depth(depth, box) for box in boxes], depths),
+        "np.median alone": _of_each(lambda of_image: [np.median(part) for part in of_image], parts),
     }
+
+
+def _of_each(call: Callable[[T], object], images: Sequence[T]) -> Callable[[], object]:
+    """Return a call that takes the next image each time."""
+    following = cycle(images)
+    return lambda: call(next(following))
 
 
 def _random_boxes(count: int) -> Array:
