@@ -39,9 +39,9 @@ def test_equal_depths_in_each_encoding_are_equal_metres(encoding, padding, big):
 
 
 def test_what_is_no_measurement_is_nan():
-    samples = np.array([[np.nan, np.inf, -np.inf, 0.0, -1.0, 1.0]], np.float32)
+    samples = np.array([[np.nan, np.inf, -np.inf, 3e38, 0.0, 1e-40, -1.0, 1.0]], np.float32)
     assert np.isnan(DepthImage.from_message(depth_message(samples, "32FC1")).metres()).tolist() == [
-        [True] * 5 + [False]
+        [True] * 7 + [False]
     ]
 
 

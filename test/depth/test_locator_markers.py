@@ -21,7 +21,7 @@ def frame(*names: str, size: Sequence[float] = (1, 2, 0)) -> LocatedFrame:
     """A frame of objects with these ids, 3 m in front of a camera that looks along x of the frame map."""
     to_map = Transform.from_msg(transform("map", "camera", header(1), (0, 0, 1), (-0.5, 0.5, -0.5, 0.5)))
     placement = Placement(
-        np.array([0, 0, 3.0]), np.array(size, np.float64), np.eye(3) / 100, np.zeros((0, 3), np.float32)
+        np.array([0, 0, 3.0]), np.array(size, np.float64), np.eye(3) / 100, lambda: np.zeros((0, 3), np.float32)
     )
     centre = to_map.points(placement.centre)
     objects = [LocatedObject(plate(name=name), placement, centre, placement.covariance) for name in names]

@@ -39,6 +39,7 @@ def place(depths: NDArray[np.float32], *boxes: object, settings: PlacementSettin
         (scene(wall=20.0, near=12.0), [BOX], [Reason.OUT_OF_RANGE]),
         (scene(), [[400, 60, 500, 200]], [Reason.OUTSIDE]),
         (scene(), [[-50, -50, -10, -10]], [Reason.OUTSIDE]),
+        (scene(), [[-50, 60, 1e-200, 200]], [Reason.OUTSIDE]),
         (scene(), [[100, 60, 180, 60]], [Reason.OUTSIDE]),
         (scene(), [[180, 200, 100, 60]], [Reason.OUTSIDE]),
         (scene(), [[np.nan] * 4], [Reason.OUTSIDE]),
@@ -91,7 +92,7 @@ def test_an_object_with_few_measurements_has_a_place():
 @pytest.mark.parametrize("seed", range(4))
 def test_places_from_a_handful_of_measurements_are_finite_and_in_range(seed):
     random = np.random.default_rng(seed)
-    camera, strange = PinholeCamera(64, 48, 50.0, 50.0, 31.5, 23.5), [0.0, -1.0, 1e30, np.inf, 0.1, 10.0]
+    camera, strange = PinholeCamera(64, 48, 50.0, 50.0, 31.5, 23.5), [0.0, -1.0, 1e-40, 3e38, np.inf, 0.1, 10.0]
     kinds: set[object] = set()
     for _ in range(100):
         depths = np.full(48 * 64, np.nan, np.float32)

@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trt_ssd_ros.depth.box_samples import GRID, BoxSamples
+from trt_ssd_ros.depth.box_samples import BoxSamples
 from trt_ssd_ros.depth.depth_samples import DepthImage
-from trt_ssd_ros.depth.surroundings import continues_around, slanted_planes
+from trt_ssd_ros.depth.surroundings import SIDE_CELLS, Surroundings
 
-BOX = np.array([[60.0, 60.0, 180.0, 180.0]])
+BOX = (60.0, 60.0, 180.0, 180.0)
+UNTOUCHED = np.zeros((4, 1))
 STEPS = np.linspace(0, 1, 240, dtype=np.float32)
 OBJECT = slice(90, 150)
 INNER = slice(10, 20)
 """Cells of the grid that show OBJECT."""
 
 
-def samples(background: NDArray[np.float32], near: float = 2.0) -> BoxSamples:
-    """Samples of BOX with an object in its centre, before a background in metres."""
+def surroundings(background: NDArray[np.float32], near: float = 2.0) -> Surroundings:
+    """What is around an object in the centre of BOX, before a background in metres."""
     depths = np.broadcast_to(background, (240, 240)).copy()
     depths[OBJECT, OBJECT] = near
-    return BoxSamples.take(DepthImage(depths), BOX)
+    return Surroundings(BoxSamples.take(DepthImage(depths), [BOX]).lines)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def samples(background: NDArray[np.float32], near: float = 2.0) -> BoxSamples:
     ids=["flat", "slanted to the side", "slanted upwards"],
 )
 def test_a_plane_behind_the_object_is_on_the_line_between_its_borders(background):
-    found = slanted_planes(samples(background))[0]
+    found = surroundings(background).slanted_planes()[0]
     assert not found[INNER, INNER].any()
     assert found[:6].all()
     assert found[:, :6].all()
@@ -38,8 +39,7 @@ def test_a_plane_behind_the_object_is_on_the_line_between_its_borders(background
 
 def test_a_floor_is_removed_row_by_row_and_the_object_at_one_of_its_depths_stays():
     floor = np.broadcast_to(1 / (0.2 + 0.8 * STEPS[:, None]), (240, 240))
-    taken = samples(floor, near=1.6)
-    continued = continues_around(taken, np.zeros((1, GRID, GRID), np.bool_))[0]
+    continued = surroundings(floor, near=1.6).continued(UNTOUCHED)[0]
     assert continued[:8].all()
     removed = continued[INNER, INNER].all(axis=1)
     assert removed.sum() <= 2  # the rows where the floor beside it is as far away as the object
@@ -47,14 +47,14 @@ def test_a_floor_is_removed_row_by_row_and_the_object_at_one_of_its_depths_stays
 
 
 def test_a_side_that_the_object_touches_removes_nothing():
-    taken = samples(np.full((240, 240), 2.0, np.float32))
-    assert continues_around(taken, np.zeros((1, GRID, GRID), np.bool_)).all()
-    assert not continues_around(taken, np.ones((1, GRID, GRID), np.bool_)).any()
+    around = surroundings(np.full((240, 240), 2.0, np.float32))
+    assert around.continued(UNTOUCHED).all()
+    assert not around.continued(np.full((4, 1), SIDE_CELLS.shape[1])).any()
 
 
 def test_an_object_at_the_depth_of_the_wall_around_it_stays_if_a_gap_is_between_them():
     wall = np.full((240, 240), 2.0, np.float32)
     wall[75:165, 75:165] = 4.0
-    continued = continues_around(samples(wall, near=2.0), np.zeros((1, GRID, GRID), np.bool_))[0]
+    continued = surroundings(wall, near=2.0).continued(UNTOUCHED)[0]
     assert continued[:6].all()
     assert not continued[INNER, INNER].any()

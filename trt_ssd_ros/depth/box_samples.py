@@ -6,9 +6,11 @@ one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,8 @@ from trt_ssd_ros.depth.depth_samples import DepthImage, Metres
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Box = tuple[float, float, float, float]
+"""x1 y1 x2 y2."""
 
 INNER = 24
 """Cells of a box in each direction."""
@@ -26,6 +30,7 @@ GRID = INNER + 2 * MARGIN
 INSIDE = slice(MARGIN, GRID - MARGIN)
 CENTRES = (np.arange(GRID) + 0.5 - MARGIN) / INNER
 """(G,) centres of the cells: the box reaches from 0 to 1."""
+_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,47 +38,33 @@ class BoxSamples:
     """Depths in and around N boxes.
 
     Attributes:
-        boxes: (N, 4) float64, x1 y1 x2 y2 in pixels, inside of the image.
-        rows: (N, G) int64, row of each cell's sample in pixels.
-        columns: (N, G) int64, column of each cell's sample in pixels.
+        boxes: N boxes, x1 y1 x2 y2 in pixels, inside of the image.
         depths: (N, G, G) float32 in metres, by row and column; NaN where nothing was measured or the image ends.
     """
 
-    boxes: Array
-    rows: Indices
-    columns: Indices
+    boxes: Sequence[Box]
     depths: Metres
 
     @classmethod
-    def take(cls, depth: DepthImage, boxes: Array) -> BoxSamples:
-        """Return the samples of boxes (N, 4), which must be inside of the image and have an area."""
-        height, width = depth.size
-        x, y = (low[:, None] + (high - low)[:, None] * CENTRES for low, high in (boxes.T[::2], boxes.T[1::2]))
-        columns, no_column = _pixels(x, width)
-        rows, no_row = _pixels(y, height)
-        depths = depth.metres(rows[:, :, None], columns[:, None, :])
-        depths[no_row[:, :, None] | no_column[:, None, :]] = np.nan
-        return cls(boxes, rows, columns, depths)
-
-    @property
-    def inner(self) -> Metres:
-        """(N, INNER, INNER) float32 in metres, depths inside of the boxes."""
-        return self.depths[:, INSIDE, INSIDE]
+    def take(cls, depth: DepthImage, boxes: Sequence[Box]) -> BoxSamples:
+        """Return the samples of boxes, which must be inside of the image and have an area."""
+        samples = [
+            cv2.warpAffine(depth.samples, _pixels_of_cells(*box), (GRID, GRID), flags=_NEAREST) for box in boxes
+        ]
+        return cls(boxes, depth.metres_of(np.array(samples)))  # beyond the image are zeros, which are no depths
 
     @cached_property
     def lines(self) -> Metres:
-        """(4, N, G, G) float32 in metres, along the lines into the boxes from left, right, top and bottom."""
-        columns = self.depths.transpose(0, 2, 1)
-        return np.stack([self.depths, self.depths[:, :, ::-1], columns, columns[:, :, ::-1]])
-
-    @cached_property
-    def borders(self) -> Metres:
-        """(4, N, G, 1) float32 in metres, first depths of `lines`: the second one where the first is missing."""
-        first = self.lines[..., :1]
-        return np.where(np.isnan(first), self.lines[..., 1:2], first)
+        """(4, N, G, G) float32 in 1/m, inverse depths along the lines from left, top, right and bottom."""
+        lines = np.empty((4, *self.depths.shape), np.float32)
+        np.reciprocal(self.depths, out=lines[0])
+        lines[1] = lines[0].transpose(0, 2, 1)
+        lines[2:] = lines[:2, :, :, ::-1]
+        return lines
 
 
-def _pixels(positions: Array, size: int) -> tuple[Indices, Mask]:
-    """Return the pixels (N, G) at positions, and which of them are beyond the image."""
-    beyond = (positions < 0) | (positions >= size)
-    return np.minimum(np.maximum(positions, 0), size - 1).astype(np.int64), beyond
+def _pixels_of_cells(x1: float, y1: float, x2: float, y2: float) -> Array:
+    """Return the matrix (2, 3) from columns and rows of cells to pixels, counted from the first one's centre."""
+    width, height = (x2 - x1) / INNER, (y2 - y1) / INNER
+    centre = 0.5 - MARGIN
+    return np.array([[width, 0.0, x1 + centre * width - 0.5], [0.0, height, y1 + centre * height - 0.5]])

@@ -26,6 +26,8 @@ ROUND_TRIP = 1e-6
 EXCESS = 0.1
 """Part of the image's width or height by which boxes may reach beyond it: some detectors do not clip them."""
 _EDGE, _AXIS = [0, 1, 2, 3], [0, 1, 0, 1]
+_LOW, _HIGH = [[0, 1], [0, 1], [2, 1], [0, 3]], [[0, 3], [2, 1], [2, 3], [2, 3]]
+"""Edges of a box of which the middles of its edges are the means: (x1, y1 and y2), (x1 and x2, y1), ..."""
 
 
 class CameraModelError(ValueError):
@@ -269,11 +271,11 @@ class PinholeCamera:
 
 def box_rays(boxes: ArrayLike, camera: PinholeCamera) -> Array:
     """Return the edges (N, 4) of boxes (N, 4) in pixels, x1 y1 x2 y2, as x / z or y / z of rays to them."""
-    # Boxes count pixels from the image's corner, rays from the first pixel's centre.
-    x1, y1, x2, y2 = np.asarray(boxes, np.float64).reshape(-1, 4).T - 0.5
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    rays = camera.rays(np.array([[x1, y], [x, y1], [x2, y], [x, y2]]).transpose(2, 0, 1))
-    return rays[:, _EDGE, _AXIS]
+    if camera.distortion or camera.rotation != IDENTITY:
+        return camera.rays(_middles(boxes))[:, _EDGE, _AXIS]
+    left, top = camera.cx + 0.5, camera.cy + 0.5
+    offsets, lengths = np.array([[left, top, left, top], [camera.fx, camera.fy, camera.fx, camera.fy]])
+    return np.asarray((np.asarray(boxes, np.float64).reshape(-1, 4) - offsets) / lengths)
 
 
 def map_boxes(boxes: ArrayLike, source: PinholeCamera, target: PinholeCamera) -> NDArray[np.float32]:
@@ -281,11 +283,14 @@ def map_boxes(boxes: ArrayLike, source: PinholeCamera, target: PinholeCamera) ->
 
     The middles of the edges are mapped, so that a box of a distorted image keeps its width and height.
     """
-    x1, y1, x2, y2 = box_rays(boxes, source).T
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    middles = np.array([[x1, y], [x, y1], [x2, y], [x, y2]]).transpose(2, 0, 1)
-    moved = target.project(_homogeneous(middles))
+    moved = target.project(_homogeneous(_middles(box_rays(boxes, source) + 0.5)))
     return np.asarray(moved[:, _EDGE, _AXIS] + 0.5, np.float32)
+
+
+def _middles(boxes: ArrayLike) -> Array:
+    """Return the middles of the edges (N, 4, 2) of boxes (N, 4), as positions from the first pixel's centre."""
+    edges = np.asarray(boxes, np.float64).reshape(-1, 4) - 0.5  # boxes count pixels from the image's corner
+    return (edges[:, _LOW] + edges[:, _HIGH]) / 2
 
 
 def _homogeneous(rays: Array) -> Array:

@@ -17,7 +17,8 @@ METRES_PER_UNIT: Mapping[str, tuple[type[np.generic], float]] = MappingProxyType
     {"16UC1": (np.uint16, 0.001), "mono16": (np.uint16, 0.001), "32FC1": (np.float32, 1.0)}
 )
 """Type and unit of each encoding (REP 118): the encoding alone says whether samples are millimetres or metres."""
-
+LEAST, MOST = np.float32(1e-6), np.float32(1e6)
+"""Bounds of what is a depth, in metres: some drivers write 0 or the largest float where nothing was measured."""
 
 Metres = NDArray[np.float32]
 Index = NDArray[np.int64] | slice
@@ -28,7 +29,7 @@ class DepthImage:
     """Depth image.
 
     Attributes:
-        samples: (H, W) uint16 or float32 in any byte order, perhaps a view of a message's bytes.
+        samples: (H, W) uint16 or float32, perhaps a view of a message's bytes.
         unit: Metres per unit of `samples`.
     """
 
@@ -37,7 +38,7 @@ class DepthImage:
 
     @classmethod
     def from_message(cls, message: ImageMessage) -> DepthImage:
-        """Return the depth image of a message, as a view of its bytes.
+        """Return the depth image of a message, as a view of its bytes, or a copy if OpenCV cannot read them.
 
         Args:
             message: Any object with the fields of a `sensor_msgs/Image`.
@@ -53,7 +54,7 @@ class DepthImage:
                 "choose the topic of the raw depth image, not of a picture of it"
             )
         dtype, unit = METRES_PER_UNIT[message.encoding]
-        return cls(view_samples(message, np.dtype(dtype))[..., 0], unit)
+        return cls(np.require(view_samples(message, np.dtype(dtype))[..., 0], dtype, ["ALIGNED"]), unit)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,7 +63,7 @@ class DepthImage:
         return height, width
 
     def metres(self, rows: Index = slice(None), columns: Index = slice(None)) -> Metres:
-        """Return depths in metres, NaN where nothing was measured: samples of 0, below 0, NaN or infinite.
+        """Return depths in metres, NaN where nothing was measured: samples that are not from LEAST to MOST.
 
         Args:
             rows: Rows in pixels, or a slice.
@@ -71,7 +72,11 @@ class DepthImage:
         Returns:
             float32, of the shape of `samples[rows, columns]`.
         """
-        chosen = self.samples[rows, columns]
-        depths = np.multiply(chosen, np.float32(self.unit), dtype=np.float32)
-        depths[~((depths > 0) & (depths < np.inf))] = np.nan
+        return self.metres_of(self.samples[rows, columns])
+
+    def metres_of(self, samples: NDArray[Any]) -> Metres:
+        """Return samples in metres, NaN where nothing was measured."""
+        depths = samples.astype(np.float32)
+        depths *= np.float32(self.unit)
+        np.putmask(depths, ~((depths > LEAST) & (depths < MOST)), np.nan)
         return depths

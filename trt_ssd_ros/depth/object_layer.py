@@ -6,8 +6,10 @@ the box. So the object is the layer that fills the centre of the box and is seld
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import exp, log
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,14 +17,16 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.depth.box_samples import CENTRES, GRID, INSIDE, Array, BoxSamples, Indices, Mask
 from trt_ssd_ros.depth.depth_samples import Metres
-from trt_ssd_ros.depth.surroundings import SIDE_CELLS, continues_around, slanted_planes
+from trt_ssd_ros.depth.surroundings import SIDE_CELLS, Surroundings
 
 STEP = 0.015
 """Width of a bin of the histograms, in parts of the depth: twice the noise of a depth camera at 4 m."""
 WINDOW = 7
 """Bins that are summed when layers are compared: 10 % of the depth."""
+FRAME = 7
+"""Empty bins that precede and follow the histograms."""
 REACH = 45
-"""Most bins from the peak of a layer to its end; as many empty bins frame the histograms."""
+"""Most bins from the peak of a layer to its end."""
 CENTRE_WIDTH = 0.2
 """Standard deviation of a sample's weight about the centre of the box, in widths of the box."""
 COST = 6.0
@@ -43,7 +47,14 @@ LEAST_INSIDE = 0.7
 """Part of a piece of the layer that must be inside of the box; the main piece is exempt."""
 
 _BELL = np.exp(-0.5 * ((CENTRES - 0.5) / CENTRE_WIDTH) ** 2)
+_SIDES = np.arange(len(SIDE_CELLS))[:, None]
 _CENTRE = np.outer(_BELL, _BELL)
+_INNER = np.zeros((GRID, GRID))
+_INNER[INSIDE, INSIDE] = 1
+_WEIGHTS = np.stack([_INNER, SUPPRESSED * _INNER])
+_CENTRE_WEIGHTS = _CENTRE * _WEIGHTS
+_NEIGHBOURED = np.zeros((GRID, GRID), np.bool_)
+_NEIGHBOURED[1:-1, 1:-1] = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +63,11 @@ class ObjectLayer:
 
     Attributes:
         mask: (N, G, G) bool, samples of the object; none if the box has no depth.
-        near: (N,) float64, where the layer begins, in metres.
-        far: (N,) float64, where the layer ends, in metres.
+        ends: (N, 2) float64 in metres, where the layer begins and ends.
     """
 
     mask: Mask
-    near: Array
-    far: Array
+    ends: Array
 
 
 def object_layer(samples: BoxSamples, min_range: float, max_range: float) -> ObjectLayer:
@@ -70,135 +79,132 @@ def object_layer(samples: BoxSamples, min_range: float, max_range: float) -> Obj
         max_range: Greatest depth in metres.
     """
     histograms = _Histograms(samples.depths, min_range, max_range)
-    continued = slanted_planes(samples)
-    seeds = _seeds(histograms, _weights(continued))
-    continued |= continues_around(samples, histograms.between(seeds - WINDOW // 2, seeds + WINDOW // 2))
-    low, high = _ends(histograms.inner(_weights(continued)), seeds)
-    layer = histograms.between(low, high)
-    own = layer & ~continued
-    alike = own.sum(axis=(1, 2)) < LEAST_OWN * layer.sum(axis=(1, 2))
-    own |= layer & alike[:, None, None]
-    whole = own & _coherent(own)
-    sparse = ~whole.any(axis=(1, 2))  # single measurements, e.g. of a lidar, have no neighbours
-    whole |= own & sparse[:, None, None]
-    return ObjectLayer(whole, histograms.depths_of(low), histograms.depths_of(high + 1))
+    surroundings = Surroundings(samples.lines)
+    continued = surroundings.slanted_planes()
+    seeds, touched = _seeds(histograms, continued)
+    continued |= surroundings.continued(touched)
+    ends = _ends(histograms.inside(continued, _WEIGHTS)[0], seeds)
+    layers = histograms.between(ends)
+    mask = layers & ~continued
+    for own, layer in zip(mask, layers, strict=True):
+        own[:] = _object(own, layer)
+    return ObjectLayer(mask, histograms.depths_of(ends))
 
 
 class _Histograms:
-    """Histograms of the log depths of N boxes; REACH empty bins precede and follow the range."""
+    """Histograms of the log depths of N boxes.
+
+    The bins in the range of depths have FRAME empty bins on both sides. The last bin takes what is no depth.
+    """
 
     def __init__(self, depths: Metres, min_range: float, max_range: float) -> None:
-        self._origin = log(min_range) - REACH * STEP
-        self._bins = int((log(max_range) - log(min_range)) / STEP) + 1 + 2 * REACH
-        bins = (np.log(depths) - np.float32(self._origin)) * np.float32(1 / STEP)
-        valid = (depths >= min_range) & (depths <= max_range)
-        self._bin = np.where(valid, bins, self._bins).astype(np.int64)  # the last bin takes what is no depth
-        self._first = ((self._bins + 1) * np.arange(len(depths)))[:, None, None]
-        self._bin += self._first
+        self._origin = log(min_range) - FRAME * STEP
+        bins = int((log(max_range) - log(min_range)) / STEP) + 1 + 2 * FRAME
+        position = (np.log(depths) - np.float32(self._origin)) * np.float32(1 / STEP)
+        valid = (depths >= np.float32(min_range)) & (depths <= np.float32(max_range))
+        self._size = len(depths) * (bins + 1)
+        self._first = np.arange(0, self._size, bins + 1)[:, None, None]
+        np.putmask(position, ~valid, bins)
+        self._bin = position.astype(np.int64) + self._first
 
-    def depths_of(self, bins: Indices) -> Array:
-        """Return the depths in metres at which bins begin."""
-        return np.asarray(np.exp(self._origin + bins * STEP))
+    def depths_of(self, ends: Sequence[tuple[int, int]]) -> Array:
+        """Return the depths (N, 2) in metres at which layers begin and end, from their first and last bins."""
+        return np.array([[exp(self._origin + STEP * at) for at in (first, last + 1)] for first, last in ends])
 
-    def between(self, low: Indices, high: Indices) -> Mask:
-        """Return the samples (N, G, G) in bins from low to high (N,)."""
-        first, last = self._first + low[:, None, None], self._first + high[:, None, None]
-        return np.asarray((self._bin >= first) & (self._bin <= last))
+    def between(self, ends: Sequence[tuple[int, int]]) -> Mask:
+        """Return the samples (N, G, G) in the bins of layers, from the first to the last one."""
+        first, last = self._first + np.array(ends).T[..., None, None]
+        mask: Mask = (self._bin >= first) & (self._bin <= last)
+        return mask
 
-    def inner(self, weights: Array) -> Array:
-        """Return the weight (N, B) of each bin inside of the boxes."""
-        return self._counts(self._bin[:, INSIDE, INSIDE], weights[:, INSIDE, INSIDE])
+    def inside(self, continued: Mask, weights: Array) -> Array:
+        """Return the weight (1, N, B) of each bin.
+
+        Args:
+            continued: (N, G, G) samples that continue the surroundings.
+            weights: (2, G, G), of the other samples, and of these.
+        """
+        chosen = np.where(continued, weights[1], weights[0])
+        return self._table(np.bincount(self._bin.ravel(), chosen.ravel(), self._size))
 
     def sides(self) -> Array:
         """Return the number of samples (4, N, B) of each bin beside the boxes, on each side."""
-        side = (self._bins + 1) * len(self._bin) * np.arange(len(SIDE_CELLS))[:, None]
-        bins = self._bin.reshape(len(self._bin), -1)[:, SIDE_CELLS] + side
-        return self._counts(bins, copies=len(SIDE_CELLS)).reshape(len(SIDE_CELLS), len(self._bin), -1)
+        bins = self._bin.reshape(len(self._bin), -1).take(SIDE_CELLS, axis=1) + self._size * _SIDES
+        return self._table(np.bincount(bins.ravel(), minlength=self._size * len(_SIDES)))
 
-    def _counts(self, bins: Indices, weights: Array | None = None, copies: int = 1) -> Array:
-        size = (copies * len(self._bin), self._bins + 1)
-        counts = np.bincount(bins.ravel(), None if weights is None else weights.ravel(), size[0] * size[1])
-        return np.asarray(counts.reshape(size)[:, :-1], np.float64)
+    def _table(self, counts: NDArray[Any]) -> Array:
+        return counts.reshape(len(counts) // self._size, len(self._bin), -1)
 
 
-def _weights(continued: Mask) -> Array:
-    return np.where(continued, SUPPRESSED, 1.0)
-
-
-def _seeds(histograms: _Histograms, weights: Array) -> Indices:
-    """Return the middle bin (N,) of the window of depths that scores best.
+def _seeds(histograms: _Histograms, continued: Mask) -> tuple[Indices, Array]:
+    """Return the middle bin (N,) of the window of depths that scores best, and its samples on each side (4, N).
 
     A window scores by its weight at the centre of the box. Samples beside the box count against it: those on the
     side with the second most, because a noisy box cuts an object on one side only.
     """
-    centre = _windows(histograms.inner(weights * _CENTRE))
-    left, right, top, bottom = _windows(histograms.sides())
-    fewer = np.maximum(np.minimum(left, right), np.minimum(top, bottom))
-    beside = np.maximum(fewer, np.minimum(np.maximum(left, right), np.maximum(top, bottom)))
+    counts = np.concatenate([histograms.inside(continued, _CENTRE_WEIGHTS), histograms.sides()])
+    rows = counts.reshape(-1, counts.shape[-1])
+    sums = cv2.boxFilter(rows, -1, (WINDOW, 1), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    windows = np.asarray(sums, np.float64).reshape(counts.shape)
+    centre, one, other = windows[0], windows[1:3], windows[3:]
+    fewer, more = np.minimum(one, other), np.maximum(one, other)
+    beside = np.maximum(np.maximum(fewer[0], fewer[1]), np.minimum(more[0], more[1]))
     scores = np.maximum(centre - COST * beside, LEAST_SCORE * centre)
-    return np.asarray(scores.argmax(axis=-1) + WINDOW // 2, np.int64)
+    seeds: Indices = scores[:, :-FRAME].argmax(axis=-1)
+    first = np.arange(0, centre.size, centre.shape[1])
+    return seeds, windows.reshape(len(windows), -1).take(first + seeds, axis=1)[1:]
 
 
-def _windows(counts: Array) -> Array:
-    """Return the sums (..., B - WINDOW + 1) of WINDOW neighbouring bins (..., B)."""
-    sums = np.cumsum(counts, axis=-1)
-    sums[..., WINDOW:] -= sums[..., :-WINDOW].copy()
-    return sums[..., WINDOW - 1 :]
+def _ends(density: Array, seeds: Indices) -> list[tuple[int, int]]:
+    """Return the first and last bin of the layer around each seed."""
+    pairs = density[:, 1:] + density[:, :-1]
+    smooth = pairs[:, 1:] + pairs[:, :-1]  # bin i is in the middle of i, i + 1 and i + 2
+    ends = []
+    for bins, seed in zip(smooth, seeds.tolist(), strict=True):
+        first = max(seed - 1 - WINDOW // 2, 0)
+        peak = first + int(bins[first : seed + WINDOW // 2].argmax())
+        below, above = bins[max(peak - REACH + 1, 0) : peak + 1][::-1], bins[peak : peak + REACH]
+        ends.append((peak + 1 - _extent(below.tolist()), peak + 1 + _extent(above.tolist())))
+    return ends
 
 
-def _ends(density: Array, seeds: Indices) -> tuple[Indices, Indices]:
-    """Return the first and last bin (N,) of the layers around bins (N,)."""
-    smooth = density.copy()
-    smooth[:, 1:-1] = (density[:, :-2] + 2 * density[:, 1:-1] + density[:, 2:]) / 4
-    box = np.arange(len(seeds))
-    window = seeds[:, None] + np.arange(-(WINDOW // 2), WINDOW // 2 + 1)
-    peaks = window[box, smooth[box[:, None], window].argmax(axis=1)]
-    steps = np.arange(REACH)
-    below, above = (smooth[box[:, None], peaks[:, None] + sign * steps] for sign in (-1, 1))
-    return peaks - _extent(below), peaks + _extent(above)
+def _extent(density: list[float]) -> int:
+    """Return how many bins a layer reaches from its peak, the first bin of the density."""
+    peak = lowest = density[0]
+    reach = 0
+    for step, value in enumerate(density):
+        if value < lowest:
+            lowest, reach = value, step
+        if value < FAINT * peak or (value > RISE * lowest and lowest < VALLEY * peak):
+            break
+    return reach
 
 
-def _extent(density: Array) -> Indices:
-    """Return how many bins (N,) a layer reaches from its peak, the first bin of (N, REACH)."""
-    peak, lowest = density[:, :1], np.minimum.accumulate(density, axis=1)
-    ended = (density < FAINT * peak) | ((density > RISE * lowest) & (lowest < VALLEY * peak))
-    ended[:, -1] = True
-    behind = np.arange(REACH) > ended.argmax(axis=1)[:, None]
-    return np.asarray(np.where(behind, np.inf, density).argmin(axis=1), np.int64)
+def _object(own: Mask, layer: Mask) -> Mask:
+    """Return the samples (G, G) of the object of one box.
+
+    Args:
+        own: (G, G) samples of the layer that do not continue the surroundings.
+        layer: (G, G) samples of the layer.
+    """
+    if np.count_nonzero(own) < LEAST_OWN * np.count_nonzero(layer):
+        own = layer
+    whole = own & _coherent(own)
+    return whole if whole.any() else own  # single measurements, e.g. of a lidar, have no neighbours
 
 
-def _coherent(own: Mask) -> NDArray[np.bool_]:
-    """Return the samples (N, G, G) in pieces without speckles: the main piece, and those inside of the box.
+def _coherent(own: Mask) -> Mask:
+    """Return the samples (G, G) in pieces without speckles: the main piece, and those inside of the box.
 
     An occluder may cut an object into pieces. A piece that is mostly beside the box is something else.
     """
-    labels, count = _pieces(own)
-    size = np.bincount(labels.ravel(), minlength=count)
-    inside = np.bincount(labels[:, INSIDE, INSIDE].ravel(), minlength=count)
+    neighbours = cv2.boxFilter(own.view(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    dense: Mask = (neighbours >= MAJORITY) & _NEIGHBOURED
+    count, labels = cv2.connectedComponents(dense.view(np.uint8), connectivity=8)
+    if count <= 2:  # the rest and one piece
+        return dense
+    piece = labels.ravel()
+    size, inside, weight = (np.bincount(piece, part) for part in (None, _INNER.ravel(), _CENTRE.ravel()))
     kept = inside > LEAST_INSIDE * size
-    weight = np.bincount(labels.ravel(), np.broadcast_to(_CENTRE, labels.shape).ravel(), count)
-    box = np.zeros(count, np.int64)
-    box[labels.ravel()] = np.repeat(np.arange(len(own)), GRID * GRID)
-    by_weight = np.argsort(weight[1:], kind="stable") + 1
-    main = np.zeros(len(own), np.int64)
-    main[box[by_weight]] = by_weight  # of several pieces of a box, the heaviest is written last
-    kept[main], kept[0] = True, False
-    return np.asarray(kept[labels])
-
-
-def _pieces(own: Mask) -> tuple[NDArray[np.int32], int]:
-    """Return the number (N, G, G) of the connected piece of each sample, 0 for none, and the number of pieces.
-
-    The grids are stacked into one image for OpenCV, an empty row between two of them.
-    """
-    stack = np.zeros((len(own), GRID + 1, GRID), np.uint8)
-    stack[:, 1:-2, 1:-1] = _neighbours(own) >= MAJORITY
-    count, labels = cv2.connectedComponents(stack.reshape(-1, GRID), connectivity=8)
-    return np.asarray(labels, np.int32).reshape(stack.shape)[:, :GRID], count
-
-
-def _neighbours(own: Mask) -> NDArray[np.uint8]:
-    """Return how many of the 9 samples around each sample are the object's, (N, G - 2, G - 2)."""
-    samples = own.view(np.uint8)
-    rows = samples[:, :-2] + samples[:, 1:-1] + samples[:, 2:]
-    return np.asarray(rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
+    kept[1 + weight[1:].argmax()], kept[0] = True, False
+    return np.asarray(kept.take(np.asarray(labels, np.int32)))

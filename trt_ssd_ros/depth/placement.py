@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
+from math import hypot, isfinite
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trt_ssd_ros.depth.box_samples import GRID, INNER, Array, BoxSamples, Mask
+from trt_ssd_ros.depth.box_samples import INNER, INSIDE, Box, BoxSamples, Mask
 from trt_ssd_ros.depth.camera_model import PinholeCamera, box_rays
-from trt_ssd_ros.depth.depth_samples import DepthImage
+from trt_ssd_ros.depth.depth_samples import DepthImage, Metres
 from trt_ssd_ros.depth.object_layer import ObjectLayer, object_layer
-from trt_ssd_ros.depth.outline import Outlines, find_outlines
+from trt_ssd_ros.depth.outline import Extent, find_outlines
+from trt_ssd_ros.depth.surface_points import SurfacePoints
 
+LEAST_SIDE = 1e-3
+"""Least width and height of the part of a box in the image, in pixels."""
 THICKNESS = (0.05, 0.95)
 """Quantiles of the depths of an object between which its thickness lies."""
 CELL_ERROR = 0.4
@@ -82,13 +89,18 @@ class Placement:
             the surface that faces the camera. The rear of an object is not seen, and not guessed.
         size: (3,) float64 in metres: width and height of the outline at that depth, thickness of the surface.
         covariance: (3, 3) float64 in square metres, of `centre`.
-        points: (M, 3) float32 in metres: samples of the surface.
+        cloud: Returns `points`.
     """
 
     centre: NDArray[np.float64]
     size: NDArray[np.float64]
     covariance: NDArray[np.float64]
-    points: NDArray[np.float32]
+    cloud: Callable[[], Metres]
+
+    @property
+    def points(self) -> Metres:
+        """(M, 3) float32 in metres: samples of the surface."""
+        return self.cloud()
 
 
 def place_objects(
@@ -107,104 +119,87 @@ def place_objects(
     """
     height, width = depth.size
     camera.require_size(width, height)
-    clipped = np.clip(np.asarray(boxes, np.float64).reshape(-1, 4), 0, [width, height, width, height])
-    placed: list[Placement | Reason] = [Reason.OUTSIDE] * len(clipped)
-    inside = np.flatnonzero((clipped[:, 2:] > clipped[:, :2]).all(axis=1))
-    if len(inside):
-        samples = BoxSamples.take(depth, clipped[inside])
-        for index, place in zip(inside.tolist(), _places(samples, camera, settings), strict=True):
+    placed: list[Placement | Reason] = []
+    inside: dict[int, Box] = {}
+    for index, (x1, y1, x2, y2) in enumerate(np.asarray(boxes, np.float64).reshape(-1, 4).tolist()):
+        box = max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)
+        placed.append(Reason.OUTSIDE)
+        if min(box[2] - box[0], box[3] - box[1]) >= LEAST_SIDE:
+            inside[index] = box
+    if inside:
+        for index, place in zip(inside, _places(depth, list(inside.values()), camera, settings), strict=True):
             placed[index] = place
     return placed
 
 
-def _places(samples: BoxSamples, camera: PinholeCamera, settings: PlacementSettings) -> list[Placement | Reason]:
-    # NaN marks what was not measured, and some drivers write the largest float instead.
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        layer = object_layer(samples, settings.min_range, settings.max_range)
-        outlines = find_outlines(samples, layer)
-        nearest, depths, furthest = _quantiles(samples, layer, outlines)
-        edges = box_rays(outlines.boxes, camera)
-        rays = np.concatenate([(edges[:, :2] + edges[:, 2:]) / 2, np.ones((len(edges), 1))], axis=1)
-        sides = (edges[:, 2:] - edges[:, :2]) * depths[:, None]
-        sizes = np.concatenate([sides, (furthest - nearest)[:, None]], axis=1)
-        covariances = _covariances(
-            rays * depths[:, None], sizes, samples, outlines, _hidden(samples, layer, outlines)
-        )
-    points = _points(samples, layer, camera, settings.max_points)
+def _places(
+    depth: DepthImage, boxes: Sequence[Box], camera: PinholeCamera, settings: PlacementSettings
+) -> list[Placement | Reason]:
+    samples = BoxSamples.take(depth, boxes)
+    layer = object_layer(samples, settings.min_range, settings.max_range)
+    outlines = find_outlines(samples, layer)
+    rays = box_rays([(x.low, y.low, x.high, y.high) for x, y in outlines], camera).tolist()
+    points = SurfacePoints(samples, layer.mask, camera, settings.max_points)
     return [
-        Placement(ray * z, size, covariance, own) if len(own) and np.isfinite(ray).all() else _reason(inner)
-        for ray, z, size, covariance, own, inner in zip(
-            rays, depths, sizes, covariances, points, samples.inner, strict=True
-        )
+        _place(index, samples, layer, *found, points)
+        for index, found in enumerate(zip(outlines, rays, strict=True))
     ]
 
 
-def _reason(depths: NDArray[np.float32]) -> Reason:
-    return Reason.OUT_OF_RANGE if np.isfinite(depths).any() else Reason.NO_DEPTH
+def _place(
+    index: int,
+    samples: BoxSamples,
+    layer: ObjectLayer,
+    outline: tuple[Extent, Extent],
+    edges: list[float],
+    points: SurfacePoints,
+) -> Placement | Reason:
+    """Return the place of the object in a box; `edges` are those of its outline, as x / z or y / z of rays."""
+    depths, mask = samples.depths[index], layer.mask[index]
+    found, inner = _depths(depths, mask, outline), depths[INSIDE, INSIDE]
+    if not (len(found) and all(map(isfinite, edges))):
+        return Reason.OUT_OF_RANGE if np.isfinite(inner).any() else Reason.NO_DEPTH
+    last = len(found) - 1
+    near, z, far = (float(found[int(part * last)]) for part in (THICKNESS[0], 0.5, THICKNESS[1]))
+    covered = np.count_nonzero(inner < np.float32(layer.ends[index, 0])) > COVERED * INNER**2
+    hidden = covered or any(extent.cells != extent.visible for extent in outline)
+    x1, y1, x2, y2 = edges
+    centre = np.array([(x1 + x2) / 2 * z, (y1 + y2) / 2 * z, z])
+    size = (x2 - x1) * z, (y2 - y1) * z, far - near
+    surface = (hypot(SURFACE_ERROR, HIDDEN_ERROR) if hidden else SURFACE_ERROR) * size[2]
+    covariance = ((surface / z) ** 2 + RELATIVE_ERROR**2) * centre[:, None] * centre
+    for axis, extent in enumerate(outline):
+        side = samples.boxes[index][axis + 2] - samples.boxes[index][axis]
+        covariance[axis, axis] += _variance(side, extent, size[axis], hidden)
+    return Placement(centre, np.array(size), covariance, partial(points.of, index))
 
 
-def _quantiles(samples: BoxSamples, layer: ObjectLayer, outlines: Outlines) -> tuple[Array, Array, Array]:
-    """Return the low end, the median and the high end (N,) of each object's depths in metres.
+def _depths(depths: Metres, mask: Mask, outline: tuple[Extent, Extent]) -> Metres:
+    """Return the object's depths (K,) in metres, in order.
 
     Where an end of the object is hidden, its last visible cells are repeated up to the outline. Without this, half
     of a slanted surface would give the median of that half.
     """
-    steps = np.arange(GRID)
-    low, high = outlines.visible[:, :2, None], outlines.visible[:, 2:, None]
-    column, row = np.minimum(np.maximum(steps, low), high - 1).transpose(1, 0, 2)
-    within = (steps >= outlines.cells[:, :2, None]) & (steps < outlines.cells[:, 2:, None])
-    at = np.arange(len(low))[:, None, None], row[:, :, None], column[:, None]
-    used = layer.mask[at] & within[:, 1, :, None] & within[:, 0, None]
-    depths = samples.depths[at]
-    sparse = ~used.any(axis=(1, 2))  # single measurements outside of the lines that show the object
-    used[sparse], depths[sparse] = layer.mask[sparse], samples.depths[sparse]
-    depths = np.where(used, depths, np.float32(np.inf)).reshape(len(low), -1)
-    depths.sort(axis=1)
-    last = np.maximum(used.sum(axis=(1, 2)) - 1, 0)
-    box = np.arange(len(low))
-    near, middle, far = (
-        depths[box, (part * last).astype(int)].astype(np.float64) for part in (THICKNESS[0], 0.5, THICKNESS[1])
-    )
-    return near, middle, far
+    x, y = outline
+    shown, hidden = (y.shown, x.shown), (*y.hidden, *x.hidden)
+    found, used = depths[shown], mask[shown]
+    if any(hidden):
+        found = np.asarray(cv2.copyMakeBorder(found, *hidden, cv2.BORDER_REPLICATE), np.float32)
+        used = np.asarray(cv2.copyMakeBorder(used.view(np.uint8), *hidden, cv2.BORDER_REPLICATE)).view(np.bool_)
+    # Single measurements may be outside of the lines that show the object.
+    return np.sort(found[used] if used.any() else depths[mask])
 
 
-def _hidden(samples: BoxSamples, layer: ObjectLayer, outlines: Outlines) -> Mask:
-    """Return whether something hides a part of the objects (N,)."""
-    covered = (samples.inner < layer.near[:, None, None]).sum(axis=(1, 2)) > COVERED * INNER**2
-    return np.asarray(covered | (outlines.cells != outlines.visible).any(axis=1))
+def _variance(side: float, extent: Extent, size: float, hidden: bool) -> float:
+    """Return the variance in m² of the middle of an outline along one axis.
 
-
-def _covariances(centres: Array, sizes: Array, samples: BoxSamples, outlines: Outlines, hidden: Mask) -> Array:
-    """Return the covariances (N, 3, 3) in m² of centres (N, 3), from the errors of edges and depths."""
-    boxes = samples.boxes[:, 2:] - samples.boxes[:, :2]
-    pixels = outlines.boxes[:, 2:] - outlines.boxes[:, :2]
-    shown = (CELL_ERROR / INNER * boxes) ** 2 + PIXEL_ERROR**2
-    edges = np.where(outlines.seen.reshape(-1, 2, 2), shown[:, None], ((BOX_ERROR * pixels) ** 2)[:, None])
-    across = edges.sum(axis=1) / 4 * (sizes[:, :2] / pixels) ** 2
-    across += hidden[:, None] * (HIDDEN_EDGE_ERROR * sizes[:, :2]) ** 2
-    surface = np.where(hidden, np.hypot(SURFACE_ERROR, HIDDEN_ERROR), SURFACE_ERROR) * sizes[:, 2]
-    along = (surface / centres[:, 2]) ** 2 + RELATIVE_ERROR**2
-    covariances = along[:, None, None] * (centres[:, :, None] * centres[:, None])
-    covariances[:, [0, 1], [0, 1]] += across
-    return np.asarray(covariances)
-
-
-def _points(
-    samples: BoxSamples, layer: ObjectLayer, camera: PinholeCamera, most: int
-) -> list[NDArray[np.float32]]:
-    """Return the points of each object: every k-th sample, so that there are at most `most`."""
-    box, row, column = np.nonzero(layer.mask)
-    counts = np.bincount(box, minlength=len(layer.mask))
-    ends = np.cumsum(counts)
-    number = np.arange(len(box)) - (ends - counts)[box]
-    kept = number % -(-counts // most)[box] == 0
-    box, row, column = box[kept], row[kept], column[kept]
-    z = samples.depths[box, row, column]
-    points = np.empty((len(box), 3), np.float32)
-    points[:, :2] = (
-        camera.rays(np.stack([samples.columns[box, column], samples.rows[box, row]], axis=1)) * z[:, None]
-    )
-    points[:, 2] = z
-    seen = np.isfinite(points).all(axis=1)  # a fisheye lens also sees to the side, where no depth image measures
-    points, box = points[seen], box[seen]
-    return np.split(points, np.searchsorted(box, np.arange(1, len(counts))))
+    Args:
+        side: Width or height of the detector's box in pixels.
+        extent: Outline along the axis.
+        size: Width or height of the outline in metres.
+        hidden: Whether something hides a part of the object.
+    """
+    pixels = extent.high - extent.low
+    shown, told = (CELL_ERROR / INNER * side) ** 2 + PIXEL_ERROR**2, (BOX_ERROR * pixels) ** 2
+    edges = sum(shown if seen else told for seen in extent.seen)
+    return edges / 4 * (size / pixels) ** 2 + (hidden * HIDDEN_EDGE_ERROR * size) ** 2
