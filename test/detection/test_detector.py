@@ -412,6 +412,7 @@ def test_a_bayer_pattern_is_converted_once_for_all_bands(card, monkeypatch):
         return convert(pattern, code)
 
     monkeypatch.setattr(cv2, "cvtColor", convert)
+    monkeypatch.setattr("trt_ssd_ros.images.resize.BAND_PIXELS", 100)
     detector, engine = detector_on(card, outputs_of(CANDIDATES))
     detector.resize_on = "host"
     for threads in (1, 3):

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from trt_ssd_ros.engines.onnxruntime_engine import open_session
 from trt_ssd_ros.images.frame import SUPPORTED_ENCODINGS, frame_from_message
-from trt_ssd_ros.images.resize import BatchResize, Resize
+from trt_ssd_ros.images.resize import BAND_PIXELS, BatchResize, Resize
 from trt_ssd_ros.models.shipped import sample_photos
 
 RULES = ("half_pixel", "align_corners", "asymmetric")
@@ -147,32 +147,33 @@ def test_one_image_that_is_not_divided_starts_no_thread(rule, bands):
     together = BatchResize(Resize(20, 10, rule))
     together.threads, together.bands = 4, bands
     before = threading.active_count()
-    together([sample_photos()[0]])
+    together([np.zeros((2 * BAND_PIXELS // 1000, 1000, 3), np.uint8)])
     assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(
-    ("images", "threads", "most", "bands"),
+    ("images", "pixels", "threads", "most", "bands"),
     [
-        (1, 4, 4, 4),
-        (2, 4, 4, 2),
-        (3, 4, 4, 4),
-        (1, 16, 4, 4),
-        (1, 3, 4, 3),
-        (1, 4, 1, 1),
-        (4, 4, 4, 1),
-        (5, 4, 4, 1),
+        (1, 9, 4, 4, 4),
+        (1, 9, 16, 4, 4),
+        (1, 9, 4, 1, 1),
+        (1, 3.9, 4, 4, 3),
+        (1, 0.9, 4, 4, 1),
+        (2, 9, 4, 4, 4),
+        (4, 9, 4, 4, 1),
+        (5, 9, 4, 4, 1),
     ],
 )
-def test_fewer_images_than_threads_are_divided_into_bands(images, threads, most, bands):
+def test_few_large_images_are_divided_into_bands(images, pixels, threads, most, bands):
     together, resized = BatchResize(Resize(200, 100, "asymmetric")), []
     together.threads, together.bands = threads, most
 
     def note(image, band, place):
         assert place.shape == (band.height, 200, 3)
-        resized.append((image, band.above, band.above + band.height))
+        resized.append((image.number, band.above, band.above + band.height))
 
-    together(range(images), note)
+    size = 1, int(pixels * BAND_PIXELS)
+    together([SimpleNamespace(number=number, size=size) for number in range(images)], note)
     together.close()
     edges = [100 * number // bands for number in range(bands + 1)]
     assert sorted(resized) == [(image, *band) for image in range(images) for band in pairwise(edges)]

@@ -67,8 +67,8 @@ class EngineChoice:
         cpu_threads: Number of CPU threads of ONNX Runtime and of OpenCV; 0: all cores, or COPY_THREADS.
         resize_on: One of RESIZE_CHOICES. `auto` takes the one of RESIZES_ON that costs the backend less time.
         gpu: Number of the GPU, from 0; ONNX Runtime, which runs on the CPU, ignores it.
-        gpu_wait: One of WAIT_CHOICES: how the thread of the engine waits for the GPU. `auto` blocks for batches,
-            and spins for single images, whose latency the wake-up of a thread would lengthen by a tenth.
+        gpu_wait: One of WAITS: how the thread of the engine waits for the GPU. To spin saves the wake-up of the
+            thread, a tenth of the latency.
         remote: Server of the backend `remote`; other backends ignore it.
 
     Raises:
@@ -81,7 +81,7 @@ class EngineChoice:
     cpu_threads: int = 0
     resize_on: str = "auto"
     gpu: int = 0
-    gpu_wait: str = "auto"
+    gpu_wait: str = "block"
     remote: RemoteOptions = field(default_factory=RemoteOptions)
 
     def for_views(self, count: int, images: int = 1) -> EngineChoice:
@@ -219,18 +219,11 @@ def _open_tensorrt(request: Request) -> list[Detector]:
     build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
     if build.batch > 1 and batch_size(load_network(request.card), request.card) == 1:
         build = replace(build, batch=1)
-    plans = CardPlans(request.card, library, gpu, build, cache, request.progress, _wait(choice))
+    plans = CardPlans(request.card, library, gpu, build, cache, request.progress, choice.gpu_wait)
     precision = choice.precision
     if precision == "auto":
         precision = plans.choose(request.samples) if request.samples else "fp32"
     return [plans.open_detector(precision)]
-
-
-def _wait(choice: EngineChoice) -> str:
-    """Return how the thread of the engine waits for the GPU."""
-    if choice.gpu_wait == "auto":
-        return "block" if choice.build.batch > 1 else "spin"
-    return choice.gpu_wait
 
 
 def _open_onnxruntime(request: Request) -> list[Detector]:
@@ -301,12 +294,11 @@ AUTOMATIC = ("tensorrt", "onnxruntime")
 BACKENDS = ("auto", *REGISTRY)
 CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host", "remote": "host"}
 """Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
-WAIT_CHOICES = ("auto", *WAITS)
 RESIZE_CHOICES = ("auto", *RESIZES_ON)
 NAMED_CHOICES: Mapping[str, Sequence[str]] = {
     "backend": BACKENDS,
     "precision": PRECISIONS,
     "resize_on": RESIZE_CHOICES,
-    "gpu_wait": WAIT_CHOICES,
+    "gpu_wait": WAITS,
 }
 """Values of the fields of `EngineChoice` that are names."""

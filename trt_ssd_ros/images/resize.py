@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from math import gcd
 from typing import Any, Literal
 
 import cv2
@@ -24,6 +23,8 @@ from numpy.typing import NDArray
 ResizeRule = Literal["half_pixel", "align_corners", "asymmetric"]
 Pixels = NDArray[np.uint8]
 
+BAND_PIXELS = 2_000_000
+"""Pixels of an image that are worth another thread; a smaller band saves less time than a thread costs."""
 LONGEST_SIDE = 32766
 """Longest side in pixels that cv2.remap takes."""
 YUV_TO_BGR = np.array(
@@ -119,7 +120,8 @@ class BatchResize:
 
     Attributes:
         threads: Most threads, with the calling one.
-        bands: Most bands of rows that an image is divided into, if there are fewer images than threads.
+        bands: Most bands of rows that an image is divided into, if there are fewer images than threads; each is of
+            BAND_PIXELS of the image or more.
     """
 
     def __init__(self, resize: Resize) -> None:
@@ -144,12 +146,11 @@ class BatchResize:
         resize = resize or _resize_array
         count, threads = len(images), self.threads
         batch = np.empty((count, self._resize.height, self._resize.width, 3), np.uint8)
-        # lcm(images, threads) bands in all, so that each thread has the same share
-        bands = self._resize.bands(min(self.bands, threads // gcd(count, threads)) if count < threads else 1)
+        most = self.bands if count < threads else 1
         work = [
             (image, band, place[band.above :][: band.height])
             for image, place in zip(images, batch, strict=True)
-            for band in bands
+            for band in self._resize.bands(max(1, min(most, _pixel_count(image) // BAND_PIXELS)))
         ]
         parts = max(1, min(threads, len(work)))
 
@@ -170,6 +171,12 @@ class BatchResize:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+
+def _pixel_count(image: Any) -> int:
+    """Return the number of pixels of an array (H, W, 3), or of another image, whose `size` is height and width."""
+    height, width = image.shape[:2] if isinstance(image, np.ndarray) else image.size
+    return int(height * width)
 
 
 def _resize_array(samples: NDArray[Any], resize: Resize, place: Pixels) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trt_ssd_ros.detection.views import MAX_OVERLAP
-from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, WAIT_CHOICES
+from trt_ssd_ros.engines.backend import BACKENDS, MAX_CPU_THREADS, MAX_GPU, RESIZE_CHOICES, EngineChoice
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.engines.remote_server import (
     FALLBACKS,
     MAX_TIMEOUT,
@@ -103,10 +104,10 @@ ENGINE = (
     ParameterSpec(
         "gpu_wait",
         Kind.STRING,
-        WAIT_CHOICES[0],
-        "How the inference thread waits for the GPU; spin: on a core, with the least latency; block: asleep, with "
-        "less processor time; auto: block with several cameras, tiles or regions, else spin",
-        choices=WAIT_CHOICES,
+        EngineChoice.gpu_wait,
+        "How the inference thread waits for the GPU; block: asleep; spin: on a core, with 0.1 ms less latency and "
+        "more processor time",
+        choices=WAITS,
         fixed=_OPENED,
     ),
     ParameterSpec(

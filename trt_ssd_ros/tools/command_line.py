@@ -22,10 +22,11 @@ from trt_ssd_ros.engines.backend import (
     MAX_GPU,
     RESIZE_CHOICES,
     SERVER_DECIDES,
-    WAIT_CHOICES,
+    EngineChoice,
 )
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
 from trt_ssd_ros.engines.card_plans import PRECISIONS
+from trt_ssd_ros.engines.cuda import WAITS
 from trt_ssd_ros.engines.remote_server import MAX_TIMEOUT, TOKEN_VARIABLE, RemoteOptions
 from trt_ssd_ros.errors import BROKEN_PIPE, INTERRUPTED, discard_stdout, one_line
 from trt_ssd_ros.files import PACKAGE
@@ -175,10 +176,9 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "number of the GPU, for TensorRT; doctor lists them; default: 0",
     },
     "gpu-wait": {
-        "choices": WAIT_CHOICES,
-        "default": WAIT_CHOICES[0],
-        "help": "how the CPU waits for the GPU; block takes less CPU time and more latency; default: auto, block "
-        "for batches, else spin",
+        "choices": WAITS,
+        "default": EngineChoice.gpu_wait,
+        "help": "how the CPU waits for the GPU; spin takes 0.1 ms less and more CPU time; default: block",
     },
     "resize-on": {
         "choices": RESIZE_CHOICES,
