@@ -146,7 +146,7 @@ def test_a_number_of_a_gpu_that_cannot_be_is_refused(gpu):
 
 
 def test_an_unknown_wait_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="gpu_wait: found 'sleep', expected one of auto, spin, block"):
+    with pytest.raises(ValueError, match="gpu_wait: found 'sleep', expected one of spin, block"):
         EngineChoice(gpu_wait="sleep")
 
 

@@ -39,7 +39,7 @@ OPENCV = tuple(map(int, cv2.__version__.split(".")[:2]))
                 ["{photos}", "--backend", "remote", option, value],
                 f"{option}: found {value} beside the backend remote",
             )
-            for option, value in (("--gpu", "1"), ("--precision", "fp16"), ("--gpu-wait", "block"))
+            for option, value in (("--gpu", "1"), ("--precision", "fp16"), ("--gpu-wait", "spin"))
         ),
         (["{photos}", "--backend", "tensorrt"], "TensorRT cannot be imported"),
     ],
