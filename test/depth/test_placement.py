@@ -43,6 +43,10 @@ def place(depths: NDArray[np.float32], *boxes: object, settings: PlacementSettin
         (scene(), [[100, 60, 180, 60]], [Reason.OUTSIDE]),
         (scene(), [[180, 200, 100, 60]], [Reason.OUTSIDE]),
         (scene(), [[np.nan] * 4], [Reason.OUTSIDE]),
+        *(
+            (scene(), [[np.nan if side == lost else bound for side, bound in enumerate(BOX)]], [Reason.OUTSIDE])
+            for lost in range(4)
+        ),
     ],
 )
 def test_a_box_without_a_place_has_a_reason(depths, boxes, expected):

@@ -87,8 +87,8 @@ class PageClient:
     async def acknowledge(self, frame: PageFrame) -> None:
         """Make room for the next frames, as the page does."""
         camera, number = frame.header["camera"], frame.header["frame"]
-        if self._acknowledgements[camera].is_due(time.monotonic()):
-            await self.socket.send_json({"type": "ack", "camera": camera, "frame": number})
+        if drawn := self._acknowledgements[camera].due(time.monotonic()):
+            await self.socket.send_json({"type": "ack", "camera": camera, "frame": number, "drawn": drawn})
 
     async def command(self, **content: Any) -> dict[str, Any]:
         """Send a request, and return its answer."""

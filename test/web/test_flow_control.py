@@ -63,14 +63,14 @@ def test_a_viewer_that_acknowledges_nothing_gets_no_more_and_then_the_newest(hub
     for number in range(1, 101):
         hub.offer(frame(number))
         seen += ready(quick)
-        quick.acknowledge(Ack("a", number))
+        quick.acknowledge(Ack("a", number, 1))
         if number <= MAX_IN_FLIGHT:
             assert ready(slow) == [f"a{number}".encode()]
     assert seen == [f"a{number}".encode() for number in range(1, 101)]
     assert ready(slow) == []
-    slow.acknowledge(Ack("a", 1))
+    slow.acknowledge(Ack("a", 1, 1))
     assert ready(slow) == [b"a100"]
-    slow.acknowledge(Ack("a", 100))
+    slow.acknowledge(Ack("a", 100, 1))
     hub.offer(frame(101))
     hub.offer(frame(102))
     assert ready(slow) == [b"a102"]
@@ -90,9 +90,9 @@ def test_a_frame_is_written_at_once_where_nothing_waits(hub):
     for number in (1, 2, 3):
         hub.offer(frame(number))
     assert written == [b"\x82\x02a1", b"\x82\x02a2"], "as many as may be under way"
-    viewer.acknowledge(Ack("a", 1))
+    viewer.acknowledge(Ack("a", 1, 1))
     assert written[2:] == [b"\x82\x02a3"]
-    viewer.acknowledge(Ack("a", 3))
+    viewer.acknowledge(Ack("a", 3, 1))
     hub.tell("state", "text")
     hub.offer(frame(4))
     assert (written[3:], ready(viewer)) == ([], ["text", b"a4"]), "a text that waits comes first"
@@ -108,15 +108,15 @@ class Link:
         travel: Seconds from the web node to the pixels.
         back: Seconds of an acknowledgement from the page to the web node.
         transfer: Seconds for which a frame occupies the connection.
-        is_due: Tells whether the page acknowledges a frame that is drawn at a time in seconds.
+        due: Returns the number of drawn frames that the page acknowledges when it draws one at a time in seconds.
     """
 
-    def __init__(self, travel: float, back: float, transfer: float, is_due: Callable[[float], bool]) -> None:
+    def __init__(self, travel: float, back: float, transfer: float, due: Callable[[float], int]) -> None:
         self.viewer = Viewer(self._write)
         self.viewer.follow(Look(frozenset("a"), 0.0))
         self.acknowledged = 0
         self.drawn: dict[int, float] = {}
-        self._travel, self._back, self._transfer, self._is_due = travel, back, transfer, is_due
+        self._travel, self._back, self._transfer, self._due = travel, back, transfer, due
         self._now = self._free = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
@@ -131,9 +131,9 @@ class Link:
 
     def _draw(self, number: int) -> None:
         self.drawn[number] = self._now
-        if self._is_due(self._now):
+        if drawn := self._due(self._now):
             self.acknowledged += 1
-            self._at(self._now + self._back, partial(self.viewer.acknowledge, Ack("a", number)))
+            self._at(self._now + self._back, partial(self.viewer.acknowledge, Ack("a", number, drawn)))
 
     def run(self, rate: float, frames: int = 200) -> None:
         """Offer frames at a rate in Hz."""
@@ -149,7 +149,7 @@ class Link:
 )
 @pytest.mark.parametrize("way", [0.1, 0.9, 1.2, 1.9], ids=lambda way: f"{way} periods")
 def test_a_frame_waits_for_no_acknowledgement_that_the_page_holds_back(rate, share, way):
-    link = Link(0.75 * way / rate, 0.25 * way / rate, 0.0, Acknowledgements().is_due)
+    link = Link(0.75 * way / rate, 0.25 * way / rate, 0.0, Acknowledgements().due)
     link.run(rate)
     first = 10  # at first, the node does not know that the page holds acknowledgements back
     late = {number: at - number / rate for number, at in link.drawn.items() if number >= first}
@@ -158,7 +158,7 @@ def test_a_frame_waits_for_no_acknowledgement_that_the_page_holds_back(rate, sha
 
 
 def test_a_slow_page_acknowledges_each_frame_and_gets_what_it_got_then():
-    slow, each = Link(0.005, 0.005, 0.1, Acknowledgements().is_due), Link(0.005, 0.005, 0.1, lambda _: True)
+    slow, each = Link(0.005, 0.005, 0.1, Acknowledgements().due), Link(0.005, 0.005, 0.1, lambda _: 1)
     for link in (slow, each):
         link.run(30.0)
     assert (slow.drawn, slow.acknowledged) == (each.drawn, len(each.drawn))
@@ -175,14 +175,31 @@ def test_one_more_frame_is_under_way_until_the_page_is_slow():
     viewer.follow(Look(frozenset("a"), 0.0))
     for number in (1, 2):
         viewer.offer(frame(number))
-    viewer.acknowledge(Ack("a", 2))
+    viewer.acknowledge(Ack("a", 2, 2))
     for number in (3, 4, 5, 6):
         viewer.offer(frame(number))
     assert written == [b"a1", b"a2", b"a3", b"a4", b"a5"]
-    viewer.acknowledge(Ack("a", 3))
+    viewer.acknowledge(Ack("a", 3, 1))
     assert len(written) == 5, "frame 6 waited, so two are under way again"
-    viewer.acknowledge(Ack("a", 4))
+    viewer.acknowledge(Ack("a", 4, 1))
     assert written[5:] == [b"a6"]
+
+
+def test_a_page_that_skips_a_frame_has_no_more_under_way():
+    written: list[bytes] = []
+
+    def write(packet: bytes) -> bool:
+        written.append(packet[2:])
+        return True
+
+    viewer = Viewer(write)
+    viewer.follow(Look(frozenset("a"), 0.0))
+    for number in (1, 2):
+        viewer.offer(frame(number))
+    viewer.acknowledge(Ack("a", 2, 1))
+    for number in (3, 4, 5):
+        viewer.offer(frame(number))
+    assert written == [b"a1", b"a2", b"a3", b"a4"]
 
 
 @pytest.mark.parametrize(

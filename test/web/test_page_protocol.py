@@ -31,7 +31,7 @@ from trt_ssd_ros.web.protocol import (
     [
         ('{"type": "look", "cameras": [], "rate": 0}', Look(frozenset(), 0.0)),
         ('{"type": "look", "cameras": ["a", "b"], "rate": 7.5}', Look(frozenset("ab"), 7.5)),
-        ('{"type": "ack", "camera": "", "frame": 3}', Ack("", 3)),
+        ('{"type": "ack", "camera": "", "frame": 3, "drawn": 2}', Ack("", 3, 2)),
         ('{"type": "set", "request": 1, "parameter": "roi", "value": [0, 0.5]}', SetParameter(1, "roi", [0, 0.5])),
         ('{"type": "set", "request": 1, "parameter": "a.roi", "value": null}', SetParameter(1, "a.roi", None)),
         ('{"type": "enable", "request": 2, "camera": "a", "value": false}', Enable(2, "a", False)),
@@ -55,6 +55,7 @@ def test_reads_requests(text, request_):
         ('{"type": "look", "cameras": [], "rate": NaN}', "NaN"),
         ('{"type": "ack", "camera": "", "frame": true}', "frame"),
         ('{"type": "ack", "camera": "", "frame": 1.5}', "frame"),
+        ('{"type": "ack", "camera": "", "frame": 1}', "drawn"),
         ('{"type": "set", "request": 1, "parameter": "roi"}', "no value"),
         ('{"type": "enable", "request": 1, "camera": "", "value": 1}', "value"),
     ],

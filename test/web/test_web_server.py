@@ -279,7 +279,7 @@ def test_a_flood_of_requests_ends_its_viewer_only(serve):
         async with viewer(served.port) as good, viewer(served.port) as bad:
             with suppress(ConnectionError):  # the server may have cut the connection before the last
                 for _ in range(int(2 * BURST_SECONDS * MAX_REQUESTS_PER_SECOND)):
-                    await bad.socket.send_str('{"type":"ack","camera":"","frame":1}')
+                    await bad.socket.send_str('{"type":"ack","camera":"","frame":1,"drawn":1}')
             closed = await bad.socket.receive(PATIENCE)
             assert closed.type != aiohttp.WSMsgType.TEXT
             assert (await good.command(type="enable", camera="", value=True))["ok"] is False
@@ -404,10 +404,10 @@ def test_a_viewer_that_does_not_read_is_cut_and_delays_no_other(serve, monkeypat
                 await asyncio.sleep(0.01)  # a camera at 100 Hz
                 number += 1
                 served.server.offer(Frame("a", number, huge))
-                header = json.dumps({"camera": "b", "frame": number}).encode()
+                header = json.dumps({"camera": "b", "frame": number, "drawn": 1}).encode()
                 served.server.offer(Frame("b", number, len(header).to_bytes(4, "little") + header))
                 assert (await page.frame()).header["frame"] == number, "each of the other viewer's frames arrives"
-                await page.socket.send_json({"type": "ack", "camera": "b", "frame": number})
+                await page.socket.send_json({"type": "ack", "camera": "b", "frame": number, "drawn": 1})
             assert number > MAX_IN_FLIGHT
 
     with stalled_viewer(served.port):

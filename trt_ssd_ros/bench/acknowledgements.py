@@ -14,9 +14,11 @@ class Acknowledgements:
         self._newest = -math.inf
         self._held = False
 
-    def is_due(self, now: float) -> bool:
-        """Return whether to acknowledge a frame that is drawn at `now`, in seconds; if not, the next one is."""
-        self._held = not self._held and now - self._newest < QUICK_SECONDS
-        if not self._held:
-            self._newest = now
-        return not self._held
+    def due(self, now: float) -> int:
+        """Return how many drawn frames to acknowledge when one is drawn at `now`, in seconds; 0: with the next."""
+        if not self._held and now - self._newest < QUICK_SECONDS:
+            self._held = True
+            return 0
+        drawn = 1 + self._held
+        self._held, self._newest = False, now
+        return drawn

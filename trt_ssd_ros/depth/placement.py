@@ -124,7 +124,7 @@ def place_objects(
     for index, (x1, y1, x2, y2) in enumerate(np.asarray(boxes, np.float64).reshape(-1, 4).tolist()):
         box = max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)
         placed.append(Reason.OUTSIDE)
-        if min(box[2] - box[0], box[3] - box[1]) >= LEAST_SIDE:
+        if box[2] - box[0] >= LEAST_SIDE and box[3] - box[1] >= LEAST_SIDE:  # False for NaN
             inside[index] = box
     if inside:
         for index, place in zip(inside, _places(depth, list(inside.values()), camera, settings), strict=True):

@@ -34,7 +34,7 @@ class _Slot:
     """Memory of one run in flight, its work as a CUDA graph, and the event at its end.
 
     Attributes:
-        image: Memory of the images.
+        image: Memory of the images; its part on the host is not used while `source` is set.
         inputs: Memory of the other inputs.
         results: Memory of the outputs.
         end: CUDA event behind the run in the stream; None once the memory is freed.

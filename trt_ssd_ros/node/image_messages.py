@@ -47,9 +47,10 @@ def read_compressed(message: memoryview) -> CompressedImage:
         ValueError: The bytes are no such message.
     """
     fields = CdrReader(message)
-    return CompressedImage(
-        header=_header(fields), format=fields.text(), data=array.array("B", bytes(fields.octets()))
-    )
+    header, format_ = _header(fields), fields.text()
+    data = array.array("B")
+    data.frombytes(fields.octets())
+    return CompressedImage(header=header, format=format_, data=data)
 
 
 def _header(fields: CdrReader) -> Header:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 
 from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.images.compressed import decode_image
 from trt_ssd_ros.images.frame import Frame, FrameError, UnsupportedEncodingError, frame_from_message
 from trt_ssd_ros.node.composed_input import CapturedImage
+from trt_ssd_ros.node.image_messages import ImageView
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,7 +21,7 @@ MAX_DECODERS = 8
 """Most threads that decode the images of a batch, unless `cpu_threads` is given."""
 
 
-def read_image(message: Image | CompressedImage | CapturedImage) -> Frame:
+def read_image(message: ImageView | CompressedImage | CapturedImage) -> Frame:
     """Return the pixels of an image, as a view of the message where its layout allows.
 
     If `frame_from_message` does not know the encoding and cv_bridge is installed, cv_bridge converts the image.

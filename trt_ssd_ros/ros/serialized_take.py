@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trt_ssd_ros.ros.message_memory import MessageMemory
 
@@ -90,11 +91,10 @@ class SerializedTake:
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
-        self._reserve = MessageMemory()
-        self._memory = NOTHING
+        self._target = _Target()
         self._expected = 0
         self._message = _SerializedMessage(allocator=_library("rcutils").rcutils_get_default_allocator())
-        self._message.allocator.reallocate = _Reallocate(self._grown)
+        self._message.allocator.reallocate = _Reallocate(self._target.grow)
         self._message.allocator.deallocate = _Deallocate(_kept)
         self._info = _MessageInfo()
 
@@ -102,14 +102,13 @@ class SerializedTake:
         """Take the next message; None if there is none.
 
         Raises:
-            RuntimeError: rcl or the middleware failed, or the memory is too small.
+            RuntimeError: rcl or the middleware failed, or the memory is out; the message is lost.
         """
-        memory = self._memory = self._reserve.borrow(self._expected)
-        self._message.buffer, self._message.capacity = memory.ctypes.data, memory.nbytes
+        self._message.buffer, self._message.capacity = self._target.prepare(self._expected)
         code = _library("rcl").rcl_take_serialized_message(
             self._handle.pointer, ctypes.byref(self._message), ctypes.byref(self._info), None
         )
-        memory, self._memory = self._memory, NOTHING
+        memory = self._target.release()
         if code == TAKE_FAILED:
             return None
         if code:
@@ -119,8 +118,27 @@ class SerializedTake:
         content = memoryview(memory)[: self._message.length]
         return SerializedMessage(content, None if number == NO_NUMBER or not _has_numbers() else number)
 
-    def _grown(self, _: int | None, size: int, __: int | None) -> int | None:
-        """Return the address of `size` bytes that begin with the present content; None if memory is out."""
+
+class _Target:
+    """Memory that the next message is taken into.
+
+    It does not know the structure that refers to `grow`, so that both are freed without the garbage collector.
+    """
+
+    def __init__(self) -> None:
+        self._reserve = MessageMemory()
+        self._memory = NOTHING
+
+    def prepare(self, size: int) -> tuple[int, int]:
+        """Borrow memory for this many bytes, and return its address and size; none if the memory is out."""
+        try:
+            self._memory = self._reserve.borrow(size) if size else NOTHING
+        except MemoryError:
+            self._memory = NOTHING  # `grow` fails, too, and rcl reports it
+        return self._memory.ctypes.data, self._memory.nbytes
+
+    def grow(self, _: int | None, size: int, __: int | None) -> int | None:
+        """Return the address of `size` bytes that begin with the present content; None if the memory is out."""
         if size > self._memory.nbytes:
             try:
                 grown = self._reserve.borrow(size)
@@ -129,6 +147,11 @@ class SerializedTake:
             grown[: self._memory.nbytes] = self._memory
             self._memory = grown
         return self._memory.ctypes.data
+
+    def release(self) -> NDArray[np.uint8]:
+        """Return the memory to the caller, who alone refers to it from now on."""
+        memory, self._memory = self._memory, NOTHING
+        return memory
 
 
 def _kept(_: int | None, __: int | None) -> None:
@@ -141,6 +164,8 @@ def _library(name: str) -> ctypes.CDLL:
     library = ctypes.CDLL(f"lib{name}.so")
     if name == "rcl":
         library.rcl_take_serialized_message.argtypes = [ctypes.c_void_p] * 4
+    if name == "rmw_implementation":
+        library.rmw_feature_supported.restype = ctypes.c_bool
     if name == "rcutils":
         library.rcutils_get_default_allocator.restype = _Allocator
         library.rcutils_get_error_string.restype = _ErrorText
@@ -149,9 +174,8 @@ def _library(name: str) -> ctypes.CDLL:
 
 @cache
 def _has_numbers() -> bool:
-    """Return whether message infos of this middleware have sequence numbers; older releases lack the question."""
-    supported = getattr(_library("rmw_implementation"), "rmw_feature_supported", None)
-    return supported is not None and bool(supported(NUMBERS_SUPPORTED))
+    """Return whether message infos of this middleware have sequence numbers."""
+    return bool(_library("rmw_implementation").rmw_feature_supported(NUMBERS_SUPPORTED))
 
 
 def _last_error(code: int) -> str:

@@ -36,12 +36,13 @@ Server to page, binary: one frame, the picture and its boxes from one image:
   interest, tiles, or regions with a `name`. It is empty for the whole image.
 * `frame` grows from frame to frame. The server sends at most `MAX_IN_FLIGHT` frames of a camera that the page
   has not acknowledged, then waits, and goes on with the newest frame. The page may acknowledge every second frame
-  only: while it acknowledges two at once, one more frame may be under way.
+  that it draws only: after such an acknowledgement, one more frame may be under way.
 
 Page to server, text:
 
     {"type": "look", "cameras": ["front"], "rate": 15}          the pictures to send; rate in Hz, 0: no limit
-    {"type": "ack", "camera": "front", "frame": 17}             the page has drawn this frame and those before it
+    {"type": "ack", "camera": "front", "frame": 17, "drawn": 2} the page is done with the frames up to this one,
+                                                                and has drawn two since the last `ack`
     {"type": "set", "request": 1, "parameter": "score_threshold", "value": 0.4}
     {"type": "enable", "request": 2, "camera": "", "value": false}
 
@@ -272,10 +273,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Ack:
-    """Acknowledgement of all frames of `camera` up to number `frame`."""
+    """Acknowledgement of the frames of `camera` up to number `frame`, `drawn` of which were drawn, others skipped."""
 
     camera: str
     frame: int
+    drawn: int
 
 
 @dataclass(frozen=True)
@@ -346,7 +348,7 @@ def _look(content: Mapping[str, Any]) -> Look:
 
 
 def _ack(content: Mapping[str, Any]) -> Ack:
-    return Ack(_field(content, "camera", str), _field(content, "frame", int))
+    return Ack(_field(content, "camera", str), _field(content, "frame", int), _field(content, "drawn", int))
 
 
 def _set(content: Mapping[str, Any]) -> SetParameter:

@@ -77,14 +77,12 @@ class _CameraView:
         self.in_flight.append(self.waiting.number)
         self.waiting = None
 
-    def note_drawn(self, number: int) -> None:
-        """Note that the frames up to a number are drawn."""
-        before = len(self.in_flight)
-        while self.in_flight and self.in_flight[0] <= number:
+    def note(self, ack: Ack) -> None:
+        """Note that frames arrived."""
+        while self.in_flight and self.in_flight[0] <= ack.frame:
             self.in_flight.popleft()
-        drawn = before - len(self.in_flight)
-        if drawn > 1:
-            self.room = MAX_IN_FLIGHT + 1  # one of them is drawn and held back by the page
+        if ack.drawn > 1:
+            self.room = MAX_IN_FLIGHT + 1  # the page draws one before it acknowledges it
         elif self.waiting is not None:
             self.room = MAX_IN_FLIGHT
 
@@ -136,7 +134,7 @@ class Viewer:
         view = self._views.get(ack.camera)
         if view is None:
             return
-        view.note_drawn(ack.frame)
+        view.note(ack)
         self._send(view)
 
     def offer(self, frame: Frame) -> None:

@@ -133,8 +133,9 @@ async def view(port: int, viewers: Viewers) -> None:
                 now = time.time_ns()
                 length = LENGTH.unpack_from(message.data)[0]
                 header = json.loads(message.data[LENGTH.size : LENGTH.size + length])
-                if acknowledgements.is_due(now / 1e9):
-                    await page.send_json({"type": "ack", "camera": "", "frame": header["frame"]})
+                if drawn := acknowledgements.due(now / 1e9):
+                    ack = {"type": "ack", "camera": "", "frame": header["frame"], "drawn": drawn}
+                    await page.send_json(ack)
                 seconds, _, rest = header["stamp"].partition(".")
                 viewers.ages.append((now - int(seconds) * 10**9 - int(rest)) / 1e6)
             elif isinstance(message.data, str):
@@ -152,7 +153,7 @@ async def stall(port: int) -> None:
         with suppress(ConnectionError):
             async with connected(port, stalled=True) as page:
                 while not page.closed:
-                    await page.send_json({"type": "ack", "camera": "", "frame": 2**53})
+                    await page.send_json({"type": "ack", "camera": "", "frame": 2**53, "drawn": 1})
                     await asyncio.sleep(1 / 30)
 
 

@@ -11,10 +11,15 @@ export class Acknowledgements {
   #newest = -Infinity; // time of the newest acknowledgement
   #held = false; // the frame before is not acknowledged
 
-  /** Return whether to acknowledge a frame that is drawn at `now`, in milliseconds; if not, the next one is. */
-  isDue(now) {
-    this.#held = !this.#held && now - this.#newest < QUICK_MS;
-    if (!this.#held) this.#newest = now;
-    return !this.#held;
+  /** Return how many drawn frames to acknowledge when one is drawn at `now`, in milliseconds; 0: with the next. */
+  due(now) {
+    if (!this.#held && now - this.#newest < QUICK_MS) {
+      this.#held = true;
+      return 0;
+    }
+    const drawn = this.#held ? 2 : 1;
+    this.#held = false;
+    this.#newest = now;
+    return drawn;
   }
 }

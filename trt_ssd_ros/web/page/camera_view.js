@@ -22,7 +22,7 @@ export class CameraView {
 
   /**
    * @param {string} name - Name of the camera; "" for the only camera of a detector.
-   * @param {Object} actions - colorOf(label), acknowledge(camera, frame), enable(camera, value),
+   * @param {Object} actions - colorOf(label), acknowledge(camera, frame, drawn), enable(camera, value),
    *   snapshot(frame).
    */
   constructor(name, actions) {
@@ -87,7 +87,8 @@ export class CameraView {
         setText(this.refusal, `The newest picture is not readable: ${error.message}`);
         this.#unreadable = true;
       }
-      if (this.#acknowledgements.isDue(performance.now())) this.actions.acknowledge(this.name, header.frame);
+      const drawn = this.#acknowledgements.due(performance.now());
+      if (drawn) this.actions.acknowledge(this.name, header.frame, drawn);
     }
     this.#decoding = false;
   }

@@ -64,8 +64,8 @@ function showCameras(names) {
   }
 }
 
-function acknowledge(camera, frame) {
-  connection.send({ type: "ack", camera, frame });
+function acknowledge(camera, frame, drawn) {
+  connection.send({ type: "ack", camera, frame, drawn });
 }
 
 function set(parameter, value) {
@@ -118,7 +118,7 @@ connection.addEventListener("diagnostics", ({ detail: { cameras } }) => {
 connection.addEventListener("frame", ({ detail: frame }) => {
   const view = views.get(frame.header.camera);
   if (view) view.receive(frame);
-  else acknowledge(frame.header.camera, frame.header.frame);
+  else acknowledge(frame.header.camera, frame.header.frame, 1);
 });
 
 part("pause").onclick = ({ target }) => {
