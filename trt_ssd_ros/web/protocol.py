@@ -273,7 +273,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Ack:
-    """Acknowledgement of the frames of `camera` up to number `frame`, `drawn` of which were drawn, others skipped."""
+    """Acknowledgement of the frames of `camera` up to number `frame`; `drawn` were drawn, the others skipped."""
 
     camera: str
     frame: int
