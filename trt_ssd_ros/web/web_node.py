@@ -77,7 +77,10 @@ class WebNode(FailableNode):
         try:
             self._announce(host, self._server.start(host, port), token)
         except (OSError, UnicodeError) as error:
-            self.fail(f"cannot listen on {host}, port {port} ({one_line(error)}): set host or port (web_port)")
+            self.fail(
+                f"cannot listen on {host}, port {port} ({one_line(error)}): choose another port (launch argument "
+                "web_port; 0: any free one) or host (web_host); the detector runs on without the page"
+            )
 
     def _announce(self, host: str, port: int, token: str) -> None:
         """Print the address of the page; with a token only to the terminal, because /rosout is for all to read."""
