@@ -164,7 +164,8 @@ def test_a_slow_page_acknowledges_each_frame_and_gets_what_it_got_then():
     assert (slow.drawn, slow.acknowledged) == (each.drawn, len(each.drawn))
 
 
-def test_one_more_frame_is_under_way_until_the_page_is_slow():
+def two_under_way() -> tuple[Viewer, list[bytes]]:
+    """Return a viewer after its first two frames, and the messages that are written to its page."""
     written: list[bytes] = []
 
     def write(packet: bytes) -> bool:
@@ -175,6 +176,11 @@ def test_one_more_frame_is_under_way_until_the_page_is_slow():
     viewer.follow(Look(frozenset("a"), 0.0))
     for number in (1, 2):
         viewer.offer(frame(number))
+    return viewer, written
+
+
+def test_one_more_frame_is_under_way_until_the_page_is_slow():
+    viewer, written = two_under_way()
     viewer.acknowledge(Ack("a", 2, 2))
     for number in (3, 4, 5, 6):
         viewer.offer(frame(number))
@@ -186,16 +192,7 @@ def test_one_more_frame_is_under_way_until_the_page_is_slow():
 
 
 def test_a_page_that_skips_a_frame_has_no_more_under_way():
-    written: list[bytes] = []
-
-    def write(packet: bytes) -> bool:
-        written.append(packet[2:])
-        return True
-
-    viewer = Viewer(write)
-    viewer.follow(Look(frozenset("a"), 0.0))
-    for number in (1, 2):
-        viewer.offer(frame(number))
+    viewer, written = two_under_way()
     viewer.acknowledge(Ack("a", 2, 1))
     for number in (3, 4, 5):
         viewer.offer(frame(number))

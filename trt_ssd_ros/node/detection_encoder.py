@@ -3,8 +3,7 @@
 Building and serialising the objects of ten detections costs ten times as much: each detection has a dozen nested
 objects, among them a pose with 36 covariances, and rclpy reads every field of them by its name.
 
-The format is plain CDR (OMG DDS-XTypes 1.3, 7.4.1): numbers are aligned to their size, counted from the end of the
-encapsulation header; a text is its length with the final zero as uint32, its UTF-8 bytes, and a zero.
+`ros/cdr.py` describes the format.
 """
 
 from __future__ import annotations
