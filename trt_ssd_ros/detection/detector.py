@@ -328,8 +328,7 @@ class Detector:
 
 def _part(frame: Frame, window: Window) -> Frame:
     """Return the part of an image in a window."""
-    height, width = frame.size
-    if window == Window(0, 0, width, height):
+    if (window.top, window.left, window.bottom, window.right) == (0, 0, *frame.size):
         return frame
     return frame.cropped(window.left, window.top, window.right, window.bottom)
 

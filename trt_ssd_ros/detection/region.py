@@ -39,6 +39,8 @@ class Window:
 
     def to_image(self, detections: Detections) -> Detections:
         """Convert detections from pixels of the window to pixels of the whole image."""
+        if not (self.left or self.top):
+            return detections
         corner = np.array([self.left, self.top, self.left, self.top], np.float32)
         return Detections(detections.boxes + corner, detections.scores, detections.class_ids)
 

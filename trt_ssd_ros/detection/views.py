@@ -83,7 +83,7 @@ class Views:
             texts.append("without the whole")
         return ", ".join(texts) or "whole image"
 
-    @property
+    @cached_property
     def is_whole_image(self) -> bool:
         """Whether the only view is the whole image."""
         return self.count == 1 and not self.regions and self.region == WHOLE_IMAGE
@@ -101,6 +101,8 @@ class Views:
         Raises:
             ValueError: A region lies outside the image or the region of interest.
         """
+        if self.is_whole_image:
+            return [Window(0, 0, width, height)]
         area = self.region.window(width, height)
         if self.count == 1 and not self.regions:
             return [area]

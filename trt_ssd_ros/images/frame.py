@@ -94,6 +94,10 @@ class Frame:
         encodings a new array. If the image is part of another one, only the blocks of pixels around it that share
         their chroma are converted.
         """
+        if self._layout.convert is _unchanged:
+            pixels = self._samples[self._part]
+            pixels.setflags(write=False)
+            return pixels
         rows, columns = (
             slice(axis.start - axis.start % size, axis.stop + -axis.stop % size)
             for axis, size in zip(self._part, self._layout.block, strict=True)

@@ -35,15 +35,16 @@ class BatchChoice:
 
     def __call__(self, ready: Sequence[CameraInput]) -> list[CameraInput]:
         """Return the inputs to take from now, one batch at most."""
-        turns = sorted(ready, key=lambda source: self._served.get(source.receiver, 0))
-        alike = [source for source in turns if source.receiver.batch_key == turns[0].receiver.batch_key]
-        chosen = self._fitting(alike)
+        chosen = list(ready) if len(ready) == 1 else self._fitting(ready)
         self._batches += 1
-        self._served.update((source.receiver, self._batches) for source in chosen)
+        for source in chosen:
+            self._served[source.receiver] = self._batches
         return chosen
 
-    def _fitting(self, sources: Sequence[CameraInput]) -> list[CameraInput]:
-        """Return the first inputs whose views fit into a batch, at least one."""
-        totals = accumulate(source.receiver.views for source in sources)
+    def _fitting(self, ready: Sequence[CameraInput]) -> list[CameraInput]:
+        """Return the inputs served longest ago that can be in one batch and fit into it, at least one."""
+        turns = sorted(ready, key=lambda source: self._served.get(source.receiver, 0))
+        alike = [source for source in turns if source.receiver.batch_key == turns[0].receiver.batch_key]
+        totals = accumulate(source.receiver.views for source in alike)
         fitting = sum(total <= self._room() for total in totals)
-        return list(sources[: max(1, fitting)])
+        return alike[: max(1, fitting)]

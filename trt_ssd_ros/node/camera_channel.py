@@ -201,8 +201,10 @@ class CameraChannel:
 
     def is_too_old(self, header: Header, settings: DetectionSettings) -> bool:
         """Return whether an image is older than `max_input_age`; if it is, count and log it."""
+        if not settings.max_input_age:
+            return False
         stamp = nanoseconds(header.stamp)
-        if not settings.max_input_age or not stamp:
+        if not stamp:
             return False
         age = (self._node.get_clock().now().nanoseconds - stamp) / 1e9
         if not settings.too_old(age):

@@ -86,7 +86,8 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
             self._updater.add(channel.name or "detector", partial(self._diagnose, channel, watch))
             if channel.name:
                 self.create_service(SetBool, f"~/{channel.name}/enable", partial(self._serve_enable, [channel]))
-        self.call_every(DEMAND_PERIOD, self._follow_demand)
+        self._demand = self.call_every(DEMAND_PERIOD, self._follow_demand)
+        self._follow_lazy()
         self.create_service(SetBool, "~/enable", partial(self._serve_enable, self.channels))
         answer_later(self.create_service(Trigger, "~/reload", self._serve_reload))
         self.start()
@@ -159,8 +160,16 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
         settings = channel.settings.current
         return not settings.lazy or channel.outputs.are_wanted(settings)
 
+    def _follow_lazy(self) -> None:
+        """Look for subscribers of the results again and again if a camera is lazy; else they do not matter."""
+        if not any(channel.settings.current.lazy for channel in self.channels):
+            self._demand.cancel()
+            self._follow_demand()
+        elif self._demand.is_canceled():
+            self._demand.reset()
+
     def _follow_demand(self) -> None:
-        """Follow the subscribers of the results, if the parameter `lazy` is set or was set."""
+        """Open the cameras whose results are wanted, and close the others."""
         if self.state != "active" or self.is_closing:
             return
         enabled = [channel for channel in self.channels if channel.enabled]
@@ -213,6 +222,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def _follow_settings(self, channel: CameraChannel, before: DetectionSettings) -> None:
         self.inference.wake()  # a new max_rate may admit an image at once
+        self._follow_lazy()
         settings = channel.settings.current
         views = settings.views.count
         if views not in (1, before.views.count):

@@ -58,6 +58,7 @@ class ImageSubscription:
         self._read = read
         self.receiver = receiver
         self._reason = "dropped"
+        self._index = 0
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds until `max_rate` admits an image; see `Input.throttle_delay`."""
@@ -68,11 +69,11 @@ class ImageSubscription:
 
     def add_to(self, wait_set: Any) -> None:
         """Add the subscription to an rclpy wait set."""
-        wait_set.add_subscription(self.handle)
+        self._index = wait_set.add_subscription(self.handle)
 
     def is_ready(self, wait_set: Any) -> bool:
         """Return whether the subscription has an image; see `Input.is_ready`."""
-        return self.handle.pointer in wait_set.get_ready_entities("subscription")
+        return bool(wait_set.is_ready("subscription", self._index))
 
     def take(self) -> Any:
         """Take the newest image; see `Input.take`."""

@@ -20,10 +20,8 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from trt_ssd_ros.ros.process import signals_blocked
 
 T = TypeVar("T")
-FOREVER = -1
-"""Timeout for rcl_wait that never expires."""
 MAX_WAIT = 3600.0
-"""Longest wait in seconds for a throttled input: rcl_wait takes at most 292 years."""
+"""Longest wait in seconds: rcl_wait takes at most 292 years."""
 
 
 class Input(Protocol):
@@ -31,7 +29,7 @@ class Input(Protocol):
 
     @property
     def handle(self) -> AbstractContextManager[Any]:
-        """Handle that the executor holds during the wait; once destroyed, it raises InvalidHandle on entering."""
+        """Handle that the executor holds while it waits; once destroyed, it raises InvalidHandle on entering."""
 
     def throttle_delay(self, now: float) -> float:
         """Return the seconds from `now` (time.monotonic) until the next image is wanted; 0: at once."""
@@ -84,7 +82,8 @@ class InferenceExecutor(Executor):
         self._postponed: Sequence[Input] = ()
         self._busy, self._busy_since = 0.0, inf
         self._wait_set: Any = None
-        self._capacity = 0
+        self._held = ExitStack()
+        self._held_inputs: Sequence[Input] | None = None
         self._thread = Thread(target=self.spin, name="inference")
         super().__init__(context=context)
 
@@ -159,7 +158,7 @@ class InferenceExecutor(Executor):
         self._wake_condition.trigger()
 
     def await_release(self) -> None:
-        """Block until the thread has released all inputs that were destroyed before the call.
+        """Block until all inputs that were destroyed before the call are released.
 
         After that they have left the graph.
         """
@@ -167,6 +166,8 @@ class InferenceExecutor(Executor):
             cycles = self._cycles
             self.wake()
             self._cycle_ended.wait_for(lambda: not self._waiting or self._cycles != cycles)
+            if not self._waiting:  # else the thread waits again, and holds the inputs that it has listed since
+                self._release()
 
     def spin(self) -> None:
         """Run cycles until the executor or ROS is shut down, then close the resources; called by the thread."""
@@ -180,6 +181,8 @@ class InferenceExecutor(Executor):
         finally:
             with self._lock:
                 self._ended = True
+            with self._cycle_ended:
+                self._release()
             self._do_work()  # sets the exceptions of work that has not started
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
@@ -200,11 +203,13 @@ class InferenceExecutor(Executor):
     def _await_images(self, timeout_sec: float | None) -> list[Any]:
         inputs = self._inputs()
         with self._cycle_ended:
+            if not self._hold(inputs):
+                return []  # destroyed after the inputs were listed: the next cycle lists them again
             self._waiting = True
             self._busy += max(0.0, monotonic() - self._busy_since)
             self._busy_since = inf
         try:
-            return self._wait(*self._wanted(inputs, timeout_sec), len(inputs))
+            return self._wait(*self._wanted(inputs, timeout_sec))
         finally:
             with self._cycle_ended:
                 self._waiting = False
@@ -212,22 +217,15 @@ class InferenceExecutor(Executor):
                 self._cycles += 1
                 self._cycle_ended.notify_all()
 
-    @staticmethod
-    def _wanted(inputs: Sequence[Input], timeout_sec: float | None) -> tuple[list[Input], int]:
-        """Return the inputs to wait for, and the timeout in ns after which a throttled input is wanted."""
-        now = monotonic()
-        pauses = [(source, source.throttle_delay(now)) for source in inputs]
-        seconds = [pause for _, pause in pauses if pause > 0] + ([] if timeout_sec is None else [timeout_sec])
-        return [source for source, pause in pauses if pause <= 0], int(
-            min(*seconds, MAX_WAIT) * 1e9
-        ) if seconds else FOREVER
-
-    def _wait(self, inputs: Sequence[Input], timeout_ns: int, capacity: int) -> list[Any]:
-        """Wait, and take from the inputs that are ready and chosen.
+    def _hold(self, inputs: Sequence[Input]) -> bool:
+        """Hold the handles of inputs, until `_release`; return whether none of them is destroyed.
 
         A wait set holds raw pointers. So each handle is held during the wait: otherwise the process crashes when
-        another thread destroys a subscription. The handles are released before the callback runs.
+        another thread destroys a subscription. They are kept after the wait, because to hold them takes time.
         """
+        if inputs == self._held_inputs:
+            return True
+        self._release()
         with ExitStack() as held:
             try:
                 for handle in (
@@ -237,28 +235,42 @@ class InferenceExecutor(Executor):
                 ):
                     held.enter_context(handle)
             except InvalidHandle:
-                return []  # destroyed after the inputs were listed: the next cycle lists them again
-            wait_set = self._wait_set_for(capacity)
-            if wait_set is None:
-                return []
-            wait_set.clear_entities()
-            for source in inputs:
-                source.add_to(wait_set)
-            wait_set.add_guard_condition(self._wake_condition.handle)
-            wait_set.wait(timeout_ns)
-            ready = [source for source in inputs if source.is_ready(wait_set)]
-            chosen = self._choose(ready)
-            self._postponed = [source for source in ready if source not in chosen]
-            return [image for source in chosen if (image := source.take()) is not None]
-
-    def _wait_set_for(self, capacity: int) -> Any:
-        """Return a wait set for a number of inputs; None after a shutdown of ROS, which forbids new wait sets."""
-        if self._wait_set is None or self._capacity != capacity:
+                return False
             if not self.context.ok():
-                return None
-            self._wait_set = rclpy_implementation.WaitSet(capacity, 1, 0, 0, 0, 0, self.context.handle)
-            self._capacity = capacity
-        return self._wait_set
+                return False  # rcl refuses new wait sets after a shutdown
+            self._wait_set = rclpy_implementation.WaitSet(len(inputs), 1, 0, 0, 0, 0, self.context.handle)
+            self._held, self._held_inputs = held.pop_all(), inputs
+        return True
+
+    def _release(self) -> None:
+        """Release all handles, so that those that were destroyed leave the graph."""
+        self._held.close()
+        self._held_inputs = self._wait_set = None
+
+    @staticmethod
+    def _wanted(inputs: Sequence[Input], timeout_sec: float | None) -> tuple[list[Input], float]:
+        """Return the inputs to wait for, and the seconds after which a throttled input is wanted."""
+        now, seconds, wanted = monotonic(), MAX_WAIT if timeout_sec is None else timeout_sec, []
+        for source in inputs:
+            pause = source.throttle_delay(now)
+            if pause > 0:
+                seconds = min(seconds, pause)
+            else:
+                wanted.append(source)
+        return wanted, seconds
+
+    def _wait(self, inputs: Sequence[Input], seconds: float) -> list[Any]:
+        """Wait, and take from the inputs that are ready and chosen."""
+        wait_set = self._wait_set
+        wait_set.clear_entities()
+        for source in inputs:
+            source.add_to(wait_set)
+        wait_set.add_guard_condition(self._wake_condition.handle)
+        wait_set.wait(int(seconds * 1e9))
+        ready = [source for source in inputs if source.is_ready(wait_set)]
+        chosen = self._choose(ready) if ready else ready
+        self._postponed = [source for source in ready if source not in chosen]
+        return [image for source in chosen if (image := source.take()) is not None]
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         """Finish the current work, close the resources and end the thread; further calls do nothing."""
@@ -268,8 +280,6 @@ class InferenceExecutor(Executor):
         if started:
             self.wake()
             self._thread.join(timeout_sec)
-        if not self._thread.is_alive():
-            self._wait_set = None
         return not self._thread.is_alive() and super().shutdown()
 
     def add_node(self, node: Any) -> NoReturn:

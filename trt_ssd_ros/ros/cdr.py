@@ -41,8 +41,13 @@ class CdrReader:
             codes: Type of each number, as in `struct`.
             size: Size of a number in bytes.
         """
-        self._position += -self._position % size
-        return struct.unpack(self._order + codes, self._next(size * len(codes)))
+        begin = self._position + -self._position % size
+        try:
+            numbers = struct.unpack_from(self._order + codes, self._body, begin)
+        except struct.error:
+            raise self._cut_short(begin, size * len(codes)) from None
+        self._position = begin + size * len(codes)
+        return numbers
 
     def text(self) -> str:
         """Return the next field, a string."""
@@ -50,13 +55,16 @@ class CdrReader:
 
     def octets(self) -> memoryview:
         """Return the next field, a sequence of uint8, as a view of the message."""
-        return self._next(self.numbers("I")[0])
-
-    def _next(self, count: int) -> memoryview:
+        (count,) = self.numbers("I")
         begin, self._position = self._position, self._position + count
-        if self._position > len(self._body):
-            raise ValueError(
-                f"serialised message: found {len(self._body) - begin} bytes at byte {begin}, expected {count}: "
-                "the message is cut short, or of another type"
-            )
-        return self._body[begin : self._position]
+        octets = self._body[begin : self._position]
+        if len(octets) < count:
+            raise self._cut_short(begin, count)
+        return octets
+
+    def _cut_short(self, begin: int, count: int) -> ValueError:
+        found = max(len(self._body) - begin, 0)
+        return ValueError(
+            f"serialised message: found {found} bytes at byte {begin}, expected {count}: "
+            "the message is cut short, or of another type"
+        )

@@ -27,6 +27,7 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.timer import Timer
 from rclpy.utilities import get_default_context
 
 from trt_ssd_ros.errors import one_line
@@ -72,12 +73,15 @@ class FailableNode(ParameterNode):
         self.get_logger().fatal(reason)
         self.context.try_shutdown()
 
-    def call_every(self, seconds: float, callback: Callable[[], None]) -> None:
+    def call_every(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call a function periodically on a steady clock, until ROS is shut down.
 
         Args:
             seconds: Period in seconds.
             callback: Function.
+
+        Returns:
+            Timer, which can be cancelled, and reset later.
         """
 
         def call() -> None:
@@ -85,7 +89,7 @@ class FailableNode(ParameterNode):
                 with unless_shut_down(self.context):
                     callback()
 
-        self.create_timer(seconds, call, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        return self.create_timer(seconds, call, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def call_in_executor(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function in the executor's thread, from any thread; an error in it ends the process with code 1.

@@ -97,6 +97,8 @@ class SerializedTake:
         self._message.allocator.reallocate = _Reallocate(self._target.grow)
         self._message.allocator.deallocate = _Deallocate(_kept)
         self._info = _MessageInfo()
+        self._results = ctypes.byref(self._message), ctypes.byref(self._info), None
+        self._take = _library("rcl").rcl_take_serialized_message
 
     def __call__(self) -> SerializedMessage | None:
         """Take the next message; None if there is none.
@@ -105,9 +107,7 @@ class SerializedTake:
             RuntimeError: rcl or the middleware failed, or the memory is out; the message is lost.
         """
         self._message.buffer, self._message.capacity = self._target.prepare(self._expected)
-        code = _library("rcl").rcl_take_serialized_message(
-            self._handle.pointer, ctypes.byref(self._message), ctypes.byref(self._info), None
-        )
+        code = self._take(self._handle.pointer, *self._results)
         memory = self._target.release()
         if code == TAKE_FAILED:
             return None
