@@ -388,6 +388,35 @@ def test_a_region_of_a_frame_is_the_only_part_that_is_converted(card, resize_on,
         detector.detect_frame(frame, Views(Region(WIDTH, 0, 5, 5)))
 
 
+def test_the_engine_takes_the_next_frame_while_one_is_running(card):
+    engine = SlowEngine()
+    numbered = [*(pictures(number)[0] for number in (1, 2, 3)), image()[:50] + np.uint8(4)]
+    found = Detector(engine, card).detect_frames([(Frame(pixels, "bgr"), WHOLE) for pixels in numbered])
+    assert best(found) == [1, 2, 3, 4]
+    assert engine.calls == [
+        *("start 1", "start 2", "fetch 1", "start 3"),
+        *("fetch 2", "fetch 3", "start 4", "fetch 4"),
+    ]
+
+
+def test_a_frame_of_several_views_does_not_change_how_the_others_are_resized(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.batch_sizes = (1,)
+    frame = Frame(image(), "bgr")
+    alone, tiled, _ = detector.detect_frames(
+        [(frame, WHOLE), (frame, Views(tiles=(2, 1), whole=False)), (frame, WHOLE)]
+    )
+    network = (card.input.height, card.input.width)
+    assert [asked["image"].shape[1:3] for asked in engine.asked] == [
+        (HEIGHT, WIDTH),
+        network,
+        network,
+        (HEIGHT, WIDTH),
+    ]
+    assert len(alone) == 3
+    assert len(tiled) > 3
+
+
 @pytest.mark.parametrize("orders", [("bgr", "rgb"), ("rgb", "bgr"), ("rgb", "rgb")])
 def test_frames_of_different_channel_orders_run_in_one_batch(card, orders):
     detector, engine = detector_on(card, outputs_of(CANDIDATES), outputs_of(CANDIDATES))

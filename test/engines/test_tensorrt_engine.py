@@ -22,7 +22,7 @@ from trt_ssd_ros.engines.cuda import CudaDevice, Gpu
 from trt_ssd_ros.engines.locked_pages import MAX_MAPS
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache
-from trt_ssd_ros.engines.tensorrt_engine import PlanRefusedError, TensorRtEngine
+from trt_ssd_ros.engines.tensorrt_engine import MAX_SIZES, PlanRefusedError, TensorRtEngine
 from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 
@@ -171,7 +171,7 @@ def test_batches_in_flight_are_one_by_one(plans, precision, card, photo, capture
 
 
 def test_images_in_memory_maps_are_uploaded_from_there(on_gpu, engine, photo):
-    for number in range(3 * MAX_MAPS):
+    for number in range(MAX_MAPS + 3):
         image = photo(PHOTOS[number % 3], 1280, 720)
         mapped = np.frombuffer(mmap(-1, image.nbytes + 52), np.uint8)[52:].reshape(image.shape)
         expected = on_gpu.detect(image)
@@ -197,8 +197,11 @@ def test_a_run_that_is_not_fetched_before_the_engine_is_closed_says_so(plans, pr
     engine.start(inputs)
     with pytest.raises(RuntimeError, match="found 2 runs in flight"):
         engine.start(inputs)
+    sizes = [(640 + 2 * number, 480) for number in range(MAX_SIZES)]
+    for size in sizes[1:]:
+        engine.run({**inputs, "image": photo("coffee", *size)[None]})
     with pytest.raises(RuntimeError, match="found runs in flight"):
-        engine.start({**inputs, "image": photo("coffee", 640, 480)[None]})
+        engine.start({**inputs, "image": photo("coffee", *sizes[0])[None]})
     engine.close()
     with pytest.raises(RuntimeError, match="closed before the outputs"):
         fetch()

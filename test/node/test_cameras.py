@@ -188,7 +188,7 @@ def test_one_camera_can_be_disabled_and_a_broken_one_disturbs_no_other(probe, ca
 def test_images_that_are_ready_together_run_in_one_batch_of_one_image_a_camera(
     probe, cameras, start_blank_detector, rig
 ):
-    process = start_blank_detector(cameras=list(CAMERAS))
+    process = start_blank_detector(cameras=list(CAMERAS), resize_on="host")
     grey = np.zeros((48, 64, 3), np.uint8)
     for camera in cameras.values():
         camera.ask(grey)
@@ -216,10 +216,9 @@ def test_images_that_are_ready_together_run_in_one_batch_of_one_image_a_camera(
     [
         ({"cameras": ["front", "a/b"]}, "cameras: found 'a/b', expected letters, digits and single _"),
         ({"cameras": ["front", "front"]}, "cameras: found 'front' twice, expected different names"),
-        ({"cameras": ["a", "b"], "resize_on": "engine"}, "resize_on: found engine with 2 cameras, expected host"),
         ({"cameras": ["front"], "frnt.roi": [0.0, 0.0, 1.0, 1.0]}, "frnt.roi is no parameter of /detector"),
     ],
-    ids=["no name", "twice", "engine", "misspelt"],
+    ids=["no name", "twice", "misspelt"],
 )
 def test_a_wrong_camera_ends_with_one_line(start_node, parameters, said):
     process = start_node("detector_node", **parameters)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -132,8 +132,9 @@ class Detector:
     def detect_frames(self, frames: Sequence[tuple[Frame, Views]]) -> list[Detections]:
         """Detect the objects in camera images, each in its views.
 
-        Images that the host resizes are not converted before; images with several views always are of these. They
-        run together. If the engine resizes, images run one after the other, and only their region is converted.
+        Images that the host resizes are not converted before, and run together. If the engine resizes, only the
+        region of an image is converted, and images run one after the other, each prepared while the one before
+        runs; several views of an image are resized on the host all the same.
 
         Args:
             frames: Images, each with its views.
@@ -148,14 +149,30 @@ class Detector:
             return []
         seen = [views.windows(frame.size[1], frame.size[0]) for frame, views in frames]
         parts = [
-            _part(frame, window) for (frame, _), windows in zip(frames, seen, strict=True) for window in windows
+            [_part(frame, window) for window in windows] for (frame, _), windows in zip(frames, seen, strict=True)
         ]
-        if self.resize_on == "engine" and len(parts) == len(frames):
-            found = [self.detect(part.pixels, part.channel_order) for part in parts]
+        if self.resize_on == "host":
+            rest = iter(self._detect_parts(list(chain.from_iterable(parts))))
+            found = [list(islice(rest, len(views))) for views in parts]
+        elif len(parts) == 1:
+            found = [self._detect_views(parts[0])]
         else:
-            found = self._detect_parts(parts)
-        rest = iter(found)
-        return [self._merge(windows, list(islice(rest, len(windows)))) for windows in seen]
+            waits = [self._start_views(views) for views in parts]
+            found = [wait() for wait in waits]
+        return list(map(self._merge, seen, found))
+
+    def _detect_views(self, views: Sequence[Frame]) -> list[Detections]:
+        """Detect in the views of an image; the engine resizes a single one."""
+        if len(views) > 1:
+            return self._detect_parts(views)
+        return self.detect_batch([views[0].pixels], views[0].channel_order)
+
+    def _start_views(self, views: Sequence[Frame]) -> Callable[[], list[Detections]]:
+        """Start to detect in the views of an image; several views are completed at once."""
+        if len(views) > 1:
+            found = self._detect_views(views)
+            return lambda: found
+        return self.start_batch([views[0].pixels], views[0].channel_order)
 
     def _detect_parts(self, parts: Sequence[Frame]) -> list[Detections]:
         """Resize images on the host, and detect in as few batches as possible."""

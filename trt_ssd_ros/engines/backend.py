@@ -70,6 +70,7 @@ class EngineChoice:
         gpu_wait: One of WAITS: how the thread of the engine waits for the GPU. To spin saves the wake-up of the
             thread, a tenth of the latency.
         remote: Server of the backend `remote`; other backends ignore it.
+        mixed: Whether the images of a batch may differ in size; if the engine resizes, they run one by one.
 
     Raises:
         ValueError: The backend, the precision, the resize or the wait is unknown, or a number is out of range.
@@ -83,6 +84,11 @@ class EngineChoice:
     gpu: int = 0
     gpu_wait: str = "block"
     remote: RemoteOptions = field(default_factory=RemoteOptions)
+    mixed: bool = False
+
+    def for_cameras(self, count: int) -> EngineChoice:
+        """Return the choice for images of several cameras at once, which may differ in size."""
+        return replace(self, build=replace(self.build, batch=count), mixed=count > 1)
 
     def for_views(self, count: int, images: int = 1) -> EngineChoice:
         """Return the choice for a number of images with some views each, in one batch.
@@ -217,7 +223,8 @@ def _open_tensorrt(request: Request) -> list[Detector]:
         raise BackendMissingError(str(error)) from error
     cache, size = PlanCache(cache_folder()), request.card.input
     build = choice.build.for_images(size.height, size.width) if choice.resize_on == "host" else choice.build
-    if build.batch > 1 and batch_size(load_network(request.card), request.card) == 1:
+    apart = choice.mixed and choice.resize_on != "host"
+    if build.batch > 1 and (apart or batch_size(load_network(request.card), request.card) == 1):
         build = replace(build, batch=1)
     plans = CardPlans(request.card, library, gpu, build, cache, request.progress, choice.gpu_wait)
     precision = choice.precision

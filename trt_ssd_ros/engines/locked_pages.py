@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from trt_ssd_ros.engines.cuda import CudaDevice
 
 LOGGER = logging.getLogger(__name__)
-MAX_MAPS = 4
-"""Most memory maps that are locked at once, as many as `MessageMemory` has blocks; the oldest is unlocked."""
+MAX_MAPS = 64
+"""Most memory maps that are locked at once: those of `MessageMemory` for 16 cameras; the oldest is unlocked."""
 
 
 class LockedPages:

@@ -21,6 +21,8 @@ from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
+MAX_SIZES = 4
+"""Most image sizes whose contexts and memory are kept, for cameras of different sizes."""
 OUT_OF_MEMORY = re.compile("out ?of ?memory|allocat", re.IGNORECASE)
 """TensorRT's wording of an out-of-memory error, which says nothing about the plan."""
 
@@ -67,11 +69,11 @@ class TensorRtEngine:
     Images are uploaded from where they are if their memory can be locked (see `LockedPages`), else they are copied
     to pinned memory before.
 
-    Each batch size has its own execution context and CUDA graph (upload of thresholds, network, download), because
-    a graph is bound to the state of its context. They are made for the first batch of this size, and kept until
-    the image size changes. The contexts share their scratch memory where TensorRT allows it, because their work
-    follows in one stream. If the driver refuses the capture, the work is enqueued step by step. One thread opens,
-    uses and closes the engine.
+    Each shape of a batch has its own execution context and CUDA graph (upload of thresholds, network, download),
+    because a graph is bound to the state of its context. They are made for the first batch of this shape, and kept
+    until there are images of more than MAX_SIZES sizes. The contexts share their scratch memory where TensorRT
+    allows it, because their work follows in one stream. If the driver refuses the capture, the work is enqueued
+    step by step. One thread opens, uses and closes the engine.
 
     Runs in flight share the stream, so they follow each other on the GPU: while one runs, the host copies the
     inputs of the next one and reads the outputs of the one before. Each has its own memory and CUDA graph, made
@@ -108,7 +110,7 @@ class TensorRtEngine:
         self._kernels = kernels
         self._memory = ExitStack()
         self._locked = LockedPages(device)
-        self._prepared: dict[tuple[Any, ...], _Prepared] = {}
+        self._prepared: dict[tuple[tuple[int, ...], ...], _Prepared] = {}
         self._scratch: Any = None
         self._newest: _Prepared | None = None
         self._closed = False
@@ -192,39 +194,53 @@ class TensorRtEngine:
 
     def run(self, inputs: Tensors) -> Tensors:
         """Run the graph once; see `InferenceEngine.run`."""
-        return self.start(inputs)()
+        with self._device.bound():
+            return self._await(self._launch(inputs))
 
     def start(self, inputs: Tensors) -> Callable[[], Tensors]:
         """Start to run the graph; see `AsynchronousEngine.start`."""
-        check_inputs(self.inputs, inputs)
-        shapes = {name: array.shape for name, array in inputs.items()}
         with self._device.bound():
-            prepared = self._newest = self._prepared.get(_key(shapes)) or self._prepare(shapes)
-            slot = self._free_slot(prepared)
-            for name, array in slot.inputs.arrays.items():
-                np.copyto(array, inputs[name])
-            slot.source = inputs[IMAGE] if self._locked.hold(inputs[IMAGE]) else None
-            if slot.source is None:
-                copy_images(slot.image.arrays[IMAGE], inputs[IMAGE])
-            slot.image.upload(slot.source)
-            if slot.graph is not None:
-                slot.graph.launch()
-            else:
-                self._bind(prepared.context, slot)
-                self._enqueue(prepared.context, slot)
-            slot.end.record(self._device.stream)
-            slot.is_busy = True
+            slot = self._launch(inputs)
         return partial(self._fetch, slot)
 
+    def _launch(self, inputs: Tensors) -> _Slot:
+        """Start a run in a free slot."""
+        check_inputs(self.inputs, inputs)
+        key = self._key(inputs)
+        prepared = self._newest = self._prepared.get(key) or self._prepare(key)
+        slot, images = self._free_slot(prepared), inputs[IMAGE]
+        for name, array in slot.inputs.arrays.items():
+            np.copyto(array, inputs[name])
+        slot.source = images if self._locked.hold(images) else None
+        if slot.source is None:
+            copy_images(slot.image.arrays[IMAGE], images)
+        slot.image.upload(slot.source)
+        if slot.graph is not None:
+            slot.graph.launch()
+        else:
+            self._bind(prepared.context, slot)
+            self._enqueue(prepared.context, slot)
+        slot.end.record(self._device.stream)
+        slot.is_busy = True
+        return slot
+
     def _fetch(self, slot: _Slot) -> Tensors:
-        """Wait for a run and return its outputs."""
+        """Wait for a run that `start` started, and return its outputs."""
         if slot.end is None:
             raise RuntimeError("the engine was closed before the outputs of this run were fetched")
-        slot.is_busy = False
         with self._device.bound():
-            slot.end.synchronize()
+            return self._await(slot)
+
+    @staticmethod
+    def _await(slot: _Slot) -> Tensors:
+        slot.is_busy = False
+        slot.end.synchronize()
         slot.source = None
         return slot.results.arrays
+
+    def _key(self, inputs: Tensors) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the inputs, in the order of the property `inputs`."""
+        return tuple(inputs[name].shape for name in self.inputs)
 
     def _free_slot(self, prepared: _Prepared) -> _Slot:
         """Return a slot without a run in flight; if needed, add one."""
@@ -254,11 +270,13 @@ class TensorRtEngine:
             self._device.stream.synchronize()
         return (time.perf_counter() - start) / runs * 1e3
 
-    def _prepare(self, shapes: Shapes) -> _Prepared:
+    def _prepare(self, key: tuple[tuple[int, ...], ...]) -> _Prepared:
         """Make a context for inputs of these shapes, allocate memory, and run once."""
+        shapes = dict(zip(self.inputs, key, strict=True))
         for name, shape in shapes.items():
             self._check_profile(name, shape)
-        if not all(_sizes(key) == _sizes(_key(shapes)) for key in self._prepared):
+        image = list(self.inputs).index(IMAGE)
+        if len({prepared[image][1:] for prepared in (*self._prepared, key)}) > MAX_SIZES:
             self._release_prepared()
         context = self._context if not self._prepared else self._new_context()
         if context is None:
@@ -270,7 +288,7 @@ class TensorRtEngine:
             self._set_scratch(context)
         prepared = _Prepared(context, [self._new_slot(context)])
         self._keep_kernels(shapes)
-        self._prepared[_key(shapes)] = prepared
+        self._prepared[key] = prepared
         return prepared
 
     def _set_scratch(self, context: Any) -> None:
@@ -344,7 +362,7 @@ class TensorRtEngine:
             self._kernels.save(bytes(serialized), shapes)
 
     def _release_prepared(self) -> None:
-        """Free the resources of all shapes, for another image size.
+        """Free the resources of all shapes, for one image size more.
 
         Raises:
             RuntimeError: Runs are in flight.
@@ -378,12 +396,3 @@ class TensorRtEngine:
             self._device.close()
         except RuntimeError as error:  # a failed GPU keeps failing, and is freed when the process ends
             LOGGER.error("cannot close the engine: %s", error)
-
-
-def _key(shapes: Shapes) -> tuple[Any, ...]:
-    return tuple(sorted(shapes.items()))
-
-
-def _sizes(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the shapes without the size of the batch, for a key of prepared shapes."""
-    return tuple((name, shape[1:] if name == IMAGE else shape) for name, shape in key)

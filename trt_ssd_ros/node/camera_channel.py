@@ -24,7 +24,7 @@ from trt_ssd_ros.node.outputs import Outputs
 from trt_ssd_ros.node.settings import DetectionParameters, DetectionSettings
 from trt_ssd_ros.node.tracking_stage import TrackingStage
 from trt_ssd_ros.ros.parameters import ParameterNode
-from trt_ssd_ros.ros.stamps import nanoseconds
+from trt_ssd_ros.ros.stamps import nanoseconds, now_of
 
 NewInput = Callable[[ParameterNode, str, "CameraChannel", str, str, Callable[[], None]], ChannelInput]
 """Constructor of an input, with the arguments of `ImageInput`."""
@@ -126,7 +126,7 @@ class CameraChannel:
         self.input: ChannelInput = options.new_input(
             node, f"{options.prefix}image", self, options.transport, options.reliability, changed
         )
-        self._node = node
+        self._clock = node.get_clock()
         self.logger = node.get_logger().get_child(self.name) if self.name else node.get_logger()
         self.tracking = TrackingStage(self.logger, refused)
         self._stages: list[Stage] = [self.tracking]
@@ -167,7 +167,7 @@ class CameraChannel:
     def update(self) -> None:
         """Count the images that were not taken; call it once a second."""
         self.input.count_missed(self.counts)
-        now = self._node.get_clock().now().nanoseconds / 1e9
+        now = now_of(self._clock) / 1e9
         self.recent.add(now, self.counts)
         self._log.measure_rate(now, self.counts)
 
@@ -189,7 +189,7 @@ class CameraChannel:
         """Record an image that was taken; see `Receiver.receive`."""
         self._rate_limit.admits(self.settings.current.max_rate, time.monotonic())
         self.counts.taken += 1
-        now, stamp = self._node.get_clock().now().nanoseconds, nanoseconds(message.header.stamp)
+        now, stamp = now_of(self._clock), nanoseconds(message.header.stamp)
         back = self.stamps.note(stamp, now)
         if back:
             self.logger.info(f"the clock went back by {back:.3g} s: ages and rates start again")
@@ -206,7 +206,7 @@ class CameraChannel:
         stamp = nanoseconds(header.stamp)
         if not stamp:
             return False
-        age = (self._node.get_clock().now().nanoseconds - stamp) / 1e9
+        age = (now_of(self._clock) - stamp) / 1e9
         if not settings.too_old(age):
             return False
         self.counts.too_old += 1

@@ -62,7 +62,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
     def __init__(self, open_engine: OpenEngine = open_detector, new_input: NewInput = ImageInput) -> None:
         super().__init__("detector")
         cameras = declare_cameras(self) or [""]
-        engine = declare_engine(self, len(cameras))
+        engine = declare_engine(self)
         self._model = OpenedModel(declare_model(self), engine, open_engine, lambda: self.is_closing)
         self._settings = DetectionParameters(self, self._model.card)
         self._label_info = LabelInfoOutput(self, self._model.card)
@@ -135,7 +135,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def _open_model(self) -> None:
         views = sum(channel.settings.current.views.count for channel in self.channels)
-        detector = self._model.open(min(views, MAX_BATCH))
+        detector = self._model.open(len(self.channels), min(views, MAX_BATCH))
         self._updater.setHardwareID(detector.engine_name)
         keep_freed_blocks()
 

@@ -28,7 +28,8 @@ class OpenedModel:
         card: Model card, as read at the last opening.
         detector: Detector that runs the model; None while it is closed.
         gpu_memory: GPU memory in MiB in use by all processes at the last measurement; None without a GPU.
-        batch: Largest batch in views: all of the cameras, or 1 if the network takes one image at a time.
+        batch: Most views that are taken at once: all of the cameras, or 1 if the host resizes and the network
+            takes one image at a time.
         cpu_threads: Largest number of CPU threads; 0: no limit.
 
     Raises:
@@ -65,12 +66,13 @@ class OpenedModel:
         numbers = "precision unknown" if precision == "unknown" else precision
         return f"{self.card.name} on {self.detector.engine_name}, {numbers}, {resize}{limit}"
 
-    def open(self, views: int = 1) -> Detector:
+    def open(self, cameras: int = 1, views: int = 1) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.
 
         Args:
-            views: Number of views of all cameras, which run in one batch. The host resizes several views, because
-                they may differ in size.
+            cameras: Number of cameras.
+            views: Number of views of all cameras, which run in one batch if the host resizes. It does if a camera
+                has several views.
 
         Raises:
             OSError: The card does not exist.
@@ -85,18 +87,18 @@ class OpenedModel:
         self._opening = True
         try:
             with self._progress:
-                choice = self._choice.for_views(views)
+                choice = self._choice.for_views(views) if views > cameras else self._choice.for_cameras(cameras)
                 detector = self._open_engine(card, choice, sample_photos(), self._progress)
                 with ExitStack() as opened:
                     opened.callback(detector.close)
-                    if views > 1:
+                    if views > 1 and detector.resize_on == "host":
                         detector.prepare_batches(views)
                     opened.pop_all()
         finally:
             self._opening = False
         self.close()
         self.card, self.detector = card, detector
-        self.batch = max(detector.batch_sizes, default=views)
+        self.batch = views if detector.resize_on == "engine" else max(detector.batch_sizes, default=views)
         return detector
 
     def measure_memory(self) -> None:

@@ -125,7 +125,7 @@ ENGINE = (
         Kind.STRING,
         RESIZE_CHOICES[0],
         "Where images are resized to the network's input; host: CPU; engine: graph, but tiles and regions on the "
-        "host; auto: host with onnxruntime, with several cameras, tiles or regions, else engine with tensorrt",
+        "host; auto: host with onnxruntime, tiles or regions at the start, else engine with tensorrt",
         choices=RESIZE_CHOICES,
         fixed=_OPENED,
     ),

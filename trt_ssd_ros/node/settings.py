@@ -149,12 +149,8 @@ def declare_model(node: ParameterNode) -> str:
     return model
 
 
-def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
-    """Declare the engine parameters and return their values, for some number of cameras.
-
-    Raises:
-        ValueError: The engine shall resize the images of several cameras, which may differ in size.
-    """
+def declare_engine(node: ParameterNode) -> EngineChoice:
+    """Declare the engine parameters and return their values."""
     values = {spec.name: node.declare(spec) for spec in ENGINE}
     level, core = values["optimization_level"], values["dla_core"]
     options = BuildOptions(
@@ -163,8 +159,6 @@ def declare_engine(node: ParameterNode, cameras: int = 1) -> EngineChoice:
         optimization_level=None if level < 0 else level,
         dla_core=None if core < 0 else core,
     )
-    if cameras > 1 and values["resize_on"] == "engine":
-        raise ValueError(f"resize_on: found engine with {cameras} cameras, expected host or auto")
     return EngineChoice(
         values["backend"],
         values["precision"],
