@@ -64,7 +64,8 @@ def test_nms_is_greedy_however_many_candidates_there_are(count):
     scores = np.sort(rng.random(count, np.float32))[::-1]
     class_ids = rng.integers(0, 2, count).astype(np.int32)
     boxes[1], class_ids[1] = boxes[0], class_ids[0]
-    candidates = {"boxes": boxes[None], "scores": scores[None], "class_ids": class_ids[None]}
+    white = np.ones((1, 1, 1, 3), np.uint8)
+    candidates = {"image": white, "boxes": boxes[None], "scores": scores[None], "class_ids": class_ids[None]}
     plan = build_plan(nms_graph(count), load_tensorrt(), BuildOptions())
     with closing(TensorRtEngine(plan, load_tensorrt(), CudaDevice())) as engine:
         outputs = engine.run({**candidates, "iou_threshold": np.array([threshold], np.float32)})
@@ -76,13 +77,16 @@ def test_nms_is_greedy_however_many_candidates_there_are(count):
 
 
 def nms_graph(count: int) -> onnx.ModelProto:
-    """Return the part of the graph that does NMS, alone."""
+    """Return the part of the graph that does NMS, alone but for an image, whose 1 multiplies the scores."""
     graph = GraphBuilder()
+    graph.input("image", TensorProto.UINT8, [1, "H", "W", 3])
     graph.input("boxes", TensorProto.FLOAT, [1, count, 4])
     graph.input("scores", TensorProto.FLOAT, [1, count])
     graph.input("class_ids", TensorProto.INT32, [1, count])
     graph.input("iou_threshold", TensorProto.FLOAT, [1])
-    keep, settled = suppress(graph, "boxes", "scores", "class_ids", count, "iou_threshold")
+    one = graph("ReduceMax", graph("Cast", "image", to=TensorProto.FLOAT), keepdims=0)
+    scores = graph("Mul", "scores", one)
+    keep, settled = suppress(graph, "boxes", scores, "class_ids", count, "iou_threshold")
     graph.output("keep", keep, TensorProto.INT32, [1, count])
     graph.output("settled", settled, TensorProto.INT32, [1])
     return graph.model("nms")

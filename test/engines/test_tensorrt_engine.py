@@ -197,11 +197,12 @@ def test_a_run_that_is_not_fetched_before_the_engine_is_closed_says_so(plans, pr
     engine.start(inputs)
     with pytest.raises(RuntimeError, match="found 2 runs in flight"):
         engine.start(inputs)
-    sizes = [(640 + 2 * number, 480) for number in range(MAX_SIZES)]
-    for size in sizes[1:]:
-        engine.run({**inputs, "image": photo("coffee", *size)[None]})
+    # The engine has run with images of its typical size and of the photo's.
+    *fitting, beyond = [photo("coffee", 640 + 2 * number, 480)[None] for number in range(MAX_SIZES - 1)]
+    for images in fitting:
+        engine.run({**inputs, "image": images})
     with pytest.raises(RuntimeError, match="found runs in flight"):
-        engine.start({**inputs, "image": photo("coffee", *sizes[0])[None]})
+        engine.start({**inputs, "image": beyond})
     engine.close()
     with pytest.raises(RuntimeError, match="closed before the outputs"):
         fetch()
