@@ -2,7 +2,7 @@
 
 ros2 run trt_ssd_ros build_engine                                 the default model, the better of fp32 and fp16
 ros2 run trt_ssd_ros build_engine --model my_card.yaml --precision fp16 --verify
-ros2 run trt_ssd_ros build_engine --batch 8 --resize-on host      for a node with eight cameras, or views
+ros2 run trt_ssd_ros build_engine --batch 8 --resize-on host      for a node with eight views (tiles, regions)
 ros2 run trt_ssd_ros build_engine --triton models --batch 8       a Triton model repository for backend:=remote
 ros2 run trt_ssd_ros build_engine --list
 """
