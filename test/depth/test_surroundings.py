@@ -11,7 +11,7 @@ from trt_ssd_ros.depth.depth_samples import DepthImage
 from trt_ssd_ros.depth.surroundings import SIDE_CELLS, Surroundings
 
 BOX = (60.0, 60.0, 180.0, 180.0)
-UNTOUCHED = np.zeros((4, 1))
+UNTOUCHED = [[0.0] * 4]
 STEPS = np.linspace(0, 1, 240, dtype=np.float32)
 OBJECT = slice(90, 150)
 INNER = slice(10, 20)
@@ -49,7 +49,7 @@ def test_a_floor_is_removed_row_by_row_and_the_object_at_one_of_its_depths_stays
 def test_a_side_that_the_object_touches_removes_nothing():
     around = surroundings(np.full((240, 240), 2.0, np.float32))
     assert around.continued(UNTOUCHED).all()
-    assert not around.continued(np.full((4, 1), SIDE_CELLS.shape[1])).any()
+    assert not around.continued([[SIDE_CELLS.shape[1]] * 4]).any()
 
 
 def test_an_object_at_the_depth_of_the_wall_around_it_stays_if_a_gap_is_between_them():

@@ -51,7 +51,8 @@ class BoxSamples:
         samples = [
             cv2.warpAffine(depth.samples, _pixels_of_cells(*box), (GRID, GRID), flags=_NEAREST) for box in boxes
         ]
-        return cls(boxes, depth.metres_of(np.array(samples)))  # beyond the image are zeros, which are no depths
+        # Beyond the image are zeros, which are no depths.
+        return cls(boxes, depth.metres_of(np.array(samples, np.float32)))
 
     @cached_property
     def lines(self) -> Metres:

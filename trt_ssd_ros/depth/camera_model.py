@@ -195,6 +195,11 @@ class PinholeCamera:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
     @cached_property
+    def box_scale(self) -> tuple[Array, Array]:
+        """Principal point from the image's corner, and focal lengths, (4,) float64 in pixels by edge of a box."""
+        return np.array([self.cx + 0.5, self.cy + 0.5] * 2), np.array([self.fx, self.fy] * 2)
+
+    @cached_property
     def pixel_rays(self) -> NDArray[np.float32]:
         """(H, W, 2) float32, x / z and y / z of the ray through each pixel's centre."""
         v, u = np.mgrid[: self.height, : self.width]
@@ -273,9 +278,8 @@ def box_rays(boxes: ArrayLike, camera: PinholeCamera) -> Array:
     """Return the edges (N, 4) of boxes (N, 4) in pixels, x1 y1 x2 y2, as x / z or y / z of rays to them."""
     if camera.distortion or camera.rotation != IDENTITY:
         return camera.rays(_middles(boxes))[:, _EDGE, _AXIS]
-    left, top = camera.cx + 0.5, camera.cy + 0.5
-    offsets, lengths = np.array([[left, top, left, top], [camera.fx, camera.fy, camera.fx, camera.fy]])
-    return np.asarray((np.asarray(boxes, np.float64).reshape(-1, 4) - offsets) / lengths)
+    centre, lengths = camera.box_scale
+    return np.asarray((np.asarray(boxes, np.float64).reshape(-1, 4) - centre) / lengths)
 
 
 def map_boxes(boxes: ArrayLike, source: PinholeCamera, target: PinholeCamera) -> NDArray[np.float32]:

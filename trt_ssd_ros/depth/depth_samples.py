@@ -78,5 +78,5 @@ class DepthImage:
         """Return samples in metres, NaN where nothing was measured."""
         depths = samples.astype(np.float32)
         depths *= np.float32(self.unit)
-        np.putmask(depths, ~((depths > LEAST) & (depths < MOST)), np.nan)
+        np.putmask(depths, (depths <= LEAST) | (depths >= MOST), np.nan)
         return depths

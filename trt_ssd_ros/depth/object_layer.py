@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from trt_ssd_ros.depth.box_samples import CENTRES, GRID, INSIDE, Array, BoxSamples, Indices, Mask
+from trt_ssd_ros.depth.box_samples import CENTRES, GRID, INSIDE, Array, BoxSamples, Mask
 from trt_ssd_ros.depth.depth_samples import Metres
 from trt_ssd_ros.depth.surroundings import SIDE_CELLS, Surroundings
+
+Range = tuple[float, float]
+"""Depths in metres, where a layer begins and where it ends."""
 
 STEP = 0.015
 """Width of a bin of the histograms, in parts of the depth: twice the noise of a depth camera at 4 m."""
@@ -52,9 +53,13 @@ _CENTRE = np.outer(_BELL, _BELL)
 _INNER = np.zeros((GRID, GRID))
 _INNER[INSIDE, INSIDE] = 1
 _WEIGHTS = np.stack([_INNER, SUPPRESSED * _INNER])
-_CENTRE_WEIGHTS = _CENTRE * _WEIGHTS
-_NEIGHBOURED = np.zeros((GRID, GRID), np.bool_)
-_NEIGHBOURED[1:-1, 1:-1] = True
+_CENTRE_WEIGHTS = _CENTRE * _WEIGHTS / COST  # in samples beside the box
+_WINDOW = np.ones(WINDOW)
+_LOCAL = np.rint(100 * (_INNER - LEAST_INSIDE)).ravel()
+"""Weights whose sum is positive for a piece with enough samples in the box; whole numbers, for exact sums."""
+_MAJORITIES = np.full((GRID, GRID), 255, np.uint8)
+"""Least number of samples around each sample; out of reach at the edge of the grid, which has fewer neighbours."""
+_MAJORITIES[1:-1, 1:-1] = MAJORITY
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +68,11 @@ class ObjectLayer:
 
     Attributes:
         mask: (N, G, G) bool, samples of the object; none if the box has no depth.
-        ends: (N, 2) float64 in metres, where the layer begins and ends.
+        ends: N pairs of depths in metres, where the layer begins and ends.
     """
 
     mask: Mask
-    ends: Array
+    ends: Sequence[Range]
 
 
 def object_layer(samples: BoxSamples, min_range: float, max_range: float) -> ObjectLayer:
@@ -83,11 +88,16 @@ def object_layer(samples: BoxSamples, min_range: float, max_range: float) -> Obj
     continued = surroundings.slanted_planes()
     seeds, touched = _seeds(histograms, continued)
     continued |= surroundings.continued(touched)
-    ends = _ends(histograms.inside(continued, _WEIGHTS)[0], seeds)
+    ends = _ends(histograms.inside(continued, _WEIGHTS).reshape(len(seeds), -1), seeds)
     layers = histograms.between(ends)
-    mask = layers & ~continued
+    mask = layers > continued  # in the layer, and not continued
     for own, layer in zip(mask, layers, strict=True):
-        own[:] = _object(own, layer)
+        if np.count_nonzero(own) < LEAST_OWN * np.count_nonzero(layer):
+            own[:] = layer
+    for own, dense in zip(mask, _dense(mask), strict=True):
+        whole = own & _pieces(dense)
+        if np.count_nonzero(whole):  # single measurements, e.g. of a lidar, have no neighbours
+            own[:] = whole
     return ObjectLayer(mask, histograms.depths_of(ends))
 
 
@@ -100,67 +110,71 @@ class _Histograms:
     def __init__(self, depths: Metres, min_range: float, max_range: float) -> None:
         self._origin = log(min_range) - FRAME * STEP
         bins = int((log(max_range) - log(min_range)) / STEP) + 1 + 2 * FRAME
-        position = (np.log(depths) - np.float32(self._origin)) * np.float32(1 / STEP)
+        position = np.log(depths)
+        position -= np.float32(self._origin)
+        position *= np.float32(1 / STEP)
         valid = (depths >= np.float32(min_range)) & (depths <= np.float32(max_range))
         self._size = len(depths) * (bins + 1)
-        self._first = np.arange(0, self._size, bins + 1)[:, None, None]
         np.putmask(position, ~valid, bins)
-        self._bin = position.astype(np.int64) + self._first
+        self._bin = position.astype(np.int64)
+        if len(depths) > 1:
+            self._bin += np.arange(0, self._size, bins + 1)[:, None, None]
 
-    def depths_of(self, ends: Sequence[tuple[int, int]]) -> Array:
-        """Return the depths (N, 2) in metres at which layers begin and end, from their first and last bins."""
-        return np.array([[exp(self._origin + STEP * at) for at in (first, last + 1)] for first, last in ends])
+    def depths_of(self, ends: Sequence[tuple[int, int]]) -> list[Range]:
+        """Return the depths in metres at which layers begin and end, from their first and last bins."""
+        return [(exp(self._origin + STEP * first), exp(self._origin + STEP * (last + 1))) for first, last in ends]
 
     def between(self, ends: Sequence[tuple[int, int]]) -> Mask:
         """Return the samples (N, G, G) in the bins of layers, from the first to the last one."""
-        first, last = self._first + np.array(ends).T[..., None, None]
-        mask: Mask = (self._bin >= first) & (self._bin <= last)
-        return mask
+        shown = np.zeros((len(ends), self._size // len(ends)), np.bool_)
+        for bins, (first, last) in zip(shown, ends, strict=True):
+            bins[first : last + 1] = True
+        return shown.take(self._bin)
 
     def inside(self, continued: Mask, weights: Array) -> Array:
-        """Return the weight (1, N, B) of each bin.
+        """Return the weights (N * B,) of the bins.
 
         Args:
             continued: (N, G, G) samples that continue the surroundings.
             weights: (2, G, G), of the other samples, and of these.
         """
         chosen = np.where(continued, weights[1], weights[0])
-        return self._table(np.bincount(self._bin.ravel(), chosen.ravel(), self._size))
+        return np.asarray(np.bincount(self._bin.ravel(), chosen.ravel(), self._size), np.float64)
 
-    def sides(self) -> Array:
-        """Return the number of samples (4, N, B) of each bin beside the boxes, on each side."""
-        bins = self._bin.reshape(len(self._bin), -1).take(SIDE_CELLS, axis=1) + self._size * _SIDES
-        return self._table(np.bincount(bins.ravel(), minlength=self._size * len(_SIDES)))
+    def windows(self, continued: Mask) -> Array:
+        """Return the weights (5, N, B) of windows by first bin: of the boxes' centres, then of the four sides."""
+        centre = self.inside(continued, _CENTRE_WEIGHTS)
+        cells = self._bin.reshape(len(self._bin), -1).take(SIDE_CELLS, axis=1)
+        cells += self._size * _SIDES
+        # Windows that reach into the next histogram find its FRAME there, and zeros behind the last one.
+        sides = np.bincount(cells.ravel(), minlength=self._size * len(_SIDES) + WINDOW - 1)
+        counts = np.concatenate([centre, sides])
+        return np.correlate(counts, _WINDOW).reshape(1 + len(_SIDES), len(self._bin), -1)
 
-    def _table(self, counts: NDArray[Any]) -> Array:
-        return counts.reshape(len(counts) // self._size, len(self._bin), -1)
 
-
-def _seeds(histograms: _Histograms, continued: Mask) -> tuple[Indices, Array]:
-    """Return the middle bin (N,) of the window of depths that scores best, and its samples on each side (4, N).
+def _seeds(histograms: _Histograms, continued: Mask) -> tuple[list[int], list[list[float]]]:
+    """Return the middle bins of the windows of depths that score best, and their samples on the four sides.
 
     A window scores by its weight at the centre of the box. Samples beside the box count against it: those on the
     side with the second most, because a noisy box cuts an object on one side only.
     """
-    counts = np.concatenate([histograms.inside(continued, _CENTRE_WEIGHTS), histograms.sides()])
-    rows = counts.reshape(-1, counts.shape[-1])
-    sums = cv2.boxFilter(rows, -1, (WINDOW, 1), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    windows = np.asarray(sums, np.float64).reshape(counts.shape)
+    windows = histograms.windows(continued)
     centre, one, other = windows[0], windows[1:3], windows[3:]
     fewer, more = np.minimum(one, other), np.maximum(one, other)
     beside = np.maximum(np.maximum(fewer[0], fewer[1]), np.minimum(more[0], more[1]))
-    scores = np.maximum(centre - COST * beside, LEAST_SCORE * centre)
-    seeds: Indices = scores[:, :-FRAME].argmax(axis=-1)
-    first = np.arange(0, centre.size, centre.shape[1])
-    return seeds, windows.reshape(len(windows), -1).take(first + seeds, axis=1)[1:]
+    scores = np.maximum(centre - beside, LEAST_SCORE * centre)
+    ends = FRAME + WINDOW // 2  # no window's middle is in the last FRAME bins, which contain what is no depth
+    best = scores[:, :-ends].argmax(axis=-1).tolist()
+    touched = [windows[1:, box, first].tolist() for box, first in enumerate(best)]
+    return [first + WINDOW // 2 for first in best], touched
 
 
-def _ends(density: Array, seeds: Indices) -> list[tuple[int, int]]:
+def _ends(density: Array, seeds: Sequence[int]) -> list[tuple[int, int]]:
     """Return the first and last bin of the layer around each seed."""
     pairs = density[:, 1:] + density[:, :-1]
     smooth = pairs[:, 1:] + pairs[:, :-1]  # bin i is in the middle of i, i + 1 and i + 2
     ends = []
-    for bins, seed in zip(smooth, seeds.tolist(), strict=True):
+    for bins, seed in zip(smooth, seeds, strict=True):
         first = max(seed - 1 - WINDOW // 2, 0)
         peak = first + int(bins[first : seed + WINDOW // 2].argmax())
         below, above = bins[max(peak - REACH + 1, 0) : peak + 1][::-1], bins[peak : peak + REACH]
@@ -171,40 +185,36 @@ def _ends(density: Array, seeds: Indices) -> list[tuple[int, int]]:
 def _extent(density: list[float]) -> int:
     """Return how many bins a layer reaches from its peak, the first bin of the density."""
     peak = lowest = density[0]
+    faint, valley = FAINT * peak, VALLEY * peak
     reach = 0
     for step, value in enumerate(density):
         if value < lowest:
             lowest, reach = value, step
-        if value < FAINT * peak or (value > RISE * lowest and lowest < VALLEY * peak):
+        if value < faint or (lowest < valley and value > RISE * lowest):
             break
     return reach
 
 
-def _object(own: Mask, layer: Mask) -> Mask:
-    """Return the samples (G, G) of the object of one box.
-
-    Args:
-        own: (G, G) samples of the layer that do not continue the surroundings.
-        layer: (G, G) samples of the layer.
-    """
-    if np.count_nonzero(own) < LEAST_OWN * np.count_nonzero(layer):
-        own = layer
-    whole = own & _coherent(own)
-    return whole if whole.any() else own  # single measurements, e.g. of a lidar, have no neighbours
+def _dense(own: Mask) -> Mask:
+    """Return the places (N, G, G) most of whose neighbours are samples of a mask; none at the edge of the grid."""
+    # Sums over lines that follow each other in memory: at the edge of the grid, they mean nothing.
+    cells = np.zeros(own.size + 2 * GRID + 2, np.uint8)
+    cells[GRID + 1 : -GRID - 1] = own.reshape(-1)
+    threes = cells[:-2] + cells[1:-1] + cells[2:]
+    nines = threes[: -2 * GRID] + threes[GRID:-GRID] + threes[2 * GRID :]
+    dense: Mask = nines.reshape(own.shape) >= _MAJORITIES
+    return dense
 
 
-def _coherent(own: Mask) -> Mask:
-    """Return the samples (G, G) in pieces without speckles: the main piece, and those inside of the box.
+def _pieces(dense: Mask) -> Mask:
+    """Return the samples (G, G) of the main piece of a mask (G, G), and of those inside of the box.
 
     An occluder may cut an object into pieces. A piece that is mostly beside the box is something else.
     """
-    neighbours = cv2.boxFilter(own.view(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    dense: Mask = (neighbours >= MAJORITY) & _NEIGHBOURED
     count, labels = cv2.connectedComponents(dense.view(np.uint8), connectivity=8)
     if count <= 2:  # the rest and one piece
         return dense
-    piece = labels.ravel()
-    size, inside, weight = (np.bincount(piece, part) for part in (None, _INNER.ravel(), _CENTRE.ravel()))
-    kept = inside > LEAST_INSIDE * size
+    piece = np.asarray(labels, np.int64).ravel()
+    kept, weight = np.bincount(piece, _LOCAL) > 0, np.bincount(piece, _CENTRE.ravel())
     kept[1 + weight[1:].argmax()], kept[0] = True, False
-    return np.asarray(kept.take(np.asarray(labels, np.int32)))
+    return kept.take(piece).reshape(dense.shape)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trt_ssd_ros.depth.box_samples import GRID, INNER, MARGIN, Array, BoxSamples, Indices, Mask
+from trt_ssd_ros.depth.box_samples import GRID, INNER, MARGIN, BoxSamples, Mask
 from trt_ssd_ros.depth.depth_samples import Metres
-from trt_ssd_ros.depth.object_layer import ObjectLayer
+from trt_ssd_ros.depth.object_layer import ObjectLayer, Range
 
 Ends = tuple[int, int]
 """First line of cells, and the one after the last: columns or rows."""
@@ -19,14 +21,16 @@ BEHIND = 0.4
 """Part of the samples beside an end that must be behind the object, so that the end is its edge."""
 CONTACT = 0.97
 """Depth of a floor at the object's foot, in parts of the least depth of the object."""
-AHEAD = 0.75
+AHEAD = np.float32(0.75)
 """Distance from the second line beside the object to its edge, in distances from the second to the fourth line."""
-_BESIDE = np.array([[-1, 0], [-2, 1], [-4, 3]]).reshape(3, 1, 1, 2, 1)
-"""Columns beside the first column of an object, and beside the one after its last, from those."""
-_SHOWING = np.array([[0, -2], [1, -1]]).reshape(2, 1, 1, 2, 1)
-"""Columns at the ends of an object, from the same two."""
-_ROWS = GRID * np.arange(GRID)
-"""Numbers of the first cells of the rows: `take` is several times faster than an index of arrays."""
+_BESIDE, _SHOWING = [[-1, 0], [-2, 1], [-4, 3]], [[0, -2], [1, -1]]
+"""Lines beside an object and at its ends, counted from its first line and from the one after its last."""
+_UNBOUNDED = (np.array(_BESIDE + _SHOWING)[..., None] + np.arange(GRID + 1)).reshape(5, -1)
+_AROUND = _UNBOUNDED.clip(0, GRID - 1)
+"""(5, 2 * (G + 1)) numbers of these lines, by the first line, then by the one after the last."""
+_INSIDE = np.ones(_AROUND.shape, np.uint8)
+"""(5, 2 * (G + 1)) whether the lines of each test in `_edges` are inside of the grid, 0 or 1."""
+_INSIDE[:4] = (_AROUND == _UNBOUNDED)[[0, 1, 2, 2]]
 
 
 class Extent(NamedTuple):
@@ -63,17 +67,22 @@ def find_outlines(samples: BoxSamples, layer: ObjectLayer) -> list[tuple[Extent,
     An object ends where the samples beside it are behind it, or on the floor that touches it. Where something
     nearer or nothing is measured beside it, or the object goes on beyond the margin, the edge is the detector's.
     """
-    # Rows are the columns of the transposed grids, so that one call judges all four sides.
+    # Columns are the rows of the transposed grids, so that one call judges all four sides.
     masks = np.empty((2, *layer.mask.shape), np.bool_)
     masks[0], masks[1] = layer.mask, layer.mask.transpose(0, 2, 1)
-    columns, rows = ([_shown(counts) for counts in grids] for grids in masks.sum(axis=2).tolist())
-    columns_seen, rows_seen = _edges(samples.lines, masks, np.array([columns, rows]), layer.ends).tolist()
+    shown = [_shown(counts) for counts in _count(masks).reshape(-1, GRID).tolist()]
+    seen = _edges(samples.lines[:2], masks, shown, layer.ends)
+    columns = len(samples.boxes)  # behind the rows
     return [
-        (_extent(x1, x2, column, column_seen), _extent(y1, y2, row, row_seen))
-        for (x1, y1, x2, y2), column, row, column_seen, row_seen in zip(
-            samples.boxes, columns, rows, columns_seen, rows_seen, strict=True
-        )
+        (_extent(x1, x2, shown[columns + box], seen[columns + box]), _extent(y1, y2, shown[box], seen[box]))
+        for box, (x1, y1, x2, y2) in enumerate(samples.boxes)
     ]
+
+
+def _count(cells: Mask) -> NDArray[np.uint8]:
+    """Return the number (...) of cells that are set in lines (..., G) of cells."""
+    counts: NDArray[np.uint8] = np.add.reduce(cells.view(np.uint8), axis=-1, dtype=np.uint8)
+    return counts
 
 
 def _extent(low: float, high: float, visible: Ends, seen: tuple[bool, bool]) -> Extent:
@@ -89,33 +98,40 @@ def _extent(low: float, high: float, visible: Ends, seen: tuple[bool, bool]) -> 
 
 
 def _shown(counts: list[int]) -> Ends:
-    """Return the columns that show an object, by its samples in each; those of the box if there is none."""
+    """Return the lines that show an object, by its samples in each; those of the box if there is none."""
     mean = sum(counts) / max(GRID - counts.count(0), 1)
     least = max(LEAST_COUNT, LEAST_PART * mean)
-    shown = [column for column, count in enumerate(counts) if count >= least]
+    shown = [line for line, count in enumerate(counts) if count >= least]
     return (shown[0], shown[-1] + 1) if shown else (MARGIN, GRID - MARGIN)
 
 
-def _edges(lines: Metres, masks: Mask, shown: Indices, depths: Array) -> Mask:
-    """Return whether the objects end (2, N, 2) at their first and last column, judged by the columns beside it.
+def _edges(lines: Metres, masks: Mask, shown: Sequence[Ends], depths: Sequence[Range]) -> list[tuple[bool, bool]]:
+    """Return whether objects end at their first and their last line, by grid, judged by the lines beside them.
 
     Args:
-        lines: (4, N, G, G) inverse depths in 1/m along the rows and columns.
+        lines: (2, N, G, G) inverse depths in 1/m along the rows and columns.
         masks: (2, N, G, G) samples of the objects along the rows and columns.
-        shown: (2, N, 2) first column and the one after the last.
-        depths: (N, 2) where the objects begin and end, in metres.
+        shown: First line and the one after the last, of N grids of rows, then of N grids of columns.
+        depths: N pairs of depths in metres, where the objects begin and end.
     """
-    starts = np.arange(0, masks.size, GRID**2).reshape(2, -1, 1, 1) + _ROWS
-    columns = shown[..., None] + _BESIDE
-    inside = np.minimum(np.maximum(columns, 0), GRID - 1)
-    showing = np.minimum(np.maximum(shown[..., None] + _SHOWING, 0), GRID - 1)  # also of the very first column
-    one, other = masks.take(starts + showing)
-    used = one | other
-    beside = lines.take(starts + inside)
-    np.putmask(beside, (inside != columns) | ~used, np.nan)
-    next_to, second, fourth = beside
-    edge = (1 + AHEAD) * second - AHEAD * fourth  # 1 / depth at the edge, if the surface beside it is a plane
-    near, far = 1 / depths.T[..., None, None]
-    tests = np.array([next_to < far, second < far, used, edge < near / CONTACT, np.isfinite(edge)])
-    behind, behind_too, rows, touching, known = tests.sum(axis=-1)
-    return np.asarray((behind + behind_too > 2 * BEHIND * rows) | (2 * touching > known))
+    ends = np.array([(first, GRID + 1 + end) for first, end in shown]).reshape(2, -1, 2)
+    around = _AROUND.take(ends, axis=1) + np.arange(0, masks.size // GRID, GRID).reshape(2, -1, 1)
+    showing = masks.reshape(-1, GRID).take(around[3:], axis=0)
+    beside = lines.reshape(-1, GRID).take(around[:3], axis=0)
+    edge = beside[1] - beside[2]  # 1 / depth at the edge, if the surface beside it is a plane
+    edge *= AHEAD
+    edge += beside[1]
+    limits = np.array([[1 / end for _, end in depths], [1 / (begin * CONTACT) for begin, _ in depths]], np.float32)
+    far, near = limits[0, :, None, None], limits[1, :, None, None]
+    tests = np.empty((5, *edge.shape), np.bool_)
+    np.less(beside[:2], far, out=tests[:2])
+    np.less(edge, near, out=tests[2])
+    np.equal(edge, edge, out=tests[3])  # not NaN
+    np.logical_or(showing[0], showing[1], out=tests[4])
+    tests[:4] &= tests[4]
+    counts = _count(tests) * _INSIDE.take(ends, axis=1)
+    seen = [
+        behind + behind_too > 2 * BEHIND * used or 2 * touching > known
+        for behind, behind_too, touching, known, used in zip(*counts.reshape(5, -1).tolist(), strict=True)
+    ]
+    return list(zip(seen[::2], seen[1::2], strict=True))

@@ -156,22 +156,29 @@ def _place(
 ) -> Placement | Reason:
     """Return the place of the object in a box; `edges` are those of its outline, as x / z or y / z of rays."""
     depths, mask = samples.depths[index], layer.mask[index]
-    found, inner = _depths(depths, mask, outline), depths[INSIDE, INSIDE]
+    found = _depths(depths, mask, outline)
     if not (len(found) and all(map(isfinite, edges))):
-        return Reason.OUT_OF_RANGE if np.isfinite(inner).any() else Reason.NO_DEPTH
+        return Reason.OUT_OF_RANGE if np.isfinite(depths[INSIDE, INSIDE]).any() else Reason.NO_DEPTH
     last = len(found) - 1
-    near, z, far = (float(found[int(part * last)]) for part in (THICKNESS[0], 0.5, THICKNESS[1]))
-    covered = np.count_nonzero(inner < np.float32(layer.ends[index, 0])) > COVERED * INNER**2
-    hidden = covered or any(extent.cells != extent.visible for extent in outline)
+    near, z, far = [found.item(int(part * last)) for part in (THICKNESS[0], 0.5, THICKNESS[1])]
+    x, y = outline
+    hidden = x.cells != x.visible or y.cells != y.visible or _covered(depths, layer.ends[index][0])
     x1, y1, x2, y2 = edges
-    centre = np.array([(x1 + x2) / 2 * z, (y1 + y2) / 2 * z, z])
+    centre = (x1 + x2) / 2 * z, (y1 + y2) / 2 * z, z
     size = (x2 - x1) * z, (y2 - y1) * z, far - near
     surface = (hypot(SURFACE_ERROR, HIDDEN_ERROR) if hidden else SURFACE_ERROR) * size[2]
-    covariance = ((surface / z) ** 2 + RELATIVE_ERROR**2) * centre[:, None] * centre
+    relative = (surface / z) ** 2 + RELATIVE_ERROR**2
+    covariance = np.array([[relative * one * other for other in centre] for one in centre])
     for axis, extent in enumerate(outline):
         side = samples.boxes[index][axis + 2] - samples.boxes[index][axis]
         covariance[axis, axis] += _variance(side, extent, size[axis], hidden)
-    return Placement(centre, np.array(size), covariance, partial(points.of, index))
+    return Placement(np.array(centre), np.array(size), covariance, partial(points.of, index))
+
+
+def _covered(depths: Metres, begin: float) -> bool:
+    """Return whether many samples in a box are nearer than its object, which begins at a depth in metres."""
+    nearer = depths < np.float32(begin)
+    return np.count_nonzero(nearer[INSIDE, INSIDE]) > COVERED * INNER**2
 
 
 def _depths(depths: Metres, mask: Mask, outline: tuple[Extent, Extent]) -> Metres:
@@ -186,8 +193,11 @@ def _depths(depths: Metres, mask: Mask, outline: tuple[Extent, Extent]) -> Metre
     if any(hidden):
         found = np.asarray(cv2.copyMakeBorder(found, *hidden, cv2.BORDER_REPLICATE), np.float32)
         used = np.asarray(cv2.copyMakeBorder(used.view(np.uint8), *hidden, cv2.BORDER_REPLICATE)).view(np.bool_)
-    # Single measurements may be outside of the lines that show the object.
-    return np.sort(found[used] if used.any() else depths[mask])
+    chosen: Metres = found[used]
+    if not chosen.size:  # single measurements may be outside of the lines that show the object
+        chosen = depths[mask]
+    chosen.sort()
+    return chosen
 
 
 def _variance(side: float, extent: Extent, size: float, hidden: bool) -> float:
@@ -201,5 +211,6 @@ def _variance(side: float, extent: Extent, size: float, hidden: bool) -> float:
     """
     pixels = extent.high - extent.low
     shown, told = (CELL_ERROR / INNER * side) ** 2 + PIXEL_ERROR**2, (BOX_ERROR * pixels) ** 2
-    edges = sum(shown if seen else told for seen in extent.seen)
+    seen = sum(extent.seen)
+    edges = seen * shown + (2 - seen) * told
     return edges / 4 * (size / pixels) ** 2 + (hidden * HIDDEN_EDGE_ERROR * size) ** 2

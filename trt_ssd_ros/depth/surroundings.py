@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from trt_ssd_ros.depth.box_samples import GRID, MARGIN, Array, Mask
+from trt_ssd_ros.depth.box_samples import GRID, MARGIN, Mask
 from trt_ssd_ros.depth.depth_samples import Metres
 
 OUTER = 2
@@ -14,17 +16,16 @@ SIDE_CELLS = np.stack(
     [side.ravel() for side in (_CELLS[:, :OUTER], _CELLS[:OUTER], _CELLS[:, -OUTER:], _CELLS[-OUTER:])]
 )
 """(4, OUTER * G) numbers of the cells left of, above, right of and below a box."""
-TOUCHED = 0.15
-"""Part of the cells of a side with the object's depth, from which on the object itself may reach there."""
-SLANT = np.float32(0.15)
+TOUCHED = 0.15 * OUTER * GRID
+"""Cells of a side with the object's depth, from which on the object itself may reach there."""
+SLANT = 0.15
 """Largest difference of the log depths on two sides of one plane."""
 LEVEL = 0.01
 """Largest mean change of the depth in the margin of a side that is used; a floor below the box has more."""
 TOLERANCE, TOLERANCE_PER_METRE = np.float32(0.01), np.float32(0.004)
 """Largest distance of a sample from a surface, in parts of the depth: 2.5 deviations of the sensor's noise."""
-_UP_TO = np.tri(GRID + 1, GRID, dtype=np.bool_)
-_UP_TO[-1] = False
-"""Cells of a line up to a cell, by its number; none for -1."""
+_UP_TO = np.tri(GRID, dtype=np.bool_)
+"""Cells of a line up to a cell, by its number."""
 _PART = np.linspace(0, 1, GRID, dtype=np.float32)
 
 
@@ -39,39 +40,50 @@ class Surroundings:
 
     def __init__(self, lines: Metres) -> None:
         self._lines = lines
-        self._tolerances = TOLERANCE * lines + TOLERANCE_PER_METRE
-        first = lines[..., 0]
-        self._borders = np.where(np.isnan(first), lines[..., 1], first)[..., None]
+        self._holes = np.isnan(lines)
+        self._tolerances = lines * TOLERANCE
+        self._tolerances += TOLERANCE_PER_METRE
+        self._borders = np.where(self._holes[..., 0], lines[..., 1], lines[..., 0])[..., None]
 
     def slanted_planes(self) -> Mask:
         """Return the samples (N, G, G) on the plane between both sides of their row, or of their column."""
         near, far = self._borders[:2], self._borders[2:]
         change = far - near
-        np.putmask(change, np.abs(change) >= SLANT * near, np.nan)
-        rows, columns = np.abs(near + change * _PART - self._lines[:2]) < self._tolerances[:2]
-        found: Mask = rows | columns.transpose(0, 2, 1)
-        return found
+        np.putmask(change, np.abs(change) >= np.float32(SLANT) * near, np.nan)
+        distance = change * _PART
+        distance += near
+        distance -= self._lines[:2]
+        return _rows_or_columns(np.abs(distance, out=distance) < self._tolerances[:2])
 
-    def continued(self, touched: Array) -> Mask:
+    def continued(self, touched: Sequence[Sequence[float]]) -> Mask:
         """Return the samples (N, G, G) with the depth of a side of their row or column, without a gap up to there.
 
         Args:
-            touched: (4, N) number of `SIDE_CELLS` with the object's depth; a side with many is not used.
+            touched: Numbers of cells with the object's depth on the four sides of N boxes; a side with many is not
+                used.
         """
-        lines = self._lines
-        used = (touched < TOUCHED * SIDE_CELLS.shape[1]) & self._level()
-        surface = (np.abs(self._borders - lines) < self._tolerances) | np.isnan(lines)
-        joined = np.zeros(lines.shape, np.bool_)
-        np.logical_or(surface[..., 1:], surface[..., :-1], out=joined[..., :-1])  # one sample may be an outlier
-        gap = np.where(used[..., None], joined.argmin(axis=-1), -1)
-        left, top, right, bottom = surface & _UP_TO.take(gap, axis=0)
-        found: Mask = left | right[:, :, ::-1] | (top | bottom[:, :, ::-1]).transpose(0, 2, 1)
-        return found
+        distance = self._borders - self._lines
+        surface = np.abs(distance, out=distance) < self._tolerances
+        surface |= self._holes
+        joined, cells = np.empty_like(surface), surface.reshape(-1)
+        np.logical_or(cells[1:], cells[:-1], out=joined.reshape(-1)[:-1])  # one sample may be an outlier
+        joined[..., -1] = False
+        surface &= _UP_TO.take(joined.argmin(axis=-1), axis=0)
+        ratios = (self._lines[..., 0] / self._lines[..., MARGIN - 1]).tolist()
+        for box, counts in enumerate(touched):
+            for side, count in enumerate(counts):
+                if count >= TOUCHED or not _is_level(ratios[side][box]):
+                    surface[side, box] = False
+        return _rows_or_columns(surface[:2] | surface[2:, :, :, ::-1])
 
-    def _level(self) -> Mask:
-        """Return whether the surfaces on the sides (4, N) keep their depth on the way into the box, on average."""
-        slope = self._lines[..., 0] / self._lines[..., MARGIN - 1] - 1
-        known = np.abs(slope) < SLANT
-        total = np.add.reduce(slope, axis=-1, where=known)
-        found: Mask = np.abs(total) <= LEVEL * known.sum(axis=-1)
-        return found
+
+def _is_level(ratios: list[float]) -> bool:
+    """Return whether a surface keeps its depth on its way into the box, on average, from ratios of depths."""
+    known = [ratio for ratio in ratios if 1 - SLANT < ratio < 1 + SLANT]
+    return abs(sum(known) - len(known)) <= LEVEL * len(known)
+
+
+def _rows_or_columns(lines: Mask) -> Mask:
+    """Return the samples (N, G, G) that are in a mask of rows or in a mask of columns (2, N, G, G)."""
+    found: Mask = lines[0] | lines[1].transpose(0, 2, 1)
+    return found
