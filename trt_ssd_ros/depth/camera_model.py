@@ -195,11 +195,6 @@ class PinholeCamera:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
 
     @cached_property
-    def box_scale(self) -> tuple[Array, Array]:
-        """Principal point from the image's corner, and focal lengths, (4,) float64 in pixels by edge of a box."""
-        return np.array([self.cx + 0.5, self.cy + 0.5] * 2), np.array([self.fx, self.fy] * 2)
-
-    @cached_property
     def pixel_rays(self) -> NDArray[np.float32]:
         """(H, W, 2) float32, x / z and y / z of the ray through each pixel's centre."""
         v, u = np.mgrid[: self.height, : self.width]
@@ -274,12 +269,13 @@ class PinholeCamera:
         return np.asarray(moved, np.float64).reshape(rays.shape)
 
 
-def box_rays(boxes: ArrayLike, camera: PinholeCamera) -> Array:
-    """Return the edges (N, 4) of boxes (N, 4) in pixels, x1 y1 x2 y2, as x / z or y / z of rays to them."""
+def box_rays(boxes: Sequence[Sequence[float]], camera: PinholeCamera) -> list[list[float]]:
+    """Return the edges of boxes in pixels, x1 y1 x2 y2, as x / z or y / z of rays to them."""
     if camera.distortion or camera.rotation != IDENTITY:
-        return camera.rays(_middles(boxes))[:, _EDGE, _AXIS]
-    centre, lengths = camera.box_scale
-    return np.asarray((np.asarray(boxes, np.float64).reshape(-1, 4) - centre) / lengths)
+        edges: list[list[float]] = camera.rays(_middles(boxes))[:, _EDGE, _AXIS].tolist()
+        return edges
+    left, top, fx, fy = camera.cx + 0.5, camera.cy + 0.5, camera.fx, camera.fy
+    return [[(x1 - left) / fx, (y1 - top) / fy, (x2 - left) / fx, (y2 - top) / fy] for x1, y1, x2, y2 in boxes]
 
 
 def map_boxes(boxes: ArrayLike, source: PinholeCamera, target: PinholeCamera) -> NDArray[np.float32]:
@@ -287,7 +283,8 @@ def map_boxes(boxes: ArrayLike, source: PinholeCamera, target: PinholeCamera) ->
 
     The middles of the edges are mapped, so that a box of a distorted image keeps its width and height.
     """
-    moved = target.project(_homogeneous(_middles(box_rays(boxes, source) + 0.5)))
+    edges = box_rays(np.reshape(boxes, (-1, 4)).tolist(), source)
+    moved = target.project(_homogeneous(_middles(np.array(edges) + 0.5)))
     return np.asarray(moved[:, _EDGE, _AXIS] + 0.5, np.float32)
 
 

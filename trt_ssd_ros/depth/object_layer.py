@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, log
 
 import cv2
 import numpy as np
 
-from trt_ssd_ros.depth.box_samples import CENTRES, GRID, INSIDE, Array, BoxSamples, Mask
+from trt_ssd_ros.depth.box_samples import CENTRES, GRID, INSIDE, Array, BoxSamples, Indices, Mask
 from trt_ssd_ros.depth.depth_samples import Metres
 from trt_ssd_ros.depth.surroundings import SIDE_CELLS, Surroundings
 
@@ -48,7 +49,6 @@ LEAST_INSIDE = 0.7
 """Part of a piece of the layer that must be inside of the box; the main piece is exempt."""
 
 _BELL = np.exp(-0.5 * ((CENTRES - 0.5) / CENTRE_WIDTH) ** 2)
-_SIDES = np.arange(len(SIDE_CELLS))[:, None]
 _CENTRE = np.outer(_BELL, _BELL)
 _INNER = np.zeros((GRID, GRID))
 _INNER[INSIDE, INSIDE] = 1
@@ -143,13 +143,19 @@ class _Histograms:
 
     def windows(self, continued: Mask) -> Array:
         """Return the weights (5, N, B) of windows by first bin: of the boxes' centres, then of the four sides."""
-        centre = self.inside(continued, _CENTRE_WEIGHTS)
+        end = self._size * (1 + len(SIDE_CELLS))
         cells = self._bin.reshape(len(self._bin), -1).take(SIDE_CELLS, axis=1)
-        cells += self._size * _SIDES
+        cells += _sides(self._size)
         # Windows that reach into the next histogram find its FRAME there, and zeros behind the last one.
-        sides = np.bincount(cells.ravel(), minlength=self._size * len(_SIDES) + WINDOW - 1)
-        counts = np.concatenate([centre, sides])
-        return np.correlate(counts, _WINDOW).reshape(1 + len(_SIDES), len(self._bin), -1)
+        counts = np.bincount(cells.ravel(), minlength=end + WINDOW - 1).astype(np.float64)
+        counts[: self._size] = self.inside(continued, _CENTRE_WEIGHTS)
+        return np.correlate(counts, _WINDOW).reshape(1 + len(SIDE_CELLS), len(self._bin), -1)
+
+
+@lru_cache(maxsize=64)
+def _sides(size: int) -> Indices:
+    """Return the first bins (4, OUTER * G) of the histograms that the cells of SIDE_CELLS count in."""
+    return np.repeat(size * np.arange(1, 1 + len(SIDE_CELLS)), SIDE_CELLS.shape[1]).reshape(SIDE_CELLS.shape)
 
 
 def _seeds(histograms: _Histograms, continued: Mask) -> tuple[list[int], list[list[float]]]:
@@ -175,10 +181,12 @@ def _ends(density: Array, seeds: Sequence[int]) -> list[tuple[int, int]]:
     smooth = pairs[:, 1:] + pairs[:, :-1]  # bin i is in the middle of i, i + 1 and i + 2
     ends = []
     for bins, seed in zip(smooth, seeds, strict=True):
-        first = max(seed - 1 - WINDOW // 2, 0)
-        peak = first + int(bins[first : seed + WINDOW // 2].argmax())
-        below, above = bins[max(peak - REACH + 1, 0) : peak + 1][::-1], bins[peak : peak + REACH]
-        ends.append((peak + 1 - _extent(below.tolist()), peak + 1 + _extent(above.tolist())))
+        begin, end = max(seed - 1 - WINDOW // 2, 0), seed + WINDOW // 2
+        first = max(begin - REACH, 0)
+        near = bins[first : end + REACH].tolist()
+        peak = near.index(max(near[begin - first : end - first]), begin - first)
+        middle = first + peak + 1
+        ends.append((middle - _extent(near[peak::-1]), middle + _extent(near[peak:])))
     return ends
 
 
@@ -187,7 +195,7 @@ def _extent(density: list[float]) -> int:
     peak = lowest = density[0]
     faint, valley = FAINT * peak, VALLEY * peak
     reach = 0
-    for step, value in enumerate(density):
+    for step, value in enumerate(density[:REACH]):
         if value < lowest:
             lowest, reach = value, step
         if value < faint or (lowest < valley and value > RISE * lowest):

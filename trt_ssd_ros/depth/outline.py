@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.depth.box_samples import GRID, INNER, MARGIN, BoxSamples, Mask
+from trt_ssd_ros.depth.box_samples import GRID, INNER, MARGIN, BoxSamples, Indices, Mask
 from trt_ssd_ros.depth.depth_samples import Metres
 from trt_ssd_ros.depth.object_layer import ObjectLayer, Range
 
@@ -25,12 +26,9 @@ AHEAD = np.float32(0.75)
 """Distance from the second line beside the object to its edge, in distances from the second to the fourth line."""
 _BESIDE, _SHOWING = [[-1, 0], [-2, 1], [-4, 3]], [[0, -2], [1, -1]]
 """Lines beside an object and at its ends, counted from its first line and from the one after its last."""
-_UNBOUNDED = (np.array(_BESIDE + _SHOWING)[..., None] + np.arange(GRID + 1)).reshape(5, -1)
-_AROUND = _UNBOUNDED.clip(0, GRID - 1)
+_AROUND = (np.array(_BESIDE + _SHOWING)[..., None] + np.arange(GRID + 1)).reshape(5, -1).clip(0, GRID - 1)
 """(5, 2 * (G + 1)) numbers of these lines, by the first line, then by the one after the last."""
-_INSIDE = np.ones(_AROUND.shape, np.uint8)
-"""(5, 2 * (G + 1)) whether the lines of each test in `_edges` are inside of the grid, 0 or 1."""
-_INSIDE[:4] = (_AROUND == _UNBOUNDED)[[0, 1, 2, 2]]
+_ONES = np.ones(GRID, np.uint8)
 
 
 class Extent(NamedTuple):
@@ -81,7 +79,7 @@ def find_outlines(samples: BoxSamples, layer: ObjectLayer) -> list[tuple[Extent,
 
 def _count(cells: Mask) -> NDArray[np.uint8]:
     """Return the number (...) of cells that are set in lines (..., G) of cells."""
-    counts: NDArray[np.uint8] = np.add.reduce(cells.view(np.uint8), axis=-1, dtype=np.uint8)
+    counts: NDArray[np.uint8] = cells.view(np.uint8) @ _ONES
     return counts
 
 
@@ -105,6 +103,13 @@ def _shown(counts: list[int]) -> Ends:
     return (shown[0], shown[-1] + 1) if shown else (MARGIN, GRID - MARGIN)
 
 
+@lru_cache(maxsize=64)
+def _around(grids: int) -> Indices:
+    """Return _AROUND for each of N grids whose lines follow each other: (5, N * 2 * (G + 1))."""
+    lines: Indices = _AROUND[:, None] + GRID * np.arange(grids)[:, None]
+    return lines.reshape(5, -1)
+
+
 def _edges(lines: Metres, masks: Mask, shown: Sequence[Ends], depths: Sequence[Range]) -> list[tuple[bool, bool]]:
     """Return whether objects end at their first and their last line, by grid, judged by the lines beside them.
 
@@ -114,24 +119,23 @@ def _edges(lines: Metres, masks: Mask, shown: Sequence[Ends], depths: Sequence[R
         shown: First line and the one after the last, of N grids of rows, then of N grids of columns.
         depths: N pairs of depths in metres, where the objects begin and end.
     """
-    ends = np.array([(first, GRID + 1 + end) for first, end in shown]).reshape(2, -1, 2)
-    around = _AROUND.take(ends, axis=1) + np.arange(0, masks.size // GRID, GRID).reshape(2, -1, 1)
+    each = 2 * (GRID + 1)
+    ends = [(grid * each + first, grid * each + GRID + 1 + end) for grid, (first, end) in enumerate(shown)]
+    around = _around(len(shown)).take(ends, axis=1).reshape(5, 2, -1, 2)
     showing = masks.reshape(-1, GRID).take(around[3:], axis=0)
     beside = lines.reshape(-1, GRID).take(around[:3], axis=0)
-    edge = beside[1] - beside[2]  # 1 / depth at the edge, if the surface beside it is a plane
+    edge = np.subtract(beside[1], beside[2], out=beside[2])  # 1 / depth there, if the surface beside it is a plane
     edge *= AHEAD
     edge += beside[1]
-    limits = np.array([[1 / end for _, end in depths], [1 / (begin * CONTACT) for begin, _ in depths]], np.float32)
-    far, near = limits[0, :, None, None], limits[1, :, None, None]
+    far, near = [1 / end for _, end in depths], [1 / (begin * CONTACT) for begin, _ in depths]
     tests = np.empty((5, *edge.shape), np.bool_)
-    np.less(beside[:2], far, out=tests[:2])
-    np.less(edge, near, out=tests[2])
+    np.less(beside, np.array([far, far, near], np.float32)[:, None, :, None, None], out=tests[:3])
     np.equal(edge, edge, out=tests[3])  # not NaN
     np.logical_or(showing[0], showing[1], out=tests[4])
-    tests[:4] &= tests[4]
-    counts = _count(tests) * _INSIDE.take(ends, axis=1)
+    counts = _count(tests & tests[4]).reshape(5, -1).tolist()
+    rooms = [room for first, end in shown for room in (first, GRID - end)]  # lines between object and grid's edge
     seen = [
-        behind + behind_too > 2 * BEHIND * used or 2 * touching > known
-        for behind, behind_too, touching, known, used in zip(*counts.reshape(5, -1).tolist(), strict=True)
+        (room > 0) * behind + (room > 1) * behind_too > 2 * BEHIND * used or (room > 3 and 2 * touching > known)
+        for room, behind, behind_too, touching, known, used in zip(rooms, *counts, strict=True)
     ]
     return list(zip(seen[::2], seen[1::2], strict=True))

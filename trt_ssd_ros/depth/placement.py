@@ -138,7 +138,7 @@ def _places(
     samples = BoxSamples.take(depth, boxes)
     layer = object_layer(samples, settings.min_range, settings.max_range)
     outlines = find_outlines(samples, layer)
-    rays = box_rays([(x.low, y.low, x.high, y.high) for x, y in outlines], camera).tolist()
+    rays = box_rays([(x.low, y.low, x.high, y.high) for x, y in outlines], camera)
     points = SurfacePoints(samples, layer.mask, camera, settings.max_points)
     return [
         _place(index, samples, layer, *found, points)
@@ -168,11 +168,11 @@ def _place(
     size = (x2 - x1) * z, (y2 - y1) * z, far - near
     surface = (hypot(SURFACE_ERROR, HIDDEN_ERROR) if hidden else SURFACE_ERROR) * size[2]
     relative = (surface / z) ** 2 + RELATIVE_ERROR**2
-    covariance = np.array([[relative * one * other for other in centre] for one in centre])
+    covariance = [[relative * one * other for other in centre] for one in centre]
     for axis, extent in enumerate(outline):
         side = samples.boxes[index][axis + 2] - samples.boxes[index][axis]
-        covariance[axis, axis] += _variance(side, extent, size[axis], hidden)
-    return Placement(np.array(centre), np.array(size), covariance, partial(points.of, index))
+        covariance[axis][axis] += _variance(side, extent, size[axis], hidden)
+    return Placement(np.array(centre), np.array(size), np.array(covariance), partial(points.of, index))
 
 
 def _covered(depths: Metres, begin: float) -> bool:

@@ -24,6 +24,7 @@ LEVEL = 0.01
 """Largest mean change of the depth in the margin of a side that is used; a floor below the box has more."""
 TOLERANCE, TOLERANCE_PER_METRE = np.float32(0.01), np.float32(0.004)
 """Largest distance of a sample from a surface, in parts of the depth: 2.5 deviations of the sensor's noise."""
+_LOW, _HIGH = 1 - SLANT, 1 + SLANT
 _UP_TO = np.tri(GRID, dtype=np.bool_)
 """Cells of a line up to a cell, by its number."""
 _PART = np.linspace(0, 1, GRID, dtype=np.float32)
@@ -79,11 +80,12 @@ class Surroundings:
 
 def _is_level(ratios: list[float]) -> bool:
     """Return whether a surface keeps its depth on its way into the box, on average, from ratios of depths."""
-    known = [ratio for ratio in ratios if 1 - SLANT < ratio < 1 + SLANT]
+    known = [ratio for ratio in ratios if _LOW < ratio < _HIGH]
     return abs(sum(known) - len(known)) <= LEVEL * len(known)
 
 
 def _rows_or_columns(lines: Mask) -> Mask:
     """Return the samples (N, G, G) that are in a mask of rows or in a mask of columns (2, N, G, G)."""
-    found: Mask = lines[0] | lines[1].transpose(0, 2, 1)
+    found: Mask = lines[1].transpose(0, 2, 1).copy()
+    found |= lines[0]
     return found
