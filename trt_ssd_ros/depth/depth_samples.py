@@ -76,7 +76,6 @@ class DepthImage:
 
     def metres_of(self, samples: NDArray[Any]) -> Metres:
         """Return samples in metres, NaN where nothing was measured."""
-        depths = samples.astype(np.float32)
-        depths *= np.float32(self.unit)
+        depths: Metres = np.multiply(samples, np.float32(self.unit), dtype=np.float32)
         np.putmask(depths, (depths <= LEAST) | (depths >= MOST), np.nan)
         return depths

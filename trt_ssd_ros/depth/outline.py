@@ -99,8 +99,12 @@ def _shown(counts: list[int]) -> Ends:
     """Return the lines that show an object, by its samples in each; those of the box if there is none."""
     mean = sum(counts) / max(GRID - counts.count(0), 1)
     least = max(LEAST_COUNT, LEAST_PART * mean)
-    shown = [line for line, count in enumerate(counts) if count >= least]
-    return (shown[0], shown[-1] + 1) if shown else (MARGIN, GRID - MARGIN)
+    first, end = 0, GRID
+    while first < end and counts[first] < least:
+        first += 1
+    while first < end and counts[end - 1] < least:
+        end -= 1
+    return (first, end) if first < end else (MARGIN, GRID - MARGIN)
 
 
 @lru_cache(maxsize=64)
