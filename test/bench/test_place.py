@@ -73,7 +73,11 @@ def test_the_benchmark_writes_its_figures(tmp_path, capsys):
     figures = json.loads(path.read_text())
     assert set(figures["places"]) == {*RECIPES, "all but the last"}
     assert set(figures["milliseconds"]) == {"1", "5", "20"}
-    assert "errors in units of the aim" in capsys.readouterr().out
+    total = figures["milliseconds for the scenes"]
+    assert set(total) == set(figures["milliseconds"]["1"])
+    printed = capsys.readouterr().out
+    assert "errors in units of the aim" in printed
+    assert f"ms for {len(RECIPES) - 1} scenes" in printed
 
 
 def test_scenes_are_as_hard_as_their_recipes_say():
