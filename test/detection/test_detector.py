@@ -12,6 +12,7 @@ import pytest
 
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.engine import TensorSpec
+from trt_ssd_ros.detection.engine_sizes import UNUSED, EngineSizes
 from trt_ssd_ros.detection.region import Region
 from trt_ssd_ros.detection.thresholds import OFF, Thresholds, class_thresholds
 from trt_ssd_ros.detection.views import WHOLE, Views
@@ -415,6 +416,25 @@ def test_a_frame_of_several_views_does_not_change_how_the_others_are_resized(car
     ]
     assert len(alone) == 3
     assert len(tiled) > 3
+
+
+def test_sizes_beyond_those_that_the_engine_keeps_are_resized_on_the_host(card):
+    detector, engine = detector_on(card, outputs_of(CANDIDATES))
+    detector.batch_sizes, detector.engine_sizes = (1,), EngineSizes(2)
+    frames = [(Frame(image()[: HEIGHT - cut], "bgr"), WHOLE) for cut in (0, 1, 2)]
+    for _ in range(2):
+        for frame, found in zip(frames, detector.detect_frames(frames), strict=True):
+            assert found.boxes[1].tolist() == [WIDTH / 2, frame[0].size[0] / 2, WIDTH, frame[0].size[0]]
+    network = (card.input.height, card.input.width)
+    sizes = [(HEIGHT, WIDTH), (HEIGHT - 1, WIDTH), network]
+    assert [asked["image"].shape[1:3] for asked in engine.asked] == sizes * 2
+
+
+def test_a_size_that_no_longer_comes_makes_room_for_another_one():
+    sizes = EngineSizes(2)
+    assert [sizes.admits(size) for size in ((1, 1), (2, 2), (3, 3))] == [True, True, False]
+    assert all(sizes.admits((2, 2)) for _ in range(UNUSED))
+    assert [sizes.admits(size) for size in ((3, 3), (2, 2), (1, 1))] == [True, True, False]
 
 
 @pytest.mark.parametrize("orders", [("bgr", "rgb"), ("rgb", "bgr"), ("rgb", "rgb")])

@@ -118,18 +118,11 @@ def test_a_manager_does_not_wait_for_a_reload(client, start_blank_detector, rig)
 
 
 def test_a_card_with_other_labels_is_not_opened(tmp_path, card):
-    class Engine:
-        name = "blank"
-        inputs = BlankEngine.inputs
-
-        def close(self) -> None:
-            """Nothing is open."""
-
     path = tmp_path / "card.yaml"
     text = model_card_path(DEFAULT_MODEL).read_text()
     path.write_text(text)
     model = OpenedModel(
-        str(path), EngineChoice(), lambda card, *_: Detector(Engine(), card), cancelled=lambda: False
+        str(path), EngineChoice(), lambda card, *_: Detector(BlankEngine(), card), cancelled=lambda: False
     )
     detector = model.open()
     for before, after in (("- dog", "- wolf"), ("first_class_id: 1", "first_class_id: 0")):

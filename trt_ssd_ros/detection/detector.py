@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trt_ssd_ros.detection.detections import Detections, clip_boxes, nms, scale_boxes
 from trt_ssd_ros.detection.engine import IN_FLIGHT, AsynchronousEngine, DegradableEngine, InferenceEngine, Tensors
+from trt_ssd_ros.detection.engine_sizes import EngineSizes
 from trt_ssd_ros.detection.region import Window
 from trt_ssd_ros.detection.started_run import StartedRun
 from trt_ssd_ros.detection.thresholds import Thresholds
@@ -66,6 +67,7 @@ class Detector:
         resize_on: Where images are resized to the network's input, one of RESIZES_ON.
         batch_sizes: Numbers of images that run together, largest first; empty: any number.
         batch_resize: Resize on the host; by default in one thread.
+        engine_sizes: Image sizes that `detect_frames` lets the engine resize; by default all.
     """
 
     resize_on = "engine"
@@ -75,6 +77,7 @@ class Detector:
         self.batch_resize = BatchResize(Resize(card.input.width, card.input.height, card.input.resize))
         self.thresholds = Thresholds.uniform(card)
         self.counts = DetectorCounts()
+        self.engine_sizes = EngineSizes()
         self.batch_sizes: tuple[int, ...] = (1,) if engine.inputs["image"].shape[0] == 1 else ()
         self._engine = engine
         self._host_nms = host_nms
@@ -134,7 +137,8 @@ class Detector:
 
         Images that the host resizes are not converted before, and run together. If the engine resizes, only the
         region of an image is converted, and images run one after the other, each prepared while the one before
-        runs; several views of an image are resized on the host all the same.
+        runs if both have one size; several views of an image, and sizes that `engine_sizes` does not admit, are
+        resized on the host all the same.
 
         Args:
             frames: Images, each with its views.
@@ -163,16 +167,20 @@ class Detector:
 
     def _detect_views(self, views: Sequence[Frame]) -> list[Detections]:
         """Detect in the views of an image; the engine resizes a single one."""
-        if len(views) > 1:
+        if self._are_for_host(views):
             return self._detect_parts(views)
         return self.detect_batch([views[0].pixels], views[0].channel_order)
 
     def _start_views(self, views: Sequence[Frame]) -> Callable[[], list[Detections]]:
-        """Start to detect in the views of an image; several views are completed at once."""
-        if len(views) > 1:
-            found = self._detect_views(views)
+        """Start to detect in the views of an image; those that the host resizes are completed at once."""
+        if self._are_for_host(views):
+            found = self._detect_parts(views)
             return lambda: found
         return self.start_batch([views[0].pixels], views[0].channel_order)
+
+    def _are_for_host(self, views: Sequence[Frame]) -> bool:
+        """Return whether the host resizes the views of an image although the engine resizes; call it once."""
+        return len(views) > 1 or not self.engine_sizes.admits(views[0].size)
 
     def _detect_parts(self, parts: Sequence[Frame]) -> list[Detections]:
         """Resize images on the host, and detect in as few batches as possible."""

@@ -26,6 +26,7 @@ from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.remote_engine import RemoteEngine
 from trt_ssd_ros.engines.remote_server import RemoteOptions, ServerRefusedError
+from trt_ssd_ros.engines.tensorrt_engine import MAX_SIZES
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS, load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
@@ -301,6 +302,8 @@ AUTOMATIC = ("tensorrt", "onnxruntime")
 BACKENDS = ("auto", *REGISTRY)
 CHEAPEST_RESIZE: Mapping[str, str] = {"tensorrt": "engine", "onnxruntime": "host", "remote": "host"}
 """Where `resize_on: auto` resizes, by backend name: up to 1080p, a GPU resizes faster than the CPU."""
+KEPT_SIZES: Mapping[str, int] = {"tensorrt": MAX_SIZES - 1}
+"""Most image sizes that an engine resizes in turns, by backend name; others take no longer for a new size."""
 RESIZE_CHOICES = ("auto", *RESIZES_ON)
 NAMED_CHOICES: Mapping[str, Sequence[str]] = {
     "backend": BACKENDS,

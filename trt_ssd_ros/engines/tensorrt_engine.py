@@ -21,8 +21,8 @@ from trt_ssd_ros.engines.plan_builder import IMAGE
 from trt_ssd_ros.engines.tensorrt_library import TensorRt
 
 LOGGER = logging.getLogger(__name__)
-MAX_SIZES = 4
-"""Most image sizes whose contexts and memory are kept, for cameras of different sizes."""
+MAX_SIZES = 5
+"""Most image sizes whose contexts and memory are kept: four of cameras, and the network's."""
 OUT_OF_MEMORY = re.compile("out ?of ?memory|allocat", re.IGNORECASE)
 """TensorRT's wording of an out-of-memory error, which says nothing about the plan."""
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from trt_ssd_ros.detection.detector import Detector
-from trt_ssd_ros.engines.backend import EngineChoice
+from trt_ssd_ros.detection.engine_sizes import EngineSizes
+from trt_ssd_ros.engines.backend import KEPT_SIZES, EngineChoice
 from trt_ssd_ros.engines.build_progress import LoggedProgress
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.models.card import ModelCard
@@ -91,6 +92,8 @@ class OpenedModel:
                 detector = self._open_engine(card, choice, sample_photos(), self._progress)
                 with ExitStack() as opened:
                     opened.callback(detector.close)
+                    if detector.engine_kind in KEPT_SIZES:
+                        detector.engine_sizes = EngineSizes(KEPT_SIZES[detector.engine_kind])
                     if views > 1 and detector.resize_on == "host":
                         detector.prepare_batches(views)
                     opened.pop_all()

@@ -1,0 +1,43 @@
+"""OpenedModel: which image sizes the engine resizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from trt_ssd_ros.bench.ros.reference_nodes import BlankEngine
+from trt_ssd_ros.detection.detector import Detector
+from trt_ssd_ros.detection.engine import Tensors
+from trt_ssd_ros.engines.backend import KEPT_SIZES, EngineChoice
+from trt_ssd_ros.models.card import ModelCard
+from trt_ssd_ros.node.opened_model import OpenedModel
+
+
+class FlyingEngine(BlankEngine):
+    """Engine that starts a run while another one is in flight, as TensorRT does."""
+
+    kind = "tensorrt"
+
+    def start(self, inputs: Tensors) -> Callable[[], Tensors]:
+        """Return the outputs at once."""
+        return lambda: self.run(inputs)
+
+
+def opened_on(engine: BlankEngine, resize_on: str, cameras: int) -> tuple[OpenedModel, Detector]:
+    """A model that is open for cameras with one view each."""
+
+    def open_engine(card: ModelCard, *_: object) -> Detector:
+        detector = Detector(engine, card)
+        detector.resize_on = resize_on
+        return detector
+
+    model = OpenedModel("ssdlite_mobilenet_v2_coco", EngineChoice(), open_engine, lambda: False)
+    return model, model.open(cameras, cameras)
+
+
+@pytest.mark.parametrize(("engine", "most"), [(FlyingEngine(), KEPT_SIZES["tensorrt"]), (BlankEngine(), 99)])
+def test_the_engine_resizes_as_many_sizes_as_it_keeps(engine, most):
+    _, detector = opened_on(engine, "engine", cameras=1)
+    admitted = [detector.engine_sizes.admits((height, 8)) for height in range(1, 100)]
+    assert sum(admitted) == most
