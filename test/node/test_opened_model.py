@@ -1,4 +1,4 @@
-"""OpenedModel: which image sizes the engine resizes."""
+"""OpenedModel: how many images are taken at once, and which sizes the engine resizes."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def opened_on(engine: BlankEngine, resize_on: str, cameras: int) -> tuple[Opened
 
     model = OpenedModel("ssdlite_mobilenet_v2_coco", EngineChoice(), open_engine, lambda: False)
     return model, model.open(cameras, cameras)
+
+
+@pytest.mark.parametrize(
+    ("engine", "resize_on", "batch"),
+    [(FlyingEngine(), "engine", 3), (BlankEngine(), "engine", 1), (BlankEngine(), "host", 3)],
+    ids=["in flight", "one by one", "in a batch"],
+)
+def test_images_that_would_only_wait_for_one_another_are_not_taken_together(engine, resize_on, batch):
+    model, _ = opened_on(engine, resize_on, cameras=3)
+    assert model.batch == batch
 
 
 @pytest.mark.parametrize(("engine", "most"), [(FlyingEngine(), KEPT_SIZES["tensorrt"]), (BlankEngine(), 99)])

@@ -29,8 +29,8 @@ class OpenedModel:
         card: Model card, as read at the last opening.
         detector: Detector that runs the model; None while it is closed.
         gpu_memory: GPU memory in MiB in use by all processes at the last measurement; None without a GPU.
-        batch: Most views that are taken at once: all of the cameras, or 1 if the host resizes and the network
-            takes one image at a time.
+        batch: Most views that are taken at once: all of the cameras, or 1 if they neither run in one batch nor
+            overlap. Then a result would only wait for those of other cameras.
         cpu_threads: Largest number of CPU threads; 0: no limit.
 
     Raises:
@@ -101,7 +101,10 @@ class OpenedModel:
             self._opening = False
         self.close()
         self.card, self.detector = card, detector
-        self.batch = views if detector.resize_on == "engine" else max(detector.batch_sizes, default=views)
+        together = detector.batch_sizes
+        if detector.resize_on == "engine":
+            together = (views if detector.in_flight > 1 else 1,)
+        self.batch = max(together, default=views)
         return detector
 
     def measure_memory(self) -> None:
