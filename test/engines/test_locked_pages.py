@@ -12,6 +12,7 @@ import pytest
 
 from trt_ssd_ros.engines import locked_pages
 from trt_ssd_ros.engines.locked_pages import MAX_MAPS, LockedPages
+from trt_ssd_ros.ros.message_memory import MessageMemory
 
 PAGE = 4096
 
@@ -89,15 +90,35 @@ def test_the_map_that_was_used_longest_ago_is_unlocked(driver):
     assert sorted(driver.locked) == sorted(memory.ctypes.data for memory in (maps[0], *maps[2:]))
 
 
-@pytest.mark.usefixtures("driver")
-def test_a_map_lives_while_it_is_locked():
-    pages = new_pages()
-    addresses = set()
-    for _ in range(MAX_MAPS):
+def test_a_map_lives_while_it_is_locked_and_is_unlocked_when_others_come_in_its_place(driver):
+    pages, kept = new_pages(), mapped()
+    pages.hold(kept)
+    for _ in range(3):
         memory = mapped()
-        addresses.add(memory.ctypes.data)
-        pages.hold(memory)
-    assert len(addresses) == MAX_MAPS, "none was freed and mapped again"
+        pages.hold(memory[None])
+        address = memory.ctypes.data
+        assert sorted(driver.locked) == sorted((kept.ctypes.data, address))
+        image = memory.reshape(64, 64)[1:]
+        del memory
+        pages.hold(other := mapped())
+        assert address in driver.locked, "an image is in it"
+        del image, other
+        others = [mapped() for _ in range(3)]
+        assert address in driver.locked
+        assert address not in [other.ctypes.data for other in others], "it is not mapped again while it is locked"
+        del others
+
+
+@pytest.mark.parametrize("size", [PAGE, 3 * PAGE])
+def test_a_camera_that_is_opened_again_and_again_locks_no_more(driver, size):
+    pages, counts = new_pages(), []
+    for _ in range(MAX_MAPS):
+        memory, taken = MessageMemory(), []
+        for _ in range(10):
+            taken = [*taken[-1:], memory.borrow(size)]
+            assert pages.hold(taken[-1])
+        counts.append(len(driver.locked))
+    assert max(counts[1:]) <= 2 * counts[0]
 
 
 def test_a_refusal_of_the_driver_is_logged_and_kept(driver, hear):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import sys
 from collections import OrderedDict
 from mmap import mmap
 from typing import Any
@@ -17,12 +18,16 @@ LOGGER = logging.getLogger(__name__)
 MAX_MAPS = 64
 """Most memory maps that are locked at once: those of `MessageMemory` for 16 cameras; the oldest is unlocked."""
 
+OWN_REFERENCES = 2
+"""References to a map that nothing else refers to, while they are counted: the attribute and the argument."""
+
 
 class LockedPages:
     """Page-locked memory maps.
 
     Only memory maps are locked, because they are whole pages that hold nothing else. A map is locked when an image
-    in it first comes, and kept alive until it is unlocked.
+    in it first comes, and kept alive until it is unlocked. Maps that nothing else refers to are unlocked when
+    another one comes: a camera takes new ones each time it is opened.
 
     Args:
         device: GPU that reads the images; its context must be bound here and in all methods.
@@ -41,6 +46,8 @@ class LockedPages:
         if pages is None:
             return False
         if id(pages) not in self._maps:
+            for key in [key for key, locked in self._maps.items() if locked.is_abandoned]:
+                self._maps.pop(key).close()
             if len(self._maps) == MAX_MAPS:
                 self._maps.popitem(last=False)[1].close()
             self._maps[id(pages)] = _LockedMap(pages)
@@ -69,14 +76,20 @@ class _LockedMap:
 
     def __init__(self, pages: mmap) -> None:
         self._driver = ctypes.CDLL("libcuda.so.1")
-        self._memory = np.frombuffer(pages, np.uint8)
-        self._address = ctypes.c_void_p(self._memory.ctypes.data)
-        status = self._driver.cuMemHostRegister_v2(self._address, ctypes.c_size_t(self._memory.nbytes), 0)
+        self._pages = pages
+        self._address = ctypes.c_void_p(np.frombuffer(pages, np.uint8).ctypes.data)
+        status = self._driver.cuMemHostRegister_v2(self._address, ctypes.c_size_t(len(pages)), 0)
         self.is_locked: bool = status == 0
         if status:
             LOGGER.info(
                 "copying images to page-locked memory: the driver cannot lock theirs (CUDA error %d)", status
             )
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nothing else refers to the map."""
+        # A weak reference would not do: a map is unmapped before its weak references are told.
+        return sys.getrefcount(self._pages) <= OWN_REFERENCES
 
     def close(self) -> None:
         """Unlock the map; the GPU must be done with it."""
