@@ -1,4 +1,4 @@
-"""OpenedModel: how many images are taken at once, and which sizes the engine resizes."""
+"""OpenedModel: its description, how many images are taken at once, and which sizes the engine resizes."""
 
 from __future__ import annotations
 
@@ -51,3 +51,10 @@ def test_the_engine_resizes_as_many_sizes_as_it_keeps(engine, most):
     _, detector = opened_on(engine, "engine", cameras=1)
     admitted = [detector.engine_sizes.admits((height, 8)) for height in range(1, 100)]
     assert sum(admitted) == most
+
+
+def test_a_model_that_a_shutdown_has_closed_can_be_described():
+    model, _ = opened_on(BlankEngine(), "engine", cameras=1)
+    assert model.described == "ssdlite_mobilenet_v2_coco on blank engine, fp32, resize on the engine"
+    model.close()
+    assert model.described == "ssdlite_mobilenet_v2_coco, closed"

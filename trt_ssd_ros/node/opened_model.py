@@ -59,13 +59,15 @@ class OpenedModel:
 
     @property
     def described(self) -> str:
-        """Name of the open model, its engine, precision, resize and limit of CPU threads, for the log."""
-        assert self.detector is not None, "the model is open"
+        """Name of the model, its engine, precision, resize and limit of CPU threads, for the log."""
+        detector = self.detector
+        if detector is None:  # a shutdown of ROS closes it while another thread opens cameras
+            return f"{self.card.name}, closed"
         limit = f", {counted(self.cpu_threads, 'CPU thread')}" if self.cpu_threads else ""
-        resize = f"resize on the {self.detector.resize_on}"
-        precision = self.detector.precision
+        resize = f"resize on the {detector.resize_on}"
+        precision = detector.precision
         numbers = "precision unknown" if precision == "unknown" else precision
-        return f"{self.card.name} on {self.detector.engine_name}, {numbers}, {resize}{limit}"
+        return f"{self.card.name} on {detector.engine_name}, {numbers}, {resize}{limit}"
 
     def open(self, cameras: int = 1, views: int = 1) -> Detector:
         """Read the card and open its detector; until this succeeds, an open detector stays in use.
