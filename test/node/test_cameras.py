@@ -93,12 +93,13 @@ def start(start_node: Any) -> Callable[..., Any]:
     return lambda **parameters: start_node("detector_node", cameras=list(CAMERAS), **parameters)
 
 
-def test_every_camera_gets_the_detections_of_its_own_images(probe, cameras, start, photo):
+@pytest.mark.parametrize("resize_on", ["host", "engine"])
+def test_every_camera_gets_the_detections_of_its_own_images(probe, cameras, start, photo, resize_on):
     reports, infos = (
         probe.receive(DiagnosticArray, "/diagnostics"),
         probe.receive(LabelInfo, "label_info", LATCHED),
     )
-    process = start(score_threshold=0.4)
+    process = start(score_threshold=0.4, resize_on=resize_on)
     # Small ones: scripts/test runs Humble with ROS_LOCALHOST_ONLY, so without our profile for large images.
     photos = {"front": "chelsea", "rear": "coffee", "left": "astronaut"}
     pictures = {name: photo(picture, 240, 160) for name, picture in photos.items()}
