@@ -400,6 +400,16 @@ def test_the_engine_takes_the_next_frame_while_one_is_running(card):
     ]
 
 
+def test_a_frame_that_the_engine_refuses_does_not_affect_the_others(card):
+    engine = SlowEngine(refused=(2,))
+    frames = [(Frame(pictures(number)[0], "bgr"), WHOLE) for number in (1, 2, 3)]
+    first, refused, last = Detector(engine, card).start_frames(frames)
+    assert best([last(), first()]) == [3, 1]
+    with pytest.raises(ValueError, match="image 2 is refused"):
+        refused()
+    assert [call for call in engine.calls if "start" in call] == ["start 1", "start 2", "start 3"]
+
+
 def test_a_frame_of_several_views_does_not_change_how_the_others_are_resized(card):
     detector, engine = detector_on(card, outputs_of(CANDIDATES))
     detector.batch_sizes = (1,)

@@ -22,7 +22,7 @@ from vision_msgs.msg import Detection2DArray
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.engine import TensorSpec
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.node.detector_node import MAX_BATCH
+from trt_ssd_ros.node.opened_model import MAX_BATCH
 
 pytestmark = pytest.mark.ros
 MESSAGES = 10_000

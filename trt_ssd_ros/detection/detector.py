@@ -149,34 +149,45 @@ class Detector:
         Raises:
             ValueError: A region lies outside its image.
         """
+        return [wait() for wait in self.start_frames(frames)]
+
+    def start_frames(self, frames: Sequence[tuple[Frame, Views]]) -> list[Callable[[], Detections]]:
+        """Start to detect the objects in camera images; see `detect_frames`.
+
+        Returns:
+            Function for each image that waits for its detections and returns them. If the engine resizes, it
+            raises the engine's error for this image; the others are not affected.
+
+        Raises:
+            ValueError: A region lies outside its image, or `resize_on` is host, and the engine refuses the images.
+        """
         if not frames:
             return []
         seen = [views.windows(frame.size[1], frame.size[0]) for frame, views in frames]
         parts = [
             [_part(frame, window) for window in windows] for (frame, _), windows in zip(frames, seen, strict=True)
         ]
+        waits: list[Callable[[], list[Detections]]]
         if self.resize_on == "host":
             rest = iter(self._detect_parts(list(chain.from_iterable(parts))))
-            found = [list(islice(rest, len(views))) for views in parts]
-        elif len(parts) == 1:
-            found = [self._detect_views(parts[0])]
+            waits = [partial(list, tuple(islice(rest, len(views)))) for views in parts]
         else:
-            waits = [self._start_views(views) for views in parts]
-            found = [wait() for wait in waits]
-        return list(map(self._merge, seen, found))
+            overlap = len(parts) > 1 and self.in_flight > 1
+            waits = [self._start_views(views, overlap) for views in parts]
+        return [partial(self._merged, windows, wait) for windows, wait in zip(seen, waits, strict=True)]
 
-    def _detect_views(self, views: Sequence[Frame]) -> list[Detections]:
-        """Detect in the views of an image; the engine resizes a single one."""
-        if self._are_for_host(views):
-            return self._detect_parts(views)
-        return self.detect_batch([views[0].pixels], views[0].channel_order)
+    def _start_views(self, views: Sequence[Frame], overlap: bool) -> Callable[[], list[Detections]]:
+        """Start to detect in the views of an image; the engine resizes a single one.
 
-    def _start_views(self, views: Sequence[Frame]) -> Callable[[], list[Detections]]:
-        """Start to detect in the views of an image; those that the host resizes are completed at once."""
+        Args:
+            views: Views of the image.
+            overlap: Whether another image may run meanwhile; else the engine runs once the result is wanted, as it
+                does for views that the host resizes.
+        """
         if self._are_for_host(views):
-            found = self._detect_parts(views)
-            return lambda: found
-        return self.start_batch([views[0].pixels], views[0].channel_order)
+            return partial(self._detect_parts, views)
+        images, order = [views[0].pixels], views[0].channel_order
+        return self.start_batch(images, order) if overlap else partial(self.detect_batch, images, order)
 
     def _are_for_host(self, views: Sequence[Frame]) -> bool:
         """Return whether the host resizes the views of an image although the engine resizes; call it once."""
@@ -197,9 +208,9 @@ class Detector:
             found += self._run(images, order, [part.size for part in parts[batch]])
         return found
 
-    def _merge(self, windows: Sequence[Window], found: Sequence[Detections]) -> Detections:
-        """Return the detections of the views of an image, in pixels of the image."""
-        inside = [window.to_image(detections) for window, detections in zip(windows, found, strict=True)]
+    def _merged(self, windows: Sequence[Window], wait: Callable[[], Sequence[Detections]]) -> Detections:
+        """Wait for the detections of the views of an image, and return them in pixels of the image."""
+        inside = [window.to_image(detections) for window, detections in zip(windows, wait(), strict=True)]
         if len(inside) == 1:
             return inside[0]
         return merge_views(windows, inside, self.thresholds.iou)[: self.thresholds.max_detections]

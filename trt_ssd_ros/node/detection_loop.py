@@ -100,21 +100,22 @@ def _publish_batch(detector: Detector, batch: Sequence[ReadImage]) -> None:
     start = time.perf_counter()
     detector.thresholds = batch[0].settings.thresholds
     try:
-        found = detector.detect_frames([(image.frame, image.settings.views) for image in batch])
-    except EngineUnavailableError as error:
+        waits = detector.start_frames([(image.frame, image.settings.views) for image in batch])
+    except (EngineUnavailableError, ValueError) as error:
+        if len(batch) > 1 and isinstance(error, ValueError):
+            for image in batch:
+                _publish_batch(detector, [image])
+            return
         for image in batch:
             image.taken.channel.refuse(str(error))
         return
-    except ValueError as error:
-        if len(batch) == 1:
-            batch[0].taken.channel.refuse(str(error))
-            return
-        for image in batch:
-            _publish_batch(detector, [image])
-        return
-    milliseconds = (time.perf_counter() - start) * 1e3
-    for image, detections in zip(batch, found, strict=True):
-        _publish(image, detections, milliseconds)
+    for image, wait in zip(batch, waits, strict=True):
+        try:
+            detections = wait()
+        except (EngineUnavailableError, ValueError) as error:
+            image.taken.channel.refuse(str(error))
+        else:
+            _publish(image, detections, (time.perf_counter() - start) * 1e3)
 
 
 def _publish(image: ReadImage, detections: Detections, milliseconds: float) -> None:

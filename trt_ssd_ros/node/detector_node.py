@@ -35,9 +35,6 @@ from trt_ssd_ros.ros.process import LogBridge, spin_node
 from trt_ssd_ros.ros.status_updater import StatusUpdater
 from trt_ssd_ros.ros.transport import DEMAND_PERIOD, keep_freed_blocks
 
-MAX_BATCH = 64
-"""Largest batch in views; more views run in several batches. On a CPU, each view takes 25 MB."""
-
 
 class DetectorNode(HiddenSubscriptions, ManagedNode):
     """Lifecycle node that detects in the newest image of each camera.
@@ -135,7 +132,7 @@ class DetectorNode(HiddenSubscriptions, ManagedNode):
 
     def _open_model(self) -> None:
         views = sum(channel.settings.current.views.count for channel in self.channels)
-        detector = self._model.open(len(self.channels), min(views, MAX_BATCH))
+        detector = self._model.open(len(self.channels), views)
         self._updater.setHardwareID(detector.engine_name)
         keep_freed_blocks()
 

@@ -14,6 +14,8 @@ from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.shipped import model_card_path, sample_photos
 
 OpenEngine = Callable[..., Detector]
+MAX_BATCH = 64
+"""Largest batch in views; more views run in several batches. On a CPU, each view takes 25 MB."""
 
 
 class OpenedModel:
@@ -74,8 +76,8 @@ class OpenedModel:
 
         Args:
             cameras: Number of cameras.
-            views: Number of views of all cameras, which run in one batch if the host resizes. It does if a camera
-                has several views.
+            views: Number of views of all cameras; up to MAX_BATCH run in one batch if the host resizes. It does if
+                a camera has several views.
 
         Raises:
             OSError: The card does not exist.
@@ -87,17 +89,18 @@ class OpenedModel:
             raise ValueError(
                 f"labels or class ids of {card.name} have changed since the node started: restart the node"
             )
+        largest = min(views, MAX_BATCH)
+        choice = self._choice.for_views(largest) if views > cameras else self._choice.for_cameras(largest)
         self._opening = True
         try:
             with self._progress:
-                choice = self._choice.for_views(views) if views > cameras else self._choice.for_cameras(cameras)
                 detector = self._open_engine(card, choice, sample_photos(), self._progress)
                 with ExitStack() as opened:
                     opened.callback(detector.close)
                     if detector.engine_kind in KEPT_SIZES:
                         detector.engine_sizes = EngineSizes(KEPT_SIZES[detector.engine_kind])
                     if views > 1 and detector.resize_on == "host":
-                        detector.prepare_batches(views)
+                        detector.prepare_batches(largest)
                     opened.pop_all()
         finally:
             self._opening = False
@@ -105,8 +108,8 @@ class OpenedModel:
         self.card, self.detector = card, detector
         together = detector.batch_sizes
         if detector.resize_on == "engine":
-            together = (views if detector.in_flight > 1 else 1,)
-        self.batch = max(together, default=views)
+            together = (largest if detector.in_flight > 1 else 1,)
+        self.batch = max(together, default=largest)
         return detector
 
     def measure_memory(self) -> None:
