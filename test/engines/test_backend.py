@@ -24,6 +24,17 @@ def test_onnxruntime_detects(card, photo):
     detector.close()
 
 
+def test_onnxruntime_says_what_it_ignores(card, hear):
+    heard = hear(backend)
+    open_detector(card, EngineChoice("onnxruntime", "fp32")).close()
+    assert heard.messages == []
+    open_detector(card, EngineChoice("onnxruntime", "fp16", gpu=1)).close()
+    assert heard.messages == [
+        "precision: found fp16, but backend onnxruntime ignores it: it runs the network unchanged on the CPU",
+        "gpu: found 1, but backend onnxruntime ignores it: it runs the network unchanged on the CPU",
+    ]
+
+
 @pytest.mark.parametrize(("asked", "expected"), [("auto", "host"), ("host", "host"), ("engine", "engine")])
 def test_onnxruntime_resizes_on_the_host_unless_asked(card, asked, expected):
     assert open_detector(card, EngineChoice("onnxruntime", resize_on=asked)).resize_on == expected

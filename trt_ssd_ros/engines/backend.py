@@ -39,8 +39,8 @@ MAX_CONNECTIONS = 4
 """Most connections to a server: their requests overlap, and the server may run them in one batch."""
 OPEN_TIMEOUT = 5.0
 """Deadline in seconds of the first requests to a server, which may still load its kernels."""
-SERVER_DECIDES = ("precision", "gpu", "gpu_wait")
-"""Fields of `EngineChoice` that the backend `remote` ignores."""
+FOR_TENSORRT = ("precision", "gpu", "gpu_wait")
+"""Fields of `EngineChoice` that the other backends ignore."""
 COPY_THREADS = {"tensorrt": 4}
 """Most threads that copy or resize images, by backend, unless `cpu_threads` is given (docs/engines.md)."""
 RESIZE_BANDS = {"tensorrt": 4}
@@ -236,11 +236,19 @@ def _open_tensorrt(request: Request) -> list[Detector]:
 
 def _open_onnxruntime(request: Request) -> list[Detector]:
     """Open one detector per thread on a shared session; a single detector uses all threads."""
+    _warn_of_ignored(request.choice, "onnxruntime", "it runs the network unchanged on the CPU", precision="fp32")
     asked = request.choice.cpu_threads
     threads = asked or len(os.sched_getaffinity(0))
     count = min(threads, request.max_detectors)
     shared = _onnxruntime_engine(request.card, asked if request.max_detectors == 1 else threads // count)
     return [Detector(shared, request.card) for _ in range(count)]
+
+
+def _warn_of_ignored(choice: EngineChoice, backend: str, reason: str, precision: str = "") -> None:
+    """Log which of FOR_TENSORRT were chosen for another backend; `precision` is the one that it has anyway."""
+    for name in FOR_TENSORRT:
+        if (found := getattr(choice, name)) not in (getattr(EngineChoice(), name), precision):
+            LOGGER.warning("%s: found %s, but backend %s ignores it: %s", name, found, backend, reason)
 
 
 def _onnxruntime_engine(card: ModelCard, threads: int) -> OnnxRuntimeEngine:
@@ -260,9 +268,7 @@ def _open_remote(request: Request) -> list[Detector]:
         local = _onnxruntime_engine(card, choice.cpu_threads)
     if choice.resize_on == "engine":
         LOGGER.warning("resize_on: found engine, but backend remote resizes on the host, so that little is sent")
-    for name in SERVER_DECIDES:
-        if (found := getattr(choice, name)) != getattr(EngineChoice(), name):
-            LOGGER.warning("%s: found %s, but backend remote ignores it: the server decides", name, found)
+    _warn_of_ignored(choice, "remote", "the server decides")
     with ExitStack() as opened:
         detectors = []
         for _ in range(min(MAX_CONNECTIONS, request.max_detectors)):

@@ -86,7 +86,7 @@ class Resize:
         if max(rows, columns) > LONGEST_SIDE:
             raise ValueError(
                 f"image: found {columns}x{rows} pixels, expected sides of at most {LONGEST_SIDE} pixels for a "
-                f"resize on the host ({self.rule}): set a smaller roi, or, with one camera and one view, "
+                f"resize on the host ({self.rule}): set a smaller roi, or, without tiles and regions, "
                 "resize_on to engine"
             )
         sampled, coordinates, fractions = _map(columns, rows, self)

@@ -18,10 +18,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trt_ssd_ros.engines.backend import (
     BACKENDS,
+    FOR_TENSORRT,
     MAX_CPU_THREADS,
     MAX_GPU,
     RESIZE_CHOICES,
-    SERVER_DECIDES,
     EngineChoice,
 )
 from trt_ssd_ros.engines.build_progress import BuildCancelledError
@@ -258,7 +258,7 @@ def remote_options(options: argparse.Namespace, backends: Collection[str]) -> Re
 
 def _expect_undecided(options: argparse.Namespace) -> None:
     """Require that no option is given on which an inference server decides."""
-    for name in SERVER_DECIDES:
+    for name in FOR_TENSORRT:
         found, flag = getattr(options, name, None), name.replace("_", "-")
         default = OPTIONS[flag]["default"]
         if found not in (None, default, [default]):
