@@ -62,13 +62,8 @@ class Channel(SimpleNamespace):
 def image(channel: Channel, first: int, card: ModelCard) -> Any:
     """An image that was taken, of the network's size."""
     shape = (card.input.height, card.input.width, 3)
-    pixels = Frame(np.full(shape, first, np.uint8), "bgr")
-    return SimpleNamespace(channel=channel, message=captured(pixels), time_ns=1)
-
-
-def captured(frame: Frame) -> Any:
-    """The message of an image of a camera in this process."""
-    return CapturedImage(Header(), frame)
+    captured = CapturedImage(Header(), Frame(np.full(shape, first, np.uint8), "bgr"))
+    return SimpleNamespace(channel=channel, message=captured, time_ns=1)
 
 
 @pytest.mark.parametrize(("resize_on", "runs"), [("engine", 3), ("host", 4)])

@@ -33,7 +33,7 @@ from trt_ssd_ros.node.messages import (
     label_info_to_msg,
 )
 from trt_ssd_ros.node.settings import DetectionSettings
-from trt_ssd_ros.ros.stamps import nanoseconds
+from trt_ssd_ros.ros.stamps import nanoseconds, now_of
 from trt_ssd_ros.ros.transport import OVERRIDABLE, RESULTS, transport_topic
 
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
@@ -120,7 +120,7 @@ class Painter:
     def _timing(self, header: Header) -> str:
         """Return the image's age in ms, if it has a stamp, and the number of drawn images per second."""
         stamp, times = nanoseconds(header.stamp), self._drawn_at
-        age = (self._node.get_clock().now().nanoseconds - stamp) / 1e6
+        age = (now_of(self._node.get_clock()) - stamp) / 1e6
         latency = f"{age:.0f} ms  " if stamp else ""
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
         return f"{latency}{rate:.1f} Hz"
