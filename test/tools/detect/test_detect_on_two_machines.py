@@ -36,15 +36,17 @@ def ray_node(machine, folder, environment, *options):
         start_new_session=True,
     ) as process:
         reaper().watch(process.pid)
-        said = ""
-        while "Ray runtime started" not in said:
-            line = process.stdout.readline()
-            assert line, f"Ray does not start: {said}"
-            said += line
-        yield
-        process.terminate()
-        process.communicate(timeout=60)
-        reaper().forget(process.pid)
+        try:
+            said = ""
+            while "Ray runtime started" not in said:
+                line = process.stdout.readline()
+                assert line, f"Ray does not start: {said}"
+                said += line
+            yield
+        finally:  # else a failure would wait for Ray's end
+            process.terminate()
+            process.communicate(timeout=60)
+            reaper().forget(process.pid)
 
 
 def results(folder):
@@ -54,6 +56,7 @@ def results(folder):
 
 def test_the_worker_of_another_machine_gives_the_same_files(repository, tmp_path):
     environment = fleet_environment() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1"  # clusters of other tests in this process switch it off
     photos = str(repository / "photos")
     here, there = tmp_path / "here", tmp_path / "there"
     subprocess.run([*DETECT, photos, "--output", str(here)], check=True, capture_output=True)
