@@ -1,11 +1,14 @@
 """Files of all kinds: which can be read, what they become, and what is passed over."""
 
+import os
+import threading
+
 import cv2
 import numpy as np
 import pytest
 from picture_files import READABLE, UNREADABLE, encoded, mixed_folder, picture, turned
 
-from trt_ssd_ros.images.files import ImageFiles, read_image_file
+from trt_ssd_ros.images.files import MOST_DECODERS, ImageFiles, read_image_file
 from trt_ssd_ros.images.open_source import open_source
 from trt_ssd_ros.images.source import SourceError
 
@@ -107,3 +110,36 @@ def test_a_capture_is_decoded_only_when_it_is_called(tmp_path):
     (tmp_path / "0.png").unlink()
     assert "cannot read" in first().problem
     assert second().pixels.shape == (30, 41, 3)
+
+
+def test_files_are_decoded_ahead_at_once_and_keep_their_order(tmp_path, monkeypatch):
+    """The first decoding waits for the second one, so a single thread would never get past it."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    paths = [tmp_path / f"{number}.png" for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_bytes(encoded(".png", np.full((2, 2, 3), number, np.uint8)))
+    decode, second = cv2.imdecode, threading.Event()
+
+    def waiting_decode(data, *how):
+        pixels = decode(data, *how)
+        if pixels[0, 0, 0] == 0:
+            assert second.wait(10)
+        second.set()
+        return pixels
+
+    monkeypatch.setattr(cv2, "imdecode", waiting_decode)
+    assert [image.pixels[0, 0, 0] for image in ImageFiles(paths).images()] == list(range(20))
+
+
+def test_who_stops_in_the_middle_leaves_no_thread_and_no_more_work(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(20)]
+    for path in paths:
+        path.write_bytes(encoded(".png", picture(60)))
+    decode, decoded = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *how: (decoded.append(1), decode(*how))[1])
+    images = ImageFiles(paths).images()
+    next(images)
+    images.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    assert 1 <= len(decoded) <= 1 + MOST_DECODERS

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -15,6 +18,8 @@ from trt_ssd_ros.images.jpeg import decode_reduced
 from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, SourceImage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+MOST_DECODERS = 4
+"""Most threads that decode files, and most files that are decoded before they are wanted."""
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
@@ -46,6 +51,20 @@ class ImageFiles(ImageSource):
         """Iterate over the files; see `ImageSource.captures`."""
         for index, (path, name) in enumerate(zip(self._paths, self.names, strict=True)):
             yield partial(_read, index, name, path, self._least)
+
+    def images(self, start: int = 0) -> Iterator[SourceImage]:
+        """Iterate over the files from index `start`, which several threads decode; see `ImageSource.images`."""
+        pool = ThreadPoolExecutor(min(MOST_DECODERS, len(os.sched_getaffinity(0))), "decode")
+        decoding: deque[Future[SourceImage]] = deque()
+        try:
+            for capture in islice(self.captures(), start, None):
+                decoding.append(pool.submit(capture))
+                if len(decoding) > MOST_DECODERS:
+                    yield decoding.popleft().result()
+            while decoding:
+                yield decoding.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _read(index: int, name: str, path: Path, least: tuple[int, int] | None) -> SourceImage:
@@ -122,7 +141,8 @@ def _may_be_complete(data: bytes) -> bool:
     """
     if data.startswith(_PNG):
         return _PNG_END in data  # else libpng writes to stderr
-    return bool(data) and (not data.startswith(_JPEG) or data.find(_END, _first_scan(data)) >= 0)
+    # rfind, because the marker is near the end of most files.
+    return bool(data) and (not data.startswith(_JPEG) or data.rfind(_END, _first_scan(data)) >= 0)
 
 
 def _first_scan(data: bytes) -> int:
