@@ -24,7 +24,7 @@ from trt_ssd_ros.engines.tensorrt_library import load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.graph_builder import GraphBuilder
-from trt_ssd_ros.models.graph_nms import suppress
+from trt_ssd_ros.models.graph_nms import better_mask, suppress
 
 pytestmark = NEEDS_GPU
 ROWS = (HAND_MADE + ZERO).astype(np.uint8)
@@ -86,7 +86,7 @@ def nms_graph(count: int) -> onnx.ModelProto:
     graph.input("iou_threshold", TensorProto.FLOAT, [1])
     one = graph("ReduceMax", graph("Cast", "image", to=TensorProto.FLOAT), keepdims=0)
     scores = graph("Mul", "scores", one)
-    keep, settled = suppress(graph, "boxes", scores, "class_ids", count, "iou_threshold")
+    keep, settled = suppress(graph, "boxes", scores, "class_ids", better_mask(graph, count), "iou_threshold")
     graph.output("keep", keep, TensorProto.INT32, [1, count])
     graph.output("settled", settled, TensorProto.INT32, [1])
     return graph.model("nms")

@@ -174,6 +174,7 @@ FINE = {
             config.progress_monitor = Monitor()
     """,
     "same version": "def f(trt, plan): return plan.version == trt.__version__",
+    "version of another library": 'def f(onnxruntime): return onnxruntime.__version__ >= "1"',
 }
 WRONG = {
     "newer attribute": ("def f(engine): engine.create_runtime_config()", "8.6 has no ICudaEngine.create_runtime"),

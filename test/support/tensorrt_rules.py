@@ -132,9 +132,9 @@ def is_constant(node: ast.expr) -> bool:
 
 
 def is_version(source: Source, node: ast.expr) -> bool:
-    """Say whether a version is in an expression, or in what one of its names was set to."""
+    """Say whether a version but ONNX Runtime's is in an expression, or in what one of its names was set to."""
     return any(
-        name_of(part) in {"__version__", "version"}
+        name_of(part) in {"__version__", "version"} and name_of(getattr(part, "value", part)) != "onnxruntime"
         for root in ast.walk(node)
         for value in [root, *(source.values(root) if isinstance(root, ast.Name) else [])]
         if not isinstance(value, ast.JoinedStr)  # a text for people

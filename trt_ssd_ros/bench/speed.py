@@ -185,7 +185,7 @@ def bare_network(detector: Detector, threads: int) -> Callable[..., object]:
         detector: Detector with the card and the thresholds.
         threads: Number of CPU threads of the session; 0: all cores.
     """
-    session = open_session(compose(load_network(detector.card), detector.card), threads)
+    session = open_session(compose(load_network(detector.card), detector.card, only_filled=True), threads)
     rest = detector.thresholds.tensors
     return lambda pixels, order="bgr": session.run(
         None, {"image": pixels[None], "channel_order": CHANNEL_ORDERS[order], **rest}

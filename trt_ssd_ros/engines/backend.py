@@ -21,7 +21,7 @@ from trt_ssd_ros.engines.card_plans import PRECISIONS, CardPlans
 from trt_ssd_ros.engines.cuda import WAITS, Gpu
 from trt_ssd_ros.engines.fallback_engine import FallbackEngine
 from trt_ssd_ros.engines.gpu_files import GPU_FILES
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime_engine
 from trt_ssd_ros.engines.plan_builder import BuildOptions
 from trt_ssd_ros.engines.plan_cache import PlanCache, cache_folder
 from trt_ssd_ros.engines.remote_engine import RemoteEngine
@@ -29,7 +29,6 @@ from trt_ssd_ros.engines.remote_server import RemoteOptions, ServerRefusedError
 from trt_ssd_ros.engines.tensorrt_engine import MAX_SIZES
 from trt_ssd_ros.engines.tensorrt_library import FLAVOURS, load_tensorrt
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import batch_size, load_network
 
 LOGGER = logging.getLogger(__name__)
@@ -240,7 +239,8 @@ def _open_onnxruntime(request: Request) -> list[Detector]:
     asked = request.choice.cpu_threads
     threads = asked or len(os.sched_getaffinity(0))
     count = min(threads, request.max_detectors)
-    shared = _onnxruntime_engine(request.card, asked if request.max_detectors == 1 else threads // count)
+    each = asked if request.max_detectors == 1 else threads // count
+    shared = open_onnxruntime_engine(request.card, threads=each)
     return [Detector(shared, request.card) for _ in range(count)]
 
 
@@ -249,10 +249,6 @@ def _warn_of_ignored(choice: EngineChoice, backend: str, reason: str, precision:
     for name in FOR_TENSORRT:
         if (found := getattr(choice, name)) not in (getattr(EngineChoice(), name), precision):
             LOGGER.warning("%s: found %s, but backend %s ignores it: %s", name, found, backend, reason)
-
-
-def _onnxruntime_engine(card: ModelCard, threads: int) -> OnnxRuntimeEngine:
-    return OnnxRuntimeEngine(compose(load_network(card), card), threads)
 
 
 def _open_remote(request: Request) -> list[Detector]:
@@ -265,7 +261,7 @@ def _open_remote(request: Request) -> list[Detector]:
     choice, card = request.choice, request.card
     local = None
     if choice.remote.fallback != "none":
-        local = _onnxruntime_engine(card, choice.cpu_threads)
+        local = open_onnxruntime_engine(card, threads=choice.cpu_threads)
     if choice.resize_on == "engine":
         LOGGER.warning("resize_on: found engine, but backend remote resizes on the host, so that little is sent")
     _warn_of_ignored(choice, "remote", "the server decides")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,10 @@ from trt_ssd_ros.models.graph import compose
 from trt_ssd_ros.models.network import is_quantized, load_network
 
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+SPIN_US = "20"
+"""Longest time in microseconds that a thread spins for work before it sleeps."""
+SPIN_LIMIT_SINCE = (1, 26)
+"""First version of ONNX Runtime whose threads spin for a limited time; older ones spin for milliseconds."""
 
 
 def load_onnxruntime() -> Any:
@@ -34,8 +39,8 @@ def load_onnxruntime() -> Any:
 def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     """Open an onnxruntime.InferenceSession.
 
-    Its threads sleep between operators, because spinning threads take the cores from the middleware (measured with
-    the node on two cores at 30 Hz: 59 against 30 ms of processor time an image).
+    Threads that spin while they wait take the cores from the middleware, or multiply the processor time. So one or
+    two threads spin for SPIN_US at most, and more threads sleep; docs/performance.md has the figures.
 
     Args:
         model: Any network.
@@ -47,7 +52,11 @@ def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    has_limit = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= SPIN_LIMIT_SINCE
+    if has_limit and (threads or len(os.sched_getaffinity(0))) <= 2:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
+    else:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; they are raised as well
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -91,15 +100,30 @@ class OnnxRuntimeEngine:
         """Do nothing: the session is freed with the engine."""
 
 
-def open_onnxruntime(card: ModelCard, network: onnx.ModelProto | None = None) -> Detector:
-    """Open a detector on ONNX Runtime.
+def open_onnxruntime_engine(
+    card: ModelCard, network: onnx.ModelProto | None = None, threads: int = 0
+) -> OnnxRuntimeEngine:
+    """Open the engine of a card. Few boxes reach the score threshold, so its graph has a slot for each of these.
 
     Args:
         card: Model card.
         network: Network that the card describes; None: the card's own file.
+        threads: Number of threads that share a call; 0: one per core.
 
     Raises:
         ModelCardError: The card does not fit its ONNX file.
         RuntimeError: ONNX Runtime is not installed, or cannot run the network.
     """
-    return Detector(OnnxRuntimeEngine(compose(load_network(card) if network is None else network, card)), card)
+    return OnnxRuntimeEngine(
+        compose(load_network(card) if network is None else network, card, only_filled=True), threads
+    )
+
+
+def open_onnxruntime(card: ModelCard, network: onnx.ModelProto | None = None) -> Detector:
+    """Open a detector on ONNX Runtime; see `open_onnxruntime_engine`.
+
+    Args:
+        card: Model card.
+        network: Network that the card describes; None: the card's own file.
+    """
+    return Detector(open_onnxruntime_engine(card, network), card)

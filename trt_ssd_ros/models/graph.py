@@ -13,6 +13,9 @@ Outputs (M candidates, best first):
     keep             int32 [N, M]        1 where the candidate survives NMS
     settled          int32 [N]           0 where NMS had not reached its fixed point
 
+The number of candidates M is fixed, because TensorRT wants shapes that do not depend on values. For an engine that
+takes any shapes, M can follow the images (`only_filled`).
+
 The operators are those of opset 17 that ONNX Runtime and TensorRT 8.5 to 11 all run. Shapes after the resize are
 static. docs/architecture.md lists the operators to avoid, with reasons.
 """
@@ -27,17 +30,21 @@ from trt_ssd_ros.errors import one_line
 from trt_ssd_ros.models.card import FinalDetections, ModelCard, ModelCardError
 from trt_ssd_ros.models.graph_builder import GraphBuilder
 from trt_ssd_ros.models.graph_candidates import best_candidates
-from trt_ssd_ros.models.graph_nms import mask_invalid_boxes, suppress
+from trt_ssd_ros.models.graph_nms import better_mask, mask_invalid_boxes, suppress
 from trt_ssd_ros.models.network import as_graph_opset, batch_size, box_count, check_fit, input_type
 
 
-def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = None) -> onnx.ModelProto:
+def compose(
+    network: onnx.ModelProto, card: ModelCard, candidates: int | None = None, only_filled: bool = False
+) -> onnx.ModelProto:
     """Build the composed graph that the module docstring describes.
 
     Args:
         network: Network of the detector.
         card: Model card of the detector.
         candidates: Number of boxes that enter NMS; None for the card's number.
+        only_filled: Whether M is `candidates` at most, and else one more than the batch's fullest image needs, so
+            that its last slot is empty.
 
     Raises:
         ModelCardError: Tensor names, sizes, prior count or class count of the card do not match the network.
@@ -53,13 +60,15 @@ def compose(network: onnx.ModelProto, card: ModelCard, candidates: int | None = 
     graph.input("class_threshold", TensorProto.FLOAT, [len(card.labels)])
     graph.input("iou_threshold", TensorProto.FLOAT, [1])
     graph.splice(network, card.input.tensor, pixels)
-    best = best_candidates(graph, card, boxes, count)
+    best = best_candidates(graph, card, boxes, count, only_filled)
+    better = better_mask(graph, count, best.slots if only_filled else "")
     corners, scores = mask_invalid_boxes(graph, best.boxes, best.scores)
-    keep, settled = suppress(graph, corners, scores, best.class_ids, count, _iou_threshold(graph, card))
-    graph.output("boxes", corners, TensorProto.FLOAT, [batch, count, 4])
-    graph.output("scores", scores, TensorProto.FLOAT, [batch, count])
-    graph.output("class_ids", best.class_ids, TensorProto.INT32, [batch, count])
-    graph.output("keep", keep, TensorProto.INT32, [batch, count])
+    keep, settled = suppress(graph, corners, scores, best.class_ids, better, _iou_threshold(graph, card))
+    slots: int | str = "M" if only_filled else count
+    graph.output("boxes", corners, TensorProto.FLOAT, [batch, slots, 4])
+    graph.output("scores", scores, TensorProto.FLOAT, [batch, slots])
+    graph.output("class_ids", best.class_ids, TensorProto.INT32, [batch, slots])
+    graph.output("keep", keep, TensorProto.INT32, [batch, slots])
     graph.output("settled", settled, TensorProto.INT32, [batch])
     try:
         return graph.model(card.name)

@@ -21,30 +21,44 @@ class Candidates(NamedTuple):
         boxes: Tensor [N, M, 4] of x1 y1 x2 y2.
         scores: Tensor [N, M] of scores.
         class_ids: Tensor [N, M] of class ids.
+        slots: Tensor [1] of int64: M.
     """
 
     boxes: str
     scores: str
     class_ids: str
+    slots: str
 
 
-def best_candidates(graph: GraphBuilder, card: ModelCard, boxes: int, count: int) -> Candidates:
-    """Add the selection of the `count` best candidates from the network's outputs of `boxes` boxes."""
-    outputs = card.outputs
+class _Scores(NamedTuple):
+    """Names of the tensors [N, A, C] of all scores, and of bool: which of them reach their class threshold."""
+
+    scores: str
+    passes: str
+
+
+def best_candidates(
+    graph: GraphBuilder, card: ModelCard, boxes: int, count: int, only_filled: bool = False
+) -> Candidates:
+    """Add the selection of the `count` best candidates from the network's outputs of `boxes` boxes.
+
+    If `only_filled`, there are as many as the fullest image has scores that pass, and one, but at most `count`.
+    """
+    outputs, classes = card.outputs, len(card.labels)
     if isinstance(outputs, FinalDetections):
-        return _of_detections(graph, outputs, len(card.labels), boxes, count)
-    scores = _convert_scores(graph, outputs, len(card.labels))
-    best, anchors, class_ids = _best_of(graph, scores, boxes * len(card.labels), len(card.labels), count)
+        return _of_detections(graph, outputs, classes, boxes, count, only_filled)
+    scores = _convert_scores(graph, outputs, classes)
+    best, anchors, class_ids, slots = _best_of(graph, scores, boxes * classes, classes, count, only_filled)
     if isinstance(outputs, RawHeads):
         priors = card.prior_boxes()
         corners = _decoded(graph, outputs, priors, anchors)
     else:
         corners = _corners(graph, outputs, anchors)
-    return Candidates(_clip(graph, corners) if outputs.clip_before_nms else corners, best, class_ids)
+    return Candidates(_clip(graph, corners) if outputs.clip_before_nms else corners, best, class_ids, slots)
 
 
-def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> str:
-    """Return the tensor of scores [N, A, C] without background; scores below their class threshold are 0."""
+def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> _Scores:
+    """Return the scores without background."""
     scores = graph("Cast", f"network/{outputs.scores}", to=TensorProto.FLOAT)
     if outputs.score_conversion == "softmax":
         scores = graph("Softmax", scores, axis=2)
@@ -53,29 +67,45 @@ def _convert_scores(graph: GraphBuilder, outputs: Boxes, classes: int) -> str:
         scores = graph.sliced(scores, first, first + classes, 2)
     if outputs.score_conversion == "sigmoid":
         scores = graph("Sigmoid", scores)
-    passes = graph("GreaterOrEqual", scores, "class_threshold")
-    return graph("Where", passes, scores, graph.constant(0.0))
+    return _Scores(scores, graph("GreaterOrEqual", scores, "class_threshold"))
 
 
-def _best_of(graph: GraphBuilder, scores: str, total: int, classes: int, count: int) -> tuple[str, str, str]:
-    """Return scores, anchor indices and class ids [N, M] of the best pairs of anchor and class.
+def _best_of(
+    graph: GraphBuilder, scores: _Scores, total: int, classes: int, count: int, only_filled: bool
+) -> tuple[str, str, str, str]:
+    """Return scores, anchor indices and class ids [N, M] of the best pairs of anchor and class, and M.
+
+    Scores that do not pass are 0.
 
     The search has two stages: the best of each of several rows, then the best of all rows. A GPU searches the rows
     in parallel, which takes a third of the time. Equal scores keep the order of their indices, as in one search.
     """
     rows = _row_count(total, count)
     most = min(count, total // rows)
-    table = graph.reshaped(scores, [0, rows, -1])
-    row_best, columns = graph.multiple(2, "TopK", table, graph.constant([most], np.int64), axis=2)
+    slots, row_slots = (graph.constant([number], np.int64) for number in (count, most))
+    if only_filled:
+        filled = _filled(graph, scores.passes)
+        slots, row_slots = (graph("Min", filled, number) for number in (slots, row_slots))
+    reported = graph("Where", scores.passes, scores.scores, graph.constant(0.0))
+    table = graph.reshaped(reported, [0, rows, -1])
+    row_best, columns = graph.multiple(2, "TopK", table, row_slots, axis=2)
     row_starts = np.arange(0, total, total // rows)[None, :, None]
     indices = graph("Add", columns, graph.constant(row_starts, np.int64))
     flat, flat_indices = (graph.reshaped(x, [0, -1]) for x in (row_best, indices))
-    best, positions = graph.multiple(2, "TopK", flat, graph.constant([count], np.int64), axis=1)
+    best, positions = graph.multiple(2, "TopK", flat, slots, axis=1)
     chosen = graph("GatherElements", flat_indices, positions, axis=1)
     divisor = graph.constant(classes, np.int64)
     anchors = graph("Div", chosen, divisor)
     class_ids = graph("Sub", chosen, graph("Mul", anchors, divisor))
-    return best, anchors, graph("Cast", class_ids, to=TensorProto.INT32)
+    return best, anchors, graph("Cast", class_ids, to=TensorProto.INT32), slots
+
+
+def _filled(graph: GraphBuilder, passes: str) -> str:
+    """Return the tensor [1] of int64: the most scores of an image that pass, and one."""
+    numbers = graph("Cast", passes, to=TensorProto.FLOAT)  # the sum of integers takes twice as long
+    each = graph("ReduceSum", numbers, graph.constant([1, 2], np.int64), keepdims=0)
+    most = graph("Cast", graph("ReduceMax", each, axes=[0], keepdims=1), to=TensorProto.INT64)
+    return graph("Add", most, graph.constant([1], np.int64))
 
 
 def _row_count(total: int, count: int) -> int:
@@ -127,7 +157,7 @@ def _normalised(graph: GraphBuilder, outputs: DecodedBoxes | FinalDetections, co
 
 
 def _of_detections(
-    graph: GraphBuilder, outputs: FinalDetections, classes: int, rows: int, count: int
+    graph: GraphBuilder, outputs: FinalDetections, classes: int, rows: int, count: int, only_filled: bool
 ) -> Candidates:
     """Sort the rows of a network that ends in its own NMS; rows that are padding or of no class score 0."""
     table = graph("Cast", f"network/{outputs.rows}", to=TensorProto.FLOAT)
@@ -142,12 +172,12 @@ def _of_detections(
         "Cast", graph("Where", real, graph("Sub", label, graph.constant(first)), zero), to=TensorProto.INT32
     )
     passes = graph("GreaterOrEqual", score, graph("Gather", "class_threshold", class_ids, axis=0))
-    scores = graph("Where", graph("And", real, passes), score, zero)
-    best, indices, _ = _best_of(graph, scores, rows, 1, count)
+    scores = _Scores(score, graph("And", real, passes))
+    best, indices, _, slots = _best_of(graph, scores, rows, 1, count, only_filled)
     flat_ids = graph.reshaped(class_ids, [0, -1])
     corners = _rows_at(graph, graph.sliced(table, 3, 7, 2), indices)
     boxes = _normalised(graph, outputs, corners)
-    return Candidates(boxes, best, graph("GatherElements", flat_ids, indices, axis=1))
+    return Candidates(boxes, best, graph("GatherElements", flat_ids, indices, axis=1), slots)
 
 
 def _rows_at(graph: GraphBuilder, tensor: str, anchors: str) -> str:

@@ -23,18 +23,41 @@ def mask_invalid_boxes(graph: GraphBuilder, boxes: str, scores: str) -> tuple[st
     return graph("Where", valid, boxes, zero), graph("Where", valid_slots, scores, zero)
 
 
+def better_mask(graph: GraphBuilder, count: int, slots: str = "") -> str:
+    """Return the tensor [1, M, M] of bool: whether the row's candidate stands before the column's.
+
+    Args:
+        graph: Graph to add to.
+        count: M, or the largest M.
+        slots: Tensor [1] of int64 with M; empty: M is `count`.
+    """
+    better = graph.constant(np.tri(count, k=-1, dtype=np.bool_).T[None], np.bool_)
+    if not slots:
+        return better
+    starts, axes = (graph.constant(numbers, np.int64) for numbers in ([0, 0], [1, 2]))
+    return graph("Slice", better, starts, graph("Concat", slots, slots, axis=0), axes)
+
+
 def suppress(
-    graph: GraphBuilder, boxes: str, scores: str, class_ids: str, count: int, iou_threshold: str
+    graph: GraphBuilder, boxes: str, scores: str, class_ids: str, better: str, iou_threshold: str
 ) -> tuple[str, str]:
     """Add greedy NMS as a fixed point: keep the valid boxes that no kept better box of their class overlaps.
 
     Round t settles the t-th box of every chain of suppressions. If a round changes nothing, the result is that of
     greedy NMS; `settled` states whether the last round changed nothing.
 
+    Args:
+        graph: Graph to add to.
+        boxes: Tensor [N, M, 4] of x1 y1 x2 y2.
+        scores: Tensor [N, M] of scores, best first.
+        class_ids: Tensor [N, M] of class ids.
+        better: Tensor of `better_mask`.
+        iou_threshold: Tensor [1] of the overlap above which a box is suppressed.
+
     Returns:
         Names of the tensors keep [N, M] and settled [N], both int32.
     """
-    overlap = _overlap_mask(graph, boxes, class_ids, count, iou_threshold)
+    overlap = _overlap_mask(graph, boxes, class_ids, better, iou_threshold)
     zero, half = graph.constant(0.0), graph.constant(0.5)
     # Boxes as a column instead of a row would take three times as long on a GPU in each round.
     row = graph("Unsqueeze", scores, graph.constant([1], np.int64))
@@ -50,7 +73,7 @@ def suppress(
     return graph("Cast", flat, to=TensorProto.INT32), settled
 
 
-def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int, iou_threshold: str) -> str:
+def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, better: str, iou_threshold: str) -> str:
     """Return a float tensor [N, M, M]: 1 if the row's box is better and suppresses the column's box, else 0."""
     one_each = graph.constant([1, 1, 1, 1], np.int64)
     rows = graph.multiple(4, "Split", boxes, one_each, axis=2)
@@ -70,5 +93,4 @@ def _overlap_mask(graph: GraphBuilder, boxes: str, class_ids: str, count: int, i
     overlapping = graph("Greater", intersection, graph("Mul", union, iou_threshold))
     class_row, class_column = (graph("Unsqueeze", class_ids, graph.constant([axis], np.int64)) for axis in (2, 1))
     same_class = graph("Equal", class_row, class_column)
-    better = graph.constant(np.tri(count, k=-1, dtype=np.bool_).T[None], np.bool_)
     return graph("Cast", graph("And", graph("And", overlapping, same_class), better), to=TensorProto.FLOAT)

@@ -132,7 +132,7 @@ def test_detectors_share_the_cores_or_the_threads_that_were_asked_for(
 ):
     opened, inputs = [], {"image": TensorSpec(np.dtype(np.uint8), ("N", "H", "W", 3))}
     engine = SimpleNamespace(kind="onnxruntime", inputs=inputs)
-    monkeypatch.setattr(backend, "OnnxRuntimeEngine", lambda _, each: opened.append(each) or engine)
+    monkeypatch.setattr(backend, "open_onnxruntime_engine", lambda _, threads: opened.append(threads) or engine)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     choice = EngineChoice("onnxruntime", cpu_threads=asked)
     with LoggedProgress() as progress:

@@ -14,15 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.draw import draw_detections
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime
 from trt_ssd_ros.errors import counted
 from trt_ssd_ros.images.files import read_image_file
 from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.card_file import card_text
-from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network, opset
+from trt_ssd_ros.models.network import opset
 from trt_ssd_ros.models.onnx_graph import OnnxGraph
 from trt_ssd_ros.models.shipped import sample_photos
 from trt_ssd_ros.tools.command_line import expect_free
@@ -194,8 +192,7 @@ def write_and_test(
     card = ModelCard.load(card_path)
     if not network.is_new:  # the card's path is relative to its final folder, not to the scratch folder
         card = replace(card, onnx=replace(card.onnx, path=network.path))
-    detector = Detector(OnnxRuntimeEngine(compose(load_network(card), card)), card)
-    detections = detector.detect(photo)
+    detections = open_onnxruntime(card).detect(photo)
     picture = draw_detections(photo, detections, card.labels)
     cv2.imwrite(str(scratch / f"{name}.jpg"), picture)
     found_best = zip(detections.class_ids, detections.scores, strict=True)
