@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ import onnx
 import pytest
 
 from trt_ssd_ros.detection.engine import TensorSpec, check_inputs
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from trt_ssd_ros.engines import onnxruntime_engine
+from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from trt_ssd_ros.models.graph import compose
 
 MODEL = onnx.parser.parse_model(
@@ -168,6 +170,33 @@ def test_a_missing_runtime_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeError, match="pip install onnxruntime"):
         OnnxRuntimeEngine(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("version", "threads", "cores", "opened", "spin"),
+    [
+        ("1.26.0", 0, 2, 2, "20"),
+        ("1.27rc1", 0, 1, 1, "20"),
+        ("2.0", 2, 16, 2, "20"),
+        ("1.31.1", 0, 3, 0, None),
+        ("1.31.1", 4, 2, 4, None),
+        ("1.25.1", 0, 2, 2, None),
+        ("1.25.1", 8, 16, 8, None),
+    ],
+)
+def test_only_two_threads_spin_and_only_where_there_is_a_limit(monkeypatch, version, threads, cores, opened, spin):
+    entries, options = {}, SimpleNamespace()
+    options.add_session_config_entry = entries.__setitem__
+    library = SimpleNamespace(
+        __version__=version, SessionOptions=lambda: options, InferenceSession=lambda *_, **__: "session"
+    )
+    monkeypatch.setattr(onnxruntime_engine, "load_onnxruntime", lambda: library)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    assert open_session(onnx.ModelProto(), threads) == "session"
+    assert options.intra_op_num_threads == opened
+    assert entries == (
+        {"session.intra_op.spin_duration_us": spin} if spin else {"session.intra_op.allow_spinning": "0"}
+    )
 
 
 def test_the_precision_is_that_of_the_network(shipped_engine, quantized, card):

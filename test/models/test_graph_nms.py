@@ -282,7 +282,7 @@ def saturating_detector(boxes: int) -> Detector:
     return detector
 
 
-@pytest.mark.parametrize(("boxes", "saturated"), [(0, 0), (7, 0), (9, 1), (ANCHORS, 1)])
+@pytest.mark.parametrize(("boxes", "saturated"), [(0, 0), (7, 0), (8, 1), (9, 1), (ANCHORS, 1)])
 def test_more_candidates_than_slots_count_as_saturated(boxes, saturated):
     detector = saturating_detector(boxes)
     assert (detector.counts.images, detector.counts.saturated) == (1, saturated)

@@ -56,7 +56,7 @@ RATE = 15.0
 
 
 def local_engine(card: ModelCard) -> OnnxRuntimeEngine:
-    """Open the local engine."""
+    """Open the local engine, with the graph that the server has."""
     return OnnxRuntimeEngine(compose(load_network(card), card), 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from trt_ssd_ros.models.network import is_quantized, load_network
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 SPIN_US = "20"
 """Longest time in microseconds that a thread spins for work before it sleeps."""
-SPIN_LIMIT_SINCE = (1, 26)
+SPIN_LIMIT_SINCE = [1, 26]
 """First version of ONNX Runtime whose threads spin for a limited time; older ones spin for milliseconds."""
 
 
@@ -39,8 +40,8 @@ def load_onnxruntime() -> Any:
 def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     """Open an onnxruntime.InferenceSession.
 
-    Threads that spin while they wait take the cores from the middleware, or multiply the processor time. So one or
-    two threads spin for SPIN_US at most, and more threads sleep; docs/performance.md has the figures.
+    Threads that spin while they wait take the cores from the middleware, or multiply the processor time. So two
+    threads spin for SPIN_US at most, and more threads sleep; docs/performance.md has the figures.
 
     Args:
         model: Any network.
@@ -51,9 +52,12 @@ def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     """
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    has_limit = tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= SPIN_LIMIT_SINCE
-    if has_limit and (threads or len(os.sched_getaffinity(0))) <= 2:
+    count = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = (
+        count if count <= 2 else threads
+    )  # ONNX Runtime's own count ignores the affinity
+    has_limit = [int(part) for part in re.findall(r"\d+", onnxruntime.__version__)[:2]] >= SPIN_LIMIT_SINCE
+    if has_limit and count <= 2:
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
     else:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ from trt_ssd_ros.images.source import Capture, Image, ImageSource, SourceError, 
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MOST_DECODERS = 4
-"""Most threads that decode files, and most files that are decoded before they are wanted."""
+"""Most threads that decode files, and most files that are decoded ahead."""
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 
@@ -54,17 +56,35 @@ class ImageFiles(ImageSource):
 
     def images(self, start: int = 0) -> Iterator[SourceImage]:
         """Iterate over the files from index `start`, which several threads decode; see `ImageSource.images`."""
-        pool = ThreadPoolExecutor(min(MOST_DECODERS, len(os.sched_getaffinity(0))), "decode")
+        threads = min(MOST_DECODERS, len(os.sched_getaffinity(0)))
+        work: SimpleQueue[tuple[Capture, Future[SourceImage]] | None] = SimpleQueue()
         decoding: deque[Future[SourceImage]] = deque()
+        for _ in range(threads):
+            Thread(target=_decode, args=(work,), name="decode", daemon=True).start()
         try:
             for capture in islice(self.captures(), start, None):
-                decoding.append(pool.submit(capture))
-                if len(decoding) > MOST_DECODERS:
+                decoding.append(Future())
+                work.put((capture, decoding[-1]))
+                if len(decoding) > threads:
                     yield decoding.popleft().result()
             while decoding:
                 yield decoding.popleft().result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            for future in decoding:
+                future.cancel()
+            for _ in range(threads):
+                work.put(None)
+
+
+def _decode(work: SimpleQueue[tuple[Capture, Future[SourceImage]] | None]) -> None:
+    """Decode files until None comes, in a thread that no end of the process waits for: a read can hang."""
+    while task := work.get():
+        capture, future = task
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(capture())
+            except BaseException as error:
+                future.set_exception(error)
 
 
 def _read(index: int, name: str, path: Path, least: tuple[int, int] | None) -> SourceImage:

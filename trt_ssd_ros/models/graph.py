@@ -43,8 +43,8 @@ def compose(
         network: Network of the detector.
         card: Model card of the detector.
         candidates: Number of boxes that enter NMS; None for the card's number.
-        only_filled: Whether M is `candidates` at most, and else one more than the batch's fullest image needs, so
-            that its last slot is empty.
+        only_filled: Whether M follows the images: one more than the fullest image of the batch fills, at most
+            `candidates`.
 
     Raises:
         ModelCardError: Tensor names, sizes, prior count or class count of the card do not match the network.

@@ -42,7 +42,7 @@ def best_candidates(
 ) -> Candidates:
     """Add the selection of the `count` best candidates from the network's outputs of `boxes` boxes.
 
-    If `only_filled`, there are as many as the fullest image has scores that pass, and one, but at most `count`.
+    If `only_filled`, there is one more than the fullest image of the batch has passing scores, at most `count`.
     """
     outputs, classes = card.outputs, len(card.labels)
     if isinstance(outputs, FinalDetections):
@@ -101,7 +101,7 @@ def _best_of(
 
 
 def _filled(graph: GraphBuilder, passes: str) -> str:
-    """Return the tensor [1] of int64: the most scores of an image that pass, and one."""
+    """Return the tensor [1] of int64: the largest number of passing scores of an image, plus one."""
     numbers = graph("Cast", passes, to=TensorProto.FLOAT)  # the sum of integers takes twice as long
     each = graph("ReduceSum", numbers, graph.constant([1, 2], np.int64), keepdims=0)
     most = graph("Cast", graph("ReduceMax", each, axes=[0], keepdims=1), to=TensorProto.INT64)
