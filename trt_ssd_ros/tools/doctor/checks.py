@@ -15,7 +15,7 @@ from trt_ssd_ros.errors import REQUIRED
 from trt_ssd_ros.tools.doctor.machine import Finding, Machine, optional, verdict
 
 NO_GPU = (
-    "none: detection runs on the CPU, about 20 ms per image on two fast cores; "
+    "none: detection runs on the CPU, about 12 ms per image on two fast cores; "
     "if there is one, install NVIDIA's driver; in a container: --gpus all"
 )
 INSTALL = "see docs/engines.md; on a desktop: pip install tensorrt pycuda"
@@ -74,7 +74,7 @@ def engine_findings(machine: Machine) -> Iterator[Finding]:
         yield verdict("ONNX Runtime", onnxruntime.succeeded, onnxruntime.text, cost, "pip install onnxruntime")
     else:
         yield Finding("ONNX Runtime", "FAIL", onnxruntime.text, cost, "pip install onnxruntime")
-    slow = "detection runs on the CPU: about 20 ms per image on two fast cores, where a GPU takes 1 ms or a few"
+    slow = "detection runs on the CPU: about 12 ms per image on two fast cores, where a GPU takes 1 ms or a few"
     wanted = tensorrt.succeeded or gpus.succeeded or any(map(machine.find, GPU_FILES))
     if wanted:
         yield verdict("TensorRT", tensorrt.succeeded, tensorrt.text, slow, INSTALL)
