@@ -173,18 +173,21 @@ def test_a_missing_runtime_says_how_to_install_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("version", "threads", "cores", "opened", "spin"),
+    ("version", "threads", "cores", "of", "opened", "spin"),
     [
-        ("1.26.0", 0, 2, 2, "20"),
-        ("1.27rc1", 0, 1, 1, "20"),
-        ("2.0", 2, 16, 2, "20"),
-        ("1.31.1", 0, 3, 0, None),
-        ("1.31.1", 4, 2, 4, None),
-        ("1.25.1", 0, 2, 2, None),
-        ("1.25.1", 8, 16, 8, None),
+        ("1.26.0", 0, 2, 2, 2, "20"),
+        ("1.27rc1", 0, 1, 16, 1, "20"),
+        ("2.0", 2, 16, 16, 2, "20"),
+        ("1.31.1", 0, 16, 16, 0, None),
+        ("1.31.1", 0, 4, 16, 4, None),
+        ("1.31.1", 4, 2, 2, 4, None),
+        ("1.25.1", 0, 2, 2, 2, None),
+        ("1.25.1", 8, 16, 16, 8, None),
     ],
 )
-def test_only_two_threads_spin_and_only_where_there_is_a_limit(monkeypatch, version, threads, cores, opened, spin):
+def test_only_two_threads_spin_and_only_where_there_is_a_limit(
+    monkeypatch, version, threads, cores, of, opened, spin
+):
     entries, options = {}, SimpleNamespace()
     options.add_session_config_entry = entries.__setitem__
     library = SimpleNamespace(
@@ -192,6 +195,7 @@ def test_only_two_threads_spin_and_only_where_there_is_a_limit(monkeypatch, vers
     )
     monkeypatch.setattr(onnxruntime_engine, "load_onnxruntime", lambda: library)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr("os.cpu_count", lambda: of)
     assert open_session(onnx.ModelProto(), threads) == "session"
     assert options.intra_op_num_threads == opened
     assert entries == (

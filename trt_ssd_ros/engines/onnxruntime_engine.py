@@ -52,12 +52,12 @@ def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     """
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
-    count = threads or len(os.sched_getaffinity(0))
-    options.intra_op_num_threads = (
-        count if count <= 2 else threads
-    )  # ONNX Runtime's own count ignores the affinity
+    cores = len(os.sched_getaffinity(0))
+    if not threads and (cores <= 2 or cores < (os.cpu_count() or 0)):
+        threads = cores  # else ONNX Runtime counts the cores that the process may not use, too
+    options.intra_op_num_threads = threads
     has_limit = [int(part) for part in re.findall(r"\d+", onnxruntime.__version__)[:2]] >= SPIN_LIMIT_SINCE
-    if has_limit and count <= 2:
+    if has_limit and 0 < threads <= 2:
         options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
     else:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
