@@ -57,7 +57,11 @@ def open_page(browser: Any, address: str, **options: Any) -> Iterator[Any]:
         # A violation of the Content-Security-Policy is such a line.
         page.on("console", lambda line: errors.append(line.text) if _is_error(line) else None)
         page.goto(address)
-        yield page
+        try:
+            yield page
+        except Exception:
+            print(f"the page showed:\n{page.locator('body').inner_text()}\nerrors: {errors}")
+            raise
     assert not errors, errors
 
 
