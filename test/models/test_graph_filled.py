@@ -22,26 +22,27 @@ from table_network import (
 )
 
 from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from trt_ssd_ros.models.card import ModelCard
 from trt_ssd_ros.models.graph import compose
 
 SLOTS = 40
 
 
-def engines(card: ModelCard) -> tuple[OnnxRuntimeEngine, OnnxRuntimeEngine]:
-    """Open the graph with SLOTS slots, and the one with as many as the images fill."""
+@pytest.fixture(
+    scope="module",
+    params=[table_card(), decoded_card(clip_before_nms=True)],
+    ids=["raw heads", "corners, clipped"],
+)
+def engines(request: pytest.FixtureRequest) -> tuple[OnnxRuntimeEngine, OnnxRuntimeEngine]:
+    """The graph with SLOTS slots, and the one with as many as the images fill."""
     network = table_network()
-    return tuple(OnnxRuntimeEngine(compose(network, card, SLOTS, only_filled)) for only_filled in (False, True))
-
-
-ENGINES = {"raw heads": engines(table_card()), "corners, clipped": engines(decoded_card(clip_before_nms=True))}
+    every, filled = (OnnxRuntimeEngine(compose(network, request.param, SLOTS, some)) for some in (False, True))
+    return every, filled
 
 
 @settings(max_examples=60)
 @given(pictures(batch=2) | chains(), THRESHOLDS)
-@pytest.mark.parametrize("kind", ENGINES)
-def test_the_filled_slots_are_those_of_the_graph_with_all(kind, rows, thresholds):
-    every, filled = (run(engine, rows, thresholds) for engine in ENGINES[kind])
+def test_the_filled_slots_are_those_of_the_graph_with_all(engines, rows, thresholds):
+    every, filled = (run(engine, rows, thresholds) for engine in engines)
     slots = filled["scores"].shape[1]
     for name in ("boxes", "scores", "class_ids", "keep"):
         np.testing.assert_array_equal(filled[name], every[name][:, :slots])
@@ -52,16 +53,16 @@ def test_the_filled_slots_are_those_of_the_graph_with_all(kind, rows, thresholds
 @pytest.mark.parametrize(
     ("lengths", "slots"), [([0], 1), ([0, 0], 1), ([7], 8), ([3, 7, 0], 8), ([SLOTS - 1], SLOTS), ([60], SLOTS)]
 )
-def test_the_fullest_image_of_a_batch_decides_and_one_slot_stays_empty(lengths, slots):
+def test_the_fullest_image_of_a_batch_decides_and_one_slot_stays_empty(engines, lengths, slots):
     rows = np.stack([chain(length) if length else nothing() for length in lengths])
-    assert run(ENGINES["raw heads"][1], rows, LOW)["scores"].shape == (len(lengths), slots)
+    assert run(engines[1], rows, LOW)["scores"].shape == (len(lengths), slots)
 
 
 def test_a_threshold_that_all_scores_reach_fills_all_slots():
-    rows = np.stack([nothing()])
+    engine, rows = OnnxRuntimeEngine(compose(table_network(), table_card(), SLOTS, True)), np.stack([nothing()])
     all_pass = {"class_threshold": np.zeros(CLASSES, np.float32), "iou_threshold": np.ones(1, np.float32)}
     inputs = {"image": picture(rows), "channel_order": np.array([0, 1, 2], np.int32), **all_pass}
-    assert ENGINES["raw heads"][1].run(inputs)["scores"].shape == (1, min(SLOTS, ANCHORS * CLASSES))
+    assert engine.run(inputs)["scores"].shape == (1, min(SLOTS, ANCHORS * CLASSES))
 
 
 def test_rows_of_a_network_with_its_own_nms():

@@ -13,10 +13,8 @@ from ssd_networks import Anatomy, grid_priors, raw_network
 from trt_ssd_ros.detection.detections import Detections
 from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.detection.thresholds import Thresholds
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime, open_session
 from trt_ssd_ros.models.card import ModelCard
-from trt_ssd_ros.models.graph import compose
-from trt_ssd_ros.models.network import load_network
 
 LAST = ("--interpolated", "last")
 """Random heads do not show the order of their prior boxes, and import_model asks for it."""
@@ -31,7 +29,7 @@ class Imported:
     folder: Path
 
     def detector(self, score_threshold: float) -> Detector:
-        detector = Detector(OnnxRuntimeEngine(compose(load_network(self.card), self.card)), self.card)
+        detector = open_onnxruntime(self.card)
         classes = (score_threshold,) * len(self.card.labels)
         detector.thresholds = Thresholds(classes, self.card.defaults.iou_threshold, 400)
         return detector

@@ -19,10 +19,8 @@ from ssd_networks import (
     nchw,
 )
 
-from trt_ssd_ros.detection.detector import Detector
 from trt_ssd_ros.engines.half_precision import in_half_precision
-from trt_ssd_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
-from trt_ssd_ros.models.graph import compose
+from trt_ssd_ros.engines.onnxruntime_engine import open_onnxruntime, open_session
 from trt_ssd_ros.models.network import load_network
 from trt_ssd_ros.tools.import_model.nms import PLUGINS
 
@@ -252,10 +250,7 @@ def test_decoding_stays_in_single_precision(run_import, labels):
     by_operator = {node.op_type: types.get(node.output[0]) for node in half.graph.node}
     assert (by_operator["Conv"], by_operator["Exp"]) == (TensorProto.FLOAT16, TensorProto.FLOAT)
     image = picture(64, 64)
-    single, double = (
-        Detector(OnnxRuntimeEngine(compose(network, card)), card).detect(image)
-        for network in (half, load_network(card))
-    )
+    single, double = (open_onnxruntime(card, network).detect(image) for network in (half, load_network(card)))
     assert len(single) > 0
     best = slice(5)
     np.testing.assert_allclose(single.scores[best], double.scores[best], atol=5e-3)
