@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trt_ssd_ros.bench.acknowledgements import Acknowledgements
@@ -108,15 +109,26 @@ class Link:
         travel: Seconds from the web node to the pixels.
         back: Seconds of an acknowledgement from the page to the web node.
         transfer: Seconds for which a frame occupies the connection.
-        due: Returns the number of drawn frames that the page acknowledges when it draws one at a time in seconds.
+        due: Returns the number of drawn frames that the page acknowledges when it draws one at a time in seconds,
+            and whether it skipped frames before.
+        drawing: Returns the seconds that the page draws the next frame; meanwhile only the newest waits.
     """
 
-    def __init__(self, travel: float, back: float, transfer: float, due: Callable[[float], int]) -> None:
+    def __init__(
+        self,
+        travel: float,
+        back: float,
+        transfer: float,
+        due: Callable[[float, bool], int],
+        drawing: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.viewer = Viewer(self._write)
         self.viewer.follow(Look(frozenset("a"), 0.0))
-        self.acknowledged = 0
+        self.acknowledged = self.skipped = 0
         self.drawn: dict[int, float] = {}
-        self._travel, self._back, self._transfer, self._due = travel, back, transfer, due
+        self._travel, self._back, self._transfer, self._due, self._drawing = travel, back, transfer, due, drawing
+        self._arrived: list[int] = []
+        self._busy = False
         self._now = self._free = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
@@ -126,14 +138,27 @@ class Link:
 
     def _write(self, packet: bytes) -> bool:
         self._free = max(self._now, self._free) + self._transfer
-        self._at(self._free + self._travel, partial(self._draw, int(packet[3:])))
+        self._at(self._free + self._travel, partial(self._arrive, int(packet[3:])))
         return True
 
-    def _draw(self, number: int) -> None:
-        self.drawn[number] = self._now
-        if drawn := self._due(self._now):
+    def _arrive(self, number: int) -> None:
+        self._arrived.append(number)
+        if not self._busy:
+            self._draw()
+
+    def _draw(self) -> None:
+        *skipped, number = self._arrived
+        self.skipped += len(skipped)
+        self._arrived, self._busy = [], True
+        self._at(self._now + self._drawing(), partial(self._note_drawn, number, bool(skipped)))
+
+    def _note_drawn(self, number: int, skipped: bool) -> None:
+        self.drawn[number], self._busy = self._now, False
+        if drawn := self._due(self._now, skipped):
             self.acknowledged += 1
             self._at(self._now + self._back, partial(self.viewer.acknowledge, Ack("a", number, drawn)))
+        if self._arrived:
+            self._draw()
 
     def run(self, rate: float, frames: int = 200) -> None:
         """Offer frames at a rate in Hz."""
@@ -158,10 +183,20 @@ def test_a_frame_waits_for_no_acknowledgement_that_the_page_holds_back(rate, sha
 
 
 def test_a_slow_page_acknowledges_each_frame_and_gets_what_it_got_then():
-    slow, each = Link(0.005, 0.005, 0.1, Acknowledgements().due), Link(0.005, 0.005, 0.1, lambda _: 1)
+    slow, each = Link(0.005, 0.005, 0.1, Acknowledgements().due), Link(0.005, 0.005, 0.1, lambda *_: 1)
     for link in (slow, each):
         link.run(30.0)
     assert (slow.drawn, slow.acknowledged) == (each.drawn, len(each.drawn))
+
+
+def test_a_page_that_stutters_gets_the_newest_frame_all_the_same():
+    pauses = np.random.default_rng(1)
+    due = Acknowledgements().due
+    link = Link(0.002, 0.002, 0.001, due, lambda: float(pauses.choice([0.001, 0.02, 0.15], p=[0.6, 0.3, 0.1])))
+    link.run(30.0, 3000)
+    assert max(link.drawn) == 2999
+    assert link.skipped > 100
+    assert link.acknowledged < len(link.drawn) - 100, "it held some back"
 
 
 def two_under_way() -> tuple[Viewer, list[bytes]]:

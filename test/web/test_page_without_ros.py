@@ -189,19 +189,21 @@ def test_the_button_that_begins_a_region_gives_it_up(browser, node):
             assert page.locator("canvas.choosing").count() == (pressed == "true")
 
 
-ACKNOWLEDGE = """(times) => import("/static/acknowledgements.js").then(({ Acknowledgements }) => {
+ACKNOWLEDGE = """(drawn) => import("/static/acknowledgements.js").then(({ Acknowledgements }) => {
     const acknowledgements = new Acknowledgements();
-    return times.map((time) => acknowledgements.due(time));
+    return drawn.map(([time, skipped]) => acknowledgements.due(time, skipped));
 })"""
 
 
 def test_chooses_what_it_acknowledges_as_the_viewers_of_the_benchmark_do(browser, node):
     longest = np.repeat([1000 / rate for rate in (60, 15, 7)], 100)
-    times = np.random.default_rng(1).uniform(0.0, longest).cumsum().tolist()
+    generator = np.random.default_rng(1)
+    times = generator.uniform(0.0, longest).cumsum().tolist()
+    skipped = (generator.random(len(times)) < 0.1).tolist()
     with open_page(browser, node.address) as page:
-        due = page.evaluate(ACKNOWLEDGE, times)
+        due = page.evaluate(ACKNOWLEDGE, [*zip(times, skipped, strict=True)])
     acknowledgements = Acknowledgements()
-    assert due == [acknowledgements.due(time / 1000) for time in times]
+    assert due == [acknowledgements.due(t / 1000, skip) for t, skip in zip(times, skipped, strict=True)]
     assert {*due} == {0, 1, 2}
     assert sum(due) in (len(times), len(times) - 1)
 
@@ -228,3 +230,45 @@ def test_draws_each_frame_and_holds_back_one_acknowledgement_at_most(browser, no
         acknowledged = page.evaluate("acknowledged")
     assert acknowledged == sorted(set(acknowledged))
     assert [number for number in frames[:-1] if not {number, number + 1} & set(acknowledged)] == []
+
+
+STOP_TIME = """() => {
+    globalThis.time = 0;
+    performance.now = () => time;
+}"""
+STOP_DRAWING = """() => {
+    globalThis.goOn = [];
+    globalThis.arrived = [];
+    globalThis.draw = requestAnimationFrame;
+    requestAnimationFrame = (function_) => goOn.push(function_);
+    const { parse } = JSON;
+    JSON.parse = (text) => {
+        const value = parse(text);
+        if (value.frame) arrived.push(value.frame);
+        return value;
+    };
+}"""
+"""Lets the page draw nothing until GO_ON, and keeps the numbers of the frames that arrive."""
+GO_ON = """() => {
+    time += 100;
+    requestAnimationFrame = draw;
+    goOn.forEach((function_) => function_());
+}"""
+
+
+def test_goes_on_after_it_was_too_busy_to_draw(browser, node):
+    with open_page(browser, node.address) as page:
+        show_all_pictures(page, node)
+        page.evaluate(STOP_TIME)
+        for number in (1, 2, 3):  # 3 acknowledges 2, too, so that three frames may be under way
+            node.show(number, "person")
+            page.wait_for_selector(f"canvas[data-stamp='0.{number:09d}']")
+        page.evaluate(STOP_DRAWING)
+        node.show(4, "person")
+        page.wait_for_function("() => goOn.length > 0")
+        for number in (5, 6, 7):  # 5 is skipped, 7 waits at the node
+            node.show(number, "person")
+        page.wait_for_function("() => arrived.includes(6)")
+        page.evaluate(GO_ON)
+        page.wait_for_selector("canvas[data-stamp='0.000000007']")
+        assert page.evaluate("arrived") == [4, 5, 6, 7]

@@ -14,9 +14,14 @@ class Acknowledgements:
         self._newest = -math.inf
         self._held = False
 
-    def due(self, now: float) -> int:
-        """Return how many drawn frames to acknowledge when one is drawn at `now`, in seconds; 0: with the next."""
-        if not self._held and now - self._newest < QUICK_SECONDS:
+    def due(self, now: float, skipped: bool = False) -> int:
+        """Return how many drawn frames to acknowledge when one is drawn; 0: with the next.
+
+        Args:
+            now: Time in seconds.
+            skipped: Whether frames before it came and were not drawn.
+        """
+        if not self._held and not skipped and now - self._newest < QUICK_SECONDS:
             self._held = True
             return 0
         drawn = 1 + self._held

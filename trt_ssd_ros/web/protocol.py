@@ -36,7 +36,7 @@ Server to page, binary: one frame, the picture and its boxes from one image:
   interest, tiles, or regions with a `name`. It is empty for the whole image.
 * `frame` grows from frame to frame. The server sends at most `MAX_IN_FLIGHT` frames of a camera that the page
   has not acknowledged, then waits, and goes on with the newest frame. The page may acknowledge every second frame
-  that it draws only: after such an acknowledgement, one more frame may be under way.
+  that it draws only, if it draws each that comes: after such an acknowledgement, one more frame may be under way.
 
 Page to server, text:
 

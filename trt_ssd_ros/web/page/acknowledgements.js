@@ -11,9 +11,14 @@ export class Acknowledgements {
   #newest = -Infinity; // time of the newest acknowledgement
   #held = false; // the frame before is not acknowledged
 
-  /** Return how many drawn frames to acknowledge when one is drawn at `now`, in milliseconds; 0: with the next. */
-  due(now) {
-    if (!this.#held && now - this.#newest < QUICK_MS) {
+  /**
+   * Return how many drawn frames to acknowledge when one is drawn at `now`, in milliseconds; 0: with the next.
+   *
+   * `skipped`: Whether frames before it came and were not drawn. Then none may be held back: the web node, which counts
+   * them as under way, might send no next one.
+   */
+  due(now, skipped) {
+    if (!this.#held && !skipped && now - this.#newest < QUICK_MS) {
       this.#held = true;
       return 0;
     }

@@ -12,6 +12,7 @@ const NO_STATUS = { level: "unknown", message: "", enabled: null, figures: {}, v
 
 export class CameraView {
   #newest = null; // {header, jpeg} to be decoded
+  #skipped = false; // frames before the newest are not decoded
   #decoding = false;
   #acknowledgements = new Acknowledgements();
   #shown = null; // {header, picture} on the canvas
@@ -68,6 +69,7 @@ export class CameraView {
 
   /** Take a frame; while an earlier one is decoded, only the newest waits. */
   receive(frame) {
+    this.#skipped = this.#newest !== null;
     this.#newest = frame;
     if (!this.#decoding) this.#decode();
   }
@@ -76,6 +78,7 @@ export class CameraView {
     this.#decoding = true;
     while (this.#newest) {
       const { header, jpeg } = this.#newest;
+      const skipped = this.#skipped;
       this.#newest = null;
       try {
         const picture = await createImageBitmap(jpeg);
@@ -87,7 +90,7 @@ export class CameraView {
         setText(this.refusal, `The newest picture is not readable: ${error.message}`);
         this.#unreadable = true;
       }
-      const drawn = this.#acknowledgements.due(performance.now());
+      const drawn = this.#acknowledgements.due(performance.now(), skipped);
       if (drawn) this.actions.acknowledge(this.name, header.frame, drawn);
     }
     this.#decoding = false;
