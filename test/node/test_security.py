@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from keystore import Keystore, read_policy
-from probe import Probe
+from probe import Probe, new_domain
 from ros_fixtures import MODULES
 
 from trt_ssd_ros.files import share_folder
@@ -61,22 +62,23 @@ def graph_of(probe: Probe, node: str) -> dict[str, set[str]]:
         ("locator", LOCATOR, [("/depth/image", [WANTED, SIMULATED])]),
     ],
 )
-def test_names_exactly_what_the_nodes_have(probe, start_process, policy, node, enclave, ways):
+def test_names_exactly_what_the_nodes_have(start_process, policy, node, enclave, ways):
     absent = OPTIONAL | {f"/{node}/{name}" for name in LATER}
     allowed = {verb: set(names) - absent for verb, names in policy[enclave].items()}
     needed: dict[str, set[str]] = {verb: set() for verb in allowed}
     command = [sys.executable, "-m", MODULES[f"{node}_node"], "--ros-args", "-r", "image:=image_raw"]
     for subscription, settings in ways:
-        process = start_process(command + [word for setting in settings for word in ("-p", setting)])
-        probe.spin_until(lambda: node in probe.node.get_node_names(), node)
-        probe.spin_until(lambda s=subscription: s in graph_of(probe, node)["subscribe"], subscription)
-        for verb in ("publish", "reply"):
-            probe.spin_until(lambda v=verb: graph_of(probe, node)[v] >= allowed[v], f"all it may {verb}")
-        for verb, names in graph_of(probe, node).items():
-            needed[verb] |= names
-        process.send_signal(signal.SIGINT)
-        assert process.wait() == 0
-        probe.spin_until(lambda: node not in probe.node.get_node_names(), "its end")
+        options = [word for setting in settings for word in ("-p", setting)]
+        with new_domain() as domain, closing(Probe(domain)) as probe:  # an ended node may stay in the graph
+            process = start_process([*command, *options], ROS_DOMAIN_ID=str(domain))
+            probe.spin_until(lambda p=probe: node in p.node.get_node_names(), node)
+            probe.spin_until(lambda p=probe, s=subscription: s in graph_of(p, node)["subscribe"], subscription)
+            for verb in ("publish", "reply"):
+                probe.spin_until(lambda p=probe, v=verb: graph_of(p, node)[v] >= allowed[v], f"all it may {verb}")
+            for verb, names in graph_of(probe, node).items():
+                needed[verb] |= names
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 0
     assert needed == allowed
 
 

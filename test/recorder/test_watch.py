@@ -17,10 +17,13 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 
 from trt_ssd_ros.errors import BROKEN_PIPE
 from trt_ssd_ros.node.messages import image_to_msg
+from trt_ssd_ros.recorder.detectors import STARTUP_SECONDS
 from trt_ssd_ros.recorder.watch import line
 
 pytestmark = pytest.mark.ros
 SECOND = 10**9
+LONG = 2 * STARTUP_SECONDS
+"""Seconds to wait for a watch: it gives up after STARTUP_SECONDS, and says what it found."""
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_once_prints_the_detections_of_the_detector_that_is_there(client, start_
     image = image_to_msg(photo("chelsea"), "bgr", header)
     [cat] = client.ask(image).detections
     watch = start_watch("--once")
-    watch.wait_until_it_says("/detections of /detector")
+    watch.wait_until_it_says("/detections of /detector", LONG)
     client.probe.spin_until(lambda: client.send(image) or not watch.running, "the end of the watch")
     assert watch.wait() == 0
     [said] = re.findall(r"^\d\d:\d\d:\d\d\.\d{3} .*$", watch.log, re.MULTILINE)
@@ -83,7 +86,7 @@ def test_each_image_gets_a_line_until_a_quiet_ctrl_c(client, start_blank_detecto
     start_blank_detector()
     client.ask(blank_image())
     watch = start_watch()
-    watch.wait_until_it_says("/detections of ")
+    watch.wait_until_it_says("/detections of ", LONG)
     client.probe.spin_until(
         lambda: client.send(blank_image()) or watch.log.count("no detections") >= 3, "three lines"
     )

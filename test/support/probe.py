@@ -123,6 +123,16 @@ class Probe:
         answer = self.call(GetState, f"{node}/get_state", GetState.Request(), repeatable=True)
         return str(answer.current_state.label)
 
+    def graph(self) -> str:
+        """Return the nodes, and who publishes and who subscribes to each topic, as far as discovered."""
+        lines = [f"domain {self.context.get_domain_id()}, nodes: {', '.join(sorted(self.node.get_node_names()))}"]
+        for topic, _ in self.node.get_topic_names_and_types():
+            publishers = self.node.get_publishers_info_by_topic(topic)
+            subscribers = self.node.get_subscriptions_info_by_topic(topic)
+            ends = (", ".join(info.node_name for info in infos) for infos in (publishers, subscribers))
+            lines.append("{}: from {} to {}".format(topic, *ends))
+        return "\n".join(lines)
+
     def get_parameter(self, name: str, node: str = "detector") -> Any:
         """Return the value of a parameter."""
         response = self.call(

@@ -63,12 +63,15 @@ def page_address(process: NodeProcess) -> str:
 
 
 @pytest.fixture
-def page(browser: Any, show: Show) -> Iterator[Any]:
+def page(request: pytest.FixtureRequest, browser: Any, show: Show) -> Iterator[Any]:
     """The page, which shows a picture and the settings."""
     with open_page(browser, show.address) as page:
         wait_for_new_picture(page)
         page.wait_for_selector(SLIDER)
+        failed = request.session.testsfailed
         yield page
+        if request.session.testsfailed > failed:
+            print(f"the page showed:\n{page.locator('body').inner_text()}\n{show.probe.graph()}")
 
 
 def test_the_pictures_move_and_show_the_boxes_of_their_stamp(page, show, card, tmp_path):
