@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
 
@@ -31,6 +31,10 @@ DISTURBANCES: Mapping[str, Mapping[str, str] | None] = MappingProxyType(
 )
 """Changed parameters of the disturbing camera by the kind of disturbance; None: the camera has been killed."""
 
+RATE_STEP = 0.02
+"""Share by which the rate of each camera is lower than that of the one before: cameras of equal rates would keep the
+order in which they happened to start, and whom an image disturbs depends on that order."""
+
 
 @dataclass(frozen=True)
 class Disturbance:
@@ -50,28 +54,29 @@ def measure_disturbances(
 ) -> dict[str, Disturbance]:
     """Measure one node with some cameras, of which the last one is replaced for each disturbance.
 
-    The processes of the other cameras and the node keep running, so that their images come in the same order.
+    The processes of the other cameras and the node keep running.
 
     Args:
         cameras: Number of cameras, at least 2.
         parameters: Parameters of the detector.
-        streams: Images of the cameras; each phase takes `streams.seconds`.
+        streams: Images of the first camera; see RATE_STEP. Each phase takes `streams.seconds`.
 
     Raises:
         RuntimeError: A camera has no detections.
     """
     names = [f"camera{number}" for number in range(cameras)]
+    images = [replace(streams, rate=streams.rate * (1 - RATE_STEP * number)) for number in range(cameras)]
     last = names[-1]
     with ros_context([]) as ros, ExitStack() as stack:
-        for name in names[:-1]:
-            stack.enter_context(camera_process(name, streams))
+        for name, its in zip(names[:-1], images, strict=False):
+            stack.enter_context(camera_process(name, its))
         detector = stack.enter_context(detector_process(names, parameters))
         listener = ros.add(rig_listener(names))
         stack.enter_context(spinning(ros.executor))
         found = {}
         for kind, changes in DISTURBANCES.items():
             listener.answers[last].first.clear()
-            with camera_process(last, streams) as camera:
+            with camera_process(last, images[-1]) as camera:
                 await_all(listener, [detector])
                 steady = _others(listener, last, streams.seconds)
                 if changes is None:
@@ -79,7 +84,7 @@ def measure_disturbances(
                     found[kind] = Disturbance(steady, _others(listener, last, streams.seconds))
             if changes is not None:
                 listener.answers[last].first.clear()
-                with camera_process(last, streams, changes):
+                with camera_process(last, images[-1], changes):
                     if "encoding" not in changes:
                         await_all(listener, [detector])
                     found[kind] = Disturbance(steady, _others(listener, last, streams.seconds))
