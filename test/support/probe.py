@@ -74,7 +74,7 @@ class Probe:
     def spin_until(self, happened: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
         """Wait for something to happen; fail the test and say what it was if it does not."""
         if not self.happens(happened, patience):
-            pytest.fail(f"waited {patience:g} s in vain for {what}")
+            pytest.fail(f"waited {patience:g} s in vain for {what}; the probe sees\n{self.graph()}")
 
     def happens(self, happened: Callable[[], Any], patience: float) -> bool:
         """Wait for something and tell whether it happened in time."""

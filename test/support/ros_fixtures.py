@@ -34,16 +34,6 @@ MODULES = {
 }
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Report the graph that the probe of a failed test sees."""
-    report = yield
-    probe = getattr(item, "funcargs", {}).get("probe")
-    if report.when == "call" and report.failed and isinstance(probe, Probe):
-        report.sections.append(("graph that the probe sees", probe.graph()))
-    return report
-
-
 @pytest.fixture(scope="session", autouse=True)
 def large_images() -> None:
     """Give this process room for large images, as the nodes give it to themselves; Fast DDS reads this once."""

@@ -71,7 +71,8 @@ def page(request: pytest.FixtureRequest, browser: Any, show: Show) -> Iterator[A
         failed = request.session.testsfailed
         yield page
         if request.session.testsfailed > failed:
-            print(f"the page showed:\n{page.locator('body').inner_text()}\n{show.probe.graph()}")
+            print(show.probe.graph())
+            print(f"the page showed:\n{page.locator('body').inner_text()}")
 
 
 def test_the_pictures_move_and_show_the_boxes_of_their_stamp(page, show, card, tmp_path):

@@ -8,7 +8,7 @@ QUICK_SECONDS = 0.05
 
 
 class Acknowledgements:
-    """Acknowledgements of one camera: of every second frame if frames follow quickly, else of every frame."""
+    """Acknowledgements of one camera: of every second frame if frames come quickly and none is skipped."""
 
     def __init__(self) -> None:
         self._newest = -math.inf

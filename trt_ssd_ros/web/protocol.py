@@ -35,8 +35,8 @@ Server to page, binary: one frame, the picture and its boxes from one image:
 * `views` are the parts of the image that the detector sees, in its pixels, by the parameters of now: region of
   interest, tiles, or regions with a `name`. It is empty for the whole image.
 * `frame` grows from frame to frame. The server sends at most `MAX_IN_FLIGHT` frames of a camera that the page
-  has not acknowledged, then waits, and goes on with the newest frame. The page may acknowledge every second frame
-  that it draws only, if it draws each that comes: after such an acknowledgement, one more frame may be under way.
+  has not acknowledged, then waits, and goes on with the newest frame. If the page skipped no frame before one, it
+  may acknowledge that one with the next: after such an acknowledgement, one more frame may be under way.
 
 Page to server, text:
 

@@ -32,8 +32,10 @@ DISTURBANCES: Mapping[str, Mapping[str, str] | None] = MappingProxyType(
 """Changed parameters of the disturbing camera by the kind of disturbance; None: the camera has been killed."""
 
 RATE_STEP = 0.02
-"""Share by which the rate of each camera is lower than that of the one before: cameras of equal rates would keep the
-order in which they happened to start, and whom an image disturbs depends on that order."""
+"""Share by which the rate of each camera is lower than that of the one before.
+
+Cameras of equal rates keep the order in which they happened to start, and that decides which of them wait.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ def measure_disturbances(
         RuntimeError: A camera has no detections.
     """
     names = [f"camera{number}" for number in range(cameras)]
-    images = [replace(streams, rate=streams.rate * (1 - RATE_STEP * number)) for number in range(cameras)]
+    images = [replace(streams, rate=streams.rate * (1 - RATE_STEP) ** number) for number in range(cameras)]
     last = names[-1]
     with ros_context([]) as ros, ExitStack() as stack:
-        for name, its in zip(names[:-1], images, strict=False):
-            stack.enter_context(camera_process(name, its))
+        for name, other in zip(names[:-1], images, strict=False):
+            stack.enter_context(camera_process(name, other))
         detector = stack.enter_context(detector_process(names, parameters))
         listener = ros.add(rig_listener(names))
         stack.enter_context(spinning(ros.executor))

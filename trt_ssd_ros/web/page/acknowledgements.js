@@ -3,7 +3,7 @@
 const QUICK_MS = 50;
 
 /**
- * Acknowledgements of one camera: of every second frame if frames follow quickly, else of every frame.
+ * Acknowledgements of one camera: of every second frame if frames come quickly and none is skipped, else of each.
  *
  * An acknowledgement holds for the frames before it, too. To read one costs the web node as much as to send a frame.
  */
