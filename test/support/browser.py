@@ -59,7 +59,7 @@ def open_page(browser: Any, address: str, **options: Any) -> Iterator[Any]:
         page.goto(address)
         try:
             yield page
-        except Exception:
+        except BaseException:  # pytest.fail raises no Exception
             print(f"the page showed:\n{page.locator('body').inner_text()}\nerrors: {errors}")
             raise
     assert not errors, errors

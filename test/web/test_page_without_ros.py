@@ -27,6 +27,7 @@ from trt_ssd_ros.web.protocol import (
     Command,
     Figures,
     Parameter,
+    SetParameter,
     diagnostics_message,
     frame_message,
     parameters_message,
@@ -54,6 +55,7 @@ class Node:
 
     def __init__(self) -> None:
         self.demands: SimpleQueue[Demand] = SimpleQueue()
+        self.commands: SimpleQueue[Command] = SimpleQueue()
         folder = web_node.FOLDER
         files = page_files(folder / "page", folder.parent / "common.css")
         backend = Backend(self._execute, self.demands.put, RefusalLog(lambda _: None))
@@ -61,7 +63,8 @@ class Node:
         self.address = f"http://127.0.0.1:{self.server.start('127.0.0.1', 0)}/"
         self.server.tell("state", state_message("/detector", True, True, [""], ["person"]))
 
-    def _execute(self, _command: Command) -> Future[Answer]:
+    def _execute(self, command: Command) -> Future[Answer]:
+        self.commands.put(command)
         answer: Future[Answer] = Future()
         answer.set_result(Answer(True, ""))
         return answer
@@ -187,6 +190,24 @@ def test_the_button_that_begins_a_region_gives_it_up(browser, node):
             draw.click()
             page.locator(f".region button[aria-pressed={pressed}]").wait_for()
             assert page.locator("canvas.choosing").count() == (pressed == "true")
+
+
+def test_labels_that_come_late_leave_what_is_typed(browser, node):
+    parameters = [
+        Parameter(name, "", kind, value, None, None, (), "about")
+        for name, kind, value in (("max_rate", "double", 0.0), ("include_classes", "string_array", []))
+    ]
+    node.server.tell("state", state_message("/detector", True, True, [""], []))
+    node.server.tell("parameters", parameters_message(parameters))
+    with open_page(browser, node.address) as page:
+        page.locator("summary", has_text="Images").click()
+        field = page.locator(".parameter input[type=number]")
+        field.fill("5")
+        node.server.tell("state", state_message("/detector", True, True, [""], ["person", "cat"]))
+        page.locator(".picker input[value=cat]").wait_for(state="attached")
+        assert field.input_value() == "5"
+        field.press("Enter")
+        assert node.commands.get(timeout=PATIENCE) == SetParameter(1, "max_rate", 5.0)
 
 
 ACKNOWLEDGE = """(drawn) => import("/static/acknowledgements.js").then(({ Acknowledgements }) => {

@@ -10,6 +10,11 @@ import { chooseRegion } from "./region.js";
 const FIELDS = { roi: ["x", "y", "width", "height"], tiles: ["columns", "rows"] };
 const CLASS_LISTS = ["include_classes", "exclude_classes"];
 
+/** Return whether the editor of a parameter lists the class names of the model; `name` is without the camera. */
+export function listsLabels(name) {
+  return CLASS_LISTS.includes(name);
+}
+
 /**
  * Return the editor of a parameter.
  *
@@ -27,7 +32,7 @@ export function editorOf(parameter, name, { labels, canvases }, naming) {
   }
   if (type === "integer" || type === "double") return number(parameter, naming);
   if (type === "string") return text(naming);
-  if (CLASS_LISTS.includes(name) && labels.length) return classes(labels, naming);
+  if (listsLabels(name) && labels.length) return classes(labels, naming);
   if (name === "roi") return region(canvases, naming);
   if (FIELDS[name]) return fields(FIELDS[name], type, naming);
   return lines(type, naming);

@@ -1,7 +1,7 @@
 /** Settings: the detector's live parameters as controls, in groups; a refusal stands where its control is. */
 
 import { element, newId, setText, shownName } from "./dom.js";
-import { editorOf } from "./editors.js";
+import { editorOf, listsLabels } from "./editors.js";
 
 const GROUPS = [
   ["Thresholds", /^(score_threshold|class_thresholds|iou_threshold|max_detections)$/],
@@ -18,6 +18,7 @@ const OPEN = ["Thresholds", "Classes"];
 export class Settings {
   #controls = new Map(); // name of a parameter -> ParameterControl
   #shape = "";
+  #listed = []; // labels that the controls list
   #parameters = [];
   #labels = [];
   #control = false;
@@ -48,9 +49,11 @@ export class Settings {
   /** Show the parameters of the message `parameters`. */
   show(parameters) {
     this.#parameters = parameters;
-    const shape = JSON.stringify([this.#labels, this.#camera, ...parameters.map(({ value, ...rest }) => rest)]);
+    const shape = JSON.stringify([this.#camera, ...parameters.map(({ value, ...rest }) => rest)]);
     if (shape !== this.#shape) this.#build();
+    else if (this.#listed.join("\n") !== this.#labels.join("\n")) this.#listLabels();
     this.#shape = shape;
+    this.#listed = this.#labels;
     const values = new Map(parameters.map(({ name, value }) => [name, value]));
     for (const control of this.#controls.values()) control.update(values, this.#control);
   }
@@ -58,8 +61,7 @@ export class Settings {
   #build() {
     const open = new Map([...this.place.querySelectorAll("details.group")].map((d) => [d.dataset.title, d.open]));
     const shown = this.#parameters.filter(({ camera }) => camera === this.#camera);
-    const context = { labels: this.#labels, canvases: () => this.canvases(this.#camera) };
-    const controls = shown.map((parameter) => new ParameterControl(parameter, context, this.set));
+    const controls = shown.map((parameter) => this.#newControl(parameter));
     this.#controls = new Map(controls.map((control) => [control.name, control]));
     const members = new Map(GROUPS.map(([title]) => [title, []]));
     for (const control of controls) members.get(groupOf(control.shortName)).push(control.element);
@@ -70,6 +72,22 @@ export class Settings {
       return details;
     });
     this.place.replaceChildren(...this.#cameraChoice(), ...groups);
+  }
+
+  #newControl(parameter) {
+    const context = { labels: this.#labels, canvases: () => this.canvases(this.#camera) };
+    return new ParameterControl(parameter, context, this.set);
+  }
+
+  /** Replace the controls that list labels; the others stay, because a user may be typing into them. */
+  #listLabels() {
+    for (const parameter of this.#parameters) {
+      const old = this.#controls.get(parameter.name);
+      if (!old || !listsLabels(old.shortName)) continue;
+      const control = this.#newControl(parameter);
+      old.element.replaceWith(control.element);
+      this.#controls.set(control.name, control);
+    }
   }
 
   /** Return the choice between the settings of all cameras and those of one, if there are several. */
