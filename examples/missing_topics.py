@@ -19,13 +19,15 @@ def name_missing_topics(node: Node) -> None:
         topics = [subscription.topic_name for subscription in node.subscriptions]
         free = [name for name in published if name not in topics]
         for topic in topics:
+            if topic in published:
+                continue
             others = [name for name in published if types[name] == types.get(topic)]
             line = f"waiting for {topic}, which no node publishes"
-            if others and topic not in published:
+            if others:
                 choice = next((name for name in others if name in free), others[0])
                 free = [name for name in free if name != choice]  # another topic needs another choice
                 line += f"; found {', '.join(others)}: choose with --ros-args -r {topic}:={choice}"
-            if topic not in published and line not in printed:
+            if line not in printed:
                 print(line, file=sys.stderr, flush=True)
                 printed.add(line)
 

@@ -41,12 +41,12 @@ def start_example(start_process: Any) -> Any:
 
 def test_each_missing_topic_gets_a_suggestion_of_its_own(probe, start_example):
     found = [f"/{name}/detections" for name in ("front", "rear")]
-    kept = [probe.node.create_publisher(Detection2DArray, topic, 1) for topic in found]
+    for topic in found:
+        probe.node.create_publisher(Detection2DArray, topic, 1)
     pairs = start_example("match_cameras")
     said = lambda: dict(re.findall(r"-r (/\w+/detections):=(\S+)$", pairs.log, re.MULTILINE))  # noqa: E731
     wanted = {"/left/detections": found[0], "/right/detections": found[1]}
     probe.spin_until(lambda: said() == wanted, "two different suggestions")
-    assert len(kept) == 2
 
 
 def test_the_examples_run_with_two_cameras_and_a_bag(

@@ -18,7 +18,6 @@ const OPEN = ["Thresholds", "Classes"];
 export class Settings {
   #controls = new Map(); // name of a parameter -> ParameterControl
   #shape = "";
-  #listed = []; // labels that the controls list
   #parameters = [];
   #labels = [];
   #control = false;
@@ -39,7 +38,9 @@ export class Settings {
 
   /** Follow the message `state`. */
   follow({ detector, labels, control }) {
+    const known = JSON.stringify(this.#labels) === JSON.stringify(labels);
     this.#labels = labels;
+    if (!known) this.#listLabels();
     this.#control = control && detector.present;
     const note = control ? "" : "Read-only. The launch argument web_control:=true permits changes.";
     setText(this.note, detector.present ? note : `${detector.name} is not running.`);
@@ -51,9 +52,7 @@ export class Settings {
     this.#parameters = parameters;
     const shape = JSON.stringify([this.#camera, ...parameters.map(({ value, ...rest }) => rest)]);
     if (shape !== this.#shape) this.#build();
-    else if (this.#listed.join("\n") !== this.#labels.join("\n")) this.#listLabels();
     this.#shape = shape;
-    this.#listed = this.#labels;
     const values = new Map(parameters.map(({ name, value }) => [name, value]));
     for (const control of this.#controls.values()) control.update(values, this.#control);
   }
